@@ -1,0 +1,116 @@
+"""What happened, for those who look on: metrics, logs, waiters, tests. One fact an attempt.
+
+Facts carry every id that someone will search for, and never a secret, an input or a result.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from dispatcher.core.model import DeliveryState, Job, JobState
+
+
+class JobAccepted(Struct, frozen=True):
+    """A job was committed; the 202 follows. `replayed`: its idempotency key was known."""
+
+    job: Job
+    handed_off: bool
+    replayed: bool = False
+
+
+class JobAttemptEnded(Struct, frozen=True, kw_only=True):
+    """An attempt came out, and its change was applied (or refused as stale)."""
+
+    job: Job
+    attempt: int
+    outcome: str
+    to: JobState
+    duration_ms: int
+    stale: bool = False
+    error_code: str | None = None
+    error_detail: str | None = None
+    trace_back: str | None = None
+
+
+class JobEnded(Struct, frozen=True):
+    """A job reached a final state, however: run, canceled, expired, given up."""
+
+    job: Job
+    to: JobState
+
+
+class DeliveryAttemptEnded(Struct, frozen=True, kw_only=True):
+    """An attempt to deliver came out, and its change was applied (or refused as stale)."""
+
+    delivery_id: str
+    event_id: str
+    event_type: str
+    job_id: str
+    caller_id: str
+    url: str
+    attempt: int
+    to: DeliveryState
+    duration_ms: int
+    status_code: int | None = None
+    error_code: str | None = None
+    error_detail: str | None = None
+    next_at: int | None = None
+    correlation_id: str | None = None
+    stale: bool = False
+
+
+class LeaseLost(Struct, frozen=True):
+    """This process could not renew its lease in time and stops what it holds."""
+
+    holder_id: str
+    jobs: int
+
+
+class StoreFailed(Struct, frozen=True):
+    """The store could not do its work; `during` says what was tried. It is tried again."""
+
+    during: str
+    detail: str
+
+
+class StoreRecovered(Struct, frozen=True):
+    """The store works again."""
+
+    during: str
+
+
+class LoopFailed(Struct, frozen=True):
+    """A background loop met a defect of ours; it was started again."""
+
+    loop: str
+    detail: str
+    trace_back: str
+
+
+class LoopIdle(Struct, frozen=True):
+    """A loop found nothing to do now: a signal for tests."""
+
+    loop: str
+
+
+class Slow(Struct, frozen=True):
+    """A handler blocked the event loop for `seconds`: it should be `def` or `process=True`."""
+
+    job_ids: tuple[str, ...]
+    seconds: float
+
+
+Fact: TypeAlias = (
+    JobAccepted
+    | JobAttemptEnded
+    | JobEnded
+    | DeliveryAttemptEnded
+    | LeaseLost
+    | StoreFailed
+    | StoreRecovered
+    | LoopFailed
+    | LoopIdle
+    | Slow
+)

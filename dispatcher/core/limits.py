@@ -1,0 +1,35 @@
+"""The bounds of what callers may ask for, and the defaults of what they leave out.
+
+All of them are settings; a submission past one is refused with a pointer to the member.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+
+DAY_SECONDS: Final = 86_400
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """The bounds in force. Sizes are bytes of JSON in UTF-8 unless they say characters."""
+
+    body_bytes: int = 1_048_576
+    body_depth: int = 64
+    url_characters: int = 2_048
+    text_characters: int = 256
+    metadata_entries: int = 50
+    metadata_characters: int = 512
+    callback_headers: int = 20
+    schedule_entries: int = 50
+    schedule_seconds: float = 7 * DAY_SECONDS
+    max_attempts: int = 100
+    timeout_seconds: float = 7 * DAY_SECONDS
+    delay_seconds: float = 365 * DAY_SECONDS
+    retention_seconds: float = 365 * DAY_SECONDS
+    default_retention_seconds: float = 7 * DAY_SECONDS
+    default_priority: int = 5
+    idempotency_seconds: float = DAY_SECONDS
+    page_items: int = 100
+    default_page_items: int = 20

@@ -1,0 +1,208 @@
+"""The JSON of a job, and the bytes of a callback.
+
+A job looks the same everywhere: in `GET /v1/jobs/{id}`, in events, in callbacks. A callback is
+rendered from parts that never change after its event's commit (the ended job, its result, or the
+event's snapshot), so that each attempt sends the same bytes without the body being stored.
+Results and outputs pass through as the bytes they are.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+from dispatcher.core.lifecycle import TERMINAL_EVENTS, shown_status
+from dispatcher.core.model import (
+    INLINE_RESULT_BYTES,
+    Callback,
+    CallbackMode,
+    Event,
+    Instant,
+    Job,
+    JobError,
+    JobState,
+    Progress,
+)
+
+_encoder: Final = msgspec.json.Encoder()
+encode: Final = _encoder.encode
+"""JSON in UTF-8 without spaces; structs as objects, `Raw` as it is."""
+
+
+def rfc3339(at: Instant | None) -> str | None:
+    """`2026-01-31T09:30:00.123Z` (RFC 3339, UTC, milliseconds); None stays None."""
+    if at is None:
+        return None
+    seconds, millis = divmod(at, 1000)
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{millis:03d}Z"
+
+
+class Snapshot(Struct, frozen=True, omit_defaults=True):
+    """What changes in a job while it runs, kept with an event that is not its last."""
+
+    version: int
+    attempt_count: int
+    started_at: Instant | None = None
+    cancel_requested_at: Instant | None = None
+    progress: Progress | None = None
+    error: JobError | None = None
+    output: Raw | None = None
+
+
+_snapshot_decoder: Final = msgspec.json.Decoder(Snapshot)
+
+
+def snapshot(job: Job, output: bytes | None = None) -> bytes:
+    """The JSON that an event keeps of a job that has not ended, for `Event.data`."""
+    return encode(
+        Snapshot(
+            job.version,
+            job.attempt_count,
+            job.started_at,
+            job.cancel_requested_at,
+            job.progress,
+            job.error,
+            None if output is None else Raw(output),
+        )
+    )
+
+
+def job_at_event(event: Event, job: Job) -> tuple[Job, Raw | None]:
+    """The job as it was when `event` was committed, and the event's output if it has one."""
+    if event.data is None:
+        return job, None
+    then = _snapshot_decoder.decode(event.data)
+    was = msgspec.structs.replace(
+        job,
+        state=JobState.RUNNING,
+        version=then.version,
+        attempt_count=then.attempt_count,
+        started_at=then.started_at,
+        cancel_requested_at=then.cancel_requested_at,
+        progress=then.progress,
+        error=then.error,
+        retrying=False,
+        finished_at=None,
+        expires_at=None,
+        result_bytes=None,
+    )
+    return was, then.output
+
+
+def callback_json(callback: Callback | None) -> dict[str, Any] | None:
+    """`callback` as submitted; header values are shown as `***`."""
+    if callback is None:
+        return None
+    shown: dict[str, Any] = {}
+    if callback.events is not None:
+        shown["events"] = callback.events
+    if callback.mode is not CallbackMode.FULL:
+        shown["mode"] = callback.mode
+    if callback.schedule is not None:
+        shown["schedule"] = callback.schedule.seconds
+    if callback.headers:
+        shown["headers"] = dict.fromkeys(callback.headers, "***")
+    return shown or None
+
+
+def job_json(job: Job, links_base: str, now: Instant, result: bytes | None) -> dict[str, Any]:
+    """A job as callers see it, without `delivery`, `expiresAt` and `estimatedFinishAt`.
+
+    Args:
+        job: the job.
+        links_base: the public URL, without a slash at its end.
+        now: decides whether a waiting job shows as queued; any instant will do for one that ended.
+        result: the result's JSON if it is to stand inline, or None.
+
+    Members without a value are null, so that a reader finds them; `result` and `resultOmitted` are
+    there only for a job that succeeded.
+    """
+    own = f"{links_base}/v1/jobs/{job.id}"
+    shown: dict[str, Any] = {
+        "id": job.id,
+        "callerId": job.caller_id,
+        "type": job.type,
+        "status": shown_status(job, now),
+        "done": job.done,
+        "queue": job.queue,
+        "priority": job.priority,
+        "attemptCount": job.attempt_count,
+        "maxAttempts": job.max_attempts,
+        "timeoutSeconds": job.timeout_seconds,
+        "retentionSeconds": job.retention_seconds,
+        "progress": job.progress,
+        "error": job.error,
+        "createdAt": rfc3339(job.created_at),
+        "runAt": rfc3339(job.run_at),
+        "startBy": rfc3339(job.start_by),
+        "deadline": rfc3339(job.deadline),
+        "startedAt": rfc3339(job.started_at),
+        "finishedAt": rfc3339(job.finished_at),
+        "cancelRequestedAt": rfc3339(job.cancel_requested_at),
+        "callbackUrl": None if job.callback is None else job.callback.url,
+        "callback": callback_json(job.callback),
+        "correlationId": job.correlation_id,
+        "metadata": job.metadata,
+        "replayOf": job.replay_of,
+        "apiVersion": job.api_version,
+        "links": {
+            "self": own,
+            "result": f"{own}/result",
+            "events": f"{own}/events",
+            "deliveries": f"{own}/deliveries",
+            "cancel": f"{own}/cancel",
+        },
+    }
+    if job.state is JobState.SUCCEEDED:
+        shown["resultUrl"] = f"{own}/result"
+        shown["resultOmitted"] = result is None
+        if result is not None:
+            shown["result"] = Raw(result)
+    return shown
+
+
+def inline(job: Job, result: bytes | None) -> bytes | None:
+    """The result if it may stand inline: it is there and has at most 64 KiB."""
+    if result is None or job.result_bytes is None or job.result_bytes > INLINE_RESULT_BYTES:
+        return None
+    return result
+
+
+def event_json(
+    event: Event, job: Job, url: str | None, *, result: bytes | None, thin: bool = False
+) -> dict[str, Any]:
+    """An event, everywhere the same: `data` is the job as it was at the event's commit.
+
+    `url` is where it is posted to, None where it is read (feed, SSE, list).
+    """
+    was, output = job_at_event(event, job)
+    data = job_json(
+        was, event.links_base, event.at, None if thin else inline(was, result)
+    )
+    if output is not None:
+        data["output"] = output
+    return {
+        "id": event.id,
+        "type": event.type,
+        "timestamp": rfc3339(event.at),
+        "apiVersion": job.api_version,
+        "sequence": event.sequence,
+        "callerId": event.caller_id,
+        "callbackUrl": url,
+        "data": data,
+    }
+
+
+def callback_body(event: Event, job: Job, url: str, result: bytes | None) -> bytes:
+    """The bytes to sign and POST: the same for each attempt."""
+    thin = job.callback is not None and job.callback.mode is CallbackMode.THIN
+    return encode(event_json(event, job, url, result=result, thin=thin))
+
+
+def is_terminal(event: Event) -> bool:
+    """Whether the event is its job's last."""
+    return event.type in TERMINAL_EVENTS

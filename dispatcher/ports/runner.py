@@ -1,0 +1,52 @@
+"""Runners do the work of a job: one protocol for every kind."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from dispatcher.core.lifecycle import LeasedJob
+from dispatcher.core.model import JobType, Progress
+from dispatcher.core.outcome import JobOutcome
+from dispatcher.core.retry import JobBackoff
+
+
+class RunReport(Protocol):
+    """What a runner tells while the job runs; the engine coalesces and stores it."""
+
+    def progress(self, progress: Progress) -> None:
+        """How far it is. Cheap: may be called as often as one likes, from the loop or a thread."""
+        ...
+
+    async def output(self, output: bytes) -> None:
+        """Keep an intermediate result (JSON); returns once it is durable.
+
+        Raises `StoreUnavailable`, or `asyncio.CancelledError` if the lease was lost.
+        """
+        ...
+
+    def cancel_requested(self) -> bool:
+        """Whether the job was asked to stop; for code that can't be cancelled, such as threads."""
+        ...
+
+
+class Runner(Protocol):
+    """Does the jobs of one type."""
+
+    @property
+    def type(self) -> JobType:
+        """The type as declared."""
+        ...
+
+    @property
+    def backoff(self) -> JobBackoff:
+        """How long to wait between attempts."""
+        ...
+
+    async def run(self, leased: LeasedJob, report: RunReport) -> JobOutcome:
+        """Do the job and say how it came out.
+
+        The engine bounds it by the job's timeout and cancels the task when the job is to stop; a
+        runner returns only when nothing of the job runs any more. It raises nothing but
+        `asyncio.CancelledError`.
+        """
+        ...

@@ -1,0 +1,435 @@
+"""The store: what it must do, whatever the technology.
+
+This docstring is the contract; `dispatcher.testing.conformance` tries each sentence of it on every
+adapter, through two stores opened on the same database.
+
+**Atomicity.** Each item of a list is applied whole or not at all, and durably before the call
+returns: after that a `kill -9` loses nothing. Items of one call, and of calls under way at the same
+time, may share a commit (no timer: what arrives while one commit is under way goes into the next).
+Results are per item, in the order of the items. One item that is stale, or that the database
+refuses, rolls back no other: a batch that fails is bisected, and the bad item alone raises or, in a
+list, takes its place in the answer as an exception instance (see `Outcome`).
+
+**Order.** The order received is a database sequence, never an id or a clock.
+
+**Time.** `now` is the store's own clock, injected when it is made. It decides what is due and which
+lease has ended. `at` in a change is the engine's, and is only recorded.
+
+**Leases.** A running job is held by a *holder*, a process that beats (`Heart`); its lease ends when
+its holder's does. A sending delivery has a fixed lease. Each lease has a token, new at each claim. A
+change names the token; if it is no longer the row's, or the state is another, the answer is `Stale`
+and nothing has changed. A change that was applied already (the same event id, or the same attempt
+number under the same lease) and is sent again answers `Applied` again, without effect: so a write
+whose answer was lost with the connection can be repeated.
+
+**Lanes and destinations.** Jobs of one (caller, queue, type) wait in a *lane*; deliveries of one
+(caller, origin) wait for a *destination*. Both are rows with `ready_at`: never later than the true
+instant at which the next of theirs could be claimed, null when nothing waits. Claims pick ready
+lanes or destinations first, longest unserved first, and take from each in turn, so that a million
+due rows in one cost the others nothing, and cost does not grow with finished rows.
+
+**Hand-off.** A job may be inserted already leased, a delivery too, exactly when the claim would
+choose it now: see `add_jobs` and `apply`.
+
+**Errors.** `StoreUnavailable` (try again), `StoreCorrupt`, `SchemaMismatch`; nothing else but
+programming errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TypeAlias
+
+from msgspec import Struct
+
+from dispatcher.core.lifecycle import Change, LeasedJob
+from dispatcher.core.model import (
+    ApiKey,
+    Attempt,
+    Caller,
+    Delivery,
+    DeliveryState,
+    Event,
+    Instant,
+    Job,
+    JobStatus,
+    JobType,
+)
+
+# --- Writing -----------------------------------------------------------------------------------
+
+
+class Idempotency(Struct, frozen=True):
+    """An Idempotency-Key with the SHA-256 of its body, kept until `expires_at`."""
+
+    key: str
+    digest: bytes
+    expires_at: Instant
+
+
+class HandOff(Struct, frozen=True):
+    """Asks for a job to be inserted already leased: to this holder, under this token."""
+
+    holder_id: str
+    lease: str
+
+
+class NewJob(Struct, frozen=True):
+    """A job to add. `job` is waiting, with all defaults filled in; `version` is 1.
+
+    With `hand_off` the job is inserted running, with `attempt_count` 1 and `started_at` the store's
+    now, if and only if: it is due; nothing of its caller and queue is waiting and due; and its
+    queue is not paused. Else it waits.
+    """
+
+    job: Job
+    input: bytes
+    idempotency: Idempotency | None = None
+    hand_off: HandOff | None = None
+
+
+class Added(Struct, frozen=True):
+    """The job was added. `leased` is it, if it was handed off."""
+
+    job: Job
+    leased: LeasedJob | None = None
+
+
+class Replayed(Struct, frozen=True):
+    """The key was used before with the same body: nothing was added. `job` is the first, as now."""
+
+    job: Job
+
+
+class KeyReused(Struct, frozen=True):
+    """The key was used before with another body: nothing was added."""
+
+
+AddResult: TypeAlias = Added | Replayed | KeyReused
+
+
+class LeasedDelivery(Struct, frozen=True):
+    """A delivery to be sent now, with everything its bytes are made of.
+
+    `result` is there for a job that succeeded with a result that may stand inline.
+    """
+
+    delivery: Delivery
+    lease: str
+    event: Event
+    job: Job
+    result: bytes | None
+
+
+class Applied(Struct, frozen=True):
+    """The change stands. `handed` are deliveries leased to the sender of the change at once.
+
+    `job_ready_at` and `delivery_ready_at` tell from when a claim could find what this change made
+    claimable (a job put back, deliveries owed and not handed off, a slot that came free while
+    others wait); None: nothing.
+    """
+
+    handed: tuple[LeasedDelivery, ...] = ()
+    job_ready_at: Instant | None = None
+    delivery_ready_at: Instant | None = None
+
+
+class Stale(Struct, frozen=True):
+    """State or lease were not as the change said: nothing was changed."""
+
+
+ApplyResult: TypeAlias = Applied | Stale
+
+# --- Claiming ----------------------------------------------------------------------------------
+
+
+class JobClaim(Struct, frozen=True):
+    """Up to `limit` due jobs, of each type up to the free slots that `types` gives it."""
+
+    holder_id: str
+    types: Mapping[str, int]
+    limit: int
+
+
+class ClaimedJobs(Struct, frozen=True):
+    """What was leased. `next_at`: when a claim of the same types could find more (now: at once)."""
+
+    jobs: tuple[LeasedJob, ...]
+    next_at: Instant | None
+
+
+class DeliveryTerms(Struct, frozen=True):
+    """How deliveries are leased: at most `slots` sending at once for a destination."""
+
+    slots: int
+    lease_seconds: float
+
+
+class ClaimedDeliveries(Struct, frozen=True):
+    """What was leased. `next_at`: when a claim could find more."""
+
+    deliveries: tuple[LeasedDelivery, ...]
+    next_at: Instant | None
+
+
+class Overdue(Struct, frozen=True):
+    """What the sweep found, oldest first; the engine decides what becomes of each.
+
+    `lost_jobs`: running, their holder's lease ended, and either their attempts are used up or no
+    claim took them (`lease` as stored). `late_jobs`: not done, `deadline` or `startBy` passed (with
+    their lease, None if waiting). `lost_deliveries`: their lease ended and their unknown attempts
+    are used up. `old_deliveries`: pending, 30 days after they were made.
+    """
+
+    lost_jobs: tuple[tuple[Job, str], ...] = ()
+    late_jobs: tuple[tuple[Job, str | None], ...] = ()
+    lost_deliveries: tuple[tuple[Delivery, str, Job], ...] = ()
+    old_deliveries: tuple[Delivery, ...] = ()
+
+
+# --- Reading -----------------------------------------------------------------------------------
+
+
+class DeliverySummary(Struct, frozen=True):
+    """How the delivery of the last event to the job's callback URL stands."""
+
+    state: DeliveryState
+    attempt_count: int
+    last_status_code: int | None
+    next_attempt_at: Instant | None
+
+
+class JobRecord(Struct, frozen=True):
+    """A job with what is shown of it. `input` and `result` are there up to 64 KiB, and if asked."""
+
+    job: Job
+    delivery: DeliverySummary | None = None
+    input: bytes | None = None
+    result: bytes | None = None
+
+
+class JobFilter(Struct, frozen=True, kw_only=True):
+    """Which jobs to list; None: any. `caller_id` None: of every caller (operators)."""
+
+    caller_id: str | None = None
+    status: JobStatus | None = None
+    type: str | None = None
+    queue: str | None = None
+    correlation_id: str | None = None
+    created_after: Instant | None = None
+    created_before: Instant | None = None
+
+
+class DeliveryFilter(Struct, frozen=True, kw_only=True):
+    """Which deliveries to list; None: any."""
+
+    caller_id: str | None = None
+    job_id: str | None = None
+
+
+class JobPage(Struct, frozen=True):
+    """A page of a list, newest first. `next` continues it (a sequence number); None: the end.
+
+    A page may hold fewer than asked for and still be continued: a page looks at a bounded number of
+    rows.
+    """
+
+    items: tuple[JobRecord, ...]
+    next: int | None
+
+
+class DeliveryRecord(Struct, frozen=True):
+    """A delivery with its recorded attempts, oldest first."""
+
+    delivery: Delivery
+    attempts: tuple[Attempt, ...]
+
+
+class DeliveryPage(Struct, frozen=True):
+    """A page of deliveries, newest first; `next` as in `JobPage`."""
+
+    items: tuple[DeliveryRecord, ...]
+    next: int | None
+
+
+# --- The protocols -----------------------------------------------------------------------------
+
+
+class Heart(Protocol):
+    """A holder's beat, usable from a thread of its own while the event loop is blocked."""
+
+    def beat(self) -> None:
+        """Make the holder's lease last `lease_seconds` from the store's now; make it if it is new.
+
+        Blocks until the beat is durable. Raises `StoreUnavailable`, or `Stopping` when the lease
+        had ended before (then what it held may be another's: stop it, and hold anew).
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of what the beat needs; the lease itself stays until `release_holder`."""
+        ...
+
+
+class JobStore(Protocol):
+    """Jobs and the deliveries they owe."""
+
+    async def add_jobs(self, jobs: Sequence[NewJob]) -> list[AddResult | Exception]:
+        """Add jobs: the 202 is sent after this returns.
+
+        Two jobs with the same key of one caller, in one call, in two at once, or over two stores:
+        one is `Added`, the other `Replayed` or `KeyReused`.
+        """
+        ...
+
+    async def claim_jobs(self, claim: JobClaim) -> ClaimedJobs:
+        """Lease due jobs: state running, `attempt_count` plus one, `started_at` at the first.
+
+        Within one caller and queue the highest priority first, with ageing (a level of priority is
+        worth `AGEING_MS` of waiting), then the order received; between lanes in turn. Jobs whose
+        `startBy` or `deadline` has passed are left to the sweep. Before that, running jobs whose
+        holder's lease has ended and that have attempts left are taken back, whoever held them.
+        """
+        ...
+
+    async def claim_deliveries(self, limit: int, terms: DeliveryTerms) -> ClaimedDeliveries:
+        """Lease up to `limit` due deliveries, by ready destination; in each the oldest due first.
+
+        A delivery whose lease has ended counts as due at once, up to three times in a row
+        (`unknown_count`); after that it is left to the sweep.
+        """
+        ...
+
+    async def apply(
+        self, changes: Sequence[Change], terms: DeliveryTerms
+    ) -> list[ApplyResult | Exception]:
+        """Apply changes with compare-and-set; see each change for its guard and effect.
+
+        `FinishJob` writes the state, result, event (`sequence` is the next of the job), and a
+        pending delivery for the callback if it wants the event; pending deliveries of the job's
+        earlier, best-effort events are canceled; the lease is cleared. With `hand_off` the delivery
+        is leased at once by `terms`, if a slot of its destination is free and none of it is pending
+        and due. `RecordAttempt` keeps the first attempt in the delivery's
+        own row. Deliveries of events that are not terminal are due at once.
+        """
+        ...
+
+    async def sweep(self, limit: int) -> Overdue:
+        """Find up to `limit` of each kind of what is overdue, by index; changes nothing."""
+        ...
+
+    async def asked_to_cancel(self, holder_id: str) -> list[str]:
+        """The ids of jobs held by `holder_id` that were asked to cancel, or have ended otherwise."""
+        ...
+
+    async def prune(self, limit: int) -> int:
+        """Erase up to `limit` jobs past `expires_at` that owe no open delivery, with all of theirs.
+
+        Also forgets idempotency keys past their time and holders without jobs. Returns how many
+        jobs went.
+        """
+        ...
+
+
+class JobReader(Protocol):
+    """Questions about jobs; a `caller_id` of None sees every caller's."""
+
+    async def get_job(
+        self, job_id: str, caller_id: str | None, *, with_input: bool = False
+    ) -> JobRecord | None:
+        """A job with its delivery's summary and its result if that may stand inline."""
+        ...
+
+    async def get_result(self, job_id: str, caller_id: str | None) -> tuple[Job, bytes | None] | None:
+        """A job with its result, at any size."""
+        ...
+
+    async def list_jobs(self, wanted: JobFilter, *, limit: int, before: int | None) -> JobPage:
+        """Jobs, newest first; without inputs and results."""
+        ...
+
+    async def list_deliveries(
+        self, wanted: DeliveryFilter, *, limit: int, before: int | None
+    ) -> DeliveryPage:
+        """Deliveries, newest first, each with its attempts."""
+        ...
+
+    async def list_events(
+        self, job_id: str, caller_id: str | None, *, limit: int, after: int
+    ) -> tuple[Job, tuple[tuple[Event, bytes | None], ...]] | None:
+        """A job and its stored events with `sequence` above `after`, oldest first.
+
+        Each event comes with the result if it is the job's last and the result may stand inline.
+        """
+        ...
+
+
+class CallerStore(Protocol):
+    """Callers, their keys and secrets. Secrets are sealed before they come here."""
+
+    async def add_caller(self, caller: Caller, key: ApiKey, digest: bytes, sealed: bytes) -> bool:
+        """Add a caller with its first key and signing secret; False if the name is taken.
+
+        `digest` is the SHA-256 of the key; `sealed` the encrypted secret.
+        """
+        ...
+
+    async def find_key(self, digest: bytes) -> tuple[ApiKey, Caller] | None:
+        """The key with that digest, and whose it is."""
+        ...
+
+    async def find_caller(self, name_or_id: str) -> Caller | None:
+        """A caller by its id or its name."""
+        ...
+
+    async def sealed_secrets(self, caller_id: str) -> list[bytes]:
+        """The caller's signing secrets in force, newest first, sealed."""
+        ...
+
+
+class Store(JobStore, JobReader, CallerStore, Protocol):
+    """The whole store, as adapters offer it and `compose` hands it out."""
+
+    async def open(self) -> None:
+        """Connect; create or migrate the schema where that is this adapter's to do."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what is under way and let go of everything."""
+        ...
+
+    async def check(self) -> None:
+        """Read and write once, to tell whether the store works now; raises `StoreError`."""
+        ...
+
+    def heart(self, holder_id: str, name: str, lease_seconds: float) -> Heart:
+        """The beat of a holder. `name` tells operators which process it is."""
+        ...
+
+    async def release_holder(self, holder_id: str) -> None:
+        """End a holder's lease at once: at the end of a drain."""
+        ...
+
+    async def end_other_leases(self, holder_id: str) -> None:
+        """End the leases of every other holder and of every sending delivery.
+
+        Only for a process that knows it is alone (the lock of the SQLite file), at its start.
+        """
+        ...
+
+    async def put_types(self, types: Sequence[JobType]) -> None:
+        """Declare types: added, or replaced by name."""
+        ...
+
+    async def list_types(self) -> list[JobType]:
+        """Every declared type, by name."""
+        ...
+
+    async def key_check(self, token: bytes | None) -> bytes | None:
+        """The stored proof of the encryption key; with `token` it is stored if there was none."""
+        ...
+
+
+AGEING_MS = 60_000
+"""A level of priority is worth this much waiting: a job of priority 0 overtakes a newer one of
+priority 9 after nine minutes."""

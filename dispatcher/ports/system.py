@@ -1,0 +1,39 @@
+"""Time, chance and ids: injected, so that tests decide them."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from dispatcher.core.model import Instant
+
+
+class Clock(Protocol):
+    """The time of day, and a time that only runs forward."""
+
+    def now(self) -> Instant:
+        """Milliseconds since the Unix epoch; never less than it said before in this process."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds since some moment, for measuring and for leases; no clock change moves it."""
+        ...
+
+
+class Random(Protocol):
+    """Chance."""
+
+    def unit(self) -> float:
+        """A number in [0, 1)."""
+        ...
+
+    def token(self, size: int) -> bytes:
+        """`size` bytes that nobody can guess."""
+        ...
+
+
+class Ids(Protocol):
+    """New ids."""
+
+    def new(self, prefix: str) -> str:
+        """`prefix`, an underscore, and a UUIDv7 (RFC 9562, 5.7) in 32 hex digits."""
+        ...

@@ -1,0 +1,17 @@
+"""The vault seals what must never be read from the database: secrets and callback headers."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Vault(Protocol):
+    """Seals and opens bytes, bound to whose they are."""
+
+    def seal(self, plain: bytes, owner: str) -> bytes:
+        """Encrypt, so that only `open` with the same `owner` and key gives it back."""
+        ...
+
+    def open(self, sealed: bytes, owner: str) -> bytes:
+        """Decrypt; raises `SecretsUnreadable` if the key or the owner is another."""
+        ...
