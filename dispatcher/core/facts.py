@@ -95,13 +95,6 @@ class LoopIdle(Struct, frozen=True):
     loop: str
 
 
-class Slow(Struct, frozen=True):
-    """A handler blocked the event loop for `seconds`: it should be `def` or `process=True`."""
-
-    job_ids: tuple[str, ...]
-    seconds: float
-
-
 Fact: TypeAlias = (
     JobAccepted
     | JobAttemptEnded
@@ -112,5 +105,4 @@ Fact: TypeAlias = (
     | StoreRecovered
     | LoopFailed
     | LoopIdle
-    | Slow
 )

@@ -1,19 +1,55 @@
 """Everything that affects the state of a job or a delivery stands in this file.
 
-First the two transition tables; then the changes that the store applies, each with a guard; then
-the decisions, which turn an outcome into a change. No transition is made outside of it, and the
-diagram in `docs/explanation/states.md` is drawn from the tables.
-
-A change names the state and the lease that it was decided for. The store applies it only if both
-still hold (compare-and-set), so that a late worker changes nothing.
+First the two transition tables; then the decisions, which turn an outcome into one of the
+`changes`. No transition is made outside of it, and the diagram in `docs/explanation/states.md` is
+drawn from the tables.
 """
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias, assert_never
+from typing import Final, assert_never
 
 from msgspec import Struct
 
+from dispatcher.core.changes import (
+    AskCancel as AskCancel,
+)
+from dispatcher.core.changes import (
+    Change as Change,
+)
+from dispatcher.core.changes import (
+    DeliveryChange as DeliveryChange,
+)
+from dispatcher.core.changes import (
+    EndDelivery as EndDelivery,
+)
+from dispatcher.core.changes import (
+    FinishJob as FinishJob,
+)
+from dispatcher.core.changes import (
+    JobChange as JobChange,
+)
+from dispatcher.core.changes import (
+    LeasedJob as LeasedJob,
+)
+from dispatcher.core.changes import (
+    NoteOutput as NoteOutput,
+)
+from dispatcher.core.changes import (
+    NoteProgress as NoteProgress,
+)
+from dispatcher.core.changes import (
+    NoteStarted as NoteStarted,
+)
+from dispatcher.core.changes import (
+    RecordAttempt as RecordAttempt,
+)
+from dispatcher.core.changes import (
+    ReleaseDelivery as ReleaseDelivery,
+)
+from dispatcher.core.changes import (
+    ReleaseJob as ReleaseJob,
+)
 from dispatcher.core.model import (
     Attempt,
     Delivery,
@@ -123,135 +159,12 @@ def wants(job: Job, event: EventType) -> bool:
     return event in job.callback.events
 
 
-# --- The changes -------------------------------------------------------------------------------
-
-
-class FinishJob(Struct, frozen=True, kw_only=True):
-    """End a job, write its terminal event, and owe the deliveries: one commit.
-
-    Guard: `from_state` and `lease` (None for a waiting job). `event_id` is given, so that the same
-    change sent twice is known again. `hand_off` asks the store to lease the callback's delivery at
-    once to whoever sends this change, if the claim would choose it now.
-    """
-
-    job_id: str
-    from_state: JobState
-    lease: str | None
-    to: JobState
-    at: Instant
-    event_id: str
-    result: bytes | None = None
-    error: JobError | None = None
-    progress: Progress | None = None
-    hand_off: bool = False
-
-
-class ReleaseJob(Struct, frozen=True, kw_only=True):
-    """Put a running job back: to be tried again, snoozed, or given back at drain.
-
-    `refund` gives the attempt back. Guard: running, and `lease`.
-    """
-
-    job_id: str
-    lease: str
-    due_at: Instant
-    retrying: bool
-    refund: bool
-    error: JobError | None = None
-    progress: Progress | None = None
-
-
-class AskCancel(Struct, frozen=True):
-    """Note that a running job is to be stopped. Guard: running; a second one changes nothing."""
-
-    job_id: str
-    at: Instant
-
-
-class NoteProgress(Struct, frozen=True, kw_only=True):
-    """A running job tells how far it is. Guard: running, and `lease`.
-
-    With `event_id` it is stored as an event too, and delivered if the callback asked for it.
-    """
-
-    job_id: str
-    lease: str
-    at: Instant
-    progress: Progress
-    event_id: str | None = None
-
-
-class NoteOutput(Struct, frozen=True, kw_only=True):
-    """A running job gives an intermediate result, always stored. Guard: running, and `lease`."""
-
-    job_id: str
-    lease: str
-    at: Instant
-    event_id: str
-    output: bytes
-    progress: Progress | None = None
-
-
-class NoteStarted(Struct, frozen=True, kw_only=True):
-    """An attempt has begun; sent only where somebody asked for `job.started`. Guard: as above."""
-
-    job_id: str
-    lease: str
-    at: Instant
-    event_id: str
-
-
-class RecordAttempt(Struct, frozen=True, kw_only=True):
-    """Record what came of an attempt to deliver. Guard: sending, and `lease`.
-
-    `to` is delivered, dead, or pending with the next `due_at`. `uses_entry` tells whether an entry
-    of the schedule is used up.
-    """
-
-    delivery_id: str
-    lease: str
-    attempt: Attempt | None
-    to: DeliveryState
-    due_at: Instant
-    uses_entry: bool
-    at: Instant
-
-
-class ReleaseDelivery(Struct, frozen=True):
-    """Give a leased delivery back unsent, at drain. Guard: sending, and `lease`."""
-
-    delivery_id: str
-    lease: str
-    due_at: Instant
-
-
-class EndDelivery(Struct, frozen=True):
-    """End a delivery that waits: canceled, or dead of age. Guard: pending."""
-
-    delivery_id: str
-    to: DeliveryState
-    at: Instant
-
-
-JobChange: TypeAlias = FinishJob | ReleaseJob | AskCancel | NoteProgress | NoteOutput | NoteStarted
-DeliveryChange: TypeAlias = RecordAttempt | ReleaseDelivery | EndDelivery
-Change: TypeAlias = JobChange | DeliveryChange
-
-
 # --- The decisions -----------------------------------------------------------------------------
 
 
-class LeasedJob(Struct, frozen=True):
-    """A running job together with the lease under which it may be changed."""
-
-    job: Job
-    lease: str
-    input: bytes
-
-
-def decide_job(  # noqa: PLR0913  # the facts of a decision
+def decide_job(
     job: Job,
-    lease: str | None,
+    lease: str,
     outcome: JobOutcome,
     backoff: JobBackoff,
     *,
@@ -265,64 +178,79 @@ def decide_job(  # noqa: PLR0913  # the facts of a decision
     A job asked to cancel is not tried again; one whose next try would begin past its deadline
     expires at once rather than wait for it.
     """
-
-    def finish(
-        to: JobState, *, result: bytes | None = None, error: JobError | None = None
-    ) -> FinishJob:
+    next_step = _next_step(job, outcome, backoff, now, jitter)
+    if isinstance(next_step, _Again):
+        if job.cancel_requested_at is not None:
+            next_step = _End(JobState.CANCELED, _error(job, "canceled", _CANCELED_TEXT))
+        elif job.deadline is not None and next_step.due_at >= job.deadline:
+            error = next_step.error or _error(job, "deadline", _DEADLINE_TEXT)
+            next_step = _End(JobState.EXPIRED, error)
+    if isinstance(next_step, _End):
         return FinishJob(
             job_id=job.id,
             from_state=JobState.RUNNING,
             lease=lease,
-            to=to,
+            to=next_step.to,
             at=now,
             event_id=event_id,
-            result=result,
-            error=error,
+            result=next_step.result,
+            error=next_step.error,
             progress=progress,
         )
+    return ReleaseJob(
+        job_id=job.id,
+        lease=lease,
+        due_at=next_step.due_at,
+        retrying=next_step.retrying,
+        refund=not next_step.retrying,
+        error=next_step.error,
+        progress=progress,
+    )
 
-    def release(due_at: Instant, *, retrying: bool, error: JobError | None) -> FinishJob | ReleaseJob:
-        if job.cancel_requested_at is not None:
-            return finish(JobState.CANCELED, error=_error(job, "canceled", "canceled by request"))
-        if job.deadline is not None and due_at >= job.deadline:
-            return finish(JobState.EXPIRED, error=error or _error(job, "deadline", _DEADLINE_TEXT))
-        return ReleaseJob(
-            job_id=job.id,
-            lease=lease or "",
-            due_at=due_at,
-            retrying=retrying,
-            refund=not retrying,
-            error=error,
-            progress=progress,
-        )
 
-    def try_again(code: str, detail: str, after: float | None) -> FinishJob | ReleaseJob:
-        error = _error(job, code, detail)
-        if job.attempt_count >= job.max_attempts:
-            return finish(JobState.FAILED, error=error)
-        due_at = job_due_at(backoff, job.attempt_count, now, jitter, after)
-        return release(due_at, retrying=True, error=error)
+class _End(Struct, frozen=True):
+    to: JobState
+    error: JobError | None = None
+    result: bytes | None = None
 
+
+class _Again(Struct, frozen=True):
+    """To be run once more; `retrying` counts the attempt, else it is given back."""
+
+    due_at: Instant
+    retrying: bool
+    error: JobError | None
+
+
+def _next_step(
+    job: Job, outcome: JobOutcome, backoff: JobBackoff, now: Instant, jitter: float
+) -> _End | _Again:
     match outcome:
         case Succeeded(result=result):
-            return finish(JobState.SUCCEEDED, result=result)
+            return _End(JobState.SUCCEEDED, result=result)
         case Failed(code=code, detail=detail):
-            return finish(JobState.FAILED, error=_error(job, code, detail))
+            return _End(JobState.FAILED, _error(job, code, detail))
         case Canceled(why=why):
-            return finish(JobState.CANCELED, error=_error(job, "canceled", why))
-        case AttemptFailed(code=code, detail=detail, after_seconds=after):
-            return try_again(code, detail, after)
-        case WorkerLost():
-            return try_again("worker-lost", _LOST_TEXT, 0.0)
+            return _End(JobState.CANCELED, _error(job, "canceled", why))
         case Snoozed(seconds=seconds):
-            return release(now + round(seconds * 1000), retrying=False, error=job.error)
+            return _Again(now + round(seconds * 1000), retrying=False, error=job.error)
         case GivenBack():
-            return release(now, retrying=False, error=job.error)
+            return _Again(now, retrying=False, error=job.error)
+        case AttemptFailed(code=code, detail=detail, after_seconds=after_seconds):
+            error = _error(job, code, detail)
+        case WorkerLost():
+            error = _error(job, "worker-lost", _LOST_TEXT)
+            after_seconds = 0.0
         case _:
             assert_never(outcome)
+    if job.attempt_count >= job.max_attempts:
+        return _End(JobState.FAILED, error)
+    due_at = job_due_at(backoff, job.attempt_count, now, jitter, after_seconds)
+    return _Again(due_at, retrying=True, error=error)
 
 
 _DEADLINE_TEXT: Final = "The deadline passed before the job was done."
+_CANCELED_TEXT: Final = "canceled by request"
 _START_BY_TEXT: Final = "The job was not started by its startBy."
 _LOST_TEXT: Final = "The worker stopped, or lost touch with the store, before the job was done."
 
@@ -337,12 +265,18 @@ def decide_cancel(job: Job, *, now: Instant, event_id: str) -> FinishJob | AskCa
         return None
     if job.state is JobState.RUNNING:
         return AskCancel(job.id, now)
-    return _end_waiting(job, JobState.CANCELED, "canceled", "canceled by request", now, event_id)
+    return FinishJob(
+        job_id=job.id,
+        from_state=JobState.WAITING,
+        lease=None,
+        to=JobState.CANCELED,
+        at=now,
+        event_id=event_id,
+        error=_error(job, "canceled", _CANCELED_TEXT),
+    )
 
 
-def decide_overdue(
-    job: Job, lease: str | None, *, now: Instant, event_id: str
-) -> FinishJob | None:
+def decide_overdue(job: Job, lease: str | None, *, now: Instant, event_id: str) -> FinishJob | None:
     """End a job whose `deadline` or `startBy` has passed; None when neither has.
 
     `startBy` binds until the first attempt begins.
@@ -350,35 +284,19 @@ def decide_overdue(
     if job.done:
         return None
     if job.deadline is not None and job.deadline <= now:
-        change = _end_waiting(job, JobState.EXPIRED, "deadline", _DEADLINE_TEXT, now, event_id)
+        error = _error(job, "deadline", _DEADLINE_TEXT)
     elif job.start_by is not None and job.start_by <= now and job.started_at is None:
-        change = _end_waiting(job, JobState.EXPIRED, "start-by", _START_BY_TEXT, now, event_id)
+        error = _error(job, "start-by", _START_BY_TEXT)
     else:
         return None
-    if job.state is JobState.RUNNING:
-        return FinishJob(
-            job_id=job.id,
-            from_state=JobState.RUNNING,
-            lease=lease,
-            to=change.to,
-            at=now,
-            event_id=event_id,
-            error=change.error,
-        )
-    return change
-
-
-def _end_waiting(
-    job: Job, to: JobState, code: str, detail: str, now: Instant, event_id: str
-) -> FinishJob:
     return FinishJob(
         job_id=job.id,
-        from_state=JobState.WAITING,
-        lease=None,
-        to=to,
+        from_state=job.state,
+        lease=lease,
+        to=JobState.EXPIRED,
         at=now,
         event_id=event_id,
-        error=_error(job, code, detail),
+        error=error,
     )
 
 
@@ -394,7 +312,9 @@ def decide_delivery(
 ) -> RecordAttempt:
     """What becomes of a delivery after an attempt; `attempt` is None if nobody knows of it."""
 
-    def change(to: DeliveryState, due_at: Instant = now, *, uses_entry: bool = True) -> RecordAttempt:
+    def change(
+        to: DeliveryState, due_at: Instant = now, *, uses_entry: bool = True
+    ) -> RecordAttempt:
         return RecordAttempt(
             delivery_id=delivery.id,
             lease=lease,

@@ -180,9 +180,7 @@ def event_json(
     `url` is where it is posted to, None where it is read (feed, SSE, list).
     """
     was, output = job_at_event(event, job)
-    data = job_json(
-        was, event.links_base, event.at, None if thin else inline(was, result)
-    )
+    data = job_json(was, event.links_base, event.at, None if thin else inline(was, result))
     if output is not None:
         data["output"] = output
     return {

@@ -31,10 +31,9 @@ BAD_PORTS = frozenset(
 )
 
 _VISIBLE_ASCII = re.compile(r"[!-~]+")
-_AUTHORITY = re.compile(r"[^/?]*")
+_END_OF_AUTHORITY = re.compile("[/?]")
 _PORT = re.compile("0*([0-9]{1,5})")
 _LABEL = re.compile("[a-z0-9_-]{1,63}")
-# WHATWG URL, "ends in a number checker": such a host is an IPv4 address or no host at all.
 _NUMBER = re.compile("[0-9]+|0x[0-9a-f]*")
 _MAX_NAME_LENGTH = 253
 _MAPPED_HIGH_BITS = 0xFFFF  # ::ffff:0:0/96, shifted by its 32 bits
@@ -58,7 +57,8 @@ class Target(Struct, frozen=True):
     - `scheme` is "http" or "https".
     - `host` is in lower case; an IPv6 address has no brackets, and a name keeps its final dot.
     - `origin` is scheme, host and port, in lower case, the port only if it is not the scheme's.
-    - `path` is what the request line has: path and query as written, at least "/" (RFC 9112, 3.2.1).
+    - `path` is what the request line has (RFC 9112, 3.2.1): path and query as written, at least
+      "/".
     - `literal` says that the host is an address and DNS is not asked.
     - `trusted` says that the origin is on the allow-list.
     - `confined` says that the URL is allowed only within allowed networks: each address dialled
@@ -96,7 +96,7 @@ def parse_url(url: str) -> Target | Refused:
         return Refused("scheme", "The URL must be absolute and begin with https:// or http://.")
     if "#" in rest:
         return Refused("fragment", "The URL has a fragment, which is never sent.")
-    authority = rest[: _AUTHORITY.match(rest).end()]  # type: ignore[union-attr]  # it matches ""
+    authority = _END_OF_AUTHORITY.split(rest, maxsplit=1)[0]
     path = rest[len(authority) :]
     if "@" in authority:  # RFC 9110, 4.2.4
         return Refused("credentials", "The URL has a user name or a password before its host.")
@@ -104,22 +104,24 @@ def parse_url(url: str) -> Target | Refused:
     if not host_text:
         return Refused("no-host", "The URL has no host.")
     if (port := _parse_port(port_text, DEFAULT_PORTS[scheme])) is None:
-        return Refused("bad-port", f"The port must be a number from 1 to {MAX_PORT}.")
+        return Refused(
+            "bad-port",
+            f"The port must be a number from 1 to {MAX_PORT}; an IPv6 address needs brackets.",
+        )
     host = _parse_host(host_text.lower())
     if isinstance(host, Refused):
         return host
-    shown_host = f"[{host}]" if isinstance(host, IPv6Address) else str(host)
-    origin = f"{scheme}://{shown_host}"
+    origin = f"{scheme}://[{host}]" if ":" in host else f"{scheme}://{host}"
     if port != DEFAULT_PORTS[scheme]:
         origin += f":{port}"
     return Target(
         url=url,
         scheme=scheme,
-        host=str(host),
+        host=host,
         port=port,
         origin=origin,
         path=path if path.startswith("/") else f"/{path}",
-        literal=not isinstance(host, str),
+        literal=":" in host or _ends_in_number(host),
     )
 
 
@@ -144,49 +146,54 @@ def _parse_port(text: str, default: int) -> int | None:
     return port if 1 <= port <= MAX_PORT else None
 
 
-def _parse_host(text: str) -> str | IPv4Address | IPv6Address | Refused:
-    """A host in lower case, if nothing would change it when it is normalised."""
+def _parse_host(text: str) -> str | Refused:
+    """A host in lower case, without brackets, if nothing would change it when it is normalised."""
     if text.startswith("["):
         return _parse_ipv6(text)
-    name = text.removesuffix(".")
-    labels = name.split(".")
-    if _NUMBER.fullmatch(labels[-1]):
+    if _ends_in_number(text):
         try:
-            return IPv4Address(text)  # four decimal numbers without leading zeros, nothing else
+            IPv4Address(text)  # four decimal numbers without leading zeros, nothing else
         except ValueError:
             return Refused(
                 "numeric-host",
                 "The host is written as a number; write an IPv4 address as four decimal numbers "
                 "with dots.",
             )
-    if len(name) > _MAX_NAME_LENGTH or not all(_is_label(label) for label in labels):
+        return text
+    name = text.removesuffix(".")
+    if len(name) > _MAX_NAME_LENGTH or not all(_is_label(label) for label in name.split(".")):
         return Refused(
             "bad-host",
-            "The host is neither a name (letters, digits, hyphens and dots; no percent signs) "
-            "nor an address.",
+            "The host is neither an address nor a name of letters, digits, hyphens and dots "
+            "that stays the same when it is normalised.",
         )
     return text
 
 
-def _parse_ipv6(text: str) -> IPv6Address | Refused:
+def _ends_in_number(host: str) -> bool:
+    """WHATWG URL, "ends in a number checker": such a host is an IPv4 address or no host at all."""
+    return _NUMBER.fullmatch(host.removesuffix(".").rpartition(".")[2]) is not None
+
+
+def _parse_ipv6(text: str) -> str | Refused:
     try:
         address = IPv6Address(text[1:-1] if text.endswith("]") else text)
     except ValueError:
         return Refused("bad-host", "The host is not an IPv6 address in brackets.")
     if address.scope_id is not None:
         return Refused("bad-host", "The host has a zone, which a URL can't have.")
-    canonical = _canonical_ipv6(address)
-    if text not in {f"[{form}]" for form in canonical}:
-        return Refused("bad-host", f"Write the host in its shortest form: [{canonical[0]}].")
-    return address
+    forms = _normal_forms(address)
+    if text[1:-1] not in forms:
+        return Refused("bad-host", f"Write the host in its shortest form: [{forms[0]}].")
+    return forms[0]
 
 
-def _canonical_ipv6(address: IPv6Address) -> tuple[str, ...]:
-    """As RFC 5952 and WHATWG URL write it; they differ for IPv4-mapped addresses."""
+def _normal_forms(address: IPv6Address) -> tuple[str, ...]:
+    """As WHATWG URL and RFC 5952 (5) write it; they differ, as Pythons do, if it maps IPv4."""
     if (value := int(address)) >> 32 != _MAPPED_HIGH_BITS:
         return (str(address),)
     ipv4 = value & 0xFFFF_FFFF
-    return f"::ffff:{IPv4Address(ipv4)}", f"::ffff:{ipv4 >> 16:x}:{ipv4 & 0xFFFF:x}"
+    return f"::ffff:{ipv4 >> 16:x}:{ipv4 & 0xFFFF:x}", f"::ffff:{IPv4Address(ipv4)}"
 
 
 def _is_label(label: str) -> bool:
@@ -198,13 +205,23 @@ def _is_label(label: str) -> bool:
 def _is_stable_a_label(label: str) -> bool:
     """Whether an A-label (RFC 5890, 2.3.2.1) stays the same through decoding and encoding."""
     try:
-        unicode_label = label.removeprefix("xn--").encode("ascii").decode("punycode")
-        encoded_again = unicode_label.encode("punycode").decode("ascii")
+        decoded = label.removeprefix("xn--").encode("ascii").decode("punycode")
+        encoded_again = decoded.encode("punycode").decode("ascii")
     except ValueError:  # UnicodeError is one too
         return False
-    normal = unicodedata.normalize("NFKC", unicode_label).lower()
     return (
-        not unicode_label.isascii()
-        and normal == unicode_label
-        and f"xn--{encoded_again}" == label
+        f"xn--{encoded_again}" == label
+        and not decoded.isascii()
+        and unicodedata.normalize("NFKC", decoded).lower() == decoded
+        and not any(_separates_or_hides(character) for character in decoded)
     )
+
+
+def _separates_or_hides(character: str) -> bool:
+    """Spaces, controls and unassigned code points, and the full stop that IDNA takes for a dot.
+
+    The joiners are controls that some scripts need (RFC 5892, appendix A.1 and A.2).
+    """
+    if character in "\u200c\u200d":
+        return False
+    return character == "\u3002" or unicodedata.category(character)[0] in "CZ"

@@ -16,8 +16,8 @@ list, takes its place in the answer as an exception instance (see `Outcome`).
 lease has ended. `at` in a change is the engine's, and is only recorded.
 
 **Leases.** A running job is held by a *holder*, a process that beats (`Heart`); its lease ends when
-its holder's does. A sending delivery has a fixed lease. Each lease has a token, new at each claim. A
-change names the token; if it is no longer the row's, or the state is another, the answer is `Stale`
+its holder's does. A sending delivery has a fixed lease. Each lease has a token, new at each claim.
+A change names the token; if it is no longer the row's, or the state is another, the answer is `Stale`
 and nothing has changed. A change that was applied already (the same event id, or the same attempt
 number under the same lease) and is sent again answers `Applied` again, without effect: so a write
 whose answer was lost with the connection can be repeated.
@@ -28,6 +28,9 @@ instant at which the next of theirs could be claimed, null when nothing waits. C
 lanes or destinations first, longest unserved first, and take from each in turn, so that a million
 due rows in one cost the others nothing, and cost does not grow with finished rows.
 
+**Links.** The store is given `links_base`, the public URL, when it is made; each event keeps it, so
+that a callback's bytes don't change when the setting does.
+
 **Hand-off.** A job may be inserted already leased, a delivery too, exactly when the claim would
 choose it now: see `add_jobs` and `apply`.
 
@@ -37,220 +40,89 @@ programming errors.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol, TypeAlias
+from collections.abc import Sequence
+from typing import Protocol
 
-from msgspec import Struct
-
-from dispatcher.core.lifecycle import Change, LeasedJob
+from dispatcher.core.lifecycle import Change
 from dispatcher.core.model import (
     ApiKey,
-    Attempt,
     Caller,
-    Delivery,
-    DeliveryState,
     Event,
-    Instant,
     Job,
-    JobStatus,
     JobType,
 )
-
-# --- Writing -----------------------------------------------------------------------------------
-
-
-class Idempotency(Struct, frozen=True):
-    """An Idempotency-Key with the SHA-256 of its body, kept until `expires_at`."""
-
-    key: str
-    digest: bytes
-    expires_at: Instant
-
-
-class HandOff(Struct, frozen=True):
-    """Asks for a job to be inserted already leased: to this holder, under this token."""
-
-    holder_id: str
-    lease: str
-
-
-class NewJob(Struct, frozen=True):
-    """A job to add. `job` is waiting, with all defaults filled in; `version` is 1.
-
-    With `hand_off` the job is inserted running, with `attempt_count` 1 and `started_at` the store's
-    now, if and only if: it is due; nothing of its caller and queue is waiting and due; and its
-    queue is not paused. Else it waits.
-    """
-
-    job: Job
-    input: bytes
-    idempotency: Idempotency | None = None
-    hand_off: HandOff | None = None
-
-
-class Added(Struct, frozen=True):
-    """The job was added. `leased` is it, if it was handed off."""
-
-    job: Job
-    leased: LeasedJob | None = None
-
-
-class Replayed(Struct, frozen=True):
-    """The key was used before with the same body: nothing was added. `job` is the first, as now."""
-
-    job: Job
-
-
-class KeyReused(Struct, frozen=True):
-    """The key was used before with another body: nothing was added."""
-
-
-AddResult: TypeAlias = Added | Replayed | KeyReused
-
-
-class LeasedDelivery(Struct, frozen=True):
-    """A delivery to be sent now, with everything its bytes are made of.
-
-    `result` is there for a job that succeeded with a result that may stand inline.
-    """
-
-    delivery: Delivery
-    lease: str
-    event: Event
-    job: Job
-    result: bytes | None
-
-
-class Applied(Struct, frozen=True):
-    """The change stands. `handed` are deliveries leased to the sender of the change at once.
-
-    `job_ready_at` and `delivery_ready_at` tell from when a claim could find what this change made
-    claimable (a job put back, deliveries owed and not handed off, a slot that came free while
-    others wait); None: nothing.
-    """
-
-    handed: tuple[LeasedDelivery, ...] = ()
-    job_ready_at: Instant | None = None
-    delivery_ready_at: Instant | None = None
-
-
-class Stale(Struct, frozen=True):
-    """State or lease were not as the change said: nothing was changed."""
-
-
-ApplyResult: TypeAlias = Applied | Stale
-
-# --- Claiming ----------------------------------------------------------------------------------
-
-
-class JobClaim(Struct, frozen=True):
-    """Up to `limit` due jobs, of each type up to the free slots that `types` gives it."""
-
-    holder_id: str
-    types: Mapping[str, int]
-    limit: int
-
-
-class ClaimedJobs(Struct, frozen=True):
-    """What was leased. `next_at`: when a claim of the same types could find more (now: at once)."""
-
-    jobs: tuple[LeasedJob, ...]
-    next_at: Instant | None
-
-
-class DeliveryTerms(Struct, frozen=True):
-    """How deliveries are leased: at most `slots` sending at once for a destination."""
-
-    slots: int
-    lease_seconds: float
-
-
-class ClaimedDeliveries(Struct, frozen=True):
-    """What was leased. `next_at`: when a claim could find more."""
-
-    deliveries: tuple[LeasedDelivery, ...]
-    next_at: Instant | None
-
-
-class Overdue(Struct, frozen=True):
-    """What the sweep found, oldest first; the engine decides what becomes of each.
-
-    `lost_jobs`: running, their holder's lease ended, and either their attempts are used up or no
-    claim took them (`lease` as stored). `late_jobs`: not done, `deadline` or `startBy` passed (with
-    their lease, None if waiting). `lost_deliveries`: their lease ended and their unknown attempts
-    are used up. `old_deliveries`: pending, 30 days after they were made.
-    """
-
-    lost_jobs: tuple[tuple[Job, str], ...] = ()
-    late_jobs: tuple[tuple[Job, str | None], ...] = ()
-    lost_deliveries: tuple[tuple[Delivery, str, Job], ...] = ()
-    old_deliveries: tuple[Delivery, ...] = ()
-
-
-# --- Reading -----------------------------------------------------------------------------------
-
-
-class DeliverySummary(Struct, frozen=True):
-    """How the delivery of the last event to the job's callback URL stands."""
-
-    state: DeliveryState
-    attempt_count: int
-    last_status_code: int | None
-    next_attempt_at: Instant | None
-
-
-class JobRecord(Struct, frozen=True):
-    """A job with what is shown of it. `input` and `result` are there up to 64 KiB, and if asked."""
-
-    job: Job
-    delivery: DeliverySummary | None = None
-    input: bytes | None = None
-    result: bytes | None = None
-
-
-class JobFilter(Struct, frozen=True, kw_only=True):
-    """Which jobs to list; None: any. `caller_id` None: of every caller (operators)."""
-
-    caller_id: str | None = None
-    status: JobStatus | None = None
-    type: str | None = None
-    queue: str | None = None
-    correlation_id: str | None = None
-    created_after: Instant | None = None
-    created_before: Instant | None = None
-
-
-class DeliveryFilter(Struct, frozen=True, kw_only=True):
-    """Which deliveries to list; None: any."""
-
-    caller_id: str | None = None
-    job_id: str | None = None
-
-
-class JobPage(Struct, frozen=True):
-    """A page of a list, newest first. `next` continues it (a sequence number); None: the end.
-
-    A page may hold fewer than asked for and still be continued: a page looks at a bounded number of
-    rows.
-    """
-
-    items: tuple[JobRecord, ...]
-    next: int | None
-
-
-class DeliveryRecord(Struct, frozen=True):
-    """A delivery with its recorded attempts, oldest first."""
-
-    delivery: Delivery
-    attempts: tuple[Attempt, ...]
-
-
-class DeliveryPage(Struct, frozen=True):
-    """A page of deliveries, newest first; `next` as in `JobPage`."""
-
-    items: tuple[DeliveryRecord, ...]
-    next: int | None
-
+from dispatcher.ports.records import (
+    AGEING_MS as AGEING_MS,
+)
+from dispatcher.ports.records import (
+    Added as Added,
+)
+from dispatcher.ports.records import (
+    AddResult as AddResult,
+)
+from dispatcher.ports.records import (
+    Applied as Applied,
+)
+from dispatcher.ports.records import (
+    ApplyResult as ApplyResult,
+)
+from dispatcher.ports.records import (
+    ClaimedDeliveries as ClaimedDeliveries,
+)
+from dispatcher.ports.records import (
+    ClaimedJobs as ClaimedJobs,
+)
+from dispatcher.ports.records import (
+    DeliveryFilter as DeliveryFilter,
+)
+from dispatcher.ports.records import (
+    DeliveryPage as DeliveryPage,
+)
+from dispatcher.ports.records import (
+    DeliveryRecord as DeliveryRecord,
+)
+from dispatcher.ports.records import (
+    DeliverySummary as DeliverySummary,
+)
+from dispatcher.ports.records import (
+    DeliveryTerms as DeliveryTerms,
+)
+from dispatcher.ports.records import (
+    HandOff as HandOff,
+)
+from dispatcher.ports.records import (
+    Idempotency as Idempotency,
+)
+from dispatcher.ports.records import (
+    JobClaim as JobClaim,
+)
+from dispatcher.ports.records import (
+    JobFilter as JobFilter,
+)
+from dispatcher.ports.records import (
+    JobPage as JobPage,
+)
+from dispatcher.ports.records import (
+    JobRecord as JobRecord,
+)
+from dispatcher.ports.records import (
+    KeyReused as KeyReused,
+)
+from dispatcher.ports.records import (
+    LeasedDelivery as LeasedDelivery,
+)
+from dispatcher.ports.records import (
+    NewJob as NewJob,
+)
+from dispatcher.ports.records import (
+    Overdue as Overdue,
+)
+from dispatcher.ports.records import (
+    Replayed as Replayed,
+)
+from dispatcher.ports.records import (
+    Stale as Stale,
+)
 
 # --- The protocols -----------------------------------------------------------------------------
 
@@ -319,7 +191,7 @@ class JobStore(Protocol):
         ...
 
     async def asked_to_cancel(self, holder_id: str) -> list[str]:
-        """The ids of jobs held by `holder_id` that were asked to cancel, or have ended otherwise."""
+        """The ids of jobs held by `holder_id` that were asked to cancel."""
         ...
 
     async def prune(self, limit: int) -> int:
@@ -340,7 +212,9 @@ class JobReader(Protocol):
         """A job with its delivery's summary and its result if that may stand inline."""
         ...
 
-    async def get_result(self, job_id: str, caller_id: str | None) -> tuple[Job, bytes | None] | None:
+    async def get_result(
+        self, job_id: str, caller_id: str | None
+    ) -> tuple[Job, bytes | None] | None:
         """A job with its result, at any size."""
         ...
 
@@ -428,8 +302,3 @@ class Store(JobStore, JobReader, CallerStore, Protocol):
     async def key_check(self, token: bytes | None) -> bytes | None:
         """The stored proof of the encryption key; with `token` it is stored if there was none."""
         ...
-
-
-AGEING_MS = 60_000
-"""A level of priority is worth this much waiting: a job of priority 0 overtakes a newer one of
-priority 9 after nine minutes."""

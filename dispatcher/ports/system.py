@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from dispatcher.core.model import Instant
@@ -16,6 +17,22 @@ class Clock(Protocol):
 
     def monotonic(self) -> float:
         """Seconds since some moment, for measuring and for leases; no clock change moves it."""
+        ...
+
+
+class Alarm(Protocol):
+    """Something that will happen, unless it is canceled first."""
+
+    def cancel(self) -> None:
+        """Keep it from happening; harmless if it has happened."""
+        ...
+
+
+class Timers(Protocol):
+    """Calls later, on the event loop. Tests make time pass by hand."""
+
+    def after(self, seconds: float, call: Callable[[], None]) -> Alarm:
+        """Call `call` once, `seconds` from now; at once in the next turn if not positive."""
         ...
 
 

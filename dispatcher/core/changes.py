@@ -1,0 +1,141 @@
+"""The changes that the store applies, each with its guard.
+
+A change names the state and the lease that it was decided for. The store applies it only if both
+still hold (compare-and-set), so that a late worker changes nothing. `lifecycle` makes them.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from dispatcher.core.model import (
+    Attempt,
+    DeliveryState,
+    Instant,
+    Job,
+    JobError,
+    JobState,
+    Progress,
+)
+
+
+class LeasedJob(Struct, frozen=True):
+    """A running job together with the lease under which it may be changed."""
+
+    job: Job
+    lease: str
+    input: bytes
+
+
+class FinishJob(Struct, frozen=True, kw_only=True):
+    """End a job, write its terminal event, and owe the deliveries: one commit.
+
+    Guard: `from_state` and `lease` (None for a waiting job). `event_id` is given, so that the same
+    change sent twice is known again. `hand_off` asks the store to lease the callback's delivery at
+    once to whoever sends this change, if the claim would choose it now.
+    """
+
+    job_id: str
+    from_state: JobState
+    lease: str | None
+    to: JobState
+    at: Instant
+    event_id: str
+    result: bytes | None = None
+    error: JobError | None = None
+    progress: Progress | None = None
+    hand_off: bool = False
+
+
+class ReleaseJob(Struct, frozen=True, kw_only=True):
+    """Put a running job back: to be tried again, snoozed, or given back at drain.
+
+    `refund` gives the attempt back. Guard: running, and `lease`.
+    """
+
+    job_id: str
+    lease: str
+    due_at: Instant
+    retrying: bool
+    refund: bool
+    error: JobError | None = None
+    progress: Progress | None = None
+
+
+class AskCancel(Struct, frozen=True):
+    """Note that a running job is to be stopped. Guard: running; a second one changes nothing."""
+
+    job_id: str
+    at: Instant
+
+
+class NoteProgress(Struct, frozen=True, kw_only=True):
+    """A running job tells how far it is. Guard: running, and `lease`.
+
+    With `event_id` it is stored as an event too, and delivered if the callback asked for it.
+    """
+
+    job_id: str
+    lease: str
+    at: Instant
+    progress: Progress
+    event_id: str | None = None
+
+
+class NoteOutput(Struct, frozen=True, kw_only=True):
+    """A running job gives an intermediate result, always stored. Guard: running, and `lease`."""
+
+    job_id: str
+    lease: str
+    at: Instant
+    event_id: str
+    output: bytes
+    progress: Progress | None = None
+
+
+class NoteStarted(Struct, frozen=True, kw_only=True):
+    """An attempt has begun; sent only where somebody asked for `job.started`. Guard: as above."""
+
+    job_id: str
+    lease: str
+    at: Instant
+    event_id: str
+
+
+class RecordAttempt(Struct, frozen=True, kw_only=True):
+    """Record what came of an attempt to deliver. Guard: sending, and `lease`.
+
+    `to` is delivered, dead, or pending with the next `due_at`. `uses_entry` tells whether an entry
+    of the schedule is used up.
+    """
+
+    delivery_id: str
+    lease: str
+    attempt: Attempt | None
+    to: DeliveryState
+    due_at: Instant
+    uses_entry: bool
+    at: Instant
+
+
+class ReleaseDelivery(Struct, frozen=True):
+    """Give a leased delivery back unsent, at drain. Guard: sending, and `lease`."""
+
+    delivery_id: str
+    lease: str
+    due_at: Instant
+
+
+class EndDelivery(Struct, frozen=True):
+    """End a delivery that waits: canceled, or dead of age. Guard: pending."""
+
+    delivery_id: str
+    to: DeliveryState
+    at: Instant
+
+
+JobChange: TypeAlias = FinishJob | ReleaseJob | AskCancel | NoteProgress | NoteOutput | NoteStarted
+DeliveryChange: TypeAlias = RecordAttempt | ReleaseDelivery | EndDelivery
+Change: TypeAlias = JobChange | DeliveryChange

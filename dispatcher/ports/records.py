@@ -1,0 +1,218 @@
+"""What goes into the store and comes out of it, besides the core's own values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, TypeAlias
+
+from msgspec import Struct
+
+from dispatcher.core.changes import LeasedJob
+from dispatcher.core.model import (
+    Attempt,
+    Delivery,
+    DeliveryState,
+    Event,
+    Instant,
+    Job,
+    JobStatus,
+)
+
+AGEING_MS: Final = 60_000
+"""A level of priority is worth this much waiting: a job of priority 0 overtakes a newer one of
+priority 9 after nine minutes."""
+
+# --- Writing -----------------------------------------------------------------------------------
+
+
+class Idempotency(Struct, frozen=True):
+    """An Idempotency-Key with the SHA-256 of its body, kept until `expires_at`."""
+
+    key: str
+    digest: bytes
+    expires_at: Instant
+
+
+class HandOff(Struct, frozen=True):
+    """Asks for a job to be inserted already leased: to this holder, under this token."""
+
+    holder_id: str
+    lease: str
+
+
+class NewJob(Struct, frozen=True):
+    """A job to add. `job` is waiting, with all defaults filled in; `version` is 1.
+
+    With `hand_off` the job is inserted running, with `attempt_count` 1 and `started_at` the store's
+    now, if and only if: it is due; nothing of its caller and queue is waiting and due; and its
+    queue is not paused. Else it waits.
+    """
+
+    job: Job
+    input: bytes
+    idempotency: Idempotency | None = None
+    hand_off: HandOff | None = None
+
+
+class Added(Struct, frozen=True):
+    """The job was added. `leased` is it, if it was handed off."""
+
+    job: Job
+    leased: LeasedJob | None = None
+
+
+class Replayed(Struct, frozen=True):
+    """The key was used before with the same body: nothing was added. `job` is the first, as now."""
+
+    job: Job
+
+
+class KeyReused(Struct, frozen=True):
+    """The key was used before with another body: nothing was added."""
+
+
+AddResult: TypeAlias = Added | Replayed | KeyReused
+
+
+class LeasedDelivery(Struct, frozen=True):
+    """A delivery to be sent now, with everything its bytes are made of.
+
+    `result` is there for a job that succeeded with a result that may stand inline.
+    """
+
+    delivery: Delivery
+    lease: str
+    event: Event
+    job: Job
+    result: bytes | None
+
+
+class Applied(Struct, frozen=True):
+    """The change stands. `handed` are deliveries leased to the sender of the change at once.
+
+    `job_ready_at` and `delivery_ready_at` tell from when a claim could find what this change made
+    claimable (a job put back, deliveries owed and not handed off, a slot that came free while
+    others wait); None: nothing.
+    """
+
+    handed: tuple[LeasedDelivery, ...] = ()
+    job_ready_at: Instant | None = None
+    delivery_ready_at: Instant | None = None
+
+
+class Stale(Struct, frozen=True):
+    """State or lease were not as the change said: nothing was changed."""
+
+
+ApplyResult: TypeAlias = Applied | Stale
+
+# --- Claiming ----------------------------------------------------------------------------------
+
+
+class JobClaim(Struct, frozen=True):
+    """Up to `limit` due jobs, of each type up to the free slots that `types` gives it."""
+
+    holder_id: str
+    types: Mapping[str, int]
+    limit: int
+
+
+class ClaimedJobs(Struct, frozen=True):
+    """What was leased. `next_at`: when a claim of the same types could find more (now: at once)."""
+
+    jobs: tuple[LeasedJob, ...]
+    next_at: Instant | None
+
+
+class DeliveryTerms(Struct, frozen=True):
+    """How deliveries are leased: at most `slots` sending at once for a destination."""
+
+    slots: int
+    lease_seconds: float
+
+
+class ClaimedDeliveries(Struct, frozen=True):
+    """What was leased. `next_at`: when a claim could find more."""
+
+    deliveries: tuple[LeasedDelivery, ...]
+    next_at: Instant | None
+
+
+class Overdue(Struct, frozen=True):
+    """What the sweep found, oldest first; the engine decides what becomes of each.
+
+    `lost_jobs`: running, their holder's lease ended, and either their attempts are used up or no
+    claim took them (`lease` as stored). `late_jobs`: not done, `deadline` or `startBy` passed (with
+    their lease, None if waiting). `lost_deliveries`: their lease ended and their unknown attempts
+    are used up. `old_deliveries`: pending, 30 days after they were made.
+    """
+
+    lost_jobs: tuple[tuple[Job, str], ...] = ()
+    late_jobs: tuple[tuple[Job, str | None], ...] = ()
+    lost_deliveries: tuple[tuple[Delivery, str, Job], ...] = ()
+    old_deliveries: tuple[Delivery, ...] = ()
+
+
+# --- Reading -----------------------------------------------------------------------------------
+
+
+class DeliverySummary(Struct, frozen=True):
+    """How the delivery of the last event to the job's callback URL stands."""
+
+    state: DeliveryState
+    attempt_count: int
+    last_status_code: int | None
+    next_attempt_at: Instant | None
+
+
+class JobRecord(Struct, frozen=True):
+    """A job with what is shown of it. `input` and `result` are there up to 64 KiB, and if asked."""
+
+    job: Job
+    delivery: DeliverySummary | None = None
+    input: bytes | None = None
+    result: bytes | None = None
+
+
+class JobFilter(Struct, frozen=True, kw_only=True):
+    """Which jobs to list; None: any. `caller_id` None: of every caller (operators)."""
+
+    caller_id: str | None = None
+    status: JobStatus | None = None
+    type: str | None = None
+    queue: str | None = None
+    correlation_id: str | None = None
+    created_after: Instant | None = None
+    created_before: Instant | None = None
+
+
+class DeliveryFilter(Struct, frozen=True, kw_only=True):
+    """Which deliveries to list; None: any."""
+
+    caller_id: str | None = None
+    job_id: str | None = None
+
+
+class JobPage(Struct, frozen=True):
+    """A page of a list, newest first. `next` continues it (a sequence number); None: the end.
+
+    A page may hold fewer than asked for and still be continued: a page looks at a bounded number of
+    rows.
+    """
+
+    items: tuple[JobRecord, ...]
+    next: int | None
+
+
+class DeliveryRecord(Struct, frozen=True):
+    """A delivery with its recorded attempts, oldest first."""
+
+    delivery: Delivery
+    attempts: tuple[Attempt, ...]
+
+
+class DeliveryPage(Struct, frozen=True):
+    """A page of deliveries, newest first; `next` as in `JobPage`."""
+
+    items: tuple[DeliveryRecord, ...]
+    next: int | None
