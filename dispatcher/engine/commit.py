@@ -1,0 +1,63 @@
+"""Applying a change until the store has taken it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from dispatcher.core.errors import StoreError
+from dispatcher.core.facts import StoreFailed, StoreRecovered
+from dispatcher.core.lifecycle import Change
+from dispatcher.engine.terms import System
+from dispatcher.ports.store import Applied, ApplyResult, DeliveryTerms, JobStore, Stale
+from dispatcher.ports.system import Timers
+
+FIRST_WAIT_SECONDS: Final = 0.05
+LONGEST_WAIT_SECONDS: Final = 2.0
+
+
+class Commit:
+    """Writes what was decided, and tries again while the store can't be used.
+
+    The same change may be sent again and again: the store knows one that it has applied. If the
+    lease ends meanwhile the answer becomes `Stale`, which is what ends the trying at the latest.
+    """
+
+    def __init__(self, store: JobStore, terms: DeliveryTerms, system: System) -> None:
+        self._store = store
+        self._terms = terms
+        self._timers = system.timers
+        self._observer = system.observer
+
+    async def apply(self, change: Change) -> ApplyResult:
+        """Apply one change; raises only what is a defect of ours."""
+        wait_seconds = 0.0
+        while True:
+            try:
+                result = await self.apply_once(change)
+            except StoreError as error:
+                if not wait_seconds:
+                    self._observer.saw(StoreFailed(type(change).__name__, str(error)))
+                wait_seconds = min(max(wait_seconds * 2, FIRST_WAIT_SECONDS), LONGEST_WAIT_SECONDS)
+                await pause(self._timers, wait_seconds)
+                continue
+            if wait_seconds:
+                self._observer.saw(StoreRecovered(type(change).__name__))
+            return result
+
+    async def apply_once(self, change: Change) -> ApplyResult:
+        """Apply one change; raises `StoreError` if the store can't take it now."""
+        (result,) = await self._store.apply((change,), self._terms)
+        if isinstance(result, Applied | Stale):
+            return result
+        raise result
+
+
+async def pause(timers: Timers, seconds: float) -> None:
+    """Wait by the injected timers."""
+    over = asyncio.get_running_loop().create_future()
+    alarm = timers.after(seconds, lambda: None if over.done() else over.set_result(None))
+    try:
+        await over
+    finally:
+        alarm.cancel()

@@ -1,0 +1,227 @@
+"""Delivering callbacks: hand-off or claim, sign, send, classify, decide, one commit."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+
+import msgspec
+
+from dispatcher.core.errors import DispatcherError
+from dispatcher.core.facts import DeliveryAttemptEnded, LoopFailed, StoreFailed
+from dispatcher.core.lifecycle import (
+    TERMINAL_EVENTS,
+    RecordAttempt,
+    ReleaseDelivery,
+    decide_delivery,
+)
+from dispatcher.core.model import Attempt, AttemptError, Delivery, Instant, Job
+from dispatcher.core.outcome import Answered, NotSent, SendResult, Verdict, classify
+from dispatcher.core.payload import callback_body
+from dispatcher.core.retry import Schedule
+from dispatcher.core.signature import sign
+from dispatcher.engine.commit import Commit
+from dispatcher.engine.loop import ClaimLoop
+from dispatcher.engine.secrets import Secrets
+from dispatcher.engine.slots import Slots
+from dispatcher.engine.terms import EngineTerms, System
+from dispatcher.ports.sender import Callout, Sender
+from dispatcher.ports.store import Applied, LeasedDelivery, Store
+from dispatcher.ports.vault import Vault
+
+BEST_EFFORT = Schedule((0.0,))
+"""Events that are not a job's last get one attempt."""
+
+SPIN_MS = 20
+"""A claim that finds nothing although something should be ready is repeated no sooner."""
+
+UNPREPARED_MS = 10_000
+"""A delivery that could not be prepared (its secrets can't be read) is tried this much later."""
+
+_headers_decoder = msgspec.json.Decoder(dict[str, str])
+
+
+def schedule_of(delivery: Delivery, job: Job, default: Schedule) -> Schedule:
+    """The schedule in force: the job's own, or the default; one attempt for best effort."""
+    if delivery.event_type not in TERMINAL_EVENTS:
+        return BEST_EFFORT
+    if job.callback is not None and job.callback.schedule is not None:
+        return job.callback.schedule
+    return default
+
+
+class Deliveries:
+    """The deliveries that this process sends."""
+
+    def __init__(
+        self,
+        store: Store,
+        sender: Sender,
+        vault: Vault,
+        commit: Commit,
+        *,
+        user_agent: str,
+        terms: EngineTerms,
+        system: System,
+    ) -> None:
+        self._store = store
+        self._sender = sender
+        self._secrets = Secrets(store, vault, system.clock, keep_seconds=terms.secrets_seconds)
+        self._vault = vault
+        self._commit = commit
+        self._terms = terms
+        self._user_agent = user_agent
+        self._clock = system.clock
+        self._random = system.random
+        self._observer = system.observer
+        self._tasks: dict[asyncio.Task[None], LeasedDelivery] = {}
+        self.slots = Slots(terms.deliveries_at_once)
+        self.loop = ClaimLoop(
+            "deliveries",
+            self._claim,
+            poll_seconds=terms.poll_seconds,
+            system=system,
+        )
+        self.slots.on_free = self.loop.wake
+
+    async def _claim(self) -> Instant | None:
+        share, _ = self.slots.take_share()
+        if share == 0:
+            self.slots.wanted = True
+            return None
+        try:
+            claimed = await self._store.claim_deliveries(share, self._terms.delivery)
+            for leased in claimed.deliveries:
+                share -= 1
+                self.start(leased)
+        finally:
+            self.slots.give_share(share, {})
+        next_at = claimed.next_at
+        if next_at is not None and not claimed.deliveries:
+            next_at = max(next_at, self._clock.now() + SPIN_MS)
+        return next_at
+
+    @property
+    def sending(self) -> int:
+        """How many attempts are under way here."""
+        return len(self._tasks)
+
+    def start(self, leased: LeasedDelivery) -> None:
+        """Send a leased delivery; its slot was taken before."""
+        task = asyncio.get_running_loop().create_task(self._deliver_in_slot(leased))
+        self._tasks[task] = leased
+        task.add_done_callback(self._tasks.pop)
+
+    async def drain(self, seconds: float) -> None:
+        """Wait for what is being sent, then give the rest back."""
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=seconds)
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=5.0)
+
+    async def _deliver_in_slot(self, leased: LeasedDelivery) -> None:
+        try:
+            await self.deliver(leased)
+        except asyncio.CancelledError:
+            now = self._clock.now()
+            await self._commit.apply(ReleaseDelivery(leased.delivery.id, leased.lease, now))
+        except Exception as error:  # noqa: BLE001  # a defect of ours; the lease ends and it is sent again
+            detail = f"{type(error).__name__}: {error}"
+            where = f"delivery {leased.delivery.id}"
+            self._observer.saw(LoopFailed(where, detail, traceback.format_exc()))
+        finally:
+            self.slots.give()
+
+    async def deliver(self, leased: LeasedDelivery) -> None:
+        """Send one delivery and record what came of it."""
+        try:
+            callout = await self._callout(leased)
+        except DispatcherError as error:
+            self._observer.saw(StoreFailed("signing", str(error)))
+            later = self._clock.now() + UNPREPARED_MS
+            await self._commit.apply(ReleaseDelivery(leased.delivery.id, leased.lease, later))
+            self.loop.wake(later)
+            return
+        started_at = self._clock.now()
+        sent = await self._sender.send(callout)
+        now = self._clock.now()
+        verdict = classify(sent, now)
+        attempt = _attempt(leased.delivery, sent, verdict, started_at)
+        change = decide_delivery(
+            leased.delivery,
+            leased.lease,
+            verdict,
+            schedule_of(leased.delivery, leased.job, self._terms.schedule),
+            attempt=attempt,
+            now=now,
+            jitter=self._random.unit(),
+        )
+        await asyncio.shield(self._record(leased, change, attempt))
+
+    async def _record(
+        self, leased: LeasedDelivery, change: RecordAttempt, attempt: Attempt
+    ) -> None:
+        result = await self._commit.apply(change)
+        if isinstance(result, Applied) and result.delivery_ready_at is not None:
+            self.loop.wake(result.delivery_ready_at)
+        delivery = leased.delivery
+        self._observer.saw(
+            DeliveryAttemptEnded(
+                delivery_id=delivery.id,
+                event_id=delivery.event_id,
+                event_type=delivery.event_type,
+                job_id=delivery.job_id,
+                caller_id=delivery.caller_id,
+                url=delivery.url,
+                attempt=attempt.number,
+                to=change.to,
+                duration_ms=attempt.duration_ms,
+                status_code=attempt.status_code,
+                error_code=None if attempt.error is None else attempt.error.code,
+                error_detail=None if attempt.error is None else attempt.error.detail,
+                next_at=change.due_at,
+                correlation_id=leased.job.correlation_id,
+                stale=not isinstance(result, Applied),
+            )
+        )
+
+    async def _callout(self, leased: LeasedDelivery) -> Callout:
+        delivery, event, job = leased.delivery, leased.event, leased.job
+        body = callback_body(event, job, delivery.url, leased.result)
+        secrets = await self._secrets.of(delivery.caller_id)
+        timestamp = self._clock.now() // 1000
+        headers = [
+            ("webhook-id", event.id),
+            ("webhook-timestamp", str(timestamp)),
+            ("webhook-signature", sign(secrets, event.id, timestamp, body)),
+            ("content-type", "application/json"),
+            ("user-agent", self._user_agent),
+            ("callback-attempt", str(delivery.attempt_count + 1)),
+        ]
+        if job.trace is not None:
+            headers.append(("traceparent", job.trace.traceparent))
+            if job.trace.tracestate is not None:
+                headers.append(("tracestate", job.trace.tracestate))
+        if job.correlation_id is not None:
+            headers.append(("correlation-id", job.correlation_id))
+        if job.callback is not None and job.callback.sealed_headers is not None:
+            plain = self._vault.open(job.callback.sealed_headers, job.caller_id)
+            headers.extend(_headers_decoder.decode(plain).items())
+        return Callout(delivery.url, headers, body)
+
+
+def _attempt(
+    delivery: Delivery, sent: SendResult, verdict: Verdict, started_at: Instant
+) -> Attempt:
+    error: AttemptError | None = getattr(verdict, "error", None)
+    answered = sent if isinstance(sent, Answered) else None
+    return Attempt(
+        number=delivery.attempt_count + 1,
+        at=started_at,
+        duration_ms=sent.duration_ms if isinstance(sent, Answered | NotSent) else 0,
+        status_code=sent.status_code if isinstance(sent, Answered | NotSent) else None,
+        error=error,
+        body=None if answered is None else answered.body,
+    )

@@ -1,0 +1,144 @@
+"""What a running job tells: progress, coalesced, and intermediate results, each kept."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+from dispatcher.core.lifecycle import LeasedJob, NoteOutput, NoteProgress, NoteStarted, wants
+from dispatcher.core.model import EventType, Progress
+from dispatcher.engine.commit import Commit
+from dispatcher.engine.terms import System
+from dispatcher.ports.store import Applied
+from dispatcher.ports.system import Alarm
+
+
+class Report:
+    """Implements `ports.runner.RunReport` for one attempt.
+
+    The first progress is written at once and then one in `coalesce_seconds`, always the latest;
+    writing it never holds the job up. `on_stale` is called when the store says that the lease is no
+    longer ours.
+    """
+
+    def __init__(
+        self,
+        leased: LeasedJob,
+        commit: Commit,
+        *,
+        coalesce_seconds: float,
+        system: System,
+        on_stale: Callable[[], None],
+        on_applied: Callable[[Applied], None],
+    ) -> None:
+        self._leased = leased
+        self._commit = commit
+        self._coalesce_seconds = coalesce_seconds
+        self._clock = system.clock
+        self._timers = system.timers
+        self._ids = system.ids
+        self._on_stale = on_stale
+        self._on_applied = on_applied
+        self._home = threading.get_ident()
+        self._loop = asyncio.get_running_loop()
+        self._alarm: Alarm | None = None
+        self._writing: asyncio.Task[None] | None = None
+        self._unwritten = False
+        self._stopped = False
+        self._closed = False
+        self._not_before = 0.0
+        self.latest: Progress | None = None
+
+    # --- for runners -----------------------------------------------------------------------
+
+    def progress(self, progress: Progress) -> None:
+        """See `RunReport.progress`."""
+        self.latest = progress
+        if self._unwritten:
+            return
+        self._unwritten = True
+        if threading.get_ident() == self._home:
+            self._schedule()
+        else:
+            self._loop.call_soon_threadsafe(self._schedule)
+
+    async def output(self, output: bytes) -> None:
+        """See `RunReport.output`."""
+        note = NoteOutput(
+            job_id=self._leased.job.id,
+            lease=self._leased.lease,
+            at=self._clock.now(),
+            event_id=self._ids.new("evt"),
+            output=output,
+            progress=self.latest,
+        )
+        await self._write(note)
+
+    def cancel_requested(self) -> bool:
+        """See `RunReport.cancel_requested`; true for whatever reason the attempt is to stop."""
+        return self._stopped
+
+    # --- for the engine --------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Tell code that asks that it is to stop."""
+        self._stopped = True
+
+    async def started(self) -> None:
+        """Store and send `job.started`."""
+        note = NoteStarted(
+            job_id=self._leased.job.id,
+            lease=self._leased.lease,
+            at=self._clock.now(),
+            event_id=self._ids.new("evt"),
+        )
+        await self._write(note)
+
+    async def close(self) -> None:
+        """Write no more; the last progress goes with the job's end."""
+        self._closed = True
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if self._writing is not None:
+            await asyncio.wait((self._writing,))
+
+    def _schedule(self) -> None:
+        if self._closed or self._alarm is not None or self._writing is not None:
+            return
+        wait = self._not_before - self._clock.monotonic()
+        if wait > 0:
+            self._alarm = self._timers.after(wait, self._start_writing)
+        else:
+            self._start_writing()
+
+    def _start_writing(self) -> None:
+        self._alarm = None
+        if not self._closed:
+            self._writing = self._loop.create_task(self._write_progress())
+
+    async def _write_progress(self) -> None:
+        job = self._leased.job
+        self._not_before = self._clock.monotonic() + self._coalesce_seconds
+        self._unwritten = False
+        progress = self.latest
+        if progress is not None:
+            note = NoteProgress(
+                job_id=job.id,
+                lease=self._leased.lease,
+                at=self._clock.now(),
+                progress=progress,
+                event_id=self._ids.new("evt") if wants(job, EventType.JOB_PROGRESS) else None,
+            )
+            await self._write(note)
+        self._writing = None
+        if self._unwritten:
+            self._schedule()
+
+    async def _write(self, note: NoteProgress | NoteOutput | NoteStarted) -> None:
+        result = await self._commit.apply(note)
+        if isinstance(result, Applied):
+            self._on_applied(result)
+        else:
+            self._on_stale()

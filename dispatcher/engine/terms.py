@@ -1,0 +1,53 @@
+"""What every part of the engine is given: its numbers, and its surroundings. Made by `compose`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+
+from dispatcher.core.retry import Schedule
+from dispatcher.ports.observer import Observer
+from dispatcher.ports.store import DeliveryTerms
+from dispatcher.ports.system import Clock, Ids, Random, Timers
+
+LEASE_MARGIN_SECONDS: Final = 15.0
+"""A delivery's lease outlasts its deadline by this much, so that its outcome can be recorded."""
+
+
+class EngineTerms(Struct, frozen=True, kw_only=True):
+    """Limits and times of one process.
+
+    `lease_seconds` is how long its jobs stay its own without a beat; it beats five times as often
+    and stops its jobs a fifth before the end. `poll_seconds` is how long a loop rests at most when
+    nobody wakes it.
+    """
+
+    schedule: Schedule
+    jobs_at_once: int = 256
+    deliveries_at_once: int = 256
+    slots: int = 16
+    send_seconds: float = 15.0
+    lease_seconds: float = 30.0
+    grace_seconds: float = 30.0
+    poll_seconds: float = 5.0
+    sweep_seconds: float = 5.0
+    sweep_items: int = 200
+    prune_items: int = 200
+    progress_seconds: float = 0.5
+    secrets_seconds: float = 5.0
+
+    @property
+    def delivery(self) -> DeliveryTerms:
+        """What the store must know to lease deliveries."""
+        return DeliveryTerms(self.slots, self.send_seconds + LEASE_MARGIN_SECONDS)
+
+
+class System(Struct, frozen=True):
+    """Time, chance, ids, and who is told: all that comes from outside besides store and sender."""
+
+    clock: Clock
+    timers: Timers
+    random: Random
+    ids: Ids
+    observer: Observer

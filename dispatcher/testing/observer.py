@@ -1,0 +1,59 @@
+"""An observer that tests can await: signals instead of sleeps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from dispatcher.core.facts import Fact
+
+F = TypeVar("F")
+
+
+class RecordingObserver:
+    """Keeps every fact, and wakes whoever waits for one."""
+
+    def __init__(self) -> None:
+        self.facts: list[Fact] = []
+        self._waiting: set[asyncio.Event] = set()
+
+    def saw(self, fact: Fact) -> None:
+        """See `Observer.saw`."""
+        self.facts.append(fact)
+        for waiting in self._waiting:
+            waiting.set()
+
+    def all(self, kind: type[F]) -> list[F]:
+        """The facts of a kind so far."""
+        return [fact for fact in self.facts if isinstance(fact, kind)]
+
+    async def until(
+        self,
+        kind: type[F],
+        matches: Callable[[F], bool] = lambda _: True,
+        *,
+        count: int = 1,
+        seconds: float = 10.0,
+    ) -> list[F]:
+        """Wait until `count` facts of `kind` match, those of before included; give them.
+
+        Raises `TimeoutError`, which names what was seen, after `seconds` of real time.
+        """
+        rung = asyncio.Event()
+        self._waiting.add(rung)
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    found = [fact for fact in self.all(kind) if matches(fact)]
+                    if len(found) >= count:
+                        return found
+                    rung.clear()
+                    await rung.wait()
+        except TimeoutError:
+            seen = ", ".join(type(fact).__name__ for fact in self.facts[-20:])
+            raise TimeoutError(
+                f"Waited {seconds} s for {count} {kind.__name__}; last seen: {seen}"
+            ) from None
+        finally:
+            self._waiting.discard(rung)

@@ -1,0 +1,62 @@
+"""Timers that go off when the test moves its clock."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable
+from itertools import count
+
+from dispatcher.ports.system import Alarm
+from dispatcher.testing.clock import ManualClock
+
+
+class _ManualAlarm:
+    def __init__(self, call: Callable[[], None]) -> None:
+        self.call: Callable[[], None] | None = call
+
+    def cancel(self) -> None:
+        self.call = None
+
+
+class ManualTimers:
+    """Implements `ports.system.Timers` over a `ManualClock`: `advance` makes time pass for both."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+        self._order = count()
+        self._waiting: list[tuple[float, int, _ManualAlarm]] = []
+
+    def after(self, seconds: float, call: Callable[[], None]) -> Alarm:
+        """See `Timers.after`. What is due already is called in the loop's next turn."""
+        alarm = _ManualAlarm(call)
+        if seconds <= 0:
+            asyncio.get_running_loop().call_soon(self._ring, alarm)
+        else:
+            due = self._clock.monotonic() + seconds
+            heapq.heappush(self._waiting, (due, next(self._order), alarm))
+        return alarm
+
+    @property
+    def next_in(self) -> float | None:
+        """Seconds until the next alarm, None if there is none."""
+        while self._waiting and self._waiting[0][2].call is None:
+            heapq.heappop(self._waiting)
+        if not self._waiting:
+            return None
+        return self._waiting[0][0] - self._clock.monotonic()
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock, ringing each alarm at its own instant on the way, in order."""
+        end = self._clock.monotonic() + seconds
+        while (left := self.next_in) is not None and self._clock.monotonic() + left <= end:
+            _, _, alarm = heapq.heappop(self._waiting)
+            self._clock.advance(max(left, 0.0))
+            self._ring(alarm)
+        self._clock.advance(max(end - self._clock.monotonic(), 0.0))
+
+    @staticmethod
+    def _ring(alarm: _ManualAlarm) -> None:
+        call, alarm.call = alarm.call, None
+        if call is not None:
+            call()
