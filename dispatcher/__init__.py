@@ -1,1 +1,23 @@
-"""The asynchronous half of an HTTP API: accept jobs, do them, deliver signed callbacks."""
+"""The asynchronous half of an HTTP API: accept jobs, do them, deliver signed callbacks.
+
+Declare what your service does, and let `dispatcher serve FILE` serve it:
+
+    from dispatcher import Dispatcher, Fail, JobContext
+
+    app = Dispatcher()
+
+    @app.job("report.generate", timeout=600, max_attempts=3, concurrency=8)
+    async def generate(job: JobContext, request: ReportRequest) -> Report:
+        await job.progress(3, total=10, message="rendering")
+        return Report(...)  # or raise Fail("no-data", "..."), Retry(after=30), Snooze(60)
+
+`Dispatcher` says what handlers may look like, `JobContext` what they can ask and tell.
+"""
+
+from __future__ import annotations
+
+from dispatcher.adapters.runners.context import JobContext
+from dispatcher.adapters.runners.declare import Dispatcher
+from dispatcher.core.errors import Cancel, Fail, Retry, Snooze
+
+__all__ = ["Cancel", "Dispatcher", "Fail", "JobContext", "Retry", "Snooze"]

@@ -1,0 +1,1 @@
+"""Runners for handlers written in Python, and the built-in types."""
