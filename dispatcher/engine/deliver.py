@@ -96,9 +96,9 @@ class Deliveries:
                 self.start(leased)
         finally:
             self.slots.give_share(share, {})
-        next_at = claimed.next_at
-        if next_at is not None and not claimed.deliveries:
-            next_at = max(next_at, self._clock.now() + SPIN_MS)
+        next_at, now = claimed.next_at, self._clock.now()
+        if next_at is not None and next_at <= now and not claimed.deliveries:
+            return now + SPIN_MS
         return next_at
 
     @property

@@ -141,9 +141,9 @@ class Jobs:
                 self.start(leased)
         finally:
             self.slots.give_share(share, kinds)
-        next_at = claimed.next_at
-        if next_at is not None and not claimed.jobs:
-            next_at = max(next_at, self._clock.now() + SPIN_MS)
+        next_at, now = claimed.next_at, self._clock.now()
+        if next_at is not None and next_at <= now and not claimed.jobs:
+            return now + SPIN_MS
         return next_at
 
     # --- what runs -------------------------------------------------------------------------

@@ -1,0 +1,372 @@
+"""Logs: the standard library's, as lines of JSON or of text, one wide event an attempt.
+
+Every event has the ids that someone will search for, and never an input, a result or a secret:
+fields are chosen by name, the query of a URL is left out, and whatever looks like one of our
+secrets is masked in the finished line, whoever logged it.
+
+Lines are written by a thread, as many at a time as are there, so that a slow disk or a full pipe
+does not hold up the event loop. What it can't keep up with is dropped, and counted in a line.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TextIO, assert_never
+
+import msgspec
+
+from dispatcher.core.facts import (
+    DeliveryAttemptEnded,
+    Fact,
+    JobAccepted,
+    JobAttemptEnded,
+    JobEnded,
+    LeaseLost,
+    LoopFailed,
+    LoopIdle,
+    StoreFailed,
+    StoreRecovered,
+)
+from dispatcher.core.model import DeliveryState, Job, JobState
+from dispatcher.core.payload import rfc3339
+
+LEVELS: Final = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+MAX_WAITING_LINES: Final = 20_000
+
+_FIELDS: Final = "dispatcher_fields"
+_encode: Final = msgspec.json.Encoder(enc_hook=repr).encode
+
+
+# --- From records to lines ---------------------------------------------------------------------
+
+_SECRET: Final = re.compile(r"\b(whsec_|whsk_|dsk_|dsp_)[A-Za-z0-9+/_=-]{16,}")
+_SECRET_HINTS: Final = ("whsec_", "whsk_", "dsk_", "dsp_")
+
+
+def _masked(line: str) -> str:
+    if any([hint in line for hint in _SECRET_HINTS]):  # noqa: C419  # a list: quicker than a generator for four
+        return _SECRET.sub(r"\1***", line)
+    return line
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: `at`, `level`, `logger`, `event`, and the event's own members."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its end."""
+        line = {
+            "at": rfc3339(round(record.created * 1000)),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage(),
+            **getattr(record, _FIELDS, {}),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        try:
+            return _masked(_encode(line).decode())
+        except (TypeError, ValueError):  # a text that is not Unicode (half of a surrogate pair)
+            return _masked(json.dumps(line, default=repr))
+
+
+# Control characters and line ends: what would let one event look like two, or move the cursor; and
+# halves of surrogate pairs, which no file takes.
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+class TextLines(logging.Formatter):
+    """For people: time, level, event, then `name=value`; a traceback on the lines below."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its end."""
+        at = time.strftime("%H:%M:%S", time.localtime(record.created))
+        fields = dict(getattr(record, _FIELDS, {}))
+        trace_back = fields.pop("traceback", None)
+        if record.exc_info:
+            trace_back = self.formatException(record.exc_info)
+        parts = [
+            f"{at}.{int(record.msecs):03d}",
+            f"{record.levelname.lower():7}",
+            _one_line(record),
+        ]
+        parts += [f"{name}={_shown(value)}" for name, value in fields.items() if value is not None]
+        line = " ".join(parts)
+        return _masked(f"{line}\n{trace_back}" if trace_back else line)
+
+
+def _one_line(record: logging.LogRecord) -> str:
+    return _CONTROLS.sub(_escaped, record.getMessage())
+
+
+def _shown(value: object) -> str:
+    text = str(value)
+    if text and " " not in text and "=" not in text and '"' not in text:
+        return _CONTROLS.sub(_escaped, text)
+    return _CONTROLS.sub(_escaped, '"' + text.replace('"', '\\"') + '"')
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode("ascii")
+
+
+# --- From lines to the stream ------------------------------------------------------------------
+
+
+class LineWriter(logging.Handler):
+    """Writes lines in a thread of its own; `close` writes what is left."""
+
+    def __init__(self, stream: TextIO, most_waiting: int = MAX_WAITING_LINES) -> None:
+        super().__init__()
+        self._stream = stream
+        self._most_waiting = most_waiting
+        self._waiting: deque[str] = deque()
+        self._dropped = 0
+        self._arrived = threading.Event()
+        self._closing = False
+        self._pid = os.getpid()
+        self._thread = threading.Thread(target=self._run, name="dispatcher-logs", daemon=True)
+        self._thread.start()
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Take the record without the handler's lock: a deque needs none."""
+        if self.filter(record):
+            self.emit(record)
+        return True
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Format now, since what the record speaks of may change; write soon."""
+        try:
+            line = self.format(record)
+        except Exception:  # noqa: BLE001  # as the standard handlers do: a bad log call must not break the caller
+            self.handleError(record)
+            return
+        if self._closing or os.getpid() != self._pid:  # a forked child has no such thread
+            self._put(line + "\n")
+        elif len(self._waiting) >= self._most_waiting:
+            self._dropped += 1
+        else:
+            self._waiting.append(line)
+            if not self._arrived.is_set():
+                self._arrived.set()
+
+    def _run(self) -> None:
+        while not self._closing:
+            self._arrived.wait()
+            self._arrived.clear()
+            self._write_waiting()
+
+    def _write_waiting(self) -> None:
+        lines: list[str] = []
+        while self._waiting:
+            lines.append(self._waiting.popleft())
+        if self._dropped:
+            lines.append(self._confession())
+        if lines:
+            self._put("\n".join(lines) + "\n")
+
+    def _confession(self) -> str:
+        record = _record(
+            "dispatcher.logs", logging.WARNING, "log.dropped", {"lines": self._dropped}
+        )
+        self._dropped = 0
+        return self.format(record)
+
+    def _put(self, text: str) -> None:
+        try:
+            try:
+                self._stream.write(text)
+            except UnicodeEncodeError:  # a stream that takes less than UTF-8
+                self._stream.write(text.encode("ascii", "backslashreplace").decode("ascii"))
+            self._stream.flush()
+        except (OSError, ValueError):
+            # Whoever read the log is gone, the disk is full, or the stream is closed: the service
+            # goes on, and later lines are tried again.
+            return
+
+    def close(self) -> None:
+        """Write what is left and end the thread."""
+        if not self._closing:
+            self._closing = True
+            if os.getpid() == self._pid:
+                self._arrived.set()
+                self._thread.join(timeout=5)
+                self._write_waiting()
+        super().close()
+
+
+def configure_logging(level: str, form: str, stream: TextIO | None = None) -> Callable[[], None]:
+    """Log to `stream` (standard error), and to nothing else; answers what ends it.
+
+    Args:
+        level: "debug", "info", "warning" or "error".
+        form: "json", "text", or "auto": text if the stream is a terminal.
+        stream: where to.
+    """
+    stream = sys.stderr if stream is None else stream
+    writer = LineWriter(stream)
+    text = form == "text" or (form == "auto" and stream.isatty())
+    writer.setFormatter(TextLines() if text else JsonLines())
+    root = logging.getLogger()
+    before, level_before = root.handlers[:], root.level
+    root.handlers[:] = [writer]
+    root.setLevel(LEVELS[level])
+    # Others' chatter, unless someone debugs: connection resets and bad requests are no news.
+    quiet = logging.NOTSET if level == "debug" else logging.WARNING
+    for name in ("aiohttp", "asyncio"):
+        logging.getLogger(name).setLevel(quiet)
+    logging.getLogger("aiohttp.access").setLevel(logging.ERROR)  # ours says more
+    logging.captureWarnings(capture=True)
+
+    def end() -> None:
+        logging.captureWarnings(capture=False)
+        root.handlers[:] = before
+        root.setLevel(level_before)
+        writer.close()
+
+    return end
+
+
+# --- From facts to records ---------------------------------------------------------------------
+
+
+class LogObserver:
+    """Logs facts: one event an attempt at `info`, what needs a person above, the rest at `debug`.
+
+    The level is asked for once: a fact below it costs a comparison.
+    """
+
+    def __init__(self, logger: logging.Logger | None = None) -> None:
+        self._logger = logging.getLogger("dispatcher") if logger is None else logger
+        self._least = self._logger.getEffectiveLevel()
+
+    def saw(self, fact: Fact) -> None:
+        """Log the fact if its level is on."""
+        level = level_of(fact)
+        if level >= self._least:
+            self._logger.handle(_record(self._logger.name, level, *describe(fact)))
+
+
+def _record(name: str, level: int, event: str, fields: Mapping[str, Any]) -> logging.LogRecord:
+    """A record without `findCaller`, which would cost more than all the rest."""
+    record = logging.LogRecord(name, level, "", 0, event, None, None)
+    setattr(record, _FIELDS, fields)
+    return record
+
+
+def level_of(fact: Fact) -> int:
+    """The level that a fact is logged at."""
+    match fact:
+        case DeliveryAttemptEnded(to=to):
+            return logging.WARNING if to is DeliveryState.DEAD else logging.INFO
+        case JobAttemptEnded(to=to):
+            return logging.WARNING if to is JobState.FAILED else logging.INFO
+        case JobAccepted() | JobEnded() | LoopIdle():
+            return logging.DEBUG
+        case StoreRecovered():
+            return logging.INFO
+        case LeaseLost():
+            return logging.WARNING
+        case StoreFailed() | LoopFailed():
+            return logging.ERROR
+        case _:
+            assert_never(fact)
+
+
+def describe(fact: Fact) -> tuple[str, Mapping[str, Any]]:
+    """The event's name and its members."""
+    match fact:
+        case JobAccepted(job=job):
+            return "job.accepted", {
+                **_ids(job),
+                "handedOff": fact.handed_off,
+                "replayed": fact.replayed,
+            }
+        case JobAttemptEnded():
+            return "job.attempt", _of_job_attempt(fact)
+        case JobEnded(job=job, to=to):
+            return "job.ended", {**_ids(job), "to": to.value, "attempts": job.attempt_count}
+        case DeliveryAttemptEnded():
+            return "delivery.attempt", _of_delivery(fact)
+        case LeaseLost(holder_id=holder_id, jobs=jobs):
+            return "lease.lost", {"holderId": holder_id, "jobs": jobs}
+        case StoreFailed(during=during, detail=detail):
+            return "store.failed", {"during": during, "detail": detail}
+        case StoreRecovered(during=during):
+            return "store.recovered", {"during": during}
+        case LoopFailed(loop=loop, detail=detail, trace_back=trace_back):
+            return "loop.failed", {"loop": loop, "detail": detail, "traceback": trace_back}
+        case LoopIdle(loop=loop):
+            return "loop.idle", {"loop": loop}
+        case _:
+            assert_never(fact)
+
+
+def _ids(job: Job) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "jobId": job.id,
+        "jobType": job.type,
+        "callerId": job.caller_id,
+        "queue": job.queue,
+    }
+    if job.correlation_id is not None:
+        found["correlationId"] = job.correlation_id
+    if job.replay_of is not None:
+        found["replayOf"] = job.replay_of
+    if job.trace is not None:
+        found["traceparent"] = job.trace.traceparent
+    return found
+
+
+def _of_job_attempt(fact: JobAttemptEnded) -> dict[str, Any]:
+    return {
+        **_ids(fact.job),
+        "attempt": fact.attempt,
+        "outcome": fact.outcome,
+        "to": fact.to.value,
+        "durationMs": fact.duration_ms,
+        **_without_none(
+            stale=fact.stale or None,
+            errorCode=fact.error_code,
+            errorDetail=fact.error_detail,
+            traceback=fact.trace_back,
+        ),
+    }
+
+
+def _of_delivery(fact: DeliveryAttemptEnded) -> dict[str, Any]:
+    return {
+        "deliveryId": fact.delivery_id,
+        "eventId": fact.event_id,
+        "eventType": fact.event_type,
+        "jobId": fact.job_id,
+        "callerId": fact.caller_id,
+        "url": fact.url.partition("?")[0],  # queries carry tokens
+        "attempt": fact.attempt,
+        "to": fact.to.value,
+        "durationMs": fact.duration_ms,
+        **_without_none(
+            statusCode=fact.status_code,
+            errorCode=fact.error_code,
+            errorDetail=fact.error_detail,
+            nextAttemptAt=rfc3339(fact.next_at) if fact.to is DeliveryState.PENDING else None,
+            correlationId=fact.correlation_id,
+            stale=fact.stale or None,
+        ),
+    }
+
+
+def _without_none(**fields: object) -> dict[str, object]:
+    return {name: value for name, value in fields.items() if value is not None}

@@ -1,0 +1,137 @@
+"""The machine's own clock and chance, and ids made of both."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+import weakref
+from collections.abc import Callable
+from threading import Lock
+from typing import Final
+
+from dispatcher.core.model import Instant
+
+
+class SystemClock:
+    """The time of day that never runs backwards within this process.
+
+    When the machine's clock is set back, this one goes on at half speed until the other has caught
+    up: a clock that stood still for an hour would end no lease and start no retry for an hour.
+    """
+
+    def __init__(
+        self,
+        time_ns: Callable[[], int] = time.time_ns,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._time_ns = time_ns
+        self._monotonic = monotonic
+        self._last = 0
+        self._set_back: tuple[Instant, float] | None = None
+
+    def now(self) -> Instant:
+        """Milliseconds since the Unix epoch."""
+        wall = self._time_ns() // 1_000_000
+        if wall >= self._last:
+            self._last = wall
+            self._set_back = None
+            return wall
+        return self._behind()
+
+    def _behind(self) -> Instant:
+        if self._set_back is None:
+            self._set_back = (self._last, self._monotonic())
+        began_at, began = self._set_back
+        self._last = max(self._last, began_at + int((self._monotonic() - began) * 500))
+        return self._last
+
+    def monotonic(self) -> float:
+        """Seconds since some moment."""
+        return self._monotonic()
+
+
+class SystemRandom:
+    """The operating system's chance for tokens, a quick one for jitter."""
+
+    def unit(self) -> float:
+        """A number in [0, 1)."""
+        return random.random()  # noqa: S311  # jitter: nobody gains by guessing it
+
+    def token(self, size: int) -> bytes:
+        """`size` bytes that nobody can guess."""
+        return os.urandom(size)
+
+
+_POOL_BYTES: Final = 4096
+_TAIL_BITS: Final = 74
+# A millisecond's sequence begins with 72 bits of chance: the upper two are left 0 for counting.
+_FIRST_TAIL_BYTES: Final = 9
+_STEP_BYTES: Final = 4
+_RAND_B_BITS: Final = 62
+_RAND_B_MASK: Final = (1 << _RAND_B_BITS) - 1
+_VERSION: Final = 7 << 76
+_VARIANT: Final = 2 << 62
+
+
+class Uuid7Ids:
+    """Ids with a UUIDv7 each (RFC 9562, 5.7), rising within a process, of unguessable bits.
+
+    Within a millisecond the 74 bits behind the timestamp are counted up by a random step (6.2,
+    method 2). Threads may share it; a forked child draws chance of its own.
+    """
+
+    def __init__(self, time_ns: Callable[[], int] = time.time_ns) -> None:
+        self._time_ns = time_ns
+        self._millis = 0
+        self._start_anew()
+        _living.add(self)
+
+    def _start_anew(self) -> None:
+        self._lock = Lock()  # a fork may have copied one that is held for ever
+        self._pool = b""
+        self._at = 0
+        self._tail = 1 << _TAIL_BITS  # used up: the next id draws
+
+    def new(self, prefix: str) -> str:
+        """`prefix`, an underscore, and 32 hex digits."""
+        with self._lock:
+            millis = self._time_ns() // 1_000_000
+            if millis > self._millis:
+                self._millis = millis
+                tail = self._draw(_FIRST_TAIL_BYTES)
+            else:
+                tail = self._tail + 1 + self._draw(_STEP_BYTES)
+                if tail >> _TAIL_BITS:  # its counter is used up: borrow from the next (6.2)
+                    self._millis += 1
+                    tail = self._draw(_FIRST_TAIL_BYTES)
+            self._tail = tail
+            number = (
+                self._millis << 80
+                | _VERSION
+                | tail >> _RAND_B_BITS << 64
+                | _VARIANT
+                | tail & _RAND_B_MASK
+            )
+        return f"{prefix}_{number:032x}"
+
+    def _draw(self, size: int) -> int:
+        start = self._at
+        self._at = end = start + size
+        if end > len(self._pool):
+            self._pool = os.urandom(_POOL_BYTES)
+            start, self._at = 0, size
+            end = size
+        return int.from_bytes(self._pool[start:end])
+
+
+_living: Final[weakref.WeakSet[Uuid7Ids]] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for ids in _living:
+        ids._start_anew()  # noqa: SLF001  # the class is of this module
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,238 @@
+"""What `dispatcher check` looks at. No database, key or schema is made."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import shutil
+import sqlite3
+import stat
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from dispatcher import compose
+from dispatcher.adapters.secrets import key_file, open_vault
+from dispatcher.adapters.sqlite.connection import Use, connect
+from dispatcher.adapters.sqlite.schema import APPLICATION_ID, migrations
+from dispatcher.adapters.system import SystemRandom
+from dispatcher.core.errors import DispatcherError, SettingsError
+from dispatcher.ports.store import Store
+from dispatcher.settings import Parsed, Settings, parse_settings
+
+MIB: Final = 2**20
+DISK_FAIL_BYTES: Final = 100 * MIB
+DISK_WARN_BYTES: Final = 1024 * MIB
+SPARE_FILES: Final = 256
+"""Open files that the service needs besides its callbacks: the store, callers, the log."""
+
+
+class Level(StrEnum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+class Finding(Struct, frozen=True, omit_defaults=True):
+    """One thing that was looked at: what was found, and what to do about it."""
+
+    check: str
+    level: Level
+    detail: str
+    advice: str | None = None
+
+
+def examine(
+    environ: Mapping[str, str], flags: Mapping[str, object], config: Path | None
+) -> Iterator[Finding]:
+    """Look at everything, one finding after the other; never raises `DispatcherError`."""
+    try:
+        parsed = parse_settings(environ=environ, flags=flags, config=config)
+    except SettingsError as error:
+        yield Finding("settings", Level.FAIL, str(error), "correct it; all else follows from it")
+        return
+    yield from _settings(parsed)
+    yield from _public_url(parsed.settings)
+    yield from _files(parsed.settings)
+    yield from _database(parsed.settings)
+
+
+def _settings(parsed: Parsed) -> Iterator[Finding]:
+    sources = sorted(set(parsed.sources.values()))
+    yield Finding("settings", Level.OK, f"from {', '.join(sources)}" if sources else "all defaults")
+    for warning in parsed.warnings:
+        yield Finding("settings", Level.WARN, warning, "correct its name, or take it away")
+
+
+def _public_url(settings: Settings) -> Iterator[Finding]:
+    url = settings.links_base()
+    if settings.dev:
+        yield Finding("public_url", Level.OK, f"{url} (dev)")
+    elif settings.public_url is None:
+        yield Finding(
+            "public_url",
+            Level.WARN,
+            f"is not set: links and callbacks name {url}",
+            "set it to what callers reach the service at",
+        )
+    elif urlsplit(url).scheme != "https":
+        yield Finding(
+            "public_url",
+            Level.WARN,
+            f"{url} is not https: API keys and inputs travel in the clear",
+            "put a proxy with TLS before the service, and name it with https",
+        )
+    else:
+        yield Finding("public_url", Level.OK, url)
+
+
+def _files(settings: Settings) -> Iterator[Finding]:
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = settings.deliveries_at_once * 2 + SPARE_FILES
+    if most != resource.RLIM_INFINITY and most < needed:
+        yield Finding(
+            "open files",
+            Level.WARN,
+            f"this user may open {most}; {needed} may be needed",
+            f"raise it (ulimit -n {needed}; LimitNOFILE= of systemd)",
+        )
+    else:
+        yield Finding("open files", Level.OK, f"{most} allowed")
+
+
+# --- The database ------------------------------------------------------------------------------
+
+
+def _database(settings: Settings) -> Iterator[Finding]:
+    path = settings.database
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        yield Finding("folder", Level.FAIL, f"{folder} is not there", f"make it: mkdir -p {folder}")
+        return
+    if not os.access(folder, os.W_OK | os.X_OK):
+        yield Finding(
+            "folder",
+            Level.FAIL,
+            f"{folder} can't be written to by this user",
+            "change its owner or mode: the database's log and lock are made in it",
+        )
+    else:
+        yield Finding("folder", Level.OK, str(folder))
+    yield _disk(folder)
+    if not path.exists():
+        yield Finding(
+            "database",
+            Level.WARN,
+            f"{path} is not there yet",
+            "`dispatcher serve` makes it at its first start; if it should be there, check store",
+        )
+        return
+    schema = _schema(path)
+    yield schema
+    if schema.level is Level.OK:
+        yield _key_file(settings)
+        yield from asyncio.run(_open(settings))
+
+
+def _disk(folder: Path) -> Finding:
+    free = shutil.disk_usage(folder).free
+    detail = f"{free / MIB:,.0f} MiB free"
+    if free < DISK_FAIL_BYTES:
+        return Finding("disk", Level.FAIL, detail, "make room: a full disk stops all work")
+    if free < DISK_WARN_BYTES:
+        return Finding("disk", Level.WARN, detail, "make room before it is full")
+    return Finding("disk", Level.OK, detail)
+
+
+def _schema(path: Path) -> Finding:
+    newest = migrations()[-1].number
+    try:
+        connection = connect(path, Use.READ)
+        try:
+            (ours,) = connection.execute("PRAGMA application_id").fetchone()
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        return Finding(
+            "database",
+            Level.FAIL,
+            f"{path} can't be read: {error}",
+            "if it is damaged, restore a backup; if this user may not read it, chown it",
+        )
+    if ours != APPLICATION_ID:
+        return Finding(
+            "database", Level.FAIL, f"{path} is no database of the dispatcher", "check store"
+        )
+    if version > newest:
+        return Finding(
+            "database",
+            Level.FAIL,
+            f"{path} has schema {version}; this version knows up to {newest}",
+            "run the newer version that wrote it",
+        )
+    if version < newest:
+        return Finding(
+            "database",
+            Level.WARN,
+            f"{path} has schema {version}; this version has {newest}",
+            "run `dispatcher migrate`, or start `dispatcher serve`",
+        )
+    return Finding("database", Level.OK, f"{path}, schema {version}")
+
+
+def _key_file(settings: Settings) -> Finding:
+    if settings.secret_key is not None:
+        return Finding("key", Level.OK, "from the setting secret_key")
+    path = key_file(settings.database)
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError as error:
+        return Finding(
+            "key",
+            Level.FAIL,
+            f"the key file {path}: {error.strerror}",
+            "put it back from where the database was copied, or set DISPATCHER_SECRET_KEY",
+        )
+    if mode & 0o077:
+        return Finding(
+            "key",
+            Level.WARN,
+            f"{path} can be read by others (mode {mode:o})",
+            "it is set to 600 when the service reads it; find out what opened it",
+        )
+    return Finding("key", Level.OK, str(path))
+
+
+async def _open(settings: Settings) -> list[Finding]:
+    """What can be told only of an open store: whether it works, and whether the key is its own."""
+    try:
+        async with compose.open_store(settings) as store:
+            await store.check()
+            works = Finding("store", Level.OK, "can be read and written")
+            return [works, await _key(settings, store)]
+    except DispatcherError as error:
+        return [Finding("store", Level.FAIL, str(error))]
+
+
+async def _key(settings: Settings, store: Store) -> Finding:
+    if await store.key_check(None) is None:
+        return Finding("secrets", Level.OK, "none are kept yet")
+    key = settings.secret_key
+    try:
+        await open_vault(
+            store,
+            secret_key=None if key is None else key.reveal(),
+            database=settings.database,
+            random=SystemRandom(),
+        )
+    except DispatcherError as error:
+        return Finding("secrets", Level.FAIL, str(error))
+    return Finding("secrets", Level.OK, "can be read with this key")

@@ -1,0 +1,69 @@
+"""What `serve` says when it has started: what it serves, where, and how to try it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from dispatcher.settings import Settings
+
+DEFAULT_STORE = "sqlite:///dispatcher.db"
+
+
+def greeting(settings: Settings, url: str, types: Sequence[str]) -> str:
+    """The lines to print. `url` is what links begin with, with the port really bound."""
+    lines = [
+        f"Dispatcher serves {url}",
+        f"  jobs       {', '.join(sorted(types))}",
+        f"  store      {settings.database}",
+        f"  callbacks  {_callbacks(settings)}",
+        "",
+    ]
+    lines += _dev(settings, url) if settings.dev else _first_steps(settings, url)
+    return "\n".join(lines)
+
+
+def _callbacks(settings: Settings) -> str:
+    where = ["loopback", "http and https to public addresses"]
+    if not settings.dev:
+        where = ["https to public addresses"]
+    return "; ".join([*where, *settings.allow_callbacks])
+
+
+def _dev(settings: Settings, url: str) -> list[str]:
+    here = url if settings.public_url is None else replace(settings, public_url=None).links_base()
+    job = {
+        "type": "dispatcher.echo",
+        "input": {"hello": "world"},
+        "callbackUrl": f"{here}/dev/inbox",
+    }
+    body = msgspec.json.encode(job).decode()
+    return [
+        "DEVELOPMENT MODE: whoever reaches this port may do everything, without a key. It is for",
+        "loopback only, never behind a tunnel or a proxy.",
+        "",
+        "Submit a job:",
+        f"  curl -s {here}/v1/jobs -H 'content-type: application/json' -d {shlex.quote(body)}",
+        "See its callback, with the signature verified:",
+        f"  curl -s {here}/dev/inbox",
+    ]
+
+
+def _first_steps(settings: Settings, url: str) -> list[str]:
+    store = "" if settings.store == DEFAULT_STORE else f" --store {shlex.quote(settings.store)}"
+    lines = [
+        "Make an API key, then submit a job with it:",
+        f"  dispatcher callers create NAME{store}",
+        f"  DISPATCHER_URL={url} DISPATCHER_API_KEY=… \\",
+        """    dispatcher submit dispatcher.echo '{"hello":"world"}' --wait""",
+    ]
+    if settings.public_url is None:
+        lines += [
+            "",
+            f"Warning: public_url is not set, so links and callbacks name {url}.",
+            "Set --public-url to what callers reach the service at.",
+        ]
+    return lines

@@ -1,0 +1,41 @@
+"""The store and the vault of the settings, for commands that need no service."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from msgspec import Struct
+
+from dispatcher import compose
+from dispatcher.adapters.secrets import open_vault
+from dispatcher.adapters.system import SystemRandom
+from dispatcher.ports.store import Store
+from dispatcher.ports.vault import Vault
+from dispatcher.settings import Settings
+
+
+class Opened(Struct, frozen=True):
+    """A store that is open, and the vault that goes with it."""
+
+    store: Store
+    vault: Vault
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Opened]:
+    """Open the store, safe beside a running service; made and migrated if need be.
+
+    Raises:
+        StoreError: it can't be used.
+        SecretsUnreadable: the key is missing or not the store's.
+    """
+    key = settings.secret_key
+    async with compose.open_store(settings) as store:
+        vault = await open_vault(
+            store,
+            secret_key=None if key is None else key.reveal(),
+            database=settings.database,
+            random=SystemRandom(),
+        )
+        yield Opened(store, vault)

@@ -1,0 +1,56 @@
+"""Options that several commands share, and the settings that they lead to."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from dispatcher.settings import SETTINGS, Parsed, parse_settings
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_DESCRIPTIONS = {setting.name: setting.description for setting in SETTINGS}
+
+
+def described(name: str) -> str:
+    """What a setting says about itself, as help of its flag."""
+    return _DESCRIPTIONS[name].replace("`", "")
+
+
+def with_store(command: Command) -> Command:
+    """`--config` and `--store`, for commands that open the store themselves."""
+    store = click.option("--store", metavar="URL", help=described("store"))
+    return with_config(store(command))
+
+
+def with_config(command: Command) -> Command:
+    """`--config`."""
+    return click.option(
+        "--config",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="The file of settings; without it, dispatcher.toml in this folder if it is there.",
+    )(command)
+
+
+def with_json(command: Command) -> Command:
+    """`--json`, given to the command as `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+
+
+def settings_of(flags: dict[str, object], config: Path | None) -> Parsed:
+    """The settings of this run; what is odd about the environment is told on standard error."""
+    parsed = parse_settings(environ=os.environ, flags=flags, config=config)
+    for warning in parsed.warnings:
+        print(f"dispatcher: warning: {warning}", file=sys.stderr)
+    return parsed
+
+
+def print_json(value: object) -> None:
+    """One line of JSON on standard output."""
+    print(msgspec.json.encode(value).decode(), flush=True)

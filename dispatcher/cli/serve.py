@@ -1,0 +1,80 @@
+"""`dispatcher serve`: settings and app, handed to what wires the service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import msgspec
+
+from dispatcher import compose
+from dispatcher.adapters.runners.load import load_app
+from dispatcher.cli.greeting import greeting
+from dispatcher.cli.options import described, print_json, settings_of, with_config, with_json
+from dispatcher.settings import Settings
+
+
+@click.command("serve")
+@click.argument("app", required=False, metavar="[MODULE:APP | FILE.PY]")
+@with_config
+@click.option("--host", help=described("host"))
+@click.option("--port", type=int, help=described("port"))
+@click.option("--store", metavar="URL", help=described("store"))
+@click.option("--dev", is_flag=True, default=None, help=described("dev"))
+@click.option("--public-url", metavar="URL", help=described("public_url"))
+@click.option(
+    "--allow-callbacks",
+    multiple=True,
+    metavar="ORIGIN|CIDR",
+    help=described("allow_callbacks") + " May be repeated.",
+)
+@click.option("--role", help=described("role"))
+@click.option("--processes", type=int, help=described("processes"))
+@with_json
+@click.pass_context
+def serve_command(
+    ctx: click.Context, /, app: str | None, config: Path | None, as_json: bool, **flags: object
+) -> None:
+    """Run the service: its own types, and those of an app.
+
+    APP is a module and the name of a Dispatcher in it (shop.jobs:app), or a file with one in it
+    (jobs.py). Every other setting stands in dispatcher.toml or in the environment
+    (docs/reference/settings.md).
+
+    Ends with SIGTERM or Ctrl-C, once what is in flight is done.
+    """
+    if as_json:
+        flags["log_format"] = "json"
+    settings = settings_of(flags, config).settings
+    loaded = None if app is None else load_app(app)
+    if as_json:
+        code = compose.serve(settings, loaded, announce=_announce_json, greet=_greet_json)
+    else:
+        code = compose.serve(settings, loaded, announce=_announce, greet=_greet)
+    ctx.exit(code)
+
+
+def _announce(text: str) -> None:
+    print(text, flush=True)
+
+
+def _greet(settings: Settings, running: compose.Running) -> str:
+    return greeting(settings, running.url, running.types)
+
+
+def _announce_json(text: str) -> None:
+    if text.startswith("{"):  # the greeting
+        print(text, flush=True)
+    else:
+        print_json({"event": "message", "text": text})
+
+
+def _greet_json(settings: Settings, running: compose.Running) -> str:
+    told = {
+        "event": "serving",
+        "url": running.url,
+        "dev": settings.dev,
+        "store": str(settings.database),
+        "types": running.types,
+    }
+    return msgspec.json.encode(told).decode()

@@ -1,0 +1,225 @@
+"""The only wiring: settings become adapters, adapters and engine become a running service."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Final
+
+import uvloop
+from aiohttp import web
+from msgspec import Struct
+
+from dispatcher.adapters.logs import LogObserver, configure_logging
+from dispatcher.adapters.runners.declare import Dispatcher
+from dispatcher.adapters.runners.echo import EchoRunner
+from dispatcher.adapters.secrets import new_api_key, open_vault
+from dispatcher.adapters.sender import AiohttpSender, SenderTerms
+from dispatcher.adapters.sqlite import ServeLock, SqliteStore
+from dispatcher.adapters.system import SystemClock, SystemRandom, Uuid7Ids
+from dispatcher.adapters.timers import LoopTimers
+from dispatcher.core.errors import SettingsError
+from dispatcher.core.model import ApiKey, Caller, Role
+from dispatcher.core.signature import parse_secret
+from dispatcher.engine.catalog import Catalog
+from dispatcher.engine.supervisor import Engine
+from dispatcher.engine.terms import EngineTerms, System
+from dispatcher.ports.observer import Observer
+from dispatcher.ports.runner import Runner
+from dispatcher.ports.store import Store
+from dispatcher.ports.vault import Vault
+from dispatcher.settings import Settings
+from dispatcher.web.app import make_app
+from dispatcher.web.services import DevMode, Services
+
+DEV_SECRET: Final = "whsec_ZGlzcGF0Y2hlci1kZXZlbG9wbWVudC1zZWNyZXQtMDE="  # noqa: S105  # fixed and documented
+DEV_CALLER_ID: Final = "clr_00000000000070008000000000000de0"
+DISTRIBUTION: Final = "callback-dispatcher"
+BACKLOG: Final = 1024
+EXIT_UNFINISHED: Final = 1
+
+
+class Running(Struct, frozen=True):
+    """A service that runs: where it is, what it does, and its engine."""
+
+    url: str
+    types: tuple[str, ...]
+    engine: Engine
+    services: Services
+
+
+@asynccontextmanager
+async def open_store(settings: Settings, links_base: str | None = None) -> AsyncIterator[Store]:
+    """The store that the settings name, open; raises `StoreError`."""
+    store = SqliteStore(
+        settings.database,
+        clock=SystemClock(),
+        ids=Uuid7Ids(),
+        links_base=settings.links_base() if links_base is None else links_base,
+    )
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def bind(settings: Settings) -> socket.socket:
+    """Take the port before anything else is touched; raises `SettingsError` if it is taken."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((settings.host, settings.port))
+    except OSError as error:
+        listening.close()
+        raise SettingsError(
+            f"can't listen on {settings.host} port {settings.port} ({error.strerror}): stop what "
+            "uses it, or choose another with --port (0 takes a free one)"
+        ) from None
+    return listening
+
+
+@asynccontextmanager
+async def service(
+    settings: Settings, app: Dispatcher | None, listening: socket.socket, observer: Observer
+) -> AsyncIterator[Running]:
+    """Everything put together and started. At the end it is drained within the grace."""
+    url = settings.links_base(listening.getsockname()[1])
+    system = System(SystemClock(), LoopTimers(), SystemRandom(), Uuid7Ids(), observer)
+    runners: dict[str, Runner] = {EchoRunner.NAME: EchoRunner()}
+    runners.update(() if app is None else app.runners())
+    with ServeLock(settings.database):
+        async with open_store(settings, url) as store:
+            secret_key = None if settings.secret_key is None else settings.secret_key.reveal()
+            vault = await open_vault(
+                store, secret_key=secret_key, database=settings.database, random=system.random
+            )
+            catalog = Catalog(runner.type for runner in runners.values())
+            await store.put_types(catalog.all())
+            sender = AiohttpSender(settings.policy, _sender_terms(settings), clock=system.clock)
+            engine = Engine(
+                store,
+                runners,
+                sender,
+                vault,
+                name=f"{socket.gethostname()}:{os.getpid()}",
+                user_agent=f"dispatcher/{version(DISTRIBUTION)}",
+                terms=_engine_terms(settings),
+                system=system,
+            )
+            services = Services(
+                accept=engine.accept,
+                cancel=engine.cancel,
+                store=store,
+                catalog=catalog,
+                vault=vault,
+                clock=system.clock,
+                ids=system.ids,
+                policy=settings.policy,
+                limits=settings.limits,
+                public_url=url,
+                dev=await _dev_mode(store, vault, system) if settings.dev else None,
+                ready=engine.ready,
+            )
+            await engine.start(alone=True)
+            edge = web.AppRunner(make_app(services), access_log=None, handle_signals=False)
+            await edge.setup()
+            try:
+                await web.SockSite(edge, listening, backlog=BACKLOG).start()
+                yield Running(url, tuple(runners), engine, services)
+            finally:
+                await engine.stop()
+                await edge.cleanup()
+                await sender.close()
+
+
+def _engine_terms(settings: Settings) -> EngineTerms:
+    return EngineTerms(
+        schedule=settings.schedule,
+        jobs_at_once=settings.jobs_at_once,
+        deliveries_at_once=settings.deliveries_at_once,
+        slots=settings.delivery_slots,
+        send_seconds=settings.delivery_timeout_seconds,
+        lease_seconds=settings.lease_seconds,
+        grace_seconds=settings.grace_seconds,
+    )
+
+
+def _sender_terms(settings: Settings) -> SenderTerms:
+    return SenderTerms(
+        total_seconds=settings.delivery_timeout_seconds,
+        connect_seconds=settings.connect_timeout_seconds,
+    )
+
+
+async def _dev_mode(store: Store, vault: Vault, system: System) -> DevMode:
+    """The caller `dev`, with its fixed secret; made at the first start. Its key is thrown away."""
+    secret = parse_secret(DEV_SECRET)
+    caller = await store.find_caller(DEV_CALLER_ID)
+    if caller is None:
+        now = system.clock.now()
+        caller = Caller(DEV_CALLER_ID, "dev", now)
+        _, digest = new_api_key(system.random)
+        key = ApiKey(
+            id=system.ids.new("key"), caller_id=caller.id, role=Role.CALLER, created_at=now
+        )
+        await store.add_caller(caller, key, digest, vault.seal(secret, caller.id))
+    return DevMode(caller=caller, secret=secret)
+
+
+def serve(
+    settings: Settings,
+    app: Dispatcher | None,
+    *,
+    announce: Callable[[str], None],
+    greet: Callable[[Settings, Running], str],
+) -> int:
+    """Serve until SIGTERM or SIGINT, then drain; a second signal ends it at once.
+
+    `announce` is given what a person should read, `greet` writes what is said at the start. Answers
+    the exit status. Raises `SettingsError`, `StoreError`, `SecretsUnreadable` if it can't start.
+    """
+    end_logging = configure_logging(settings.log_level, settings.log_format)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            stuck = runner.run(_serve(settings, app, announce, greet))
+            if stuck:
+                announce(
+                    "A handler did not stop within the grace. Its job is given to the next start "
+                    "when its lease ends; this process exits now."
+                )
+                end_logging()
+                os._exit(EXIT_UNFINISHED)  # its thread would keep an ordinary exit waiting
+        return 0
+    finally:
+        end_logging()
+
+
+async def _serve(
+    settings: Settings,
+    app: Dispatcher | None,
+    announce: Callable[[str], None],
+    greet: Callable[[Settings, Running], str],
+) -> bool:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            os._exit(EXIT_UNFINISHED)
+        announce(f"Stopping: what is in flight has {settings.grace_seconds:g} s to finish.")
+        stop.set()
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, on_signal)
+    with bind(settings) as listening:
+        async with service(settings, app, listening, LogObserver()) as running:
+            announce(greet(settings, running))
+            await stop.wait()
+    return running.engine.stuck

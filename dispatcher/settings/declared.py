@@ -1,0 +1,276 @@
+"""The settings as they are declared: each with its type, bounds, default and description."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, get_type_hints
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta, Struct
+
+from dispatcher.core.addresses import Policy
+from dispatcher.core.errors import SettingsError
+from dispatcher.core.limits import Limits
+from dispatcher.core.retry import DEFAULT_SCHEDULE, Schedule
+
+ENV_PREFIX: Final = "DISPATCHER_"
+
+
+class Secret:
+    """A text that never shows itself: not in a repr, a log, an error or a dump of the settings."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text itself."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "***"
+
+
+def _says(description: str, least: float | None = None, most: float | None = None) -> Meta:
+    return Meta(description=description, ge=least, le=most)
+
+
+_DAY: Final = 86_400
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """The settings in force; making one raises `SettingsError` where they contradict each other.
+
+    Paths are relative to the working folder. Durations are seconds. `limits` are the settings
+    whose names begin with `limit_`.
+    """
+
+    host: Annotated[str, _says("The address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, _says("The port to listen on; 0 takes a free one.", 0, 65_535)] = 8080
+    public_url: Annotated[
+        str | None,
+        _says("The URL that callers reach the service at; links begin with it."),
+    ] = None
+    dev: Annotated[
+        bool,
+        _says("Development: loopback only, requests need no key, loopback callbacks are allowed."),
+    ] = False
+    store: Annotated[
+        str,
+        _says("Where everything is kept: `sqlite:///file.db`, or `sqlite:////absolute/file.db`."),
+    ] = "sqlite:///dispatcher.db"
+    secret_key: Annotated[
+        Secret | None,
+        _says(
+            "The key that encrypts secrets (`dsk_…`). Without it the key file beside the SQLite "
+            "file is used, and made at the first start."
+        ),
+    ] = None
+    role: Annotated[
+        Literal["all", "api", "jobs", "delivery"],
+        _says("Which part of the service this process is; on SQLite always `all`."),
+    ] = "all"
+    processes: Annotated[int, _says("How many processes serve; on SQLite always 1.", 1, 256)] = 1
+    grace_seconds: Annotated[
+        float, _says("After SIGTERM, what is in flight has this long to finish.", 0, _DAY)
+    ] = 30
+    lease_seconds: Annotated[
+        float,
+        _says("A process not heard of for this long has lost its jobs to others.", 3, 3_600),
+    ] = 30
+    jobs_at_once: Annotated[
+        int, _says("How many jobs one process runs at once at most.", 1, 100_000)
+    ] = 256
+    allow_callbacks: Annotated[
+        tuple[str, ...],
+        _says(
+            "Origins (`http://receiver:9000`) and networks (`10.0.0.0/8`) that callbacks may go "
+            "to besides public https."
+        ),
+    ] = ()
+    schedule: Annotated[
+        Schedule,
+        _says("Seconds before each attempt to deliver, the first included, unless a job says."),
+    ] = DEFAULT_SCHEDULE
+    delivery_timeout_seconds: Annotated[
+        float,
+        _says("One attempt's bound for DNS, connect, headers and body together.", 0.1, 300),
+    ] = 15
+    connect_timeout_seconds: Annotated[
+        float, _says("Within it, the bound for connecting.", 0.1, 300)
+    ] = 5
+    delivery_slots: Annotated[
+        int, _says("How many callbacks are sent to one destination at once at most.", 1, 10_000)
+    ] = 16
+    deliveries_at_once: Annotated[
+        int, _says("How many callbacks one process sends at once at most.", 1, 100_000)
+    ] = 256
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        _says("The least level that is logged; `info` gives one event an attempt."),
+    ] = "info"
+    log_format: Annotated[
+        Literal["auto", "json", "text"],
+        _says("`json` is one object a line; `auto` is `text` on a terminal, `json` elsewhere."),
+    ] = "auto"
+    limits: Limits = Limits()
+
+    def __post_init__(self) -> None:
+        self._check_store()
+        if self.dev and not _is_loopback(self.host):
+            raise SettingsError(
+                f"dev serves loopback only, and host is {self.host!r}: leave host out, or leave "
+                "dev out and make API keys with `dispatcher callers create`"
+            )
+        if self.public_url is not None:
+            _check_public_url(self.public_url)
+        if self.connect_timeout_seconds > self.delivery_timeout_seconds:
+            raise SettingsError(
+                "connect_timeout_seconds is a part of delivery_timeout_seconds and can't be more"
+            )
+        Policy.parse(self.allow_callbacks, dev=self.dev)
+        _check_limits(self.limits)
+
+    def _check_store(self) -> None:
+        _database(self.store)
+        if self.processes > 1:
+            raise SettingsError("processes must be 1 on SQLite: one process serves one file")
+        if self.role != "all":
+            raise SettingsError(f"role {self.role!r} is not for SQLite: one process does all there")
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return _database(self.store)
+
+    @property
+    def policy(self) -> Policy:
+        """Where callbacks may go."""
+        return Policy.parse(self.allow_callbacks, dev=self.dev)
+
+    def links_base(self, port: int | None = None) -> str:
+        """What links begin with, without a slash at its end; `port` is the one really bound."""
+        if self.public_url is not None:
+            return self.public_url.rstrip("/")
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port if port is None else port}"
+
+
+class Setting(Struct, frozen=True):
+    """One setting as it is documented and parsed. `type` is as annotated, bounds included."""
+
+    name: str
+    type: Any
+    default: object
+    description: str
+
+    @property
+    def env(self) -> str:
+        """Its name in the environment."""
+        return ENV_PREFIX + self.name.upper()
+
+
+LIMIT_PREFIX: Final = "limit_"
+_LIMITS: Final[dict[str, Meta]] = {
+    "body_bytes": _says("Bytes of a request's body at most.", 1, 2**30),
+    "body_depth": _says("How deep a request's JSON is nested at most.", 1, 500),
+    "url_characters": _says("Characters of a URL at most.", 16, 65_536),
+    "text_characters": _says("Characters of `correlationId`, keys and header values.", 1, 8_192),
+    "metadata_entries": _says("Entries of `metadata` at most.", 0, 10_000),
+    "metadata_characters": _says("Characters of each of them at most.", 1, 65_536),
+    "callback_headers": _says("Headers of `callback.headers` at most.", 0, 100),
+    "schedule_entries": _says("Entries of `callback.schedule` at most.", 1, 50),
+    "schedule_seconds": _says("Seconds of each of them at most.", 0, 7 * _DAY),
+    "max_attempts": _says("`maxAttempts` at most.", 1, 1_000_000),
+    "timeout_seconds": _says("`timeoutSeconds` at most.", 0.001, 365 * _DAY),
+    "delay_seconds": _says("How far ahead `delaySeconds` and `runAt` reach.", 0, 3_650 * _DAY),
+    "retention_seconds": _says("`retentionSeconds` at most.", 1, 36_500 * _DAY),
+    "default_retention_seconds": _says("How long a job is kept after its end.", 1, 36_500 * _DAY),
+    "default_priority": _says("The priority of a job that names none.", 0, 9),
+    "idempotency_seconds": _says("How long an `Idempotency-Key` is kept.", 1, 365 * _DAY),
+    "page_items": _says("Items of a page of a list at most.", 1, 10_000),
+    "default_page_items": _says("Items of a page if the request names no limit.", 1, 10_000),
+}
+_UNDESCRIBED: Final = Meta(description="")  # a limit that is new in core: a test asks for its words
+
+
+def _settings() -> tuple[Setting, ...]:
+    hints = get_type_hints(Settings, include_extras=True)
+    own = [
+        Setting(f.name, hints[f.name], f.default, hints[f.name].__metadata__[0].description)
+        for f in msgspec.structs.fields(Settings)
+        if f.name != "limits"
+    ]
+    limit_hints = get_type_hints(Limits)
+    limits = [
+        Setting(
+            LIMIT_PREFIX + f.name,
+            Annotated[limit_hints[f.name], _LIMITS.get(f.name, _UNDESCRIBED)],
+            f.default,
+            _LIMITS.get(f.name, _UNDESCRIBED).description or "",
+        )
+        for f in msgspec.structs.fields(Limits)
+    ]
+    return (*own, *limits)
+
+
+SETTINGS: Final = _settings()
+"""Every setting, in the order of the reference page."""
+
+
+# --- What a value must fit ---------------------------------------------------------------------
+
+
+def _database(store: str) -> Path:
+    scheme, found, path = store.partition("://")
+    # A URL of another kind may hold a password: only its scheme is shown.
+    if found and scheme.partition("+")[0] in {"postgresql", "postgres"}:
+        raise SettingsError(
+            "store: PostgreSQL comes in a later version; use sqlite:///dispatcher.db for now"
+        )
+    if not found or scheme != "sqlite":
+        raise SettingsError(
+            "store must be a URL such as sqlite:///dispatcher.db (a file in the working folder) or "
+            f"sqlite:////var/lib/dispatcher.db (absolute){f', not {scheme}://…' if found else ''}"
+        )
+    name = path.removeprefix("/")
+    if name == path or not name or name.endswith("/") or {"?", "#", "\0"} & set(name):
+        raise SettingsError(
+            "store: after sqlite:// come a slash and the path of a file, and nothing after it: "
+            "sqlite:///dispatcher.db, or sqlite:////var/lib/dispatcher.db"
+        )
+    if name == ":memory:":
+        raise SettingsError("store: nothing accepted may be lost, so the store must be a file")
+    return Path(name)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check_public_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or "@" in url or "?" in url or "#" in url or not url.isascii() or " " in url:
+        raise SettingsError(
+            "public_url must be http:// or https:// with a host, and a port and path if need be, "
+            "such as https://jobs.example.com"
+        )
+
+
+def _check_limits(limits: Limits) -> None:
+    for least, most in (
+        ("default_page_items", "page_items"),
+        ("default_retention_seconds", "retention_seconds"),
+    ):
+        if getattr(limits, least) > getattr(limits, most):
+            raise SettingsError(f"limit_{least} can't be more than limit_{most}")

@@ -1,0 +1,328 @@
+"""`callers create`, `migrate` and `check`: the commands that open the store themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from dispatcher import compose
+from dispatcher.adapters.secrets import digest_of, key_file, new_key
+from dispatcher.adapters.system import SystemRandom
+from dispatcher.cli.main import main
+from dispatcher.cli.opening import opened
+from dispatcher.core.model import ApiKey, Caller, Role
+from dispatcher.core.signature import parse_secret
+from dispatcher.settings import Settings
+
+DATABASE = Path("dispatcher.db")
+
+
+class Known(NamedTuple):
+    """What a running service would find of an API key."""
+
+    key: ApiKey
+    caller: Caller
+    secrets: list[bytes]
+
+
+def known(api_key: str, settings: Settings | None = None) -> Known | None:
+    async def look() -> Known | None:
+        async with opened(settings or Settings()) as both:
+            found = await both.store.find_key(digest_of(api_key))
+            if found is None:
+                return None
+            key, caller = found
+            sealed = await both.store.sealed_secrets(caller.id)
+            return Known(key, caller, [both.vault.open(each, caller.id) for each in sealed])
+
+    return asyncio.run(look())
+
+
+def output(capsys: pytest.CaptureFixture[str]) -> Any:
+    out, err = capsys.readouterr()
+    assert err == ""
+    return json.loads(out)
+
+
+# --- callers create ----------------------------------------------------------------------------
+
+
+def test_a_caller_is_made_and_its_key_works(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["callers", "create", "shop", "--json"]) == 0
+    made = output(capsys)
+    assert re.fullmatch(r"clr_[0-9a-f]{32}", made["id"])
+    assert re.fullmatch(r"key_[0-9a-f]{32}", made["keyId"])
+    assert (made["name"], made["role"]) == ("shop", "caller")
+    found = known(made["apiKey"])
+    assert found is not None
+    assert (found.key.id, found.key.role) == (made["keyId"], Role.CALLER)
+    assert (found.caller.id, found.caller.name) == (made["id"], "shop")
+    assert found.secrets == [parse_secret(made["secret"])]
+    assert len(found.secrets[0]) == 32
+
+
+def test_key_and_secret_are_readable_nowhere_else(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["callers", "create", "shop", "--json"])
+    made = output(capsys)
+    secret = parse_secret(made["secret"])
+    for path in Path().glob("dispatcher.db*"):
+        content = path.read_bytes()
+        for told in (made["apiKey"], made["apiKey"][4:], made["secret"], made["secret"][6:]):
+            assert told.encode() not in content, path
+        assert secret not in content, path
+
+
+def test_what_a_person_sees(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["callers", "create", "shop", "--role", "operator"]) == 0
+    out = capsys.readouterr().out
+    assert re.match(r"Caller shop \(clr_[0-9a-f]{32}\), role operator\n", out)
+    (api_key,) = re.findall(r"API key  (dsp_\S{43})\n", out)
+    assert re.search(r"secret   whsec_\S{44}\n", out)
+    found = known(api_key)
+    assert found is not None
+    assert found.key.role is Role.OPERATOR
+
+
+def test_a_name_is_given_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["callers", "create", "shop"]) == 0
+    capsys.readouterr()
+    assert main(["callers", "create", "shop"]) == 1
+    assert capsys.readouterr().err == (
+        "dispatcher: a caller named 'shop' is there already: choose another name\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["", "Shop", "-x", "a b", "a" * 101, "a\n", "dev", "dispatcher"])
+def test_a_name_that_can_not_be(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["callers", "create", "--", name]) == 2
+    assert "NAME" in capsys.readouterr().err
+    assert not DATABASE.exists()
+
+
+def test_beside_a_running_service(capsys: pytest.CaptureFixture[str]) -> None:
+    async def beside() -> None:
+        async with compose.open_store(Settings()) as running:
+            await running.check()
+            await asyncio.to_thread(main, ["callers", "create", "shop", "--json"])
+            made = output(capsys)
+            assert await running.find_key(digest_of(made["apiKey"])) is not None
+
+    asyncio.run(beside())
+
+
+def test_another_store_may_be_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/other.db"
+    Path("dispatcher.toml").write_text("store = 'sqlite:///configured.db'")
+    assert main(["callers", "create", "shop", "--store", url]) == 0
+    assert (tmp_path / "other.db").exists()
+    assert main(["callers", "create", "shop"]) == 0
+    assert Path("configured.db").exists()
+    assert not DATABASE.exists()
+
+
+def test_a_warning_of_the_environment_does_not_spoil_the_json(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISPATCHER_PROT", "1")
+    assert main(["callers", "create", "shop", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["name"] == "shop"
+    assert err.startswith("dispatcher: warning: DISPATCHER_PROT in the environment is no setting")
+
+
+def test_a_store_that_can_not_be_made(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["callers", "create", "shop", "--store", "sqlite:///gone/x.db"]) == 1
+    err = capsys.readouterr().err
+    assert "gone" in err
+    assert err.count("\n") == 1
+
+
+# --- migrate -----------------------------------------------------------------------------------
+
+
+def test_migrate_makes_the_database_and_its_key(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["migrate", "--json"]) == 0
+    assert output(capsys) == {"database": "dispatcher.db", "created": True}
+    assert DATABASE.exists()
+    assert key_file(DATABASE).exists()
+    assert main(["migrate"]) == 0
+    assert capsys.readouterr().out == "dispatcher.db is up to date.\n"
+
+
+# --- check -------------------------------------------------------------------------------------
+
+
+class Report(NamedTuple):
+    """What `check --json` found: the level of each check, what was advised."""
+
+    code: int
+    levels: dict[str, str]
+    text: str
+
+
+def check(capsys: pytest.CaptureFixture[str], *arguments: str) -> Report:
+    code = main(["check", "--json", *arguments])
+    told = json.loads(capsys.readouterr().out)
+    assert told["ok"] is (code == 0)
+    for finding in told["findings"]:
+        assert finding["level"] in {"ok", "warn", "fail"}
+        assert finding["detail"]
+    levels = {finding["check"]: finding["level"] for finding in told["findings"]}
+    return Report(code, levels, json.dumps(told, ensure_ascii=False))
+
+
+def test_check_before_the_first_start_makes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    report = check(capsys)
+    assert report.code == 0
+    assert report.levels["database"] == "warn"
+    assert report.levels["public_url"] == "warn"
+    assert list(Path().iterdir()) == []
+
+
+def test_check_of_a_good_installation(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISPATCHER_PUBLIC_URL", "https://jobs.example.com")
+    main(["migrate"])
+    capsys.readouterr()
+    report = check(capsys)
+    assert report.code == 0
+    for name in ("settings", "public_url", "folder", "database", "key", "store", "secrets"):
+        assert report.levels[name] == "ok", report.text
+    assert "schema 1" in report.text
+
+
+def test_check_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check"]) == 0
+    out = capsys.readouterr().out
+    assert "ok    settings    all defaults\n" in out
+    assert "warn  public_url  is not set" in out
+    assert "                  → set it to what callers reach the service at\n" in out
+
+
+def test_check_names_what_is_wrong_with_the_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("dispatcher.toml").write_text("prot = 1")
+    report = check(capsys)
+    assert report.code == 1
+    assert report.levels == {"settings": "fail"}
+    assert "did you mean port?" in report.text
+
+
+def test_check_tells_of_plain_http(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISPATCHER_PUBLIC_URL", "http://jobs.example.com")
+    assert check(capsys).levels["public_url"] == "warn"
+
+
+def test_check_of_a_folder_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    report = check(capsys, "--store", "sqlite:///gone/x.db")
+    assert report.code == 1
+    assert report.levels["folder"] == "fail"
+    assert "mkdir -p" in report.text
+
+
+@pytest.mark.parametrize(("free_mib", "level"), [(50, "fail"), (500, "warn"), (5000, "ok")])
+def test_check_of_the_disk(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    free_mib: int,
+    level: str,
+) -> None:
+    usage = shutil.disk_usage(".")._replace(free=free_mib * 2**20)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+    assert check(capsys).levels["disk"] == level
+
+
+def test_check_of_too_few_open_files(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda _: (256, 256))
+    report = check(capsys)
+    assert report.levels["open files"] == "warn"
+    assert "ulimit -n 768" in report.text
+
+
+@pytest.mark.parametrize("content", [b"garbage " * 1000, None])
+def test_check_of_a_file_that_is_no_database_of_ours(
+    capsys: pytest.CaptureFixture[str], content: bytes | None
+) -> None:
+    if content is None:
+        connection = sqlite3.connect(DATABASE)
+        connection.execute("CREATE TABLE other (x)")
+        connection.close()
+    else:
+        DATABASE.write_bytes(content)
+    before = DATABASE.read_bytes()
+    report = check(capsys)
+    assert report.code == 1
+    assert report.levels["database"] == "fail"
+    assert DATABASE.read_bytes() == before
+
+
+@pytest.mark.parametrize(("version", "level"), [(0, "warn"), (9999, "fail")])
+def test_check_of_another_schema_changes_nothing(
+    capsys: pytest.CaptureFixture[str], version: int, level: str
+) -> None:
+    main(["migrate"])
+    capsys.readouterr()
+    connection = sqlite3.connect(DATABASE)
+    connection.execute(f"PRAGMA user_version = {version}")
+    connection.close()
+    report = check(capsys)
+    assert report.levels["database"] == level
+    assert "store" not in report.levels
+    connection = sqlite3.connect(DATABASE)
+    assert connection.execute("PRAGMA user_version").fetchone() == (version,)
+    connection.close()
+
+
+def test_check_of_a_key_that_is_gone(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["migrate"])
+    key_file(DATABASE).unlink()
+    capsys.readouterr()
+    report = check(capsys)
+    assert report.code == 1
+    assert report.levels["key"] == report.levels["secrets"] == "fail"
+    assert not key_file(DATABASE).exists()
+
+
+def test_check_of_another_key(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main(["migrate"])
+    capsys.readouterr()
+    key = new_key(SystemRandom())
+    monkeypatch.setenv("DISPATCHER_SECRET_KEY", key)
+    report = check(capsys)
+    assert report.levels["secrets"] == "fail"
+    assert key not in report.text
+    assert key[4:] not in report.text
+
+
+def test_check_of_a_key_that_others_can_read(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["migrate"])
+    capsys.readouterr()
+    key_file(DATABASE).chmod(0o644)
+    report = check(capsys)
+    assert report.code == 0
+    assert report.levels["key"] == "warn"
+    assert "mode 644" in report.text
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_check_of_a_folder_that_can_not_be_written_to(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o500)
+    report = check(capsys, "--store", f"sqlite:///{closed}/x.db")
+    assert report.levels["folder"] == "fail"

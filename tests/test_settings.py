@@ -1,0 +1,361 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from dispatcher.core.errors import SettingsError
+from dispatcher.core.limits import Limits
+from dispatcher.core.retry import Schedule
+from dispatcher.settings import SETTINGS, Parsed, Secret, Setting, Settings, parse_settings
+from dispatcher.settings.parse import ENV_OF_OTHERS
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def from_env(**values: str) -> Parsed:
+    return parse_settings(environ={f"DISPATCHER_{name}": value for name, value in values.items()})
+
+
+def from_toml(text: str, **flags: object) -> Settings:
+    Path("dispatcher.toml").write_text(text, "utf-8")
+    return parse_settings(environ={}, flags=flags).settings
+
+
+# --- Where they come from ----------------------------------------------------------------------
+
+
+def test_without_anything_the_defaults_hold() -> None:
+    parsed = parse_settings(environ={"PATH": "/bin"})
+    assert parsed == Parsed(Settings(), (), {})
+    assert parsed.settings.limits == Limits()
+
+
+def test_each_source_wins_over_the_one_before_it() -> None:
+    Path("dispatcher.toml").write_text(
+        "port = 1\ngrace_seconds = 1\nlease_seconds = 11\nlimit_page_items = 50", "utf-8"
+    )
+    parsed = parse_settings(
+        environ={"DISPATCHER_PORT": "2", "DISPATCHER_GRACE_SECONDS": "2"}, flags={"port": 3}
+    )
+    assert parsed.settings.port == 3
+    assert parsed.settings.grace_seconds == 2
+    assert parsed.settings.lease_seconds == 11
+    assert parsed.settings.limits == Limits(page_items=50)
+    assert parsed.sources == {
+        "port": "--port",
+        "grace_seconds": "DISPATCHER_GRACE_SECONDS",
+        "lease_seconds": "dispatcher.toml",
+        "limit_page_items": "dispatcher.toml",
+    }
+
+
+def test_flags_that_were_not_given_leave_what_stands() -> None:
+    settings = from_toml(
+        "port = 1\nallow_callbacks = ['10.0.0.0/8']", port=None, allow_callbacks=()
+    )
+    assert settings.port == 1
+    assert settings.allow_callbacks == ("10.0.0.0/8",)
+
+
+def test_a_false_flag_wins_over_the_file() -> None:
+    assert from_toml("dev = true", dev=False).dev is False
+
+
+def test_config_names_another_file_and_so_does_the_environment(tmp_path: Path) -> None:
+    named, other = tmp_path / "a.toml", tmp_path / "b.toml"
+    named.write_text("port = 1")
+    other.write_text("port = 2")
+    environ = {"DISPATCHER_CONFIG": str(other)}
+    assert parse_settings(environ=environ).settings.port == 2
+    assert parse_settings(environ=environ, config=named).settings.port == 1
+
+
+def test_a_file_that_was_named_must_be_there() -> None:
+    with pytest.raises(SettingsError, match=r"gone\.toml: can't be read: No such file"):
+        parse_settings(environ={}, config=Path("gone.toml"))
+
+
+@pytest.mark.parametrize("content", [b"port = ", b"\xff\xfe", b"port 1"])
+def test_a_file_that_is_no_toml_is_named(content: bytes) -> None:
+    Path("dispatcher.toml").write_bytes(content)
+    with pytest.raises(SettingsError, match=r"dispatcher\.toml: is not TOML"):
+        parse_settings(environ={})
+
+
+# --- Unknown names -----------------------------------------------------------------------------
+
+
+def test_an_unknown_key_in_the_file_names_itself_and_the_nearest() -> None:
+    with pytest.raises(SettingsError, match=r"dispatcher\.toml.*'prot'; did you mean port\?"):
+        from_toml("prot = 1")
+
+
+def test_an_unknown_key_far_from_all_leads_to_the_reference() -> None:
+    with pytest.raises(SettingsError, match=r"'zzz'; docs/reference/settings\.md lists them"):
+        from_toml("zzz = 1")
+
+
+def test_a_table_in_the_file_is_an_unknown_key() -> None:
+    with pytest.raises(SettingsError, match=r"no setting 'limits'"):
+        from_toml("[limits]\nbody_bytes = 1")
+
+
+def test_types_in_the_file_say_that_they_come_later() -> None:
+    with pytest.raises(SettingsError, match=r"types can't be declared here yet.*@app\.job"):
+        from_toml('[types."media.probe"]\nrunner = "command"')
+
+
+def test_an_unknown_flag_is_an_error() -> None:
+    with pytest.raises(SettingsError, match=r"--publik-url.*did you mean public_url\?"):
+        parse_settings(environ={}, flags={"publik_url": "https://x"})
+
+
+def test_an_unknown_name_in_the_environment_is_a_warning() -> None:
+    parsed = from_env(PROT="1", SERVICE_HOST="10.0.0.1")
+    assert parsed.settings == Settings()
+    assert "DISPATCHER_PROT in the environment is no setting; did you mean DISPATCHER_PORT?" in (
+        parsed.warnings
+    )
+    assert len(parsed.warnings) == 2
+
+
+def test_names_of_others_are_no_reason_to_warn() -> None:
+    assert parse_settings(environ=dict.fromkeys(ENV_OF_OTHERS - {"DISPATCHER_CONFIG"}, "x")) == (
+        Parsed(Settings(), (), {})
+    )
+
+
+def test_the_port_that_kubernetes_sets_for_a_service_of_our_name_is_left_out() -> None:
+    # Its "docker links" variables: DISPATCHER_PORT=tcp://10.0.0.1:8080 for a service `dispatcher`.
+    parsed = from_env(PORT="tcp://10.0.0.1:8080")
+    assert parsed.settings.port == 8080
+    assert "Kubernetes" in parsed.warnings[0]
+
+
+def test_an_empty_value_in_the_environment_counts_as_unset() -> None:
+    parsed = from_env(PORT="", STORE=" ", SECRET_KEY="")
+    assert parsed == Parsed(Settings(), (), {})
+
+
+# --- Values ------------------------------------------------------------------------------------
+
+
+def test_every_setting_can_be_set_in_the_environment() -> None:
+    # Each to a value other than the default that its type and bounds allow.
+    given = {s.env.removeprefix("DISPATCHER_"): other_value(s) for s in SETTINGS}
+    given |= {"ROLE": "all", "PROCESSES": "1", "HOST": "127.0.0.2"}
+    parsed = from_env(**given)
+    assert parsed.warnings == ()
+    assert set(parsed.sources) == {s.name for s in SETTINGS}
+    changed = {s.name for s in SETTINGS if value_of(parsed.settings, s.name) != s.default}
+    assert changed == {s.name for s in SETTINGS} - {"role", "processes"}
+
+
+def other_value(setting: Setting) -> str:
+    special = {
+        "allow_callbacks": "http://receiver:9000, 10.0.0.0/8",
+        "schedule": "0, 0.5 7",
+        "store": "sqlite:////data/jobs.db",
+        "secret_key": "dsk_x",
+        "public_url": "https://jobs.example.com",
+        "dev": "true",
+        "log_level": "debug",
+        "log_format": "text",
+        "limit_default_page_items": "19",
+        "limit_default_retention_seconds": "600",
+        "limit_schedule_entries": "49",
+        "limit_schedule_seconds": "1000",
+    }
+    if setting.name in special:
+        return special[setting.name]
+    assert isinstance(setting.default, int | float | str)
+    return f"{setting.default}" if isinstance(setting.default, str) else f"{setting.default + 1}"
+
+
+def value_of(settings: Settings, name: str) -> object:
+    if name.startswith("limit_"):
+        return getattr(settings.limits, name.removeprefix("limit_"))
+    return getattr(settings, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("PORT", "x", "expected `int`"),
+        ("PORT", "65536", "<= 65535"),
+        ("PORT", "-1", ">= 0"),
+        ("PORT", "80.5", "expected `int`"),
+        ("DEV", "maybe", "expected `bool`"),
+        ("ROLE", "boss", "one of all, api, jobs, delivery, not 'boss'"),
+        ("LOG_LEVEL", "loud", "one of debug, info, warning, error"),
+        ("GRACE_SECONDS", "nan", ">= 0"),
+        ("LEASE_SECONDS", "inf", "3600"),
+        ("LEASE_SECONDS", "0", ">= 3"),
+        ("SCHEDULE", "0, soon", "a list of seconds such as 0, 5, 300"),
+        ("SCHEDULE", "-1", "a list of seconds"),
+        ("SCHEDULE", "604801", "a list of seconds"),
+        ("SCHEDULE", ",", "a list of seconds"),
+        ("LIMIT_BODY_BYTES", "0", ">= 1"),
+        ("LIMIT_DEFAULT_PRIORITY", "10", "<= 9"),
+        ("LIMIT_SCHEDULE_ENTRIES", "51", "<= 50"),
+    ],
+)
+def test_a_value_that_does_not_fit_names_where_it_stands(name: str, value: str, says: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        from_env(**{name: value})
+    assert str(caught.value).startswith(f"DISPATCHER_{name}: {name.lower()} ")
+    assert says in str(caught.value)
+
+
+def test_the_file_is_typed() -> None:
+    with pytest.raises(SettingsError, match=r"dispatcher\.toml: port can't be '80'"):
+        from_toml("port = '80'")
+    with pytest.raises(SettingsError, match=r"allow_callbacks can't be 'http://a:9000'"):
+        from_toml("allow_callbacks = 'http://a:9000'")
+
+
+@pytest.mark.parametrize("value", ["0,5.5 , 300", "0 5.5 300"])
+def test_a_schedule_from_the_environment(value: str) -> None:
+    assert from_env(SCHEDULE=value).settings.schedule == Schedule((0, 5.5, 300))
+
+
+def test_a_schedule_from_the_file() -> None:
+    assert from_toml("schedule = [0, 5.5]").schedule == Schedule((0, 5.5))
+
+
+# --- The store ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:///dispatcher.db", "dispatcher.db"),
+        ("sqlite:///data/jobs.db", "data/jobs.db"),
+        ("sqlite:////var/lib/jobs.db", "/var/lib/jobs.db"),
+        ("sqlite:///my jobs.db", "my jobs.db"),
+    ],
+)
+def test_the_file_of_a_store(url: str, path: str) -> None:
+    assert Settings(store=url).database == Path(path)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "dispatcher.db",
+        "/var/jobs.db",
+        "sqlite:dispatcher.db",
+        "sqlite://dispatcher.db",
+        "sqlite:///",
+        "sqlite:////",
+        "sqlite:///folder/",
+        "sqlite:///a.db?mode=ro",
+        "sqlite:///a.db#x",
+        "sqlite:///:memory:",
+        "mysql://user:hunter2@host/db",
+        "sqlite+x:///a.db",
+    ],
+)
+def test_a_store_that_is_no_sqlite_file_is_refused_with_an_example(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"^store") as caught:
+        Settings(store=url)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+asyncpg"])
+def test_postgresql_comes_later_and_its_password_is_not_shown(scheme: str) -> None:
+    with pytest.raises(SettingsError, match="PostgreSQL comes in a later version") as caught:
+        from_env(STORE=f"{scheme}://user:hunter2@db/jobs")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_on_sqlite_one_process_does_all() -> None:
+    with pytest.raises(SettingsError, match="processes must be 1 on SQLite"):
+        Settings(processes=2)
+    with pytest.raises(SettingsError, match="role 'api' is not for SQLite"):
+        Settings(role="api")
+
+
+# --- Settings that contradict each other -------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_dev_serves_loopback(host: str) -> None:
+    assert Settings(dev=True, host=host).policy.dev
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "jobs.example.com", ""])
+def test_dev_serves_nothing_else(host: str) -> None:
+    with pytest.raises(SettingsError, match=r"dev serves loopback only.*callers create"):
+        Settings(dev=True, host=host)
+    assert Settings(host=host).host == host
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "jobs.example.com",
+        "ftp://jobs.example.com",
+        "https://",
+        "https://user@jobs.example.com",
+        "https://jobs.example.com?x=1",
+        "https://jobs.example.com/#x",
+        "https://jobs.example.com:99999",
+        "https://jobs.example.com:0",
+        "https://jobs .example.com",
+        "https://j\u00f6bs.example.com",
+        "https://[::1",
+    ],
+)
+def test_a_public_url_must_be_one_that_links_can_begin_with(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"^public_url must be"):
+        Settings(public_url=url)
+
+
+def test_links_begin_with_the_public_url_or_with_where_it_listens() -> None:
+    assert Settings(public_url="https://x.example/jobs/").links_base() == "https://x.example/jobs"
+    assert Settings(port=0).links_base(4711) == "http://127.0.0.1:4711"
+    assert Settings(host="::1").links_base() == "http://[::1]:8080"
+
+
+def test_connecting_is_a_part_of_the_attempt() -> None:
+    with pytest.raises(SettingsError, match="connect_timeout_seconds is a part of"):
+        Settings(connect_timeout_seconds=6, delivery_timeout_seconds=5)
+
+
+def test_callbacks_may_be_allowed_only_in_forms_that_mean_something() -> None:
+    with pytest.raises(SettingsError, match="neither an origin"):
+        Settings(allow_callbacks=("receiver:9000",))
+
+
+def test_a_default_is_within_its_limit() -> None:
+    with pytest.raises(SettingsError, match="limit_default_page_items can't be more than"):
+        from_env(LIMIT_PAGE_ITEMS="10")
+
+
+# --- Secrets -----------------------------------------------------------------------------------
+
+
+def test_the_secret_key_never_shows() -> None:
+    text = "dsk_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+    parsed = from_env(SECRET_KEY=text)
+    key = parsed.settings.secret_key
+    assert isinstance(key, Secret)
+    assert key.reveal() == text
+    shown = [repr(parsed), str(key), f"{key}", repr(msgspec.structs.asdict(parsed.settings))]
+    assert not any("aaaa" in each for each in shown)
+    with pytest.raises(TypeError):
+        msgspec.json.encode(parsed.settings)
+
+
+def test_a_secret_key_of_the_wrong_type_does_not_show_either() -> None:
+    with pytest.raises(SettingsError, match="secret_key must be a text") as caught:
+        from_toml("secret_key = [4711]")
+    assert "4711" not in str(caught.value)
