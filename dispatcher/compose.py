@@ -35,6 +35,7 @@ from dispatcher.ports.store import Store
 from dispatcher.ports.vault import Vault
 from dispatcher.settings import Settings
 from dispatcher.web.app import make_app
+from dispatcher.web.server import EdgeRunner
 from dispatcher.web.services import DevMode, Services
 
 DEV_SECRET: Final = "whsec_ZGlzcGF0Y2hlci1kZXZlbG9wbWVudC1zZWNyZXQtMDE="  # noqa: S105  # fixed and documented
@@ -128,7 +129,7 @@ async def service(
                 ready=engine.ready,
             )
             await engine.start(alone=True)
-            edge = web.AppRunner(make_app(services), access_log=None, handle_signals=False)
+            edge = EdgeRunner(make_app(services), system.ids, grace_seconds=settings.grace_seconds)
             await edge.setup()
             try:
                 await web.SockSite(edge, listening, backlog=BACKLOG).start()

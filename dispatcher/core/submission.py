@@ -204,8 +204,7 @@ def check_headers(headers: Mapping[str, str], limits: Limits) -> Iterator[FieldE
             yield FieldError(
                 pointer(*at, name),
                 "bad-header-value",
-                f"A header's value is at most {limits.text_characters} printable ASCII "
-                "characters.",
+                f"A header's value is at most {limits.text_characters} printable ASCII characters.",
             )
 
 

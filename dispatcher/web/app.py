@@ -1,0 +1,104 @@
+"""The application: every path, who may take it, and the one middleware around them all."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from dispatcher.core.model import Role
+from dispatcher.ports.system import Ids
+from dispatcher.web.auth import Identity, Keys
+from dispatcher.web.dev import Inbox
+from dispatcher.web.headers import sane_request_id
+from dispatcher.web.health import Health
+from dispatcher.web.jobs import Jobs
+from dispatcher.web.problems import problem_of
+from dispatcher.web.services import Services
+from dispatcher.web.types import Types
+
+KnownHandler = Callable[[web.Request, Identity], Awaitable[web.StreamResponse]]
+
+REQUEST_ID: Final = "Request-Id"
+
+CALLERS: Final = frozenset({Role.CALLER, Role.OPERATOR})
+OPERATORS: Final = frozenset({Role.OPERATOR})
+
+
+def make_app(services: Services) -> web.Application:
+    """The HTTP edge as an application; serve it with `web.server.EdgeRunner`."""
+    keys = Keys(services.store, services.clock, services.dev)
+    jobs = Jobs(services)
+    types = Types(services)
+    health = Health(services)
+    # What needs a key: the path, who may take it, and the handler.
+    guarded: tuple[tuple[str, str, frozenset[Role], KnownHandler], ...] = (
+        ("POST", "/v1/jobs", CALLERS, jobs.submit),
+        ("GET", "/v1/jobs", CALLERS, jobs.list),
+        ("GET", "/v1/jobs/{id}", CALLERS, jobs.get),
+        ("GET", "/v1/jobs/{id}/result", CALLERS, jobs.result),
+        ("GET", "/v1/jobs/{id}/events", CALLERS, jobs.events),
+        ("GET", "/v1/jobs/{id}/deliveries", CALLERS, jobs.deliveries),
+        ("POST", "/v1/jobs/{id}/cancel", CALLERS, jobs.cancel),
+        ("GET", "/v1/types", OPERATORS, types.list),
+    )
+    public: list[tuple[str, str, Handler]] = [
+        ("GET", "/healthz", health.live),
+        ("GET", "/readyz", health.ready),
+    ]
+    if services.dev is not None:
+        inbox = Inbox(services, services.dev)
+        public += [("POST", "/dev/inbox", inbox.receive), ("GET", "/dev/inbox", inbox.show)]
+
+    app = web.Application(
+        middlewares=[_edge(services.ids)], client_max_size=services.limits.body_bytes
+    )
+    expect = _expect(services.limits.body_bytes)
+    routes = [(method, path, _known(keys, roles, do)) for method, path, roles, do in guarded]
+    for method, path, handler in [*routes, *public]:
+        app.router.add_route(method, path, handler, expect_handler=expect)
+        if method == "GET":
+            app.router.add_route("HEAD", path, handler, expect_handler=expect)
+    return app
+
+
+def _known(keys: Keys, roles: frozenset[Role], handler: KnownHandler) -> Handler:
+    """A handler that is told who calls, and is not called at all for whoever may not."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        who = await keys.identify(request)
+        who.require(roles)
+        return await handler(request, who)
+
+    return handle
+
+
+def _edge(ids: Ids) -> Middleware:
+    """Around every request: its id, and errors as problems."""
+
+    @web.middleware
+    async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
+        request_id = sane_request_id(request.headers.get(REQUEST_ID)) or ids.new("req")
+        try:
+            response = await handler(request)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the caller gets a problem; the table logs what is ours
+            response = problem_of(error, request.rel_url.raw_path, request_id)
+        response.headers[REQUEST_ID] = request_id
+        return response
+
+    return edge
+
+
+def _expect(body_bytes: int) -> Callable[[web.Request], Awaitable[None]]:
+    """`Expect: 100-continue` (RFC 9110, 10.1.1): a body that will be refused is not asked for."""
+
+    async def expect(request: web.Request) -> None:
+        if request.headers["Expect"].lower() != "100-continue":
+            raise web.HTTPExpectationFailed
+        if (request.content_length or 0) <= body_bytes:
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0  # the answer itself has not begun
+
+    return expect

@@ -1,0 +1,99 @@
+"""Reading request bodies: bounded in size and time, and only of the right kind."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from dispatcher.core.errors import InvalidFields, MalformedBody
+from dispatcher.core.limits import Limits
+from dispatcher.web.faults import find_faults
+from dispatcher.web.headers import is_json
+from dispatcher.web.refusals import BodyTooLarge, BodyTooSlow, WrongMediaType
+from dispatcher.web.strict_json import check_json
+from dispatcher.web.wire import NoBody
+
+_SECONDS: Final = 30.0
+"""How long a body may take to come: a caller that drips must not hold a connection for ever."""
+
+
+async def read_json(request: web.Request, limits: Limits) -> bytes:
+    """The bytes of a JSON body that `check_json` passed.
+
+    Raises:
+        WrongMediaType: it is not `application/json`, or compressed.
+        BodyTooLarge, BodyTooSlow, MalformedBody, InvalidFields.
+    """
+    _check_media_type(request)
+    body = await read_bytes(request, limits.body_bytes)
+    check_json(body, limits.body_depth)
+    return body
+
+
+async def read_nothing(request: web.Request, limits: Limits) -> None:
+    """Of a call that takes no body: pass nothing, or an empty object.
+
+    Raises:
+        InvalidFields: there is something in it; and as `read_json`.
+    """
+    if not request.body_exists:
+        return
+    body = await read_bytes(request, limits.body_bytes)
+    if not body.strip():
+        return
+    _check_media_type(request)
+    check_json(body, limits.body_depth)
+    try:
+        _, faults = find_faults(body, NoBody)
+    except msgspec.DecodeError as error:
+        raise not_json(error) from None
+    if faults:
+        raise InvalidFields(tuple(faults))
+
+
+def _check_media_type(request: web.Request) -> None:
+    headers = request.headers
+    if not is_json(headers.get("Content-Type")):
+        raise WrongMediaType("Send the body as JSON, with Content-Type: application/json.")
+    if headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise WrongMediaType("Send the body as it is, without Content-Encoding.")
+
+
+def not_json(error: msgspec.DecodeError) -> MalformedBody:
+    """What to tell when the decoder refused a body as no JSON."""
+    reason = str(error).removeprefix("JSON is malformed: ")
+    return MalformedBody(f"The body is not JSON: {reason}.")
+
+
+async def read_bytes(request: web.Request, limit: int) -> bytes:
+    """The body as it came.
+
+    Raises:
+        BodyTooLarge: it has more than `limit` bytes; not more than that is read.
+        BodyTooSlow: it did not come within half a minute.
+        MalformedBody: it never came whole.
+    """
+    length = request.content_length
+    if length is not None and length > limit:
+        raise BodyTooLarge(limit)
+    content = request.content
+    if content.is_eof():  # a small body comes with its head: it need not be waited for
+        whole = content.read_nowait()
+        if len(whole) > limit:
+            raise BodyTooLarge(limit)
+        return whole
+    chunks = bytearray()
+    try:
+        async with asyncio.timeout(_SECONDS):
+            while chunk := await content.readany():
+                chunks += chunk
+                if len(chunks) > limit:
+                    raise BodyTooLarge(limit)
+    except TimeoutError:
+        raise BodyTooSlow(f"The body did not come within {_SECONDS:g} seconds.") from None
+    except ConnectionError:  # nobody is left to hear it
+        raise MalformedBody("The connection ended before the body did.") from None
+    return bytes(chunks)

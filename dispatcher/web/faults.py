@@ -1,0 +1,136 @@
+"""Every fault of a body at once: the decoder stops at the first, so the rest is looked for here.
+
+Only a body that the decoder refused comes here; it is taken apart along the same types.
+"""
+
+from __future__ import annotations
+
+import re
+import types
+from enum import Enum
+from typing import Annotated, Any, Final, Union, get_args, get_origin
+
+import msgspec
+from msgspec import Raw, Struct
+
+from dispatcher.core.errors import FieldError
+from dispatcher.core.submission import pointer
+
+MAX_FAULTS: Final = 100
+"""More than these are not looked for, so that a small body makes no huge answer."""
+
+_JSON_WORDS: Final = {
+    "int": "an integer",
+    "float": "a number",
+    "str": "a string",
+    "bool": "a boolean",
+    "null": "null",
+    "array": "an array",
+    "object": "an object",
+}
+_QUOTED: Final = re.compile("`([^`]*)`")
+_END_AGAIN: Final = (
+    r"(?!\\n)"  # of `wire.NAME_PATTERN`, as the decoder quotes it: says nothing to callers
+)
+_PLACE: Final = re.compile(r" - at `[^`]*`$")
+
+
+def find_faults(raw: bytes, kind: Any, *at: str | int) -> tuple[Any, list[FieldError]]:
+    """What is good of the JSON `raw` as a `kind`, and everything that is wrong with it.
+
+    The good is a whole value if nothing is wrong. Of an object it is the dict of the members that
+    are right, by the names of their fields; else None.
+    """
+    try:
+        return msgspec.json.decode(raw, type=kind, strict=True), []
+    except msgspec.ValidationError as error:
+        first = error
+    plain = _plain(kind)
+    good: Any = None
+    faults: list[FieldError] = []
+    if isinstance(plain, type) and issubclass(plain, Struct) and raw.lstrip()[:1] == b"{":
+        good, faults = _of_members(raw, plain, at)
+    elif get_origin(plain) is list and raw[:1] == b"[":
+        item_kind = get_args(plain)[0]
+        for index, item in enumerate(msgspec.json.decode(raw, type=list[Raw])):
+            faults += find_faults(bytes(item), item_kind, *at, index)[1]
+            if len(faults) >= MAX_FAULTS:
+                break
+    elif get_origin(plain) is dict and raw[:1] == b"{":
+        value_kind = get_args(plain)[1]
+        for key, value in msgspec.json.decode(raw, type=dict[str, Raw]).items():
+            faults += find_faults(bytes(value), value_kind, *at, key)[1]
+            if len(faults) >= MAX_FAULTS:
+                break
+    return good, faults[:MAX_FAULTS] or [_fault(first, plain, at)]
+
+
+def _of_members(
+    raw: bytes, kind: type[Struct], at: tuple[str | int, ...]
+) -> tuple[dict[str, Any], list[FieldError]]:
+    members = msgspec.json.decode(raw, type=dict[str, Raw])
+    good: dict[str, Any] = {}
+    faults: list[FieldError] = []
+    for field in msgspec.structs.fields(kind):
+        name = field.encode_name
+        member = members.pop(name, None)
+        if member is None:
+            if field.required:
+                faults.append(FieldError(pointer(*at, name), "missing", f"{name} is missing."))
+            continue
+        value, wrong = find_faults(bytes(member), field.type, *at, name)
+        faults += wrong
+        if not wrong:
+            good[field.name] = value
+        elif isinstance(value, dict):
+            good[field.name] = _plain(field.type)(**value)
+    known = ", ".join(field.encode_name for field in msgspec.structs.fields(kind))
+    for name in members:
+        if len(faults) >= MAX_FAULTS:
+            break
+        faults.append(
+            FieldError(
+                pointer(*at, name),
+                "unknown-field",
+                f"There is no such field; there are: {known or 'none'}.",
+            )
+        )
+    return good, faults
+
+
+def _plain(kind: Any) -> Any:
+    """The type without its annotations and without `| None`."""
+    while True:
+        origin = get_origin(kind)
+        if origin is Annotated:
+            kind = get_args(kind)[0]
+        elif origin in (Union, types.UnionType):
+            kind = next(each for each in get_args(kind) if each is not types.NoneType)
+        else:
+            return kind
+
+
+def _fault(error: msgspec.ValidationError, kind: Any, at: tuple[str | int, ...]) -> FieldError:
+    text = _PLACE.sub("", str(error))
+    if isinstance(kind, type) and issubclass(kind, Enum) and "enum value" in text:
+        allowed = ", ".join(str(each.value) for each in kind)
+        return FieldError(pointer(*at), "unknown-value", f"It must be one of: {allowed}.")
+    detail = _QUOTED.sub(lambda match: _in_words(match[1]), text).replace(_END_AGAIN, "")
+    return FieldError(pointer(*at), _code(text), f"{detail}.")
+
+
+def _in_words(kind: str) -> str:
+    return " or ".join(_JSON_WORDS.get(each, each) for each in kind.split(" | "))
+
+
+def _code(text: str) -> str:
+    """A stable word for what the decoder says of one value."""
+    if ", got " in text:
+        return "wrong-type"
+    if "regex" in text:
+        return "bad-format"
+    if "of length" in text:
+        return "bad-length"
+    if "<" in text or ">" in text or "out of range" in text:
+        return "out-of-range"
+    return "invalid"

@@ -1,0 +1,151 @@
+"""Request headers: what they mean, as pure functions of their text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from dispatcher.core.errors import InvalidHeader
+from dispatcher.core.limits import Limits
+from dispatcher.core.model import Trace
+from dispatcher.core.submission import is_visible
+
+# --- Request-Id --------------------------------------------------------------------------------
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}")
+
+
+def sane_request_id(text: str | None) -> str | None:
+    """The caller's own Request-Id if it may be repeated in answers and logs as it is, or None."""
+    return text if text is not None and _REQUEST_ID.fullmatch(text) else None
+
+
+# --- Idempotency-Key ---------------------------------------------------------------------------
+
+# RFC 8941, 3.3: an Item that is a String, with Parameters that mean nothing here.
+_SF_STRING: Final = re.compile(
+    r'"(?P<text>(?:[ !#-\[\]-~]|\\["\\])*)"'
+    r'(?:[ ]*;[ ]*[a-z*][a-z0-9_.*-]*(?:=(?:"(?:[ !#-\[\]-~]|\\["\\])*"|[^;",\s\\]+))?)*'
+)
+# Bare, as many clients send it: a UUID, a word. Nothing that a structured field could mean by it.
+_BARE_KEY: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/+=@~-]*")
+_ESCAPED: Final = re.compile(r'\\(["\\])')
+
+
+def parse_idempotency_key(values: Sequence[str], limits: Limits) -> str | None:
+    """The key of `Idempotency-Key`; None without the header.
+
+    As draft-ietf-httpapi-idempotency-key-header-06 (2.1) has it, a quoted string, or bare.
+
+    Raises:
+        InvalidHeader: several, empty, too long or malformed.
+    """
+    if not values:
+        return None
+    text = values[0].strip(" \t")
+    if len(values) == 1:
+        if match := _SF_STRING.fullmatch(text):
+            key = _ESCAPED.sub(r"\1", match["text"])
+        else:
+            key = text if _BARE_KEY.fullmatch(text) else ""
+        if is_visible(key, limits):
+            return key
+    raise InvalidHeader(
+        "Idempotency-Key must be one quoted string of 1 to "
+        f'{limits.text_characters} visible ASCII characters, such as "8e03978e-40d5-43e8".'
+    )
+
+
+# --- Trace Context -----------------------------------------------------------------------------
+
+_TRACEPARENT: Final = re.compile(
+    "(?P<version>[0-9a-f]{2})-(?P<trace>[0-9a-f]{32})-(?P<parent>[0-9a-f]{16})"
+    "-(?P<flags>[0-9a-f]{2})(?P<more>-.*)?"
+)
+_NO_TRACE: Final = "0" * 32
+_NO_PARENT: Final = "0" * 16
+_KNOWN_FLAGS: Final = 0x03  # sampled, and random of level 2; unknown ones are sent as 0
+_TRACESTATE_MEMBER: Final = re.compile(
+    r"(?P<key>[a-z0-9][a-z0-9_*/@-]{0,255})"
+    r"=[ -+\--<>-~]{0,255}[!-+\--<>-~]"
+)
+_TRACESTATE_MEMBERS: Final = 32
+_TRACESTATE_CHARACTERS: Final = 512
+
+
+def parse_trace(traceparents: Sequence[str], tracestates: Sequence[str]) -> Trace | None:
+    """The trace that the caller is in; None: there is none, or it can't be understood.
+
+    W3C Trace Context level 2, 3.2 and 3.3. A later version is read as far as this one goes and
+    passed on as this one (4.3). A bad tracestate does not spoil the traceparent.
+    """
+    if len(traceparents) != 1:
+        return None
+    match = _TRACEPARENT.fullmatch(traceparents[0].strip(" \t"))
+    if match is None or match["trace"] == _NO_TRACE or match["parent"] == _NO_PARENT:
+        return None
+    version = match["version"]
+    if version == "ff" or (version == "00" and match["more"] is not None):
+        return None
+    flags = int(match["flags"], 16) & _KNOWN_FLAGS
+    return Trace(f"00-{match['trace']}-{match['parent']}-{flags:02x}", _tracestate(tracestates))
+
+
+def _tracestate(values: Sequence[str]) -> str | None:
+    """The list as one field; None: there is none, or something in it is wrong.
+
+    Of a long one whole members are left out from the end: 512 characters are always kept (3.3.1.5).
+    """
+    members: dict[str, str] = {}
+    for each in ",".join(values).split(","):
+        member = each.strip(" \t")
+        if not member:
+            continue
+        match = _TRACESTATE_MEMBER.fullmatch(member)
+        if match is None or match["key"] in members or len(members) == _TRACESTATE_MEMBERS:
+            return None
+        members[match["key"]] = member
+    kept = list(members.values())
+    while kept and sum(map(len, kept)) + len(kept) - 1 > _TRACESTATE_CHARACTERS:
+        kept.pop()
+    return ",".join(kept) or None
+
+
+# --- Conditions and media types ----------------------------------------------------------------
+
+# RFC 9110, 8.8.3: opaque-tag.
+_ENTITY_TAG: Final = re.compile(r'(?:W/)?("[!#-~\x80-\xff]*")')
+
+
+def matches_etag(if_none_match: str | None, etag: str) -> bool:
+    """Whether `If-None-Match` names the tag, by the weak comparison (RFC 9110, 13.1.2)."""
+    if if_none_match is None:
+        return False
+    if if_none_match.strip() == "*":
+        return True
+    return etag in _ENTITY_TAG.findall(if_none_match)
+
+
+def wants_only_event_stream(accept: str | None) -> bool:
+    """Whether `Accept` takes Server-Sent Events and nothing else."""
+    if not accept:
+        return False
+    ranges = [each.partition(";")[0].strip().lower() for each in accept.split(",")]
+    return all(each == "text/event-stream" for each in ranges if each)
+
+
+def is_json(content_type: str | None) -> bool:
+    """Whether it says JSON in UTF-8: `application/json`, with no other charset than that."""
+    if content_type is None:
+        return False
+    if content_type == "application/json":
+        return True
+    essence, _, parameters = content_type.partition(";")
+    if essence.strip().lower() != "application/json":
+        return False
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "charset":
+            return value.strip().strip('"').lower() in {"utf-8", "utf8", "us-ascii"}
+    return True

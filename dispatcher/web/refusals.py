@@ -1,0 +1,56 @@
+"""Refusals that only HTTP knows; all others are in `core/errors.py`."""
+
+from __future__ import annotations
+
+from dispatcher.core.errors import InvalidParameter, JobNotDone, RequestError
+
+
+class BodyTooLarge(RequestError):
+    """The body is larger than a body may be."""
+
+    code = "body-too-large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"A body has at most {limit} bytes. Put large data elsewhere and submit its URL."
+        )
+
+
+class BodyTooSlow(RequestError):
+    """The body did not come in time."""
+
+    code = "body-too-slow"
+
+
+class WrongMediaType(RequestError):
+    """The body is declared as something else than JSON."""
+
+    code = "wrong-media-type"
+
+
+class NotAcceptable(RequestError):
+    """The caller takes no form that there is."""
+
+    code = "not-acceptable"
+
+
+class ResultNotYet(JobNotDone):
+    """The result was asked for too early; `retry_seconds` says when to ask again."""
+
+    def __init__(self, retry_seconds: str) -> None:
+        super().__init__("The job is not done yet; ask again later, or wait for its callback.")
+        self.retry_seconds = retry_seconds
+
+
+class ResultGone(RequestError):
+    """The job had a result, which is not kept any more."""
+
+    code = "result-gone"
+
+
+class BadQuery(InvalidParameter):
+    """One query parameter can't be used: `parameter` names it."""
+
+    def __init__(self, parameter: str, detail: str) -> None:
+        super().__init__(detail)
+        self.parameter = parameter

@@ -1,0 +1,76 @@
+"""Inputs against the JSON Schema of their type, all errors at once."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import Any, Final
+
+import jsonschema_rs
+import msgspec
+
+from dispatcher.core.errors import FieldError, SettingsError
+from dispatcher.core.model import JobType
+from dispatcher.core.submission import pointer
+from dispatcher.web.faults import MAX_FAULTS
+
+_DETAIL_CHARACTERS: Final = 500
+_CAPITAL: Final = re.compile("(?<!^)(?=[A-Z])")
+
+
+class Schemas:
+    """Validators, each compiled once and again only when its type's schema changed."""
+
+    def __init__(self) -> None:
+        self._compiled: dict[str, tuple[bytes, Any]] = {}
+
+    def find_faults(self, kind: JobType, body: bytes) -> list[FieldError]:
+        """What is wrong with an input, with pointers that begin with `/input`; empty: nothing.
+
+        Raises:
+            SettingsError: the type's schema is none.
+        """
+        if kind.schema is None:
+            return []
+        validator = self._validator(kind.name, kind.schema)
+        try:
+            value = msgspec.json.decode(body)
+            if validator.is_valid(value):
+                return []
+            errors = list(itertools.islice(validator.iter_errors(value), MAX_FAULTS))
+        except (msgspec.MsgspecError, ValueError, OverflowError) as error:
+            return [FieldError("/input", "out-of-range", f"It can't be validated: {error}")]
+        faults = [fault for error in errors for fault in _faults(error)]
+        return faults[:MAX_FAULTS]
+
+    def _validator(self, name: str, schema: bytes) -> Any:
+        known = self._compiled.get(name)
+        if known is not None and known[0] == schema:
+            return known[1]
+        try:
+            validator = jsonschema_rs.validator_for(schema.decode(), retriever=_refuse)
+        except (ValueError, jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
+            reason = str(error).partition("\n")[0]
+            raise SettingsError(f"The schema of type {name} is no JSON Schema: {reason}") from None
+        self._compiled[name] = (schema, validator)
+        return validator
+
+
+def _refuse(uri: str) -> Any:
+    raise ValueError(f"schemas are not fetched: {uri}")
+
+
+def _faults(error: Any) -> list[FieldError]:
+    """One error as faults: a missing or unexpected member is pointed at by its own name."""
+    at = ("input", *error.instance_path)
+    kind = error.kind
+    code = f"schema-{_CAPITAL.sub('-', type(kind).__name__).lower()}"
+    detail = error.message
+    if len(detail) > _DETAIL_CHARACTERS:  # it quotes the value
+        detail = detail[: _DETAIL_CHARACTERS - 1] + "…"
+    if isinstance(missing := getattr(kind, "property", None), str):
+        return [FieldError(pointer(*at, missing), code, detail)]
+    unexpected = getattr(kind, "unexpected", None)
+    if isinstance(unexpected, list | tuple) and all(isinstance(each, str) for each in unexpected):
+        return [FieldError(pointer(*at, name), code, detail) for name in unexpected]
+    return [FieldError(pointer(*at), code, detail)]

@@ -1,0 +1,70 @@
+"""What the HTTP edge is made of: handed in by `compose`, or by a test."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from dispatcher.core.addresses import Policy
+from dispatcher.core.limits import Limits
+from dispatcher.core.model import Caller, Job, Submission
+from dispatcher.engine.catalog import Catalog
+from dispatcher.ports.store import AddResult, CallerStore, Idempotency, JobReader
+from dispatcher.ports.system import Clock, Ids
+from dispatcher.ports.vault import Vault
+
+
+class EdgeStore(JobReader, CallerStore, Protocol):
+    """Of the store, what the edge asks by itself: reading, and who a key belongs to."""
+
+
+class Accepts(Protocol):
+    """Takes submissions in: `engine.accept.Accept`."""
+
+    async def submit(
+        self, caller: Caller, submission: Submission, idempotency: Idempotency | None = None
+    ) -> AddResult:
+        """Add the job durably. Raises `StoreUnavailable`, or `Stopping` during shutdown."""
+        ...
+
+
+class Cancels(Protocol):
+    """Cancels jobs: `engine.accept.Cancel`."""
+
+    async def cancel(self, job_id: str, caller_id: str | None) -> Job:
+        """Cancel, and give the job as it is now. Raises `NotFound`, `StoreUnavailable`."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DevMode:
+    """`--dev`: a request without a key acts as `caller`, in every role.
+
+    `secret` is the key that the caller's callbacks are signed with, as bytes.
+    """
+
+    caller: Caller
+    secret: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Services:
+    """Everything that the edge works with.
+
+    - `public_url` has no slash at its end; links begin with it.
+    - `ready` returns if work can be taken now, else raises `StoreError` or `Stopping`.
+    """
+
+    accept: Accepts
+    cancel: Cancels
+    store: EdgeStore
+    catalog: Catalog
+    vault: Vault
+    clock: Clock
+    ids: Ids
+    policy: Policy
+    limits: Limits
+    public_url: str
+    ready: Callable[[], Awaitable[None]]
+    dev: DevMode | None = None

@@ -1,0 +1,138 @@
+"""Jobs, deliveries and types as callers see them, and the ETag of a job."""
+
+from __future__ import annotations
+
+import math
+from base64 import urlsafe_b64encode
+from hashlib import blake2b
+from typing import Any, Final
+
+from msgspec import Raw
+
+from dispatcher.core.lifecycle import shown_status
+from dispatcher.core.model import (
+    Attempt,
+    Delivery,
+    DeliveryState,
+    Instant,
+    Job,
+    JobState,
+    JobType,
+)
+from dispatcher.core.payload import job_json, rfc3339
+from dispatcher.ports.store import DeliveryRecord, DeliverySummary, JobRecord
+
+POLL_SECONDS: Final = 1
+"""When to ask again if nothing better is known."""
+
+_LONGEST_POLL_SECONDS: Final = 300
+
+
+def etag(record: JobRecord, now: Instant) -> str:
+    """A strong entity tag (RFC 9110, 8.8.3) of what is shown of status, progress, result, delivery.
+
+    The job's version grows with each change of its row, so that it stands for what is in it; the
+    shown status changes by time alone, the delivery without its job.
+    """
+    job, delivery = record.job, record.delivery
+    parts: tuple[object, ...] = (job.id, job.version, shown_status(job, now))
+    if delivery is not None:
+        parts += (
+            delivery.state,
+            delivery.attempt_count,
+            delivery.last_status_code,
+            delivery.next_attempt_at,
+        )
+    digest = blake2b(" ".join(map(str, parts)).encode(), digest_size=12).digest()
+    return f'"{urlsafe_b64encode(digest).decode("ascii")}"'
+
+
+def retry_after(job: Job, now: Instant) -> str | None:
+    """The seconds after which to ask again (RFC 9110, 10.2.3); None: the job is done."""
+    if job.done:
+        return None
+    seconds = POLL_SECONDS
+    if job.state is JobState.WAITING and job.due_at > now:
+        seconds = math.ceil((job.due_at - now) / 1000)
+    return str(min(max(seconds, POLL_SECONDS), _LONGEST_POLL_SECONDS))
+
+
+def job_shown(record: JobRecord, links_base: str, now: Instant) -> dict[str, Any]:
+    """A job with its delivery, and with its input and result if the record has them."""
+    job = record.job
+    shown = job_json(job, links_base, now, record.result)
+    shown["expiresAt"] = rfc3339(job.expires_at)
+    shown["estimatedFinishAt"] = None
+    shown["delivery"] = _summary_shown(record.delivery)
+    if record.input is not None:
+        shown["input"] = Raw(record.input)
+    return shown
+
+
+def job_listed(record: JobRecord, links_base: str, now: Instant) -> dict[str, Any]:
+    """A job in a list: without input and result, which stand behind its links."""
+    return job_shown(JobRecord(record.job, record.delivery), links_base, now)
+
+
+def _summary_shown(delivery: DeliverySummary | None) -> dict[str, Any] | None:
+    if delivery is None:
+        return None
+    return {
+        "status": delivery.state,
+        "attemptCount": delivery.attempt_count,
+        "lastStatusCode": delivery.last_status_code,
+        "nextAttemptAt": rfc3339(delivery.next_attempt_at),
+    }
+
+
+def delivery_shown(record: DeliveryRecord) -> dict[str, Any]:
+    """A delivery with its attempts."""
+    delivery = record.delivery
+    return {
+        "id": delivery.id,
+        "eventId": delivery.event_id,
+        "eventType": delivery.event_type,
+        "jobId": delivery.job_id,
+        "callerId": delivery.caller_id,
+        "endpointId": delivery.endpoint_id,
+        "url": delivery.url,
+        "status": delivery.state,
+        "attemptCount": delivery.attempt_count,
+        "nextAttemptAt": rfc3339(_next_attempt_at(delivery)),
+        "createdAt": rfc3339(delivery.created_at),
+        "finishedAt": rfc3339(delivery.finished_at),
+        "attempts": [_attempt_shown(attempt) for attempt in record.attempts],
+    }
+
+
+def _next_attempt_at(delivery: Delivery) -> Instant | None:
+    return delivery.due_at if delivery.state is DeliveryState.PENDING else None
+
+
+def _attempt_shown(attempt: Attempt) -> dict[str, Any]:
+    body = attempt.body
+    return {
+        "number": attempt.number,
+        "at": rfc3339(attempt.at),
+        "durationMs": attempt.duration_ms,
+        "statusCode": attempt.status_code,
+        "error": attempt.error,
+        "responseBody": None if body is None else body.decode("utf-8", "replace"),
+    }
+
+
+def type_shown(kind: JobType) -> dict[str, Any]:
+    """A type as it was declared, with its schemas."""
+    return {
+        "name": kind.name,
+        "description": kind.description,
+        "runner": kind.runner,
+        "queue": kind.queue,
+        "timeoutSeconds": kind.timeout_seconds,
+        "maxTimeoutSeconds": kind.max_timeout_seconds,
+        "maxAttempts": kind.max_attempts,
+        "mostAttempts": kind.most_attempts,
+        "concurrency": kind.concurrency,
+        "schema": None if kind.schema is None else Raw(kind.schema),
+        "resultSchema": None if kind.result_schema is None else Raw(kind.result_schema),
+    }

@@ -1,0 +1,102 @@
+"""The bodies that come in, as types: what parses requests is what documents them.
+
+Bounds that no setting changes stand here as constraints; the others are in `core/submission.py`.
+A member that is null counts as absent (but `input`, which is any JSON).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+from msgspec import Meta, Raw, Struct
+
+from dispatcher.core.model import CallbackMode, EventType
+
+# The end is said twice because `$` of Python's `re` also fits before a final line feed.
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,99}$(?!\n)"
+
+Name: TypeAlias = Annotated[str, Meta(pattern=NAME_PATTERN)]
+Priority: TypeAlias = Annotated[int, Meta(ge=0, le=9)]
+Events: TypeAlias = Annotated[list[EventType], Meta(min_length=1)]
+
+
+class CallbackBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """`callback` of a submission: how events are pushed to `callbackUrl`."""
+
+    events: Annotated[
+        Events | None,
+        Meta(description="The events to send; without it those that end the job."),
+    ] = None
+    mode: Annotated[
+        CallbackMode | None,
+        Meta(description="`full` (the default) carries the result, `thin` leaves it out."),
+    ] = None
+    headers: Annotated[
+        dict[str, str] | None,
+        Meta(description="Headers to send along; kept like secrets and shown as `***`."),
+    ] = None
+    schedule: Annotated[
+        list[float] | None,
+        Meta(
+            description="The seconds before each attempt, the first included.",
+            examples=[[0, 5, 300]],
+        ),
+    ] = None
+
+
+class SubmissionBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """The body of `POST /v1/jobs`."""
+
+    type: Annotated[Name, Meta(description="The kind of job.", examples=["dispatcher.echo"])]
+    input: Annotated[
+        Raw, Meta(description="What the job is given: any JSON that fits the type's schema.")
+    ]
+    callback_url: Annotated[
+        str | None,
+        Meta(
+            description="Where the job's events are POSTed.",
+            examples=["https://example.com/callbacks"],
+        ),
+    ] = None
+    callback: Annotated[
+        CallbackBody | None, Meta(description="How they are; needs `callbackUrl`.")
+    ] = None
+    queue: Annotated[Name | None, Meta(description="The queue; without it the type's.")] = None
+    priority: Annotated[
+        Priority | None, Meta(description="0 to 9, higher first; 5 without it.")
+    ] = None
+    run_at: Annotated[
+        str | None,
+        Meta(
+            description="When to run, an RFC 3339 time; one in the past means now.",
+            examples=["2026-01-31T09:30:00Z"],
+        ),
+    ] = None
+    delay_seconds: Annotated[
+        float | None, Meta(description="The same as seconds from now; not both.")
+    ] = None
+    start_by: Annotated[
+        str | None, Meta(description="An RFC 3339 time: not begun by then, the job expires.")
+    ] = None
+    deadline: Annotated[
+        str | None, Meta(description="An RFC 3339 time: not done by then, the job expires.")
+    ] = None
+    timeout_seconds: Annotated[
+        float | None, Meta(description="The bound of one attempt; without it the type's.")
+    ] = None
+    max_attempts: Annotated[
+        int | None, Meta(description="How often the job is tried; without it the type's.")
+    ] = None
+    correlation_id: Annotated[
+        str | None, Meta(description="The caller's own word for it, echoed everywhere.")
+    ] = None
+    metadata: Annotated[
+        dict[str, str] | None, Meta(description="Texts of the caller's own, echoed.")
+    ] = None
+    retention_seconds: Annotated[
+        float | None, Meta(description="How long the job is kept after its end.")
+    ] = None
+
+
+class NoBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of a call that takes none: nothing at all, or an empty object."""

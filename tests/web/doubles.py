@@ -1,0 +1,200 @@
+"""Doubles for what lies behind the edge: as much of it as the edge can see."""
+
+from __future__ import annotations
+
+import hashlib
+
+from dispatcher.core.errors import NotFound
+from dispatcher.core.model import ApiKey, Caller, Event, Job, JobState, Role, Submission
+from dispatcher.ports.store import (
+    Added,
+    AddResult,
+    DeliveryFilter,
+    DeliveryPage,
+    DeliveryRecord,
+    Idempotency,
+    JobFilter,
+    JobPage,
+    JobRecord,
+    KeyReused,
+    Replayed,
+)
+from dispatcher.testing.clock import CountingIds, ManualClock
+
+ADA = Caller("clr_" + "a" * 32, "ada", 0)
+BOB = Caller("clr_" + "b" * 32, "bob", 0)
+OPS = Caller("clr_" + "0" * 32, "ops", 0)
+
+KEYS = {
+    "dsp_ada": (ADA, Role.CALLER),
+    "dsp_bob": (BOB, Role.CALLER),
+    "dsp_ops": (OPS, Role.OPERATOR),
+    "dsp_worker": (ADA, Role.WORKER),
+}
+
+
+class Memory:
+    """What the edge reads: jobs and keys in dicts, put there by the test or by `Taking`."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, JobRecord] = {}
+        self.deliveries: dict[str, list[DeliveryRecord]] = {}
+        self.events: dict[str, list[tuple[Event, bytes | None]]] = {}
+        self.keys: dict[bytes, tuple[ApiKey, Caller]] = {}
+        self.fails_with: Exception | None = None
+        self.look_ups = 0
+        for number, (text, (caller, role)) in enumerate(KEYS.items()):
+            key = ApiKey(id=f"key_{number:032x}", caller_id=caller.id, role=role, created_at=0)
+            self.keys[hashlib.sha256(text.encode()).digest()] = (key, caller)
+
+    def _job(self, job_id: str, caller_id: str | None) -> JobRecord | None:
+        if self.fails_with is not None:
+            raise self.fails_with
+        record = self.jobs.get(job_id)
+        if record is None or caller_id not in (None, record.job.caller_id):
+            return None
+        return record
+
+    async def get_job(
+        self, job_id: str, caller_id: str | None, *, with_input: bool = False
+    ) -> JobRecord | None:
+        record = self._job(job_id, caller_id)
+        if record is None or with_input:
+            return record
+        return JobRecord(record.job, record.delivery, None, record.result)
+
+    async def get_result(
+        self, job_id: str, caller_id: str | None
+    ) -> tuple[Job, bytes | None] | None:
+        record = self._job(job_id, caller_id)
+        return None if record is None else (record.job, record.result)
+
+    async def list_jobs(self, wanted: JobFilter, *, limit: int, before: int | None) -> JobPage:
+        if self.fails_with is not None:
+            raise self.fails_with
+        rows = list(enumerate(self.jobs.values(), 1))
+        found = [
+            (number, record)
+            for number, record in reversed(rows)
+            if (before is None or number < before)
+            and wanted.caller_id in (None, record.job.caller_id)
+            and wanted.type in (None, record.job.type)
+            and wanted.queue in (None, record.job.queue)
+            and wanted.correlation_id in (None, record.job.correlation_id)
+            and (wanted.created_after is None or record.job.created_at > wanted.created_after)
+            and (wanted.created_before is None or record.job.created_at < wanted.created_before)
+        ]
+        more = len(found) > limit
+        return JobPage(
+            tuple(record for _, record in found[:limit]), found[limit - 1][0] if more else None
+        )
+
+    async def list_deliveries(
+        self, wanted: DeliveryFilter, *, limit: int, before: int | None
+    ) -> DeliveryPage:
+        found = self.deliveries.get(wanted.job_id or "", [])
+        return DeliveryPage(tuple(found[:limit]), None)
+
+    async def list_events(
+        self, job_id: str, caller_id: str | None, *, limit: int, after: int
+    ) -> tuple[Job, tuple[tuple[Event, bytes | None], ...]] | None:
+        record = self._job(job_id, caller_id)
+        if record is None:
+            return None
+        found = [row for row in self.events.get(job_id, []) if row[0].sequence > after]
+        return record.job, tuple(found[:limit])
+
+    async def find_key(self, digest: bytes) -> tuple[ApiKey, Caller] | None:
+        self.look_ups += 1
+        if self.fails_with is not None:
+            raise self.fails_with
+        return self.keys.get(digest)
+
+    async def find_caller(self, name_or_id: str) -> Caller | None:
+        known = (ADA, BOB, OPS)
+        return next((each for each in known if name_or_id in (each.id, each.name)), None)
+
+    async def add_caller(self, caller: Caller, key: ApiKey, digest: bytes, sealed: bytes) -> bool:
+        raise NotImplementedError  # the edge makes no callers yet
+
+    async def sealed_secrets(self, caller_id: str) -> list[bytes]:
+        raise NotImplementedError
+
+
+class Taking:
+    """Takes submissions into `Memory` as `engine.accept` takes them into the store."""
+
+    def __init__(self, memory: Memory, clock: ManualClock, ids: CountingIds) -> None:
+        self._memory = memory
+        self._clock = clock
+        self._ids = ids
+        self._seen: dict[tuple[str, str], tuple[bytes, str]] = {}
+        self.submissions: list[Submission] = []
+        self.idempotency: Idempotency | None = None
+
+    async def submit(
+        self, caller: Caller, submission: Submission, idempotency: Idempotency | None = None
+    ) -> AddResult:
+        if self._memory.fails_with is not None:
+            raise self._memory.fails_with
+        self.idempotency = idempotency
+        if idempotency is not None:
+            digest, job_id = self._seen.get((caller.id, idempotency.key), (b"", ""))
+            if job_id:
+                if digest != idempotency.digest:
+                    return KeyReused()
+                return Replayed(self._memory.jobs[job_id].job)
+        now = self._clock.now()
+        job = Job(
+            id=self._ids.new("job"),
+            caller_id=caller.id,
+            type=submission.type,
+            queue=submission.queue,
+            priority=submission.priority,
+            state=JobState.WAITING,
+            attempt_count=0,
+            max_attempts=submission.max_attempts,
+            timeout_seconds=submission.timeout_seconds,
+            retention_seconds=submission.retention_seconds,
+            created_at=now,
+            due_at=max(now, submission.run_at or 0),
+            run_at=submission.run_at,
+            start_by=submission.start_by,
+            deadline=submission.deadline,
+            callback=submission.callback,
+            correlation_id=submission.correlation_id,
+            metadata=submission.metadata,
+            trace=submission.trace,
+        )
+        self.submissions.append(submission)
+        self._memory.jobs[job.id] = JobRecord(job, input=submission.input)
+        if idempotency is not None:
+            self._seen[caller.id, idempotency.key] = (idempotency.digest, job.id)
+        return Added(job)
+
+    def forget_keys(self) -> None:
+        """As if the day that a key is kept had passed."""
+        self._seen.clear()
+
+
+class Canceling:
+    """Ends waiting jobs at once, and leaves running ones running."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    async def cancel(self, job_id: str, caller_id: str | None) -> Job:
+        record = await self._memory.get_job(job_id, caller_id)
+        if record is None:
+            raise NotFound("job", job_id)
+        return record.job
+
+
+class PlainVault:
+    """Seals by marking whose it is, so that a test can read it."""
+
+    def seal(self, plain: bytes, owner: str) -> bytes:
+        return owner.encode() + b"|" + plain
+
+    def open(self, sealed: bytes, owner: str) -> bytes:
+        return sealed.removeprefix(owner.encode() + b"|")
