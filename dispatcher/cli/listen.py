@@ -295,7 +295,7 @@ async def _listen(
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C raises there
             loop.add_signal_handler(number, listener.stopped.set)
-    runner = web.AppRunner(listener.app(), access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(listener.app(), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)

@@ -40,7 +40,7 @@ _decoder: Final = msgspec.json.Decoder(ReceivedEvent)
 def verify(
     secret: str | Sequence[str],
     headers: Mapping[str, str],
-    body: bytes,
+    body: bytes | bytearray | memoryview,
     *,
     now: int | None = None,
     tolerance_seconds: float = DEFAULT_TOLERANCE_SECONDS,

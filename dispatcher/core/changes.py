@@ -108,7 +108,8 @@ class RecordAttempt(Struct, frozen=True, kw_only=True):
     """Record what came of an attempt to deliver. Guard: sending, and `lease`.
 
     `to` is delivered, dead, or pending with the next `due_at`. `uses_entry` tells whether an entry
-    of the schedule is used up.
+    of the schedule is used up. With `hand_off` the slot that comes free goes on at once: the oldest
+    due delivery of the same destination is leased to whoever sends this change.
     """
 
     delivery_id: str
@@ -118,6 +119,7 @@ class RecordAttempt(Struct, frozen=True, kw_only=True):
     due_at: Instant
     uses_entry: bool
     at: Instant
+    hand_off: bool = False
 
 
 class ReleaseDelivery(Struct, frozen=True):

@@ -183,8 +183,7 @@ def decide_job(
         if job.cancel_requested_at is not None:
             next_step = _End(JobState.CANCELED, _error(job, "canceled", _CANCELED_TEXT))
         elif job.deadline is not None and next_step.due_at >= job.deadline:
-            error = next_step.error or _error(job, "deadline", _DEADLINE_TEXT)
-            next_step = _End(JobState.EXPIRED, error)
+            next_step = _End(JobState.EXPIRED, _error(job, "deadline", _no_time_for(next_step)))
     if isinstance(next_step, _End):
         return FinishJob(
             job_id=job.id,
@@ -233,7 +232,8 @@ def _next_step(
         case Canceled(why=why):
             return _End(JobState.CANCELED, _error(job, "canceled", why))
         case Snoozed(seconds=seconds):
-            return _Again(now + round(seconds * 1000), retrying=False, error=job.error)
+            due_at = job_due_at(backoff, job.attempt_count, now, jitter, seconds)
+            return _Again(due_at, retrying=False, error=job.error)
         case GivenBack():
             return _Again(now, retrying=False, error=job.error)
         case AttemptFailed(code=code, detail=detail, after_seconds=after_seconds):
@@ -247,6 +247,12 @@ def _next_step(
         return _End(JobState.FAILED, error)
     due_at = job_due_at(backoff, job.attempt_count, now, jitter, after_seconds)
     return _Again(due_at, retrying=True, error=error)
+
+
+def _no_time_for(again: _Again) -> str:
+    if again.error is None:
+        return "The next attempt would begin past the deadline."
+    return f"The next attempt would begin past the deadline; the last ended as {again.error.code}."
 
 
 _DEADLINE_TEXT: Final = "The deadline passed before the job was done."
@@ -309,8 +315,12 @@ def decide_delivery(
     attempt: Attempt | None,
     now: Instant,
     jitter: float,
+    hand_off: bool = False,
 ) -> RecordAttempt:
-    """What becomes of a delivery after an attempt; `attempt` is None if nobody knows of it."""
+    """What becomes of a delivery after an attempt; `attempt` is None if nobody knows of it.
+
+    `hand_off`: who sent it has room to go on with the next for the same destination.
+    """
 
     def change(
         to: DeliveryState, due_at: Instant = now, *, uses_entry: bool = True
@@ -323,6 +333,7 @@ def decide_delivery(
             due_at=due_at,
             uses_entry=uses_entry,
             at=now,
+            hand_off=hand_off,
         )
 
     match verdict:

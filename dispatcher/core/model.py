@@ -87,8 +87,8 @@ class Role(StrEnum):
 class Progress(Struct, frozen=True, omit_defaults=True):
     """How far a job has come, as its handler says: `{"current", "total", "message"}`."""
 
-    current: float
-    total: float | None = None
+    current: int | float
+    total: int | float | None = None
     message: str | None = None
 
 

@@ -41,8 +41,22 @@ def rfc3339(at: Instant | None) -> str | None:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{millis:03d}Z"
 
 
+def seconds(value: float) -> int | float:
+    """A duration as it is written: whole seconds without a fraction, whoever made the number.
+
+    So a value that has been through the database, or through JSON, gives the same bytes as before.
+    """
+    return int(value) if value == int(value) else value
+
+
+_NO_OUTPUT: Final = Raw()
+
+
 class Snapshot(Struct, frozen=True, omit_defaults=True):
-    """What changes in a job while it runs, kept with an event that is not its last."""
+    """What changes in a job while it runs, kept with an event that is not its last.
+
+    `output` is empty without one: an optional `Raw` would decode nothing but null.
+    """
 
     version: int
     attempt_count: int
@@ -50,7 +64,7 @@ class Snapshot(Struct, frozen=True, omit_defaults=True):
     cancel_requested_at: Instant | None = None
     progress: Progress | None = None
     error: JobError | None = None
-    output: Raw | None = None
+    output: Raw = _NO_OUTPUT
 
 
 _snapshot_decoder: Final = msgspec.json.Decoder(Snapshot)
@@ -66,7 +80,7 @@ def snapshot(job: Job, output: bytes | None = None) -> bytes:
             job.cancel_requested_at,
             job.progress,
             job.error,
-            None if output is None else Raw(output),
+            _NO_OUTPUT if output is None else Raw(output),
         )
     )
 
@@ -90,7 +104,7 @@ def job_at_event(event: Event, job: Job) -> tuple[Job, Raw | None]:
         expires_at=None,
         result_bytes=None,
     )
-    return was, then.output
+    return was, then.output if bytes(then.output) else None
 
 
 def callback_json(callback: Callback | None) -> dict[str, Any] | None:
@@ -103,7 +117,7 @@ def callback_json(callback: Callback | None) -> dict[str, Any] | None:
     if callback.mode is not CallbackMode.FULL:
         shown["mode"] = callback.mode
     if callback.schedule is not None:
-        shown["schedule"] = callback.schedule.seconds
+        shown["schedule"] = [seconds(each) for each in callback.schedule.seconds]
     if callback.headers:
         shown["headers"] = dict.fromkeys(callback.headers, "***")
     return shown or None
@@ -132,8 +146,8 @@ def job_json(job: Job, links_base: str, now: Instant, result: bytes | None) -> d
         "priority": job.priority,
         "attemptCount": job.attempt_count,
         "maxAttempts": job.max_attempts,
-        "timeoutSeconds": job.timeout_seconds,
-        "retentionSeconds": job.retention_seconds,
+        "timeoutSeconds": seconds(job.timeout_seconds),
+        "retentionSeconds": seconds(job.retention_seconds),
         "progress": job.progress,
         "error": job.error,
         "createdAt": rfc3339(job.created_at),
