@@ -1,0 +1,65 @@
+"""The scenarios of the suite. Adding one is adding a few lines to `SCENARIOS`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+from msgspec import Struct
+
+
+class Target(StrEnum):
+    """Whom the generator sends its submissions to."""
+
+    SERVICE = "service"
+    BARE = "bare"
+    RECEIVER = "receiver"
+
+
+class Scenario(Struct, frozen=True, kw_only=True):
+    """One measurement.
+
+    `connections` carry the submissions; `in_flight` is how many jobs are at most between their
+    submission and their callback. `input_bytes` is the size of a job's input as JSON.
+    """
+
+    name: str
+    says: str
+    target: Target = Target.SERVICE
+    type: str = "dispatcher.echo"
+    input_bytes: int = 1_024
+    connections: int = 64
+    in_flight: int = 256
+    destinations: int = 1
+
+
+WHOLE_PATH: Final = "whole path"
+BARE: Final = "bare aiohttp"
+
+SCENARIOS: Final = (
+    Scenario(
+        name="receiver ceiling",
+        says="generator straight to receiver: what the two could do",
+        target=Target.RECEIVER,
+    ),
+    Scenario(
+        name=BARE,
+        says="generator to an aiohttp handler that answers 202 and does nothing",
+        target=Target.BARE,
+    ),
+    Scenario(
+        name=WHOLE_PATH,
+        says="submission, commit, 202, echo, commit, signed callback, commit",
+    ),
+    Scenario(
+        name="eight receivers",
+        says="the same, calling back to eight origins: each has 16 slots by default",
+        destinations=8,
+    ),
+    Scenario(
+        name="one at a time",
+        says="the whole path with a single job in flight: latency when idle",
+        connections=1,
+        in_flight=1,
+    ),
+)

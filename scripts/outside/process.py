@@ -1,0 +1,259 @@
+"""One `dispatcher serve` process: started, watched, drained and killed from the outside."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+START_SECONDS = 20.0
+POLL_SECONDS = 0.02
+KEPT_LINES = 2_000
+HTTP_OK = 200
+
+
+class Credentials(Struct, frozen=True):
+    """What `dispatcher callers create` prints once: the caller's API key and signing secret."""
+
+    api_key: str
+    secret: str
+
+
+class ServiceDied(Exception):
+    """The process ended, or never became ready. The message holds the end of its log."""
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def dispatcher_command() -> str:
+    """The `dispatcher` that was installed beside this interpreter."""
+    return str(Path(sys.executable).parent / "dispatcher")
+
+
+class Service:
+    """A service of its own: its folder holds the SQLite file, its port is free when it is made.
+
+    Args:
+        folder: exists, and is on a disk.
+        app: what to serve, as for `dispatcher serve`; None serves the built-in types alone.
+        dev: whether `--dev` is given.
+        allow: origins or networks for `--allow-callbacks`.
+        environment: settings as environment variables, over those of this process.
+        wrapper: a command to run the service under, such as `unshare`.
+        log_file: where its output goes, unread; None keeps the last lines in `log`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        app: str | None = None,
+        dev: bool = False,
+        allow: Sequence[str] = (),
+        port: int | None = None,
+        environment: dict[str, str] | None = None,
+        wrapper: Sequence[str] = (),
+        log_file: Path | None = None,
+    ) -> None:
+        self.folder = folder
+        self.database = folder / "dispatcher.db"
+        self.port = free_port() if port is None else port
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._wrapper = list(wrapper)
+        self._log_file = log_file
+        self._arguments = [app] if app else []
+        self._arguments += ["--port", str(self.port), "--public-url", self.url]
+        self._arguments += ["--dev"] if dev else []
+        for origin in allow:
+            self._arguments += ["--allow-callbacks", origin]
+        self._environment = dict(os.environ)
+        # What whoever runs this has set for a service of theirs must not steer ours.
+        for name in [each for each in self._environment if each.startswith("DISPATCHER_")]:
+            del self._environment[name]
+        self._environment["DISPATCHER_STORE"] = f"sqlite:///{self.database}"
+        self._environment |= environment or {}
+        self._process: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
+        self._lines: deque[str] = deque(maxlen=KEPT_LINES)
+        self._said = threading.Condition()
+
+    @property
+    def pid(self) -> int:
+        """The id of the running process."""
+        return self._running().pid
+
+    @property
+    def log(self) -> str:
+        """The last lines that the process wrote, over all its lives."""
+        if self._log_file is not None and self._log_file.exists():
+            return self._log_file.read_text(encoding="utf-8", errors="replace")[-10_000:]
+        return "\n".join(self._lines)
+
+    async def create_caller(self, name: str) -> Credentials:
+        """Run `dispatcher callers create`, as an operator would before or while it is served."""
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [dispatcher_command(), "callers", "create", name, "--json"],
+            env=self._environment,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=START_SECONDS,
+        )
+        if done.returncode != 0:
+            raise ServiceDied(f"callers create ended with {done.returncode}: {done.stderr}")
+        shown = json.loads(done.stdout)
+        return Credentials(shown["apiKey"], shown["secret"])
+
+    def spawn(self) -> None:
+        """Start the process without waiting until it is ready."""
+        if self._process is not None and self._process.poll() is None:
+            raise RuntimeError("the service is running already")
+        self._close()
+        with contextlib.ExitStack() as opened:
+            output = subprocess.PIPE
+            if self._log_file is not None:
+                output = opened.enter_context(self._log_file.open("ab")).fileno()
+            self._process = subprocess.Popen(
+                [*self._wrapper, dispatcher_command(), "serve", *self._arguments],
+                env=self._environment,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                # A session of its own: Ctrl-C goes to who started it, and they decide.
+                start_new_session=True,
+            )
+        if self._process.stdout is not None:
+            self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
+            self._reader.start()
+
+    async def start(self) -> None:
+        """Start the process and return once `/readyz` says 200."""
+        self.spawn()
+        await self.until_ready()
+
+    async def until_ready(self, seconds: float = START_SECONDS) -> None:
+        """Return once `/readyz` answers 200.
+
+        Raises:
+            ServiceDied: the process ended, or the time is up.
+        """
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            if self._running().poll() is not None:
+                raise ServiceDied(f"the service ended with {self._running().poll()}:\n{self.log}")
+            with contextlib.suppress(OSError):
+                if await self.status_of("/readyz") == HTTP_OK:
+                    return
+            await asyncio.sleep(POLL_SECONDS)
+        raise ServiceDied(f"the service was not ready within {seconds} s:\n{self.log}")
+
+    async def until_says(self, text: str, seconds: float = START_SECONDS) -> None:
+        """Return once the process has written a line that contains `text`.
+
+        Raises:
+            TimeoutError: it has not, within `seconds`.
+        """
+
+        def said() -> bool:
+            return any(text in line for line in self._lines)
+
+        def wait() -> bool:
+            with self._said:
+                return self._said.wait_for(said, seconds)
+
+        if not await asyncio.to_thread(wait):
+            raise TimeoutError(f"it did not say {text!r} within {seconds} s:\n{self.log}")
+
+    async def status_of(self, path: str) -> int:
+        """The status of a GET without a key, over a connection of its own."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            writer.write(
+                f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n"
+                "Connection: close\r\n\r\n".encode()
+            )
+            line = await reader.readline()
+            if not line:
+                raise ConnectionResetError("closed without an answer")
+            return int(line.split()[1])
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    def kill(self) -> None:
+        """`kill -9`, and wait until the process is gone."""
+        self._running().kill()
+        self._running().wait()
+        self._close()
+
+    def ask_to_stop(self) -> None:
+        """SIGTERM."""
+        self._running().send_signal(signal.SIGTERM)
+
+    async def wait(self, seconds: float = START_SECONDS) -> int:
+        """The exit status, once the process has ended.
+
+        Raises:
+            TimeoutError: it is still running after `seconds`.
+        """
+        process = self._running()
+        try:
+            status = await asyncio.to_thread(process.wait, seconds)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"still running after {seconds} s:\n{self.log}") from None
+        self._close()
+        return status
+
+    async def stop(self, seconds: float = START_SECONDS) -> int:
+        """SIGTERM, then the exit status."""
+        self.ask_to_stop()
+        return await self.wait(seconds)
+
+    def end(self) -> None:
+        """Whatever its state, let nothing of it be left: for `finally`."""
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
+        self._close()
+
+    def _running(self) -> subprocess.Popen[str]:
+        if self._process is None:
+            raise RuntimeError("the service was not started")
+        return self._process
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None  # noqa: S101  # it was opened as a pipe
+        for line in process.stdout:
+            with self._said:
+                self._lines.append(line.rstrip("\n"))
+                self._said.notify_all()
+
+    def _close(self) -> None:
+        if self._reader is not None:
+            self._reader.join(timeout=5)
+            self._reader = None
+        if self._process is not None and self._process.stdout is not None:
+            self._process.stdout.close()

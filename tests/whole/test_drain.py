@@ -1,0 +1,63 @@
+"""SIGTERM: what is in flight is finished within the grace, the rest is given back."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.whole.rig import Gate, Rig
+
+pytestmark = pytest.mark.whole
+
+
+async def test_a_running_job_finishes_and_is_called_back_while_no_more_is_accepted(
+    gated: Rig, gate: Gate
+) -> None:
+    job_id = await gated.submitted("gate.wait", gate.port)
+    running = await gate.entered()
+    gated.service.ask_to_stop()
+    await gated.service.until_says("Stopping")
+    refused = await gated.submit()
+    await gate.let_through(running)
+    assert await gated.service.wait() == 0
+    assert refused.status == 503
+    assert int(refused.headers["retry-after"]) >= 1
+    assert refused.headers["content-type"] == "application/problem+json"
+    arrival = await gated.callback(job_id)
+    assert arrival.event["data"]["result"] == "through"
+    assert arrival.event["data"]["attemptCount"] == 1
+
+
+async def test_a_job_that_does_not_end_in_time_is_given_back_with_its_attempt(
+    gated: Rig, gate: Gate
+) -> None:
+    job_id = await gated.submitted("gate.wait", gate.port)
+    await gate.entered()
+    assert await gated.service.stop() == 0
+    await gated.service.start()
+    await gate.let_through(await gate.entered())
+    data = (await gated.callback(job_id)).event["data"]
+    assert (data["status"], data["attemptCount"]) == ("succeeded", 1)
+
+
+async def test_a_thread_that_does_not_end_is_left_behind_and_its_job_runs_at_the_next_start(
+    gated: Rig, gate: Gate
+) -> None:
+    job_id = await gated.submitted("gate.thread", gate.port)
+    await gate.entered()
+    # Nothing can stop the thread from outside, and the exit status says that it was not stopped.
+    assert await gated.service.stop() == 1
+    await gated.service.start()
+    await gate.let_through(await gate.entered())
+    data = (await gated.callback(job_id)).event["data"]
+    assert (data["status"], data["attemptCount"]) == ("succeeded", 2)
+
+
+async def test_a_drained_service_has_nothing_more_to_send_after_its_start(gated: Rig) -> None:
+    job_id = await gated.submitted()
+    await gated.callback(job_id)
+    assert await gated.service.stop() == 0
+    await gated.service.start()
+    # A second job's callback comes through the same path: what was owed before it would be here.
+    await gated.callback(await gated.submitted())
+    assert len(gated.receiver.arrivals) == 2
+    assert (await gated.api.job(job_id))["delivery"]["attemptCount"] == 1
