@@ -9,6 +9,7 @@ Results and outputs pass through as the bytes they are.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -36,9 +37,14 @@ def rfc3339(at: Instant | None) -> str | None:
     """`2026-01-31T09:30:00.123Z` (RFC 3339, UTC, milliseconds); None stays None."""
     if at is None:
         return None
-    seconds, millis = divmod(at, 1000)
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{millis:03d}Z"
+    whole, millis = divmod(at, 1000)
+    return f"{_second(whole)}.{millis:03d}Z"
+
+
+@lru_cache(maxsize=4096)
+def _second(whole: int) -> str:
+    """A second in writing; a job's times are mostly within the same few."""
+    return datetime.fromtimestamp(whole, UTC).isoformat()[:19]
 
 
 def seconds(value: float) -> int | float:

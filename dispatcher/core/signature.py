@@ -14,6 +14,7 @@ import hmac
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from dispatcher.core.errors import DispatcherError
 
@@ -117,8 +118,18 @@ def sign(secrets: Sequence[bytes], id: str, timestamp: int, body: bytes) -> str:
     return " ".join(["v1," + _mac(secret, content) for secret in secrets])
 
 
+@lru_cache(maxsize=4096)
+def _keyed(secret: bytes) -> hmac.HMAC:
+    return hmac.new(secret, digestmod="sha256")
+
+
 def _mac(secret: bytes, content: bytes) -> str:
-    return b64encode(hmac.digest(secret, content, "sha256")).decode("ascii")
+    # A copy of the keyed state, and not `hmac.digest`: that lets go of the interpreter's lock at
+    # every call, for which another thread may take it for milliseconds; this keeps it for short
+    # bodies.
+    mac = _keyed(secret).copy()
+    mac.update(content)
+    return b64encode(mac.digest()).decode("ascii")
 
 
 def verify(

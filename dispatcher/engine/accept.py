@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from dispatcher.core.errors import NotFound, Stopping, StoreUnavailable
+from dispatcher.core.errors import NotFound, Stopping, StoreError, StoreUnavailable
 from dispatcher.core.facts import JobAccepted
 from dispatcher.core.lifecycle import AskCancel, decide_cancel
 from dispatcher.core.model import Caller, Job, JobState, Submission
 from dispatcher.engine.commit import Commit
-from dispatcher.engine.jobs import Jobs, StopReason
+from dispatcher.engine.jobs import Jobs
+from dispatcher.engine.run import StopReason
 from dispatcher.engine.terms import System
 from dispatcher.ports.store import (
     Added,
@@ -91,10 +92,12 @@ class Accept:
             leased = result.leased if isinstance(result, Added) else None
             if offer is not None and leased is None:
                 self._jobs.decline(job.type)
+                if result is None or isinstance(result, StoreError):
+                    self._jobs.doubt(job, offer)
         if isinstance(result, Exception):
             raise result
-        if leased is not None:
-            self._jobs.start(leased)
+        if offer is not None and leased is not None:
+            self._jobs.start(leased, offer.holder_id)
         elif isinstance(result, Added):
             self._jobs.loop.wake(job.due_at)
         if isinstance(result, Added | Replayed):

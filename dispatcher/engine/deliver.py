@@ -15,7 +15,7 @@ from dispatcher.core.lifecycle import (
     ReleaseDelivery,
     decide_delivery,
 )
-from dispatcher.core.model import Attempt, AttemptError, Delivery, Instant, Job
+from dispatcher.core.model import Attempt, AttemptError, Delivery, DeliveryState, Instant, Job
 from dispatcher.core.outcome import Answered, NotSent, SendResult, Verdict, classify
 from dispatcher.core.payload import callback_body
 from dispatcher.core.retry import Schedule
@@ -26,7 +26,7 @@ from dispatcher.engine.secrets import Secrets
 from dispatcher.engine.slots import Slots
 from dispatcher.engine.terms import EngineTerms, System
 from dispatcher.ports.sender import Callout, Sender
-from dispatcher.ports.store import Applied, LeasedDelivery, Store
+from dispatcher.ports.store import Applied, LeasedDelivery, Stale, Store
 from dispatcher.ports.vault import Vault
 
 BEST_EFFORT = Schedule((0.0,))
@@ -74,6 +74,7 @@ class Deliveries:
         self._clock = system.clock
         self._random = system.random
         self._observer = system.observer
+        self._closing = False
         self._tasks: dict[asyncio.Task[None], LeasedDelivery] = {}
         self.slots = Slots(terms.deliveries_at_once)
         self.loop = ClaimLoop(
@@ -113,7 +114,9 @@ class Deliveries:
         task.add_done_callback(self._tasks.pop)
 
     async def drain(self, seconds: float) -> None:
-        """Wait for what is being sent, then give the rest back."""
+        """Wait for what is being sent, then give the rest back; nothing more is begun."""
+        self._closing = True
+        self.slots.close()
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=seconds)
         for task in list(self._tasks):
@@ -122,11 +125,14 @@ class Deliveries:
             await asyncio.wait(list(self._tasks), timeout=5.0)
 
     async def _deliver_in_slot(self, leased: LeasedDelivery) -> None:
+        """Send it, and then whatever is handed on in its slot."""
+        following: LeasedDelivery | None = leased
         try:
-            await self.deliver(leased)
+            while following is not None:
+                leased = following
+                following = await self.deliver(leased)
         except asyncio.CancelledError:
-            now = self._clock.now()
-            await self._commit.apply(ReleaseDelivery(leased.delivery.id, leased.lease, now))
+            await self._release(leased, self._clock.now())
         except Exception as error:  # noqa: BLE001  # a defect of ours; the lease ends and it is sent again
             detail = f"{type(error).__name__}: {error}"
             where = f"delivery {leased.delivery.id}"
@@ -134,16 +140,14 @@ class Deliveries:
         finally:
             self.slots.give()
 
-    async def deliver(self, leased: LeasedDelivery) -> None:
-        """Send one delivery and record what came of it."""
+    async def deliver(self, leased: LeasedDelivery) -> LeasedDelivery | None:
+        """Send one delivery and record what came of it; gives the next for the same destination."""
         try:
             callout = await self._callout(leased)
         except DispatcherError as error:
             self._observer.saw(StoreFailed("signing", str(error)))
-            later = self._clock.now() + UNPREPARED_MS
-            await self._commit.apply(ReleaseDelivery(leased.delivery.id, leased.lease, later))
-            self.loop.wake(later)
-            return
+            await self._release(leased, self._clock.now() + UNPREPARED_MS)
+            return None
         started_at = self._clock.now()
         sent = await self._sender.send(callout)
         now = self._clock.now()
@@ -157,35 +161,34 @@ class Deliveries:
             attempt=attempt,
             now=now,
             jitter=self._random.unit(),
+            hand_off=self.slots.to_spare and not self.loop.stopping,
         )
-        await asyncio.shield(self._record(leased, change, attempt))
+        recording = asyncio.ensure_future(self._record(leased, change, attempt))
+        try:
+            return await asyncio.shield(recording)
+        except asyncio.CancelledError:
+            await recording  # what came of it is known: given back, it would be sent again
+            return None
+
+    async def _release(self, leased: LeasedDelivery, due_at: Instant) -> None:
+        result = await self._commit.apply(ReleaseDelivery(leased.delivery.id, leased.lease, due_at))
+        if isinstance(result, Applied) and result.delivery_ready_at is not None:
+            self.loop.wake(result.delivery_ready_at)
 
     async def _record(
         self, leased: LeasedDelivery, change: RecordAttempt, attempt: Attempt
-    ) -> None:
+    ) -> LeasedDelivery | None:
         result = await self._commit.apply(change)
-        if isinstance(result, Applied) and result.delivery_ready_at is not None:
+        self._observer.saw(_ended(leased, change, attempt, stale=isinstance(result, Stale)))
+        if isinstance(result, Stale):
+            return None
+        if result.delivery_ready_at is not None:
             self.loop.wake(result.delivery_ready_at)
-        delivery = leased.delivery
-        self._observer.saw(
-            DeliveryAttemptEnded(
-                delivery_id=delivery.id,
-                event_id=delivery.event_id,
-                event_type=delivery.event_type,
-                job_id=delivery.job_id,
-                caller_id=delivery.caller_id,
-                url=delivery.url,
-                attempt=attempt.number,
-                to=change.to,
-                duration_ms=attempt.duration_ms,
-                status_code=attempt.status_code,
-                error_code=None if attempt.error is None else attempt.error.code,
-                error_detail=None if attempt.error is None else attempt.error.detail,
-                next_at=change.due_at,
-                correlation_id=leased.job.correlation_id,
-                stale=not isinstance(result, Applied),
-            )
-        )
+        handed = result.handed[0] if result.handed else None
+        if handed is not None and self._closing:
+            await self._release(handed, self._clock.now())
+            return None
+        return handed
 
     async def _callout(self, leased: LeasedDelivery) -> Callout:
         delivery, event, job = leased.delivery, leased.event, leased.job
@@ -224,4 +227,27 @@ def _attempt(
         status_code=sent.status_code if isinstance(sent, Answered | NotSent) else None,
         error=error,
         body=None if answered is None else answered.body,
+    )
+
+
+def _ended(
+    leased: LeasedDelivery, change: RecordAttempt, attempt: Attempt, *, stale: bool
+) -> DeliveryAttemptEnded:
+    delivery = leased.delivery
+    return DeliveryAttemptEnded(
+        delivery_id=delivery.id,
+        event_id=delivery.event_id,
+        event_type=delivery.event_type,
+        job_id=delivery.job_id,
+        caller_id=delivery.caller_id,
+        url=delivery.url,
+        attempt=attempt.number,
+        to=change.to,
+        duration_ms=attempt.duration_ms,
+        status_code=attempt.status_code,
+        error_code=None if attempt.error is None else attempt.error.code,
+        error_detail=None if attempt.error is None else attempt.error.detail,
+        next_at=change.due_at if change.to is DeliveryState.PENDING else None,
+        correlation_id=leased.job.correlation_id,
+        stale=stale,
     )

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import traceback
-from collections.abc import Mapping
-from enum import StrEnum
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import assert_never
+from typing import Any
 
 from msgspec.structs import replace
 
+from dispatcher.core.errors import StoreUnavailable
 from dispatcher.core.facts import JobAttemptEnded, JobEnded, LeaseLost, LoopFailed
 from dispatcher.core.lifecycle import (
     TERMINAL_EVENT,
+    Change,
     FinishJob,
     LeasedJob,
     ReleaseJob,
@@ -22,56 +23,27 @@ from dispatcher.core.lifecycle import (
     wants,
 )
 from dispatcher.core.model import EventType, Instant, Job, JobState
-from dispatcher.core.outcome import AttemptFailed, Canceled, GivenBack, JobOutcome
+from dispatcher.core.outcome import AttemptFailed, JobOutcome
 from dispatcher.engine.commit import Commit
 from dispatcher.engine.deliver import Deliveries
 from dispatcher.engine.holder import Holder
 from dispatcher.engine.loop import ClaimLoop
 from dispatcher.engine.report import Report
+from dispatcher.engine.run import CANCELED, Run, StopReason, is_being_cancelled
 from dispatcher.engine.slots import Slots
 from dispatcher.engine.terms import EngineTerms, System
 from dispatcher.ports.runner import Runner
-from dispatcher.ports.store import Applied, ApplyResult, HandOff, JobClaim, JobStore
+from dispatcher.ports.store import (
+    Applied,
+    ApplyResult,
+    HandOff,
+    JobClaim,
+    JobStore,
+    LeasedDelivery,
+)
 
 SPIN_MS = 20
 """A claim that finds nothing although something should be ready is repeated no sooner."""
-
-
-class StopReason(StrEnum):
-    """Why a run is stopped before its handler returned."""
-
-    TIMEOUT = "timeout"
-    CANCEL = "cancel"
-    DRAIN = "drain"
-    LOST = "lost"
-
-
-class Run:
-    """One attempt under way in this process."""
-
-    def __init__(self, leased: LeasedJob, report: Report) -> None:
-        self.leased = leased
-        self.report = report
-        self.task: asyncio.Task[None] | None = None
-        self.stopped: StopReason | None = None
-        self.in_handler = False
-
-    def stop(self, reason: StopReason) -> None:
-        """Stop the handler. The first reason holds, but a lost lease overrules it.
-
-        The task is cancelled only while the handler runs: what is written before and after it must
-        be written.
-        """
-        first = self.stopped is None
-        if first or reason is StopReason.LOST:
-            self.stopped = reason
-        self.report.stop()
-        if first and self.in_handler and self.task is not None:
-            self.task.cancel()
-
-    def was_stopped(self) -> bool:
-        """Whether somebody stopped it."""
-        return self.stopped is not None
 
 
 class Jobs:
@@ -101,6 +73,9 @@ class Jobs:
         self._ids = system.ids
         self._observer = system.observer
         self._runs: dict[str, Run] = {}
+        self._superseded: set[Run] = set()
+        self._doubts: set[asyncio.Task[None]] = set()
+        self._ending: set[asyncio.Future[tuple[ApplyResult, JobState]]] = set()
         self.slots = Slots(
             terms.jobs_at_once, {name: runner.type.concurrency for name, runner in runners.items()}
         )
@@ -124,9 +99,25 @@ class Jobs:
         """Give back what `offer` took."""
         self.slots.give(job_type)
 
+    def doubt(self, job: Job, offer: HandOff) -> None:
+        """Nobody knows whether a job was added under `offer`: if it was, have it put back.
+
+        Nothing else would: its lease is that of this process, which lives and goes on beating.
+        """
+        task = asyncio.get_running_loop().create_task(self._put_back(job, offer.lease))
+        self._doubts.add(task)
+        task.add_done_callback(self._doubts.discard)
+
+    async def _put_back(self, job: Job, lease: str) -> None:
+        change = ReleaseJob(
+            job_id=job.id, lease=lease, due_at=job.due_at, retrying=False, refund=True
+        )
+        await self._end(job, change, self._commit.apply)
+
     async def _claim(self) -> Instant | None:
         if not self._holder.alive:
-            return None
+            raise StoreUnavailable("This process could not renew its lease, and holds no jobs now.")
+        holder_id = self._holder.id
         share, kinds = self.slots.take_share()
         self.slots.wanted = len(kinds) < len(self._runners)
         if not kinds:
@@ -134,11 +125,11 @@ class Jobs:
             self.slots.wanted = True
             return None
         try:
-            claimed = await self._store.claim_jobs(JobClaim(self._holder.id, dict(kinds), share))
+            claimed = await self._store.claim_jobs(JobClaim(holder_id, dict(kinds), share))
             for leased in claimed.jobs:
                 share -= 1
                 kinds[leased.job.type] -= 1
-                self.start(leased)
+                self.start(leased, holder_id)
         finally:
             self.slots.give_share(share, kinds)
         next_at, now = claimed.next_at, self._clock.now()
@@ -151,21 +142,33 @@ class Jobs:
     @property
     def running(self) -> int:
         """How many attempts are under way here."""
-        return len(self._runs)
+        return len(self._runs) + len(self._superseded)
 
-    def start(self, leased: LeasedJob) -> None:
-        """Run a leased job; its slot was taken before."""
-        report = Report(
-            leased,
+    def start(self, leased: LeasedJob, holder_id: str) -> None:
+        """Run a job that was leased to `holder_id`; its slot was taken before.
+
+        If that lease was lost meanwhile it is given back unrun. An attempt at the same job that
+        still runs here has lost its lease to this one.
+        """
+        run = Run(leased, self._report)
+        before = self._runs.get(leased.job.id)
+        if before is not None:
+            self._superseded.add(before)
+            before.stop(StopReason.LOST)
+        self._runs[leased.job.id] = run
+        if holder_id != self._holder.id or not self._holder.alive:
+            run.stop(StopReason.DRAIN)
+        run.task = asyncio.get_running_loop().create_task(self._run(run))
+
+    def _report(self, run: Run) -> Report:
+        return Report(
+            run.leased,
             self._commit,
             coalesce_seconds=self._terms.progress_seconds,
             system=self._system,
-            on_stale=partial(self.stop, leased.job.id, StopReason.LOST),
+            on_stale=partial(run.stop, StopReason.LOST),
             on_applied=self.wake_for,
         )
-        run = Run(leased, report)
-        self._runs[leased.job.id] = run
-        run.task = asyncio.get_running_loop().create_task(self._run(run))
 
     def stop(self, job_id: str, reason: StopReason) -> None:
         """Stop the attempt at this job, if one is under way here."""
@@ -176,7 +179,7 @@ class Jobs:
     def lost(self, holder_id: str) -> None:
         """The lease under which everything here runs has been lost."""
         self._observer.saw(LeaseLost(holder_id, len(self._runs)))
-        for run in list(self._runs.values()):
+        for run in self._all():
             run.stop(StopReason.LOST)
 
     def held(self) -> list[str]:
@@ -187,12 +190,16 @@ class Jobs:
         """Wait for what runs, then give the rest back; False if something still runs after that."""
         if await self._ended(seconds):
             return True
-        for run in list(self._runs.values()):
+        for run in self._all():
             run.stop(StopReason.DRAIN)
         return await self._ended(min(seconds, 5.0) if seconds else 1.0)
 
+    def _all(self) -> list[Run]:
+        return [*self._runs.values(), *self._superseded]
+
     async def _ended(self, seconds: float) -> bool:
-        tasks = [run.task for run in self._runs.values() if run.task is not None]
+        runs = [run.task for run in self._all() if run.task is not None]
+        tasks: list[asyncio.Future[Any]] = [*runs, *self._ending]
         if not tasks:
             return True
         _, pending = await asyncio.wait(tasks, timeout=seconds)
@@ -210,6 +217,7 @@ class Jobs:
         except Exception as error:  # noqa: BLE001  # a defect of ours must not keep the job for ever
             await self._confess(run, error)
         finally:
+            self._superseded.discard(run)
             if self._runs.get(job.id) is run:
                 del self._runs[job.id]
             self.slots.give(job.type)
@@ -219,24 +227,29 @@ class Jobs:
         detail = f"{type(error).__name__}: {error}"
         self._observer.saw(LoopFailed(f"job {run.leased.job.id}", detail, traceback.format_exc()))
         outcome = AttemptFailed("internal-error", "The service met a defect; operators were told.")
+        run.report.latest = None
         with contextlib.suppress(Exception):  # told above; the lease, or an operator, ends it
             await self._record(run, outcome, 0)
 
     async def _outcome(self, run: Run) -> JobOutcome | None:
         """Run the handler within its timeout; None if the lease was lost: nothing is to say."""
         job = run.leased.job
-        if wants(job, EventType.JOB_STARTED):
+        if job.cancel_requested_at is not None:  # its worker died before it could be stopped
+            return CANCELED
+        if wants(job, EventType.JOB_STARTED) and not run.was_stopped():
             await run.report.started()
         if run.was_stopped():
-            return _outcome_of(run.stopped, job)
+            return run.cut_short()
         alarm = self._timers.after(job.timeout_seconds, partial(run.stop, StopReason.TIMEOUT))
         run.in_handler = True
         try:
             outcome = await self._runners[job.type].run(run.leased, run.report)
         except asyncio.CancelledError:
-            if not run.was_stopped():
+            if run.was_stopped():
+                return run.cut_short()
+            if is_being_cancelled():
                 raise  # not by us: the event loop is being torn down
-            return _outcome_of(run.stopped, job)
+            return AttemptFailed("handler-error", "CancelledError")
         finally:
             run.in_handler = False
             alarm.cancel()
@@ -257,7 +270,7 @@ class Jobs:
             event_id=self._ids.new("evt"),
             progress=run.report.latest,
         )
-        result, to = await self.end(job, change)
+        result, to = await self._end(job, change, self._commit.apply)
         stale = not isinstance(result, Applied)
         error = change.error if to is not JobState.SUCCEEDED else None
         self._observer.saw(
@@ -274,26 +287,49 @@ class Jobs:
         )
 
     async def end(self, job: Job, change: FinishJob | ReleaseJob) -> tuple[ApplyResult, JobState]:
+        """End a job (or an attempt) that does not run here, as canceling and the sweep do.
+
+        Raises `StoreError` rather than try again. Once begun it is seen through, even if whoever
+        asked goes away: slots and what was handed off must not be lost with them.
+        """
+        ending = asyncio.ensure_future(self._end(job, change, self._commit.apply_once))
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+        return await asyncio.shield(ending)
+
+    async def _end(
+        self,
+        job: Job,
+        change: FinishJob | ReleaseJob,
+        apply: Callable[[Change], Awaitable[ApplyResult]],
+    ) -> tuple[ApplyResult, JobState]:
         """Commit the end of a job (or of an attempt), and send what it owes from here at once."""
         if isinstance(change, ReleaseJob):
-            result = await self._commit.apply(change)
+            result = await apply(change)
             to = JobState.WAITING
         else:
+            result = await self._finish(job, change, apply)
             to = change.to
-            hands = wants(job, TERMINAL_EVENT[to]) and self._deliveries.slots.take()
-            if hands:
-                change = replace(change, hand_off=True)
-            result = await self._commit.apply(change)
-            handed = result.handed if isinstance(result, Applied) else ()
-            if hands and not handed:
-                self._deliveries.slots.give()
-            for leased in handed:
-                self._deliveries.start(leased)
         if isinstance(result, Applied):
             self.wake_for(result)
             if to is not JobState.WAITING:
                 self._observer.saw(JobEnded(job, to))
         return result, to
+
+    async def _finish(
+        self, job: Job, change: FinishJob, apply: Callable[[Change], Awaitable[ApplyResult]]
+    ) -> ApplyResult:
+        hands = wants(job, TERMINAL_EVENT[change.to]) and self._deliveries.slots.take()
+        handed: tuple[LeasedDelivery, ...] = ()
+        try:
+            result = await apply(replace(change, hand_off=True) if hands else change)
+            handed = result.handed if isinstance(result, Applied) else ()
+        finally:
+            if hands and not handed:
+                self._deliveries.slots.give()
+        for leased in handed:
+            self._deliveries.start(leased)
+        return result
 
     def wake_for(self, result: Applied) -> None:
         """Have the loops look when what a change made claimable may be claimed."""
@@ -301,18 +337,3 @@ class Jobs:
             self.loop.wake(result.job_ready_at)
         if result.delivery_ready_at is not None:
             self._deliveries.loop.wake(result.delivery_ready_at)
-
-
-def _outcome_of(reason: StopReason | None, job: Job) -> JobOutcome | None:
-    match reason:
-        case StopReason.TIMEOUT:
-            took = f"The attempt took longer than {job.timeout_seconds:g} s."
-            return AttemptFailed("timeout", took)
-        case StopReason.CANCEL:
-            return Canceled("canceled by request")
-        case StopReason.DRAIN:
-            return GivenBack()
-        case StopReason.LOST | None:
-            return None
-        case _:
-            assert_never(reason)

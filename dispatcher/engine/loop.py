@@ -76,7 +76,7 @@ class ClaimLoop:
         self._clock = system.clock
         self._observer = system.observer
         self._bell = Bell(system.clock, system.timers)
-        self._stopping = False
+        self.stopping = False
 
     def wake(self, at: Instant | None = None) -> None:
         """Look again now, or at `at`."""
@@ -84,13 +84,13 @@ class ClaimLoop:
 
     def stop(self) -> None:
         """Claim no more; `run` returns once the claim under way has come back."""
-        self._stopping = True
+        self.stopping = True
         self._bell.ring()
 
     async def run(self) -> None:
         """Claim until stopped."""
         wait_seconds = 0.0
-        while not self._stopping:
+        while not self.stopping:
             try:
                 next_at = await self._claim()
             except StoreError as error:

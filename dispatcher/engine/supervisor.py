@@ -53,6 +53,7 @@ class Engine:
             lease_seconds=terms.lease_seconds,
             system=system,
             on_lost=self._lost,
+            on_held=self._held,
         )
         self.jobs = Jobs(
             store,
@@ -114,7 +115,6 @@ class Engine:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         self.jobs.slots.close()
         ended = await self.jobs.drain(max(until - self._system.clock.monotonic(), 0.0))
-        self.deliveries.slots.close()
         left = max(until - self._system.clock.monotonic(), 0.0)
         await self.deliveries.drain(left)
         await self.holder.stop(release=ended)
@@ -136,4 +136,6 @@ class Engine:
 
     def _lost(self, holder_id: str) -> None:
         self.jobs.lost(holder_id)
+
+    def _held(self, _: str) -> None:
         self.jobs.loop.wake()

@@ -22,7 +22,8 @@ from dispatcher.core.retry import JobBackoff
 from dispatcher.engine.commit import Commit, pause
 from dispatcher.engine.deliver import Deliveries, schedule_of
 from dispatcher.engine.holder import Holder
-from dispatcher.engine.jobs import Jobs, StopReason
+from dispatcher.engine.jobs import Jobs
+from dispatcher.engine.run import StopReason
 from dispatcher.engine.terms import EngineTerms, System
 from dispatcher.ports.runner import Runner
 from dispatcher.ports.store import Applied, Overdue, Store

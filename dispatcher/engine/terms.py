@@ -40,7 +40,9 @@ class EngineTerms(Struct, frozen=True, kw_only=True):
     @property
     def delivery(self) -> DeliveryTerms:
         """What the store must know to lease deliveries."""
-        return DeliveryTerms(self.slots, self.send_seconds + LEASE_MARGIN_SECONDS)
+        return DeliveryTerms(
+            self.slots, self.send_seconds + LEASE_MARGIN_SECONDS, self.schedule.seconds[0]
+        )
 
 
 class System(Struct, frozen=True):

@@ -125,10 +125,15 @@ class ClaimedJobs(Struct, frozen=True):
 
 
 class DeliveryTerms(Struct, frozen=True):
-    """How deliveries are leased: at most `slots` sending at once for a destination."""
+    """How deliveries are leased: at most `slots` sending at once for a destination.
+
+    `first_wait_seconds` is the first entry of the default schedule: when a delivery is first due,
+    counted from its event, if the job names no schedule.
+    """
 
     slots: int
     lease_seconds: float
+    first_wait_seconds: float = 0.0
 
 
 class ClaimedDeliveries(Struct, frozen=True):

@@ -181,8 +181,9 @@ class JobStore(Protocol):
         pending delivery for the callback if it wants the event; pending deliveries of the job's
         earlier, best-effort events are canceled; the lease is cleared. With `hand_off` the delivery
         is leased at once by `terms`, if a slot of its destination is free and none of it is pending
-        and due. `RecordAttempt` keeps the first attempt in the delivery's
-        own row. Deliveries of events that are not terminal are due at once.
+        and due. `RecordAttempt` keeps the first attempt in the delivery's own row; with `hand_off`
+        the destination's oldest due delivery is leased in the slot that came free. Deliveries of
+        events that are not terminal are due at once.
         """
         ...
 

@@ -1,0 +1,97 @@
+"""Adding jobs, with idempotency and hand-off."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from dispatcher.adapters.sqlite.lanes import add_lane, next_in_lane, set_ready
+from dispatcher.adapters.sqlite.rows import Row, job_of, job_row, late_at
+from dispatcher.adapters.sqlite.session import Session
+from dispatcher.adapters.sqlite.statements import statement
+from dispatcher.core.lifecycle import LeasedJob
+from dispatcher.core.model import Job, JobState
+from dispatcher.ports.store import Added, AddResult, Idempotency, KeyReused, NewJob, Replayed
+
+_JOB_ADD = statement("job_add")
+_INPUT_ADD = statement("job_input_add")
+_JOB_BY_SEQ = statement("job_by_seq")
+_LANES_OF_QUEUE = statement("lanes_of_queue")
+_KEY_FIND = statement("idempotency_find")
+_KEY_PUT = statement("idempotency_put")
+
+
+def add_job(session: Session, new: NewJob) -> AddResult:
+    """Add a job, unless its key was used before."""
+    job, key = new.job, new.idempotency
+    if key is not None:
+        known = _known(session, job.caller_id, key)
+        if known is not None:
+            return known
+    lanes = session.execute(_LANES_OF_QUEUE, (job.caller_id, job.queue)).fetchall()
+    hand_off = new.hand_off
+    if hand_off is not None and _may_run_now(session, job, hand_off.holder_id, lanes):
+        job = replace(job, state=JobState.RUNNING, attempt_count=1, started_at=session.now)
+        row = job_row(job, _lane(session, job, lanes), hand_off.lease, hand_off.holder_id)
+        leased = LeasedJob(job, hand_off.lease, new.input)
+    else:
+        row = job_row(job, _lane(session, job, lanes), None, None)
+        leased = None
+    seq = session.execute(_JOB_ADD, row).lastrowid
+    session.execute(_INPUT_ADD, (seq, new.input))
+    if key is not None:
+        session.execute(
+            _KEY_PUT,
+            {
+                "caller_id": job.caller_id,
+                "key": key.key,
+                "digest": key.digest,
+                "job_seq": seq,
+                "expires_at": key.expires_at,
+            },
+        )
+    return Added(job, leased)
+
+
+def _known(session: Session, caller_id: str, key: Idempotency) -> AddResult | None:
+    """What a key that was used before answers; None: it is new, or its job is gone."""
+    first = session.one(_KEY_FIND, {"caller_id": caller_id, "key": key.key, "now": session.now})
+    if first is None:
+        return None
+    digest, seq = first
+    row = session.one(_JOB_BY_SEQ, (seq,))
+    if row is None:
+        return None
+    return Replayed(job_of(row)) if digest == key.digest else KeyReused()
+
+
+def _may_run_now(session: Session, job: Job, holder_id: str, lanes: list[Row]) -> bool:
+    """Whether the claim would choose this job now: see `NewJob`."""
+    now = session.now
+    if job.due_at > now or not session.holder_lives(holder_id):
+        return False
+    late = late_at(job)
+    if late is not None and late <= now:
+        return False
+    for place, (seq, type_, ready_at, paused_at) in enumerate(lanes):
+        if paused_at is not None:
+            return False
+        if ready_at is not None and ready_at <= now:
+            # A lower bound may be too low, when what waited was ended: look, and mend it.
+            exactly = next_in_lane(session, seq)
+            if exactly == now:
+                return False
+            set_ready(session, seq, exactly)
+            lanes[place] = (seq, type_, exactly, paused_at)
+    return True
+
+
+def _lane(session: Session, job: Job, lanes: list[Row]) -> int:
+    """The number of the job's lane, made if it is not there; if the job waits, it is ready then."""
+    ready_at = job.due_at if job.state is JobState.WAITING else None
+    for seq, type_, known_ready_at, _ in lanes:
+        if type_ == job.type:
+            if ready_at is not None and (known_ready_at is None or known_ready_at > ready_at):
+                set_ready(session, seq, ready_at)
+            number: int = seq
+            return number
+    return add_lane(session, job.caller_id, job.queue, job.type, ready_at)

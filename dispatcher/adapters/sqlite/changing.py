@@ -1,0 +1,319 @@
+"""Changes of jobs: each compares state and lease, then sets."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from dispatcher.adapters.sqlite import destinations
+from dispatcher.adapters.sqlite.lanes import wait_in_lane
+from dispatcher.adapters.sqlite.rows import JOB_LEASE, JOB_SEQ, Row, as_json, job_of
+from dispatcher.adapters.sqlite.sending import lease_until
+from dispatcher.adapters.sqlite.session import Session
+from dispatcher.adapters.sqlite.statements import statement
+from dispatcher.core.lifecycle import (
+    JOB_TRANSITIONS,
+    TERMINAL_EVENT,
+    AskCancel,
+    FinishJob,
+    NoteOutput,
+    NoteProgress,
+    NoteStarted,
+    ReleaseJob,
+    wants,
+)
+from dispatcher.core.model import (
+    INLINE_RESULT_BYTES,
+    Delivery,
+    DeliveryState,
+    Event,
+    EventType,
+    Instant,
+    Job,
+    JobState,
+)
+from dispatcher.core.payload import snapshot
+from dispatcher.ports.store import Applied, ApplyResult, DeliveryTerms, LeasedDelivery, Stale
+
+_JOB_BY_ID = statement("job_by_id")
+_JOB_STATE = statement("job_state")
+_FINISH = statement("job_finish")
+_RELEASE = statement("job_release")
+_ASK_CANCEL = statement("job_ask_cancel")
+_NOTE = statement("job_note")
+_RESULT_ADD = statement("job_result_add")
+_EVENT_ADD = statement("event_add")
+_EVENT_OF_JOB = statement("event_of_job")
+_DELIVERY_ADD = statement("delivery_add")
+_DROP = statement("deliveries_drop")
+
+
+def finish_job(session: Session, change: FinishJob, terms: DeliveryTerms) -> ApplyResult:
+    """End a job; see `FinishJob` and the port."""
+    if change.to not in TERMINAL_EVENT or change.to not in JOB_TRANSITIONS[change.from_state]:
+        raise ValueError(f"a job that is {change.from_state} can't end as {change.to}")
+    row = session.one(_JOB_BY_ID, (change.job_id,))
+    if row is None:
+        return Stale()
+    seq, before = row[JOB_SEQ], job_of(row)
+    if before.state is not change.from_state or row[JOB_LEASE] != change.lease:
+        return _again(session, seq, change.event_id)
+    job = _ended(before, change)
+    session.execute(
+        _FINISH,
+        (
+            job.state.value,
+            job.finished_at,
+            job.expires_at,
+            as_json(job.progress),
+            as_json(job.error),
+            job.result_bytes,
+            seq,
+            change.from_state.value,
+            change.lease,
+        ),
+    )
+    if change.result is not None:
+        session.execute(_RESULT_ADD, (seq, change.result))
+    if before.event_count > 0:
+        session.execute(_DROP, {"job_seq": seq, "at": change.at})
+    event, event_seq = _add_event(session, seq, job, change.event_id, change.at, None)
+    if not wants(job, event.type):
+        return Applied()
+    result = change.result
+    if result is not None and len(result) > INLINE_RESULT_BYTES:
+        result = None
+    owed = _Owed(session, seq, event_seq, job, event)
+    return owed.add(terms, hand_off=change.hand_off, result=result)
+
+
+def _ended(job: Job, change: FinishJob) -> Job:
+    """The job as it stands after its end."""
+    return replace(
+        job,
+        state=change.to,
+        finished_at=change.at,
+        expires_at=change.at + round(job.retention_seconds * 1000),
+        retrying=False,
+        progress=job.progress if change.progress is None else change.progress,
+        error=change.error,
+        result_bytes=None if change.result is None else len(change.result),
+        version=job.version + 1,
+        event_count=job.event_count + 1,
+    )
+
+
+def _again(session: Session, seq: int, event_id: str) -> ApplyResult:
+    """What a change is answered whose guard does not hold: it may be one that was applied."""
+    return Stale() if session.one(_EVENT_OF_JOB, (event_id, seq)) is None else Applied()
+
+
+def release_job(session: Session, change: ReleaseJob) -> ApplyResult:
+    """Put a running job back; see `ReleaseJob`."""
+    row = _held(session, change.job_id, change.lease)
+    if row is None:
+        return Stale()
+    job = job_of(row)
+    session.execute(
+        _RELEASE,
+        {
+            "seq": row[JOB_SEQ],
+            "lease": change.lease,
+            "lane_seq": wait_in_lane(session, job.caller_id, job.queue, job.type, change.due_at),
+            "due_at": change.due_at,
+            "retrying": change.retrying,
+            "refund": change.refund,
+            "error": as_json(change.error),
+            "progress": as_json(change.progress),
+        },
+    )
+    return Applied(job_ready_at=max(change.due_at, session.now))
+
+
+def ask_cancel(session: Session, change: AskCancel) -> ApplyResult:
+    """Note that a running job is to be stopped; see `AskCancel`."""
+    changed = session.execute(_ASK_CANCEL, {"id": change.job_id, "at": change.at}).rowcount
+    if changed:
+        return Applied()
+    row = session.one(_JOB_STATE, (change.job_id,))
+    return Applied() if row is not None and row[0] == JobState.RUNNING else Stale()
+
+
+def note_progress(session: Session, change: NoteProgress, terms: DeliveryTerms) -> ApplyResult:
+    """Keep how far a running job is; see `NoteProgress`."""
+    row = _held(session, change.job_id, change.lease)
+    if row is None:
+        if change.event_id is None:
+            return Stale()
+        return _note_again(session, change.job_id, change.event_id)
+    if change.event_id is not None:
+        return _note(session, row, change, terms, EventType.JOB_PROGRESS)
+    parameters = {"seq": row[JOB_SEQ], "lease": change.lease, "events": 0}
+    session.execute(_NOTE, {**parameters, "progress": as_json(change.progress)})
+    return Applied()
+
+
+def note_output(session: Session, change: NoteOutput, terms: DeliveryTerms) -> ApplyResult:
+    """Keep an intermediate result; see `NoteOutput`."""
+    row = _held(session, change.job_id, change.lease)
+    if row is None:
+        return _note_again(session, change.job_id, change.event_id)
+    return _note(session, row, change, terms, EventType.JOB_OUTPUT)
+
+
+def note_started(session: Session, change: NoteStarted, terms: DeliveryTerms) -> ApplyResult:
+    """Keep that an attempt has begun; see `NoteStarted`."""
+    row = _held(session, change.job_id, change.lease)
+    if row is None:
+        return _note_again(session, change.job_id, change.event_id)
+    return _note(session, row, change, terms, EventType.JOB_STARTED)
+
+
+def _held(session: Session, job_id: str, lease: str) -> Row | None:
+    """The row of a job that is running under this lease."""
+    row: Row | None = session.one(_JOB_BY_ID, (job_id,))
+    return row if row is not None and row[JOB_LEASE] == lease else None
+
+
+def _note_again(session: Session, job_id: str, event_id: str) -> ApplyResult:
+    row = session.one(_JOB_BY_ID, (job_id,))
+    return Stale() if row is None else _again(session, row[JOB_SEQ], event_id)
+
+
+def _note(
+    session: Session,
+    row: Row,
+    change: NoteProgress | NoteOutput | NoteStarted,
+    terms: DeliveryTerms,
+    type_: EventType,
+) -> ApplyResult:
+    """Store an event of a running job, and owe it if the callback asked for it."""
+    seq, before = row[JOB_SEQ], job_of(row)
+    event_id = change.event_id or ""
+    if session.one(_EVENT_OF_JOB, (event_id, seq)) is not None:
+        return Applied()
+    progress = None if isinstance(change, NoteStarted) else change.progress
+    job = replace(
+        before,
+        progress=before.progress if progress is None else progress,
+        version=before.version + 1,
+        event_count=before.event_count + 1,
+    )
+    parameters = {"seq": seq, "lease": change.lease, "events": 1, "progress": as_json(progress)}
+    session.execute(_NOTE, parameters)
+    data = snapshot(job, change.output if isinstance(change, NoteOutput) else None)
+    event, event_seq = _add_event(session, seq, job, event_id, change.at, (type_, data))
+    if not wants(job, type_):
+        return Applied()
+    return _Owed(session, seq, event_seq, job, event).add_best_effort(terms)
+
+
+def _add_event(
+    session: Session,
+    job_seq: int,
+    job: Job,
+    event_id: str,
+    at: Instant,
+    note: tuple[EventType, bytes] | None,
+) -> tuple[Event, int]:
+    """Write an event; without `note` it is the job's last. Gives it and its number."""
+    type_, data = (TERMINAL_EVENT[job.state], None) if note is None else note
+    event = Event(
+        id=event_id,
+        job_id=job.id,
+        caller_id=job.caller_id,
+        type=type_,
+        sequence=job.event_count,
+        at=at,
+        links_base=session.links_base,
+        data=data,
+    )
+    row = (event_id, job_seq, type_.value, event.sequence, at, event.links_base, data)
+    event_seq = session.execute(_EVENT_ADD, row).lastrowid
+    if event_seq is None:
+        raise AssertionError("an insert has a row id")
+    return event, event_seq
+
+
+class _Owed:
+    """The delivery that an event owes to the job's callback URL."""
+
+    def __init__(
+        self, session: Session, job_seq: int, event_seq: int, job: Job, event: Event
+    ) -> None:
+        if job.callback is None:
+            raise AssertionError("nothing is owed without a callback")
+        self.session = session
+        self.callback = job.callback
+        self.job_seq = job_seq
+        self.event_seq = event_seq
+        self.job = job
+        self.event = event
+
+    def add(self, terms: DeliveryTerms, *, hand_off: bool, result: bytes | None) -> Applied:
+        """Owe the last event by the schedule, and lease it at once if that is asked and may be."""
+        session = self.session
+        schedule = self.callback.schedule
+        wait_seconds = terms.first_wait_seconds if schedule is None else schedule.seconds[0]
+        due_at = session.now + round(wait_seconds * 1000)
+        place = destinations.destination(session, self.job.caller_id, self.callback.origin)
+        free = place.sending < terms.slots and not place.due
+        if not (hand_off and free and due_at == session.now):
+            return self._wait(place, due_at, terms)
+        lease = session.ids.new("lse")
+        until = lease_until(session.now, terms)
+        delivery = self._add(place.seq, due_at, DeliveryState.SENDING, lease, until)
+        destinations.ready_by(session, place.seq, place.ready_at, until)
+        return Applied((LeasedDelivery(delivery, lease, self.event, self.job, result),))
+
+    def add_best_effort(self, terms: DeliveryTerms) -> Applied:
+        """Owe an event that is not the last: due at once."""
+        place = destinations.destination(self.session, self.job.caller_id, self.callback.origin)
+        return self._wait(place, self.session.now, terms)
+
+    def _wait(
+        self, place: destinations.Destination, due_at: Instant, terms: DeliveryTerms
+    ) -> Applied:
+        self._add(place.seq, due_at, DeliveryState.PENDING, None, None)
+        if place.sending >= terms.slots:
+            free_at = destinations.wait_for_slot(self.session, place, due_at, terms.slots)
+            return Applied(delivery_ready_at=free_at)
+        destinations.ready_by(self.session, place.seq, place.ready_at, due_at)
+        return Applied(delivery_ready_at=due_at)
+
+    def _add(
+        self,
+        destination_seq: int,
+        due_at: Instant,
+        state: DeliveryState,
+        lease: str | None,
+        until: Instant | None,
+    ) -> Delivery:
+        delivery = Delivery(
+            id=self.session.ids.new("dlv"),
+            event_id=self.event.id,
+            event_type=self.event.type,
+            job_id=self.job.id,
+            caller_id=self.job.caller_id,
+            url=self.callback.url,
+            origin=self.callback.origin,
+            state=state,
+            created_at=self.event.at,
+            due_at=due_at,
+        )
+        self.session.execute(
+            _DELIVERY_ADD,
+            (
+                delivery.id,
+                destination_seq,
+                self.job_seq,
+                self.event_seq,
+                delivery.url,
+                delivery.origin,
+                state.value,
+                lease,
+                until,
+                delivery.created_at,
+                due_at,
+            ),
+        )
+        return delivery

@@ -1,0 +1,122 @@
+"""What the sweep finds, and what pruning erases."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+from dispatcher.adapters.sqlite.rows import (
+    DELIVERY_LEASE,
+    DELIVERY_WIDTH,
+    JOB_LEASE,
+    Row,
+    delivery_of,
+    job_of,
+)
+from dispatcher.adapters.sqlite.session import Session
+from dispatcher.adapters.sqlite.statements import statement
+from dispatcher.core.lifecycle import DELIVERY_LIFE_MS
+from dispatcher.core.model import Delivery, Instant, Job
+from dispatcher.ports.store import Overdue
+
+_LOST_JOBS = statement("sweep_lost_jobs")
+_LATE_JOBS = statement("sweep_late_jobs")
+_LOST_DELIVERIES = statement("sweep_lost_deliveries")
+_OLD_DELIVERIES = statement("sweep_old_deliveries")
+
+_CANDIDATES = statement("prune_candidates")
+_PRUNE_JOB = statement("prune_job")
+_FORGET_KEYS = statement("prune_idempotency")
+_FORGET_HOLDERS = statement("holders_forget")
+_FORGET_LANES = statement("prune_lanes")
+_FORGET_DESTINATIONS = statement("prune_destinations")
+
+LOOK_FACTOR: Final = 4
+"""A pruning looks at so many times as many jobs as it may erase: some owe open deliveries."""
+
+VACUUM_PAGES: Final = 256
+"""So many free pages are given back to the file system at a time,"""
+
+SPARE_PAGES: Final = 16_384
+"""but this many (64 MiB), or a quarter of the file, are kept for what comes next."""
+
+_START: Final = (-1, -1)
+
+
+def sweep(read: sqlite3.Connection, now: Instant, limit: int) -> Overdue:
+    """Find what is overdue; see the port."""
+    due = {"now": now, "limit": limit}
+    old = {"before": now - DELIVERY_LIFE_MS, "limit": limit}
+    return Overdue(
+        lost_jobs=tuple((job_of(row), row[JOB_LEASE]) for row in read.execute(_LOST_JOBS, due)),
+        late_jobs=tuple((job_of(row), row[JOB_LEASE]) for row in read.execute(_LATE_JOBS, due)),
+        lost_deliveries=tuple(_lost(row) for row in read.execute(_LOST_DELIVERIES, due)),
+        old_deliveries=tuple(delivery_in(row) for row in read.execute(_OLD_DELIVERIES, old)),
+    )
+
+
+def _lost(row: Row) -> tuple[Delivery, str, Job]:
+    event_id, event_type = row[DELIVERY_WIDTH : DELIVERY_WIDTH + 2]
+    job = job_of(row[DELIVERY_WIDTH + 2 :])
+    delivery = delivery_of(
+        row, event_id=event_id, event_type=event_type, job_id=job.id, caller_id=job.caller_id
+    )
+    return delivery, row[DELIVERY_LEASE], job
+
+
+def delivery_in(row: Row) -> Delivery:
+    """A delivery from `delivery.*, event.id, event.type, job.id, job.caller_id`."""
+    event_id, event_type, job_id, caller_id = row[DELIVERY_WIDTH:]
+    return delivery_of(
+        row, event_id=event_id, event_type=event_type, job_id=job_id, caller_id=caller_id
+    )
+
+
+class Pruning:
+    """Erases what is past its time, a little at a call.
+
+    It remembers how far it has looked, because jobs that owe an open delivery stay at the head for
+    as long as 30 days; at the end it begins anew. That it forgets this with the process is no harm.
+    """
+
+    def __init__(self) -> None:
+        self._after = _START
+
+    def prune(self, session: Session, limit: int) -> int:
+        """Erase up to `limit` jobs, and as many of each other thing; gives how many jobs went."""
+        look = limit * LOOK_FACTOR
+        parameters = {
+            "now": session.now,
+            "expires_at": self._after[0],
+            "seq": self._after[1],
+            "limit": look,
+        }
+        found = session.execute(_CANDIDATES, parameters).fetchall()
+        erased = 0
+        after = _START
+        for expires_at, seq, owes in found:
+            if erased == limit:
+                break
+            after = (expires_at, seq)
+            if not owes:
+                session.execute(_PRUNE_JOB, (seq,))
+                erased += 1
+        self._after = after if erased == limit or len(found) == look else _START
+        bound = {"now": session.now, "limit": limit}
+        session.execute(_FORGET_KEYS, bound)
+        session.execute(_FORGET_HOLDERS, (session.now,))
+        session.forget_holders()
+        session.execute(_FORGET_LANES, {"limit": limit})
+        session.execute(_FORGET_DESTINATIONS, {"limit": limit})
+        _give_back(session)
+        return erased
+
+
+def _give_back(session: Session) -> None:
+    """Give free pages back to the file system, when there are many more than come in handy."""
+    (free,) = session.one("PRAGMA freelist_count")
+    (pages,) = session.one("PRAGMA page_count")
+    if free > max(SPARE_PAGES, pages // 4):
+        for _ in range(min(VACUUM_PAGES, free)):
+            # A page a step: its rows have no columns, and `sqlite3` steps over the first alone.
+            session.execute("PRAGMA incremental_vacuum(1)")

@@ -1,0 +1,2 @@
+-- End a delivery that waits.
+UPDATE delivery SET state = :to, finished_at = :at WHERE id = :id AND state = 'pending'

@@ -1,0 +1,2 @@
+-- When the lease of a holder ends.
+SELECT expires_at FROM holder WHERE id = ?

@@ -1,0 +1,7 @@
+-- When the first lease of another holder that holds jobs ends: then they can be claimed.
+SELECT min(expires_at) FROM holder
+WHERE id <> :id
+  AND EXISTS (
+    SELECT 1 FROM job
+    WHERE job.holder_id = holder.id AND attempt_count < max_attempts AND cancel_requested_at IS NULL
+  )

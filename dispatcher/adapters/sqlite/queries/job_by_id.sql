@@ -1,0 +1,2 @@
+-- A job with what a change is compared with.
+SELECT job.* FROM job WHERE id = ?

@@ -1,0 +1,2 @@
+-- A job by its number.
+SELECT job.* FROM job WHERE seq = ?

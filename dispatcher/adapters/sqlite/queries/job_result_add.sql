@@ -1,0 +1,2 @@
+-- The result of a job.
+INSERT INTO job_result (job_seq, body) VALUES (?, ?)

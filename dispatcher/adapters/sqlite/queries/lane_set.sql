@@ -1,0 +1,2 @@
+-- When the next of a lane can be claimed; NULL: none waits.
+UPDATE lane SET ready_at = ? WHERE seq = ?

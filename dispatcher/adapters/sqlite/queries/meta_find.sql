@@ -1,0 +1,2 @@
+-- What is kept under a name.
+SELECT value FROM meta WHERE name = ?

@@ -1,0 +1,8 @@
+-- Deliveries whose lease has ended and whose unknown attempts are used up.
+SELECT delivery.*, event.id, event.type, job.*
+FROM delivery
+JOIN event ON event.seq = delivery.event_seq
+JOIN job ON job.seq = delivery.job_seq
+WHERE delivery.state = 'sending' AND delivery.unknown_count >= 3 AND delivery.lease_until <= :now
+ORDER BY delivery.lease_until, delivery.seq
+LIMIT :limit

@@ -1,0 +1,47 @@
+"""One transaction: its connection, its instant, and what is known of holders within it."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from dispatcher.adapters.sqlite.statements import statement
+from dispatcher.core.model import Instant
+from dispatcher.ports.system import Ids
+
+_HOLDER_FIND = statement("holder_find")
+
+
+class Session:
+    """What an operation needs. `now` is read once, so that a batch sees one instant."""
+
+    __slots__ = ("_holders", "connection", "execute", "ids", "links_base", "now")
+
+    def __init__(
+        self, connection: sqlite3.Connection, *, now: Instant, ids: Ids, links_base: str
+    ) -> None:
+        self.connection = connection
+        self.execute = connection.execute
+        self.now = now
+        self.ids = ids
+        self.links_base = links_base
+        self._holders: dict[str, bool] = {}
+
+    def one(self, sql: str, parameters: Any = ()) -> Any:
+        """The first row, or None."""
+        return self.execute(sql, parameters).fetchone()
+
+    def holder_lives(self, holder_id: str) -> bool:
+        """Whether a holder has beaten and its lease has not ended.
+
+        Nothing is leased to one whose lease has ended: it would be taken back at once.
+        """
+        lives = self._holders.get(holder_id)
+        if lives is None:
+            row = self.one(_HOLDER_FIND, (holder_id,))
+            lives = self._holders[holder_id] = row is not None and row[0] > self.now
+        return lives
+
+    def forget_holders(self) -> None:
+        """What was known of holders may have changed."""
+        self._holders.clear()

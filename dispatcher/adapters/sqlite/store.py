@@ -1,0 +1,290 @@
+"""The store on SQLite: what the port asks, handed to the writer and the readers."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import assert_never
+
+from dispatcher.adapters.sqlite import callers, holders, overdue, reading
+from dispatcher.adapters.sqlite.adding import add_job
+from dispatcher.adapters.sqlite.changing import (
+    ask_cancel,
+    finish_job,
+    note_output,
+    note_progress,
+    note_started,
+    release_job,
+)
+from dispatcher.adapters.sqlite.checkpoint import Checkpointer
+from dispatcher.adapters.sqlite.claiming import claim_jobs
+from dispatcher.adapters.sqlite.connection import LOCK_SECONDS
+from dispatcher.adapters.sqlite.delivering import end_delivery, record_attempt, release_delivery
+from dispatcher.adapters.sqlite.errors import whole_store
+from dispatcher.adapters.sqlite.reader import Readers
+from dispatcher.adapters.sqlite.schema import prepare
+from dispatcher.adapters.sqlite.sending import claim_deliveries
+from dispatcher.adapters.sqlite.session import Session
+from dispatcher.adapters.sqlite.statements import statement
+from dispatcher.adapters.sqlite.writer import Writer
+from dispatcher.core.lifecycle import (
+    AskCancel,
+    Change,
+    EndDelivery,
+    FinishJob,
+    NoteOutput,
+    NoteProgress,
+    NoteStarted,
+    RecordAttempt,
+    ReleaseDelivery,
+    ReleaseJob,
+)
+from dispatcher.core.model import ApiKey, Caller, Event, Job, JobType
+from dispatcher.ports.store import (
+    AddResult,
+    ApplyResult,
+    ClaimedDeliveries,
+    ClaimedJobs,
+    DeliveryFilter,
+    DeliveryPage,
+    DeliveryTerms,
+    Heart,
+    JobClaim,
+    JobFilter,
+    JobPage,
+    JobRecord,
+    NewJob,
+    Overdue,
+)
+from dispatcher.ports.system import Clock, Ids
+
+_ASKED_TO_CANCEL = statement("jobs_asked_to_cancel")
+
+
+class SqliteStore:
+    """Implements `dispatcher.ports.store.Store` on one SQLite file.
+
+    All that is written goes through one thread and is batched there; a few threads read. Another
+    process may open the same file beside it. A wait that is cancelled does not cancel the work.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Clock,
+        ids: Ids,
+        links_base: str = "",
+        readers: int = 2,
+        lock_seconds: float = LOCK_SECONDS,
+    ) -> None:
+        """Make a store; `open` it before use.
+
+        Args:
+            path: of the database.
+            clock: decides what is due and which lease has ended; read from other threads.
+            ids: for leases and deliveries; asked from the writing thread.
+            links_base: the public URL, which events keep.
+            readers: how many threads read.
+            lock_seconds: how long a write waits while another process holds the lock. A service
+                answers 503 after it; a tool beside a busy service needs more patience.
+        """
+        self._path = path
+        self._clock = clock
+        self._ids = ids
+        self._links_base = links_base
+        self._checkpointer = Checkpointer(path)
+        self._lock_seconds = lock_seconds
+        self._writer = Writer(
+            path, self._session, self._checkpointer.after_commit, lock_seconds=lock_seconds
+        )
+        self._readers = Readers(path, readers)
+        self._pruning = overdue.Pruning()
+
+    def _session(self, connection: sqlite3.Connection) -> Session:
+        return Session(
+            connection, now=self._clock.now(), ids=self._ids, links_base=self._links_base
+        )
+
+    # --- opening and closing -------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Create or migrate the database, and begin to serve. Raises `StoreError`."""
+        await asyncio.to_thread(self._open)
+
+    def _open(self) -> None:
+        try:
+            prepare(self._path, lock_seconds=self._lock_seconds)
+        except sqlite3.Error as error:
+            failure = whole_store(error, self._path)
+            if failure is None:
+                raise
+            raise failure from error
+        self._writer.start()
+        self._checkpointer.start()
+
+    async def close(self) -> None:
+        """Finish what was asked, then let go of the file."""
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._writer.close()
+        self._readers.close()
+        self._checkpointer.close()
+
+    async def check(self) -> None:
+        """Write and read once. Raises `StoreError`."""
+        await self._writer.one(callers.write_check, None)
+        await self._readers.ask(callers.read_check)
+
+    # --- jobs and deliveries -------------------------------------------------------------------
+
+    async def add_jobs(self, jobs: Sequence[NewJob]) -> list[AddResult | Exception]:
+        """See `JobStore.add_jobs`."""
+        return await self._writer.each(add_job, jobs) if jobs else []
+
+    async def claim_jobs(self, claim: JobClaim) -> ClaimedJobs:
+        """See `JobStore.claim_jobs`."""
+        return await self._writer.one(claim_jobs, claim)
+
+    async def claim_deliveries(self, limit: int, terms: DeliveryTerms) -> ClaimedDeliveries:
+        """See `JobStore.claim_deliveries`."""
+
+        def claim(session: Session, limit: int) -> ClaimedDeliveries:
+            return claim_deliveries(session, limit, terms)
+
+        return await self._writer.one(claim, limit)
+
+    async def apply(
+        self, changes: Sequence[Change], terms: DeliveryTerms
+    ) -> list[ApplyResult | Exception]:
+        """See `JobStore.apply`."""
+
+        def apply(session: Session, change: Change) -> ApplyResult:
+            return _apply(session, change, terms)
+
+        return await self._writer.each(apply, changes) if changes else []
+
+    async def sweep(self, limit: int) -> Overdue:
+        """See `JobStore.sweep`."""
+        return await self._readers.ask(overdue.sweep, self._clock.now(), limit)
+
+    async def asked_to_cancel(self, holder_id: str) -> list[str]:
+        """See `JobStore.asked_to_cancel`."""
+        return await self._readers.ask(_asked_to_cancel, holder_id)
+
+    async def prune(self, limit: int) -> int:
+        """See `JobStore.prune`."""
+        return await self._writer.one(self._pruning.prune, limit)
+
+    # --- reading -------------------------------------------------------------------------------
+
+    async def get_job(
+        self, job_id: str, caller_id: str | None, *, with_input: bool = False
+    ) -> JobRecord | None:
+        """See `JobReader.get_job`."""
+        return await self._readers.ask(reading.get_job, job_id, caller_id, with_input=with_input)
+
+    async def get_result(
+        self, job_id: str, caller_id: str | None
+    ) -> tuple[Job, bytes | None] | None:
+        """See `JobReader.get_result`."""
+        return await self._readers.ask(reading.get_result, job_id, caller_id)
+
+    async def list_jobs(self, wanted: JobFilter, *, limit: int, before: int | None) -> JobPage:
+        """See `JobReader.list_jobs`."""
+        now = self._clock.now()
+        return await self._readers.ask(reading.list_jobs, wanted, now, limit=limit, before=before)
+
+    async def list_deliveries(
+        self, wanted: DeliveryFilter, *, limit: int, before: int | None
+    ) -> DeliveryPage:
+        """See `JobReader.list_deliveries`."""
+        return await self._readers.ask(reading.list_deliveries, wanted, limit=limit, before=before)
+
+    async def list_events(
+        self, job_id: str, caller_id: str | None, *, limit: int, after: int
+    ) -> tuple[Job, tuple[tuple[Event, bytes | None], ...]] | None:
+        """See `JobReader.list_events`."""
+        return await self._readers.ask(
+            reading.list_events, job_id, caller_id, limit=limit, after=after
+        )
+
+    # --- holders -------------------------------------------------------------------------------
+
+    def heart(self, holder_id: str, name: str, lease_seconds: float) -> Heart:
+        """See `Store.heart`."""
+        return holders.SqliteHeart(self._writer, holder_id, name, lease_seconds)
+
+    async def release_holder(self, holder_id: str) -> None:
+        """See `Store.release_holder`."""
+        await self._writer.one(holders.release_holder, holder_id)
+
+    async def end_other_leases(self, holder_id: str) -> None:
+        """See `Store.end_other_leases`."""
+        await self._writer.one(holders.end_other_leases, holder_id)
+
+    # --- callers and types ---------------------------------------------------------------------
+
+    async def add_caller(self, caller: Caller, key: ApiKey, digest: bytes, sealed: bytes) -> bool:
+        """See `CallerStore.add_caller`."""
+        new = callers.NewCaller(caller, key, digest, sealed)
+        return await self._writer.one(callers.add_caller, new)
+
+    async def find_key(self, digest: bytes) -> tuple[ApiKey, Caller] | None:
+        """See `CallerStore.find_key`."""
+        return await self._readers.ask(callers.find_key, digest)
+
+    async def find_caller(self, name_or_id: str) -> Caller | None:
+        """See `CallerStore.find_caller`."""
+        return await self._readers.ask(callers.find_caller, name_or_id)
+
+    async def sealed_secrets(self, caller_id: str) -> list[bytes]:
+        """See `CallerStore.sealed_secrets`."""
+        return await self._readers.ask(callers.sealed_secrets, caller_id, self._clock.now())
+
+    async def put_types(self, types: Sequence[JobType]) -> None:
+        """See `Store.put_types`."""
+        for answer in await self._writer.each(callers.put_type, types) if types else ():
+            if answer is not None:
+                raise answer
+
+    async def list_types(self) -> list[JobType]:
+        """See `Store.list_types`."""
+        return await self._readers.ask(callers.list_types)
+
+    async def key_check(self, token: bytes | None) -> bytes | None:
+        """See `Store.key_check`."""
+        if token is None:
+            return await self._readers.ask(callers.find_key_check)
+        return await self._writer.one(callers.keep_key_check, token)
+
+
+def _asked_to_cancel(read: sqlite3.Connection, holder_id: str) -> list[str]:
+    return [job_id for (job_id,) in read.execute(_ASKED_TO_CANCEL, (holder_id,))]
+
+
+def _apply(session: Session, change: Change, terms: DeliveryTerms) -> ApplyResult:
+    match change:
+        case FinishJob():
+            return finish_job(session, change, terms)
+        case RecordAttempt():
+            return record_attempt(session, change, terms)
+        case NoteProgress():
+            return note_progress(session, change, terms)
+        case NoteOutput():
+            return note_output(session, change, terms)
+        case NoteStarted():
+            return note_started(session, change, terms)
+        case ReleaseJob():
+            return release_job(session, change)
+        case AskCancel():
+            return ask_cancel(session, change)
+        case ReleaseDelivery():
+            return release_delivery(session, change)
+        case EndDelivery():
+            return end_delivery(session, change)
+        case _:
+            assert_never(change)

@@ -1,0 +1,73 @@
+"""One attempt at a job under way in this process, and why it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Final, assert_never
+
+from dispatcher.core.lifecycle import LeasedJob
+from dispatcher.core.outcome import AttemptFailed, Canceled, GivenBack, JobOutcome
+from dispatcher.engine.report import Report
+
+CANCELED: Final = Canceled("canceled by request")
+
+
+class StopReason(StrEnum):
+    """Why a run is stopped before its handler returned."""
+
+    TIMEOUT = "timeout"
+    CANCEL = "cancel"
+    DRAIN = "drain"
+    LOST = "lost"
+
+
+class Run:
+    """One attempt under way in this process."""
+
+    def __init__(self, leased: LeasedJob, make_report: Callable[[Run], Report]) -> None:
+        self.leased = leased
+        self.report = make_report(self)
+        self.task: asyncio.Task[None] | None = None
+        self.stopped: StopReason | None = None
+        self.in_handler = False
+
+    def stop(self, reason: StopReason) -> None:
+        """Stop the handler. The first reason holds, but a lost lease overrules it.
+
+        The task is cancelled only while the handler runs: what is written before and after it must
+        be written. A handler that swallowed that is cancelled once more when it has to end now.
+        """
+        first = self.stopped is None
+        if first or reason is StopReason.LOST:
+            self.stopped = reason
+        self.report.stop()
+        now = reason in {StopReason.DRAIN, StopReason.LOST}
+        if (first or now) and self.in_handler and self.task is not None:
+            self.task.cancel()
+
+    def was_stopped(self) -> bool:
+        """Whether somebody stopped it."""
+        return self.stopped is not None
+
+    def cut_short(self) -> JobOutcome | None:
+        """How an attempt came out that was stopped; None if nothing is to be said of it."""
+        match self.stopped:
+            case StopReason.TIMEOUT:
+                took = f"The attempt took longer than {self.leased.job.timeout_seconds:g} s."
+                return AttemptFailed("timeout", took)
+            case StopReason.CANCEL:
+                return CANCELED
+            case StopReason.DRAIN:
+                return GivenBack()
+            case StopReason.LOST | None:
+                return None
+            case _:
+                assert_never(self.stopped)
+
+
+def is_being_cancelled() -> bool:
+    """Whether somebody cancelled this task: a handler may raise `CancelledError` by itself."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+pytest.register_assert_rewrite("dispatcher.testing.conformance")
+
+from dispatcher.adapters.sqlite import SqliteStore  # noqa: E402  # after the line above
+from dispatcher.core.model import Instant  # noqa: E402  # as above
+from dispatcher.ports.store import Store  # noqa: E402  # as above
+from dispatcher.testing.clock import ManualClock  # noqa: E402  # as above
+from dispatcher.testing.conformance import ShuffledIds  # noqa: E402  # as above
+
+
+class SqliteBackend:
+    """A SQLite file in a directory of its own, for the conformance suite."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.ids = ShuffledIds("sqlite")
+        self.directory: Path | None = None
+        self.stores: list[SqliteStore] = []
+
+    @property
+    def path(self) -> Path:
+        assert self.directory is not None, "create() comes first"
+        return self.directory / "store.db"
+
+    async def create(self) -> None:
+        await self.drop()
+        self.directory = Path(tempfile.mkdtemp(prefix="dispatcher-conformance-"))
+
+    async def open(self) -> Store:
+        store = SqliteStore(self.path, clock=self.clock, ids=self.ids)
+        await store.open()
+        self.stores.append(store)
+        return store
+
+    async def crash(self, store: Store) -> None:
+        """Closing releases no holder and no delivery, which is what a crash leaves behind.
+
+        That a kill loses nothing is tried with real processes, in tests/whole.
+        """
+        await store.close()
+        self.stores = [one for one in self.stores if one is not store]
+
+    async def drop(self) -> None:
+        stores, self.stores = self.stores, []
+        for store in stores:
+            await store.close()
+        if self.directory is not None:
+            shutil.rmtree(self.directory)
+            self.directory = None
+
+    async def count_rows(self) -> int:
+        with closing(sqlite3.connect(self.path)) as connection:
+            tables = connection.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
+            ).fetchall()
+            return sum(
+                connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]  # noqa: S608  # the schema's own names
+                for (name,) in tables
+            )
+
+    def now(self) -> Instant:
+        return self.clock.now()
+
+    async def advance(self, seconds: float) -> None:
+        self.clock.advance(seconds)
