@@ -25,7 +25,7 @@ class ManualTimers:
     def __init__(self, clock: ManualClock) -> None:
         self._clock = clock
         self._order = count()
-        self._waiting: list[tuple[float, int, _ManualAlarm]] = []
+        self._waiting: list[tuple[int, int, _ManualAlarm]] = []
 
     def after(self, seconds: float, call: Callable[[], None]) -> Alarm:
         """See `Timers.after`. What is due already is called in the loop's next turn."""
@@ -33,8 +33,8 @@ class ManualTimers:
         if seconds <= 0:
             asyncio.get_running_loop().call_soon(self._ring, alarm)
         else:
-            due = self._clock.monotonic() + seconds
-            heapq.heappush(self._waiting, (due, next(self._order), alarm))
+            due_ms = round((self._clock.monotonic() + seconds) * 1000)
+            heapq.heappush(self._waiting, (due_ms, next(self._order), alarm))
         return alarm
 
     @property
@@ -44,16 +44,22 @@ class ManualTimers:
             heapq.heappop(self._waiting)
         if not self._waiting:
             return None
-        return self._waiting[0][0] - self._clock.monotonic()
+        return self._waiting[0][0] / 1000 - self._clock.monotonic()
 
     def advance(self, seconds: float) -> None:
-        """Move the clock, ringing each alarm at its own instant on the way, in order."""
-        end = self._clock.monotonic() + seconds
-        while (left := self.next_in) is not None and self._clock.monotonic() + left <= end:
-            _, _, alarm = heapq.heappop(self._waiting)
-            self._clock.advance(max(left, 0.0))
+        """Move the clock, ringing each alarm at its own instant on the way, in order.
+
+        Instants are whole milliseconds, as the clock's are: sums of floats would miss some.
+        """
+        end_ms = round((self._clock.monotonic() + seconds) * 1000)
+        while self.next_in is not None and self._waiting[0][0] <= end_ms:
+            due_ms, _, alarm = heapq.heappop(self._waiting)
+            self._move_to(due_ms)
             self._ring(alarm)
-        self._clock.advance(max(end - self._clock.monotonic(), 0.0))
+        self._move_to(end_ms)
+
+    def _move_to(self, instant_ms: int) -> None:
+        self._clock.advance(max(instant_ms / 1000 - self._clock.monotonic(), 0.0))
 
     @staticmethod
     def _ring(alarm: _ManualAlarm) -> None:

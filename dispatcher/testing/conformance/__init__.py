@@ -1,0 +1,123 @@
+"""The suite that every store must pass, written from the contract in `dispatcher.ports.store`.
+
+Each sentence of the contract is tried: by scenarios (the `Test…` classes, one a subject, each
+through two stores open on one database), and by a Hypothesis state machine that drives two stores
+against a model of dictionaries, with crashes, leases that end, and tokens used too late.
+
+**How a new store plugs in.** Write a `Backend` (see `backend.py`: make an empty database, open
+stores on it, move their clock), then one test module with two things:
+
+    from dispatcher.testing.conformance import *  # the suites, and the fixture they use
+
+    @pytest.fixture
+    def backend() -> Backend:
+        return MyBackend()
+
+    TestStateful = stateful(MyBackend)  # better in a module of its own: it takes half a minute
+
+pytest collects the imported classes, those to come as well. It needs `asyncio_mode = "auto"` of
+pytest-asyncio, and in `conftest.py`, for readable failures,
+`pytest.register_assert_rewrite("dispatcher.testing.conformance")`.
+
+The clock must be the test's own, since leases end by the thousand. A database that goes by its own
+clock needs a way to be told the time in tests; `Backend.now` and `Backend.advance` are that way.
+
+`CONFORMANCE_EXAMPLES` and `CONFORMANCE_STEPS` in the environment make the state machine's run
+longer (100 examples of 40 steps by default).
+"""
+
+from __future__ import annotations
+
+from dispatcher.testing.conformance.adding import TestAdding, TestHandOffOfJobs, TestIdempotency
+from dispatcher.testing.conformance.backend import Backend, ShuffledIds
+from dispatcher.testing.conformance.callers import TestCallers, TestCheck, TestKeyCheck, TestTypes
+from dispatcher.testing.conformance.changing import (
+    TestAskingToCancel,
+    TestFinishing,
+    TestNoting,
+    TestReleasing,
+    TestSentAgain,
+)
+from dispatcher.testing.conformance.claiming import (
+    TestClaimingJobs,
+    TestDueTimes,
+    TestLanesInTurn,
+    TestOrderOfJobs,
+)
+from dispatcher.testing.conformance.delivering import (
+    TestHandedOverBetweenProcesses,
+    TestHandOffOfDeliveries,
+    TestLeasedDeliveries,
+    TestRecordingAttempts,
+    TestUnknownAttempts,
+)
+from dispatcher.testing.conformance.destinations import TestDestinations, TestHandingOn
+from dispatcher.testing.conformance.durability import (
+    TestDurability,
+    TestEachItemAlone,
+    TestManyAtOnce,
+)
+from dispatcher.testing.conformance.holders import (
+    TestAskedToCancel,
+    TestEndingLeases,
+    TestHeart,
+    TestTakingBack,
+)
+from dispatcher.testing.conformance.machine import stateful
+from dispatcher.testing.conformance.reading import (
+    TestDeliverySummary,
+    TestEvents,
+    TestListsOfDeliveries,
+    TestListsOfJobs,
+    TestOneJob,
+)
+from dispatcher.testing.conformance.scene import Scene, scene
+from dispatcher.testing.conformance.stale import TestStaleDeliveries, TestStaleJobs
+from dispatcher.testing.conformance.sweeping import TestPrune, TestSweep
+
+__all__ = [
+    "Backend",
+    "Scene",
+    "ShuffledIds",
+    "TestAdding",
+    "TestAskedToCancel",
+    "TestAskingToCancel",
+    "TestCallers",
+    "TestCheck",
+    "TestClaimingJobs",
+    "TestDeliverySummary",
+    "TestDestinations",
+    "TestDueTimes",
+    "TestDurability",
+    "TestEachItemAlone",
+    "TestEndingLeases",
+    "TestEvents",
+    "TestFinishing",
+    "TestHandOffOfDeliveries",
+    "TestHandOffOfJobs",
+    "TestHandedOverBetweenProcesses",
+    "TestHandingOn",
+    "TestHeart",
+    "TestIdempotency",
+    "TestKeyCheck",
+    "TestLanesInTurn",
+    "TestLeasedDeliveries",
+    "TestListsOfDeliveries",
+    "TestListsOfJobs",
+    "TestManyAtOnce",
+    "TestNoting",
+    "TestOneJob",
+    "TestOrderOfJobs",
+    "TestPrune",
+    "TestRecordingAttempts",
+    "TestReleasing",
+    "TestSentAgain",
+    "TestStaleDeliveries",
+    "TestStaleJobs",
+    "TestSweep",
+    "TestTakingBack",
+    "TestTypes",
+    "TestUnknownAttempts",
+    "scene",
+    "stateful",
+]

@@ -1,0 +1,371 @@
+"""What a store must hold, as plain dictionaries: the model that the state machine checks against.
+
+It is slow and obvious on purpose. Values are what readers should show; each has beside it what only
+the store knows: leases, holders, when they end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from msgspec.structs import replace
+
+from dispatcher.core.changes import (
+    AskCancel,
+    Change,
+    EndDelivery,
+    FinishJob,
+    NoteOutput,
+    NoteProgress,
+    RecordAttempt,
+    ReleaseDelivery,
+    ReleaseJob,
+)
+from dispatcher.core.lifecycle import (
+    FINAL_DELIVERY_STATES,
+    TERMINAL_EVENT,
+    TERMINAL_EVENTS,
+    UNKNOWN_ATTEMPTS,
+    wants,
+)
+from dispatcher.core.model import (
+    Attempt,
+    Delivery,
+    DeliveryState,
+    EventType,
+    Instant,
+    Job,
+    JobState,
+)
+from dispatcher.ports.records import Idempotency, LeasedDelivery
+
+Place: TypeAlias = tuple[str, str]
+"""A destination: caller and origin."""
+
+
+@dataclass
+class ModelJob:
+    """A job, who holds it, and its events in order."""
+
+    job: Job
+    input: bytes
+    lease: str | None = None
+    holder: str | None = None
+    result: bytes | None = None
+    events: list[tuple[str, EventType]] = field(default_factory=list)
+    seen: Job | None = None
+
+    def late(self, now: Instant) -> bool:
+        """Whether it is the sweep's: past its deadline, or its start."""
+        start_by = self.job.start_by if self.job.started_at is None else None
+        return any(limit is not None and limit <= now for limit in (self.job.deadline, start_by))
+
+    def waits(self, now: Instant) -> bool:
+        """Whether it waits and is due."""
+        return self.job.state is JobState.WAITING and self.job.due_at <= now
+
+
+@dataclass
+class ModelDelivery:
+    """A delivery (its id is learned when it is first seen), its lease, and its attempts."""
+
+    delivery: Delivery
+    lease: str | None = None
+    lease_until: Instant = 0
+    attempts: list[Attempt] = field(default_factory=list)
+    recorded: set[tuple[int, str]] = field(default_factory=set)
+
+    @property
+    def place(self) -> Place:
+        """Its destination."""
+        return self.delivery.caller_id, self.delivery.origin
+
+    def held(self, now: Instant) -> bool:
+        """Whether it takes up a slot: it is being sent, under a lease that lasts."""
+        return self.delivery.state is DeliveryState.SENDING and self.lease_until > now
+
+    def lost(self, now: Instant) -> bool:
+        """Whether it is being sent under a lease that has ended."""
+        return self.delivery.state is DeliveryState.SENDING and self.lease_until <= now
+
+    def claimable(self, now: Instant) -> bool:
+        """Whether a claim with a free slot would take it."""
+        if self.delivery.state is DeliveryState.PENDING:
+            return self.delivery.due_at <= now
+        return self.lost(now) and self.delivery.unknown_count < UNKNOWN_ATTEMPTS
+
+
+@dataclass
+class Model:
+    """All of it. Jobs stand in the order received."""
+
+    slots: int
+    jobs: dict[str, ModelJob] = field(default_factory=dict)
+    deliveries: dict[str, ModelDelivery] = field(default_factory=dict)
+    holders: dict[str, Instant] = field(default_factory=dict)
+    keys: dict[tuple[str, str], tuple[Idempotency, str]] = field(default_factory=dict)
+
+    # --- jobs ----------------------------------------------------------------------------------
+
+    def orphan(self, held: ModelJob, now: Instant) -> bool:
+        """Whether it runs under a holder whose lease has ended."""
+        if held.job.state is not JobState.RUNNING:
+            return False
+        return self.holders.get(held.holder or "", 0) <= now
+
+    def may_be_claimed(self, types: Mapping[str, int], now: Instant) -> list[ModelJob]:
+        """The jobs that a claim may take, by its types."""
+        return [
+            one
+            for one in self.jobs.values()
+            if types.get(one.job.type, 0) > 0
+            and not one.late(now)
+            and (
+                one.waits(now)
+                or (self.orphan(one, now) and one.job.attempt_count < one.job.max_attempts)
+            )
+        ]
+
+    def must_be_claimed(self, types: Mapping[str, int], now: Instant) -> list[ModelJob]:
+        """Those that no claim may leave, if there is room: a canceled orphan can be the sweep's."""
+        may = self.may_be_claimed(types, now)
+        return [one for one in may if one.waits(now) or one.job.cancel_requested_at is None]
+
+    def next_job_at(self, types: Mapping[str, int], now: Instant) -> Instant | None:
+        """When the next of those that wait can be claimed, if ever."""
+        instants = [
+            max(one.job.due_at, now)
+            for one in self.jobs.values()
+            if one.job.state is JobState.WAITING and types.get(one.job.type, 0) > 0
+            if not one.late(max(one.job.due_at, now))
+        ]
+        return min(instants, default=None)
+
+    def jobs_lease(self, job_id: str) -> str | None:
+        """The token in force of a job, if it is there and running."""
+        held = self.jobs.get(job_id)
+        return None if held is None else held.lease
+
+    def queue_waits(self, job: Job, now: Instant) -> Iterator[ModelJob]:
+        """The jobs of the same caller and queue that wait and are due."""
+        for one in self.jobs.values():
+            if (one.job.caller_id, one.job.queue) == (job.caller_id, job.queue) and one.waits(now):
+                yield one
+
+    # --- deliveries ----------------------------------------------------------------------------
+
+    def at(self, place: Place) -> list[ModelDelivery]:
+        """The deliveries of a destination."""
+        return [one for one in self.deliveries.values() if one.place == place]
+
+    def places(self) -> set[Place]:
+        """Every destination."""
+        return {one.place for one in self.deliveries.values()}
+
+    def free_slots(self, place: Place, now: Instant) -> int:
+        """How many more may be sent there."""
+        return self.slots - sum(one.held(now) for one in self.at(place))
+
+    def slot_free_at(self, place: Place, since: Instant) -> Instant:
+        """From when one more may be sent there, if nothing else happens."""
+        ends = sorted(one.lease_until for one in self.at(place) if one.held(since))
+        return since if len(ends) < self.slots else ends[-self.slots]
+
+    def next_delivery_at(self, now: Instant) -> Instant | None:
+        """When a claim will find a delivery if nothing else happens, if ever."""
+        instants = {now}
+        for one in self.deliveries.values():
+            instants |= {max(now, one.delivery.due_at), max(now, one.lease_until)}
+        for instant in sorted(instants):
+            if any(self.ready(place, instant) for place in self.places()):
+                return instant
+        return None
+
+    def ready(self, place: Place, now: Instant) -> bool:
+        """Whether a claim finds something for that destination."""
+        return self.free_slots(place, now) > 0 and any(one.claimable(now) for one in self.at(place))
+
+    def by_id(self, delivery_id: str) -> ModelDelivery | None:
+        """The delivery with that id."""
+        found = (one for one in self.deliveries.values() if one.delivery.id == delivery_id)
+        return next(found, None)
+
+    def deliverys_lease(self, leased: LeasedDelivery) -> str | None:
+        """The token in force of a delivery, if it is there and being sent."""
+        sent = self.deliveries.get(leased.event.id)
+        return None if sent is None else sent.lease
+
+    def open_deliveries(self, job_id: str) -> list[ModelDelivery]:
+        """The deliveries of a job that have not ended."""
+        return [
+            one
+            for one in self.deliveries.values()
+            if one.delivery.job_id == job_id and one.delivery.state not in FINAL_DELIVERY_STATES
+        ]
+
+    # --- changes -------------------------------------------------------------------------------
+
+    def is_repeated(self, change: Change) -> bool:
+        """Whether the change was applied before, as its event id or its attempt tells."""
+        match change:
+            case FinishJob() | NoteOutput() | NoteProgress():
+                held = self.jobs.get(change.job_id)
+                return held is not None and change.event_id in [event for event, _ in held.events]
+            case RecordAttempt(attempt=Attempt() as attempt):
+                sent = self.by_id(change.delivery_id)
+                return sent is not None and (attempt.number, change.lease) in sent.recorded
+            case _:
+                return False
+
+    def applies(self, change: Change) -> bool:
+        """Whether the guard of the change holds."""
+        match change:
+            case EndDelivery():
+                sent = self.by_id(change.delivery_id)
+                return sent is not None and sent.delivery.state is DeliveryState.PENDING
+            case RecordAttempt() | ReleaseDelivery():
+                sent = self.by_id(change.delivery_id)
+                if sent is None or sent.delivery.state is not DeliveryState.SENDING:
+                    return False
+                return sent.lease == change.lease
+            case _:
+                held = self.jobs.get(change.job_id)
+                if held is None:
+                    return False
+                if isinstance(change, FinishJob):
+                    return (held.job.state, held.lease) == (change.from_state, change.lease)
+                if held.job.state is not JobState.RUNNING:
+                    return False
+                return isinstance(change, AskCancel) or held.lease == change.lease
+
+    def apply(self, change: Change, now: Instant) -> ModelDelivery | None:
+        """Do what the change says; the delivery that is owed for it, if one is."""
+        match change:
+            case FinishJob():
+                return self._finish(change, now)
+            case ReleaseJob():
+                self._release(change)
+            case AskCancel():
+                held = self.jobs[change.job_id]
+                asked_at = held.job.cancel_requested_at or change.at
+                held.job = replace(held.job, cancel_requested_at=asked_at)
+            case NoteOutput() | NoteProgress():
+                return self._note(change, now)
+            case RecordAttempt():
+                self._record(change)
+            case ReleaseDelivery() | EndDelivery():
+                self._put_down(change)
+            case _:
+                raise AssertionError(f"the machine never makes {change}")
+        return None
+
+    def _finish(self, change: FinishJob, now: Instant) -> ModelDelivery | None:
+        held = self.jobs[change.job_id]
+        held.job = replace(
+            held.job,
+            state=change.to,
+            finished_at=change.at,
+            expires_at=change.at + round(held.job.retention_seconds * 1000),
+            error=change.error,
+            result_bytes=None if change.result is None else len(change.result),
+            progress=change.progress or held.job.progress,
+        )
+        held.lease = held.holder = None
+        held.result = change.result
+        for one in self.open_deliveries(change.job_id):
+            best_effort = one.delivery.event_type not in TERMINAL_EVENTS
+            if one.delivery.state is DeliveryState.PENDING and best_effort:
+                one.delivery = replace(
+                    one.delivery, state=DeliveryState.CANCELED, finished_at=change.at
+                )
+        return self._tell(held, change.event_id, TERMINAL_EVENT[change.to], now)
+
+    def _note(self, change: NoteOutput | NoteProgress, now: Instant) -> ModelDelivery | None:
+        held = self.jobs[change.job_id]
+        held.job = replace(held.job, progress=change.progress or held.job.progress)
+        if change.event_id is None:
+            return None
+        output = isinstance(change, NoteOutput)
+        kind = EventType.JOB_OUTPUT if output else EventType.JOB_PROGRESS
+        return self._tell(held, change.event_id, kind, now)
+
+    def _release(self, change: ReleaseJob) -> None:
+        held = self.jobs[change.job_id]
+        held.job = replace(
+            held.job,
+            state=JobState.WAITING,
+            due_at=change.due_at,
+            retrying=change.retrying,
+            attempt_count=held.job.attempt_count - change.refund,
+            error=change.error,
+            progress=change.progress or held.job.progress,
+        )
+        held.lease = held.holder = None
+
+    def _tell(
+        self, held: ModelJob, event_id: str, kind: EventType, now: Instant
+    ) -> ModelDelivery | None:
+        held.events.append((event_id, kind))
+        held.job = replace(held.job, event_count=held.job.event_count + 1)
+        callback = held.job.callback
+        if callback is None or not wants(held.job, kind):
+            return None
+        wait_seconds = callback.schedule.seconds[0] if callback.schedule else 0
+        due_at = now + (round(wait_seconds * 1000) if kind in TERMINAL_EVENTS else 0)
+        owed = ModelDelivery(
+            Delivery(
+                id="",
+                event_id=event_id,
+                event_type=kind,
+                job_id=held.job.id,
+                caller_id=held.job.caller_id,
+                url=callback.url,
+                origin=callback.origin,
+                state=DeliveryState.PENDING,
+                created_at=now,
+                due_at=due_at,
+            )
+        )
+        self.deliveries[event_id] = owed
+        return owed
+
+    def _record(self, change: RecordAttempt) -> None:
+        sent = self.by_id(change.delivery_id)
+        assert sent is not None
+        if change.attempt is not None:
+            sent.attempts.append(change.attempt)
+            sent.recorded.add((change.attempt.number, change.lease))
+        sent.delivery = replace(
+            sent.delivery,
+            state=change.to,
+            due_at=change.due_at,
+            attempt_count=len(sent.attempts),
+            entries_used=sent.delivery.entries_used + change.uses_entry,
+            unknown_count=0,
+            finished_at=change.at if change.to in FINAL_DELIVERY_STATES else None,
+        )
+        sent.lease = None
+
+    def _put_down(self, change: ReleaseDelivery | EndDelivery) -> None:
+        sent = self.by_id(change.delivery_id)
+        assert sent is not None
+        if isinstance(change, ReleaseDelivery):
+            sent.delivery = replace(
+                sent.delivery, state=DeliveryState.PENDING, due_at=change.due_at
+            )
+            sent.lease = None
+        else:
+            sent.delivery = replace(sent.delivery, state=change.to, finished_at=change.at)
+
+    def forget(self, job_ids: Iterable[str]) -> None:
+        """Erase jobs with all of theirs, the keys that stood for them included."""
+        for job_id in job_ids:
+            del self.jobs[job_id]
+            gone = [e for e, one in self.deliveries.items() if one.delivery.job_id == job_id]
+            for event_id in gone:
+                del self.deliveries[event_id]
+            used = [key for key, known in self.keys.items() if known[1] == job_id]
+            for key in used:
+                del self.keys[key]
