@@ -42,6 +42,8 @@ DEV_SECRET: Final = "whsec_ZGlzcGF0Y2hlci1kZXZlbG9wbWVudC1zZWNyZXQtMDE="  # noqa
 DEV_CALLER_ID: Final = "clr_00000000000070008000000000000de0"
 DISTRIBUTION: Final = "callback-dispatcher"
 BACKLOG: Final = 1024
+LOCK_SECONDS: Final = 1.0
+PATIENCE_SECONDS: Final = 10.0
 EXIT_UNFINISHED: Final = 1
 
 
@@ -55,13 +57,19 @@ class Running(Struct, frozen=True):
 
 
 @asynccontextmanager
-async def open_store(settings: Settings, links_base: str | None = None) -> AsyncIterator[Store]:
-    """The store that the settings name, open; raises `StoreError`."""
+async def open_store(
+    settings: Settings, links_base: str | None = None, *, patient: bool = False
+) -> AsyncIterator[Store]:
+    """The store that the settings name, open; raises `StoreError`.
+
+    `patient`: wait for a busy service beside us to let go of the database, as commands can afford.
+    """
     store = SqliteStore(
         settings.database,
         clock=SystemClock(),
         ids=Uuid7Ids(),
         links_base=settings.links_base() if links_base is None else links_base,
+        lock_seconds=PATIENCE_SECONDS if patient else LOCK_SECONDS,
     )
     await store.open()
     try:

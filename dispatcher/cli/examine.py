@@ -214,7 +214,7 @@ def _key_file(settings: Settings) -> Finding:
 async def _open(settings: Settings) -> list[Finding]:
     """What can be told only of an open store: whether it works, and whether the key is its own."""
     try:
-        async with compose.open_store(settings) as store:
+        async with compose.open_store(settings, patient=True) as store:
             await store.check()
             works = Finding("store", Level.OK, "can be read and written")
             return [works, await _key(settings, store)]

@@ -31,7 +31,7 @@ async def opened(settings: Settings) -> AsyncIterator[Opened]:
         SecretsUnreadable: the key is missing or not the store's.
     """
     key = settings.secret_key
-    async with compose.open_store(settings) as store:
+    async with compose.open_store(settings, patient=True) as store:
         vault = await open_vault(
             store,
             secret_key=None if key is None else key.reveal(),

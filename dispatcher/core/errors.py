@@ -151,7 +151,7 @@ class Stopping(DispatcherError):
 # --- What a handler says by raising ------------------------------------------------------------
 
 
-class Verdict(Exception):  # noqa: N818  # raised by handlers as a statement, not as an error
+class Verdict(Exception):  # raised by handlers as a statement, not as an error
     """The root of what a handler raises to say how its job ends."""
 
 

@@ -11,45 +11,7 @@ from typing import Final, assert_never
 
 from msgspec import Struct
 
-from dispatcher.core.changes import (
-    AskCancel as AskCancel,
-)
-from dispatcher.core.changes import (
-    Change as Change,
-)
-from dispatcher.core.changes import (
-    DeliveryChange as DeliveryChange,
-)
-from dispatcher.core.changes import (
-    EndDelivery as EndDelivery,
-)
-from dispatcher.core.changes import (
-    FinishJob as FinishJob,
-)
-from dispatcher.core.changes import (
-    JobChange as JobChange,
-)
-from dispatcher.core.changes import (
-    LeasedJob as LeasedJob,
-)
-from dispatcher.core.changes import (
-    NoteOutput as NoteOutput,
-)
-from dispatcher.core.changes import (
-    NoteProgress as NoteProgress,
-)
-from dispatcher.core.changes import (
-    NoteStarted as NoteStarted,
-)
-from dispatcher.core.changes import (
-    RecordAttempt as RecordAttempt,
-)
-from dispatcher.core.changes import (
-    ReleaseDelivery as ReleaseDelivery,
-)
-from dispatcher.core.changes import (
-    ReleaseJob as ReleaseJob,
-)
+from dispatcher.core.changes import AskCancel, FinishJob, RecordAttempt, ReleaseJob
 from dispatcher.core.model import (
     Attempt,
     Delivery,

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import asyncio
 
+from dispatcher.core.changes import AskCancel
 from dispatcher.core.errors import NotFound, Stopping, StoreError, StoreUnavailable
 from dispatcher.core.facts import JobAccepted
-from dispatcher.core.lifecycle import AskCancel, decide_cancel
+from dispatcher.core.lifecycle import decide_cancel
 from dispatcher.core.model import Caller, Job, JobState, Submission
 from dispatcher.engine.commit import Commit
 from dispatcher.engine.jobs import Jobs
 from dispatcher.engine.run import StopReason
 from dispatcher.engine.terms import System
-from dispatcher.ports.store import (
-    Added,
-    AddResult,
-    Applied,
-    Idempotency,
-    NewJob,
-    Replayed,
-    Store,
-)
+from dispatcher.ports.records import Added, AddResult, Applied, Idempotency, NewJob, Replayed
+from dispatcher.ports.store import Store
 
 
 class Accept:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from dispatcher.core.changes import Change
 from dispatcher.core.errors import StoreError
 from dispatcher.core.facts import StoreFailed, StoreRecovered
-from dispatcher.core.lifecycle import Change
 from dispatcher.engine.terms import System
-from dispatcher.ports.store import Applied, ApplyResult, DeliveryTerms, JobStore, Stale
+from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms, Stale
+from dispatcher.ports.store import JobStore
 from dispatcher.ports.system import Timers
 
 FIRST_WAIT_SECONDS: Final = 0.05

@@ -7,14 +7,10 @@ import traceback
 
 import msgspec
 
+from dispatcher.core.changes import RecordAttempt, ReleaseDelivery
 from dispatcher.core.errors import DispatcherError
 from dispatcher.core.facts import DeliveryAttemptEnded, LoopFailed, StoreFailed
-from dispatcher.core.lifecycle import (
-    TERMINAL_EVENTS,
-    RecordAttempt,
-    ReleaseDelivery,
-    decide_delivery,
-)
+from dispatcher.core.lifecycle import TERMINAL_EVENTS, decide_delivery
 from dispatcher.core.model import Attempt, AttemptError, Delivery, DeliveryState, Instant, Job
 from dispatcher.core.outcome import Answered, NotSent, SendResult, Verdict, classify
 from dispatcher.core.payload import callback_body
@@ -25,8 +21,9 @@ from dispatcher.engine.loop import ClaimLoop
 from dispatcher.engine.secrets import Secrets
 from dispatcher.engine.slots import Slots
 from dispatcher.engine.terms import EngineTerms, System
+from dispatcher.ports.records import Applied, LeasedDelivery, Stale
 from dispatcher.ports.sender import Callout, Sender
-from dispatcher.ports.store import Applied, LeasedDelivery, Stale, Store
+from dispatcher.ports.store import Store
 from dispatcher.ports.vault import Vault
 
 BEST_EFFORT = Schedule((0.0,))

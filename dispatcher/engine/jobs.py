@@ -11,17 +11,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from dispatcher.core.changes import Change, FinishJob, LeasedJob, ReleaseJob
 from dispatcher.core.errors import StoreUnavailable
 from dispatcher.core.facts import JobAttemptEnded, JobEnded, LeaseLost, LoopFailed
-from dispatcher.core.lifecycle import (
-    TERMINAL_EVENT,
-    Change,
-    FinishJob,
-    LeasedJob,
-    ReleaseJob,
-    decide_job,
-    wants,
-)
+from dispatcher.core.lifecycle import TERMINAL_EVENT, decide_job, wants
 from dispatcher.core.model import EventType, Instant, Job, JobState
 from dispatcher.core.outcome import AttemptFailed, JobOutcome
 from dispatcher.engine.commit import Commit
@@ -32,15 +25,9 @@ from dispatcher.engine.report import Report
 from dispatcher.engine.run import CANCELED, Run, StopReason, is_being_cancelled
 from dispatcher.engine.slots import Slots
 from dispatcher.engine.terms import EngineTerms, System
+from dispatcher.ports.records import Applied, ApplyResult, HandOff, JobClaim, LeasedDelivery
 from dispatcher.ports.runner import Runner
-from dispatcher.ports.store import (
-    Applied,
-    ApplyResult,
-    HandOff,
-    JobClaim,
-    JobStore,
-    LeasedDelivery,
-)
+from dispatcher.ports.store import JobStore
 
 SPIN_MS = 20
 """A claim that finds nothing although something should be ready is repeated no sooner."""

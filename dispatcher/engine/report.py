@@ -6,11 +6,12 @@ import asyncio
 import threading
 from collections.abc import Callable
 
-from dispatcher.core.lifecycle import LeasedJob, NoteOutput, NoteProgress, NoteStarted, wants
+from dispatcher.core.changes import LeasedJob, NoteOutput, NoteProgress, NoteStarted
+from dispatcher.core.lifecycle import wants
 from dispatcher.core.model import EventType, Progress
 from dispatcher.engine.commit import Commit
 from dispatcher.engine.terms import System
-from dispatcher.ports.store import Applied
+from dispatcher.ports.records import Applied
 from dispatcher.ports.system import Alarm
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Final, assert_never
 
-from dispatcher.core.lifecycle import LeasedJob
+from dispatcher.core.changes import LeasedJob
 from dispatcher.core.outcome import AttemptFailed, Canceled, GivenBack, JobOutcome
 from dispatcher.engine.report import Report
 

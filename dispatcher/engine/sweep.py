@@ -8,14 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
+from dispatcher.core.changes import EndDelivery
 from dispatcher.core.errors import StoreError
 from dispatcher.core.facts import StoreFailed, StoreRecovered
-from dispatcher.core.lifecycle import (
-    EndDelivery,
-    decide_delivery,
-    decide_job,
-    decide_overdue,
-)
+from dispatcher.core.lifecycle import decide_delivery, decide_job, decide_overdue
 from dispatcher.core.model import DeliveryState
 from dispatcher.core.outcome import Unknown, WorkerLost
 from dispatcher.core.retry import JobBackoff
@@ -25,8 +21,9 @@ from dispatcher.engine.holder import Holder
 from dispatcher.engine.jobs import Jobs
 from dispatcher.engine.run import StopReason
 from dispatcher.engine.terms import EngineTerms, System
+from dispatcher.ports.records import Applied, Overdue
 from dispatcher.ports.runner import Runner
-from dispatcher.ports.store import Applied, Overdue, Store
+from dispatcher.ports.store import Store
 
 
 class Sweep:

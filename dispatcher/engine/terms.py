@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from dispatcher.core.retry import Schedule
 from dispatcher.ports.observer import Observer
-from dispatcher.ports.store import DeliveryTerms
+from dispatcher.ports.records import DeliveryTerms
 from dispatcher.ports.system import Clock, Ids, Random, Timers
 
 LEASE_MARGIN_SECONDS: Final = 15.0

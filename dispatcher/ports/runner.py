@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from dispatcher.core.lifecycle import LeasedJob
+from dispatcher.core.changes import LeasedJob
 from dispatcher.core.model import JobType, Progress
 from dispatcher.core.outcome import JobOutcome
 from dispatcher.core.retry import JobBackoff

@@ -7,8 +7,8 @@ adapter, through two stores opened on the same database.
 returns: after that a `kill -9` loses nothing. Items of one call, and of calls under way at the same
 time, may share a commit (no timer: what arrives while one commit is under way goes into the next).
 Results are per item, in the order of the items. One item that is stale, or that the database
-refuses, rolls back no other: a batch that fails is bisected, and the bad item alone raises or, in a
-list, takes its place in the answer as an exception instance (see `Outcome`).
+refuses, rolls back no other: it alone fails, and its exception stands in its place in the answer.
+Cancelling the wait for an answer does not cancel the work.
 
 **Order.** The order received is a database sequence, never an id or a clock.
 
@@ -16,11 +16,12 @@ list, takes its place in the answer as an exception instance (see `Outcome`).
 lease has ended. `at` in a change is the engine's, and is only recorded.
 
 **Leases.** A running job is held by a *holder*, a process that beats (`Heart`); its lease ends when
-its holder's does. A sending delivery has a fixed lease. Each lease has a token, new at each claim.
-A change names the token; if it is no longer the row's, or the state is another, the answer is `Stale`
-and nothing has changed. A change that was applied already (the same event id, or the same attempt
-number under the same lease) and is sent again answers `Applied` again, without effect: so a write
-whose answer was lost with the connection can be repeated.
+its holder's does. Nothing is leased to a holder that never beat or whose lease has ended: its claim
+is empty, and a hand-off to it waits. A sending delivery has a fixed lease. Each lease has a token,
+new at each claim. A change names the token; if it is no longer the row's, or the state is another,
+the answer is `Stale` and nothing has changed. A change that was applied already (the same event id,
+or the same attempt number under the same lease) and is sent again answers `Applied` again, without
+effect: so a write whose answer was lost with the connection can be repeated.
 
 **Lanes and destinations.** Jobs of one (caller, queue, type) wait in a *lane*; deliveries of one
 (caller, origin) wait for a *destination*. Both are rows with `ready_at`: never later than the true
@@ -43,7 +44,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from dispatcher.core.lifecycle import Change
+from dispatcher.core.changes import Change
 from dispatcher.core.model import (
     ApiKey,
     Caller,
@@ -52,76 +53,19 @@ from dispatcher.core.model import (
     JobType,
 )
 from dispatcher.ports.records import (
-    AGEING_MS as AGEING_MS,
-)
-from dispatcher.ports.records import (
-    Added as Added,
-)
-from dispatcher.ports.records import (
-    AddResult as AddResult,
-)
-from dispatcher.ports.records import (
-    Applied as Applied,
-)
-from dispatcher.ports.records import (
-    ApplyResult as ApplyResult,
-)
-from dispatcher.ports.records import (
-    ClaimedDeliveries as ClaimedDeliveries,
-)
-from dispatcher.ports.records import (
-    ClaimedJobs as ClaimedJobs,
-)
-from dispatcher.ports.records import (
-    DeliveryFilter as DeliveryFilter,
-)
-from dispatcher.ports.records import (
-    DeliveryPage as DeliveryPage,
-)
-from dispatcher.ports.records import (
-    DeliveryRecord as DeliveryRecord,
-)
-from dispatcher.ports.records import (
-    DeliverySummary as DeliverySummary,
-)
-from dispatcher.ports.records import (
-    DeliveryTerms as DeliveryTerms,
-)
-from dispatcher.ports.records import (
-    HandOff as HandOff,
-)
-from dispatcher.ports.records import (
-    Idempotency as Idempotency,
-)
-from dispatcher.ports.records import (
-    JobClaim as JobClaim,
-)
-from dispatcher.ports.records import (
-    JobFilter as JobFilter,
-)
-from dispatcher.ports.records import (
-    JobPage as JobPage,
-)
-from dispatcher.ports.records import (
-    JobRecord as JobRecord,
-)
-from dispatcher.ports.records import (
-    KeyReused as KeyReused,
-)
-from dispatcher.ports.records import (
-    LeasedDelivery as LeasedDelivery,
-)
-from dispatcher.ports.records import (
-    NewJob as NewJob,
-)
-from dispatcher.ports.records import (
-    Overdue as Overdue,
-)
-from dispatcher.ports.records import (
-    Replayed as Replayed,
-)
-from dispatcher.ports.records import (
-    Stale as Stale,
+    AddResult,
+    ApplyResult,
+    ClaimedDeliveries,
+    ClaimedJobs,
+    DeliveryFilter,
+    DeliveryPage,
+    DeliveryTerms,
+    JobClaim,
+    JobFilter,
+    JobPage,
+    JobRecord,
+    NewJob,
+    Overdue,
 )
 
 # --- The protocols -----------------------------------------------------------------------------
@@ -160,7 +104,8 @@ class JobStore(Protocol):
         Within one caller and queue the highest priority first, with ageing (a level of priority is
         worth `AGEING_MS` of waiting), then the order received; between lanes in turn. Jobs whose
         `startBy` or `deadline` has passed are left to the sweep. Before that, running jobs whose
-        holder's lease has ended and that have attempts left are taken back, whoever held them.
+        holder's lease has ended and that have attempts left are taken back, whoever held them,
+        unless they were asked to cancel: those, too, are left to the sweep.
         """
         ...
 

@@ -16,7 +16,7 @@ from dispatcher.core.errors import (
 )
 from dispatcher.core.model import Caller, JobState
 from dispatcher.core.payload import encode, event_json
-from dispatcher.ports.store import (
+from dispatcher.ports.records import (
     Added,
     AddResult,
     DeliveryFilter,

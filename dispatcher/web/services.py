@@ -10,7 +10,8 @@ from dispatcher.core.addresses import Policy
 from dispatcher.core.limits import Limits
 from dispatcher.core.model import Caller, Job, Submission
 from dispatcher.engine.catalog import Catalog
-from dispatcher.ports.store import AddResult, CallerStore, Idempotency, JobReader
+from dispatcher.ports.records import AddResult, Idempotency
+from dispatcher.ports.store import CallerStore, JobReader
 from dispatcher.ports.system import Clock, Ids
 from dispatcher.ports.vault import Vault
 

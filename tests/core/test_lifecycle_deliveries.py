@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dispatcher.core.changes import RecordAttempt
 from dispatcher.core.lifecycle import (
     DELIVERY_LIFE_MS,
     DELIVERY_TRANSITIONS,
     FINAL_DELIVERY_STATES,
     RETRY_AFTER_CAP_MS,
-    RecordAttempt,
     decide_delivery,
 )
 from dispatcher.core.model import Attempt, AttemptError, Delivery, DeliveryState, Instant

@@ -8,12 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dispatcher.core.changes import AskCancel, FinishJob, ReleaseJob
 from dispatcher.core.lifecycle import (
     FINAL_JOB_STATES,
     JOB_TRANSITIONS,
-    AskCancel,
-    FinishJob,
-    ReleaseJob,
     decide_cancel,
     decide_job,
     decide_overdue,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 
-from dispatcher.core.lifecycle import LeasedJob
+from dispatcher.core.changes import LeasedJob
 from dispatcher.core.model import Job
 from dispatcher.core.outcome import AttemptFailed, JobOutcome, Succeeded
 from dispatcher.core.retry import JobBackoff

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 
 from dispatcher.adapters.secrets import AesVault
 from dispatcher.adapters.sqlite import SqliteStore
+from dispatcher.core.changes import LeasedJob
 from dispatcher.core.facts import Fact, LoopIdle
-from dispatcher.core.lifecycle import LeasedJob
 from dispatcher.core.model import (
     ApiKey,
     Callback,
@@ -29,9 +29,10 @@ from dispatcher.core.retry import JobBackoff, Schedule
 from dispatcher.engine.loop import ClaimLoop
 from dispatcher.engine.supervisor import Engine
 from dispatcher.engine.terms import EngineTerms, System
+from dispatcher.ports.records import Added, DeliveryFilter, DeliveryRecord, JobRecord
 from dispatcher.ports.runner import RunReport
 from dispatcher.ports.sender import Callout
-from dispatcher.ports.store import Added, DeliveryFilter, DeliveryRecord, JobRecord, Store
+from dispatcher.ports.store import Store
 from dispatcher.testing.clock import CountingIds, ManualClock
 from dispatcher.testing.observer import RecordingObserver
 from dispatcher.testing.timers import ManualTimers

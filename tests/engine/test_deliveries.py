@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from dispatcher.core.changes import LeasedJob
 from dispatcher.core.errors import StoreUnavailable
 from dispatcher.core.facts import (
     DeliveryAttemptEnded,
@@ -15,7 +16,6 @@ from dispatcher.core.facts import (
     LoopFailed,
     StoreFailed,
 )
-from dispatcher.core.lifecycle import LeasedJob
 from dispatcher.core.model import Caller, DeliveryState, EventType
 from dispatcher.core.outcome import Answered, JobOutcome, NotAllowed, NotSent, Succeeded
 from dispatcher.core.retry import DEFAULT_SCHEDULE, Schedule

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
+from dispatcher.core.changes import LeasedJob
 from dispatcher.core.errors import Stopping
 from dispatcher.core.facts import DeliveryAttemptEnded, JobAttemptEnded, JobEnded, StoreFailed
-from dispatcher.core.lifecycle import LeasedJob
 from dispatcher.core.model import DeliveryState, JobState
 from dispatcher.core.outcome import JobOutcome, Succeeded
 from dispatcher.ports.runner import RunReport

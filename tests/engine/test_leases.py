@@ -7,6 +7,7 @@ import threading
 
 from msgspec.structs import replace
 
+from dispatcher.core.changes import LeasedJob
 from dispatcher.core.facts import (
     DeliveryAttemptEnded,
     JobAttemptEnded,
@@ -16,11 +17,10 @@ from dispatcher.core.facts import (
     StoreFailed,
     StoreRecovered,
 )
-from dispatcher.core.lifecycle import LeasedJob
 from dispatcher.core.model import Job, JobState, Progress
 from dispatcher.core.outcome import JobOutcome, Succeeded
+from dispatcher.ports.records import HandOff, NewJob
 from dispatcher.ports.runner import RunReport
-from dispatcher.ports.store import HandOff, NewJob
 from tests.engine.conftest import Stages
 from tests.engine.stage import ScriptedRunner, Stage, a_submission
 

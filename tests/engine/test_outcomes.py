@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dispatcher.core.changes import LeasedJob
 from dispatcher.core.facts import DeliveryAttemptEnded, JobAttemptEnded, JobEnded
-from dispatcher.core.lifecycle import LeasedJob, shown_status
+from dispatcher.core.lifecycle import shown_status
 from dispatcher.core.model import EventType, JobState, JobStatus, Progress
 from dispatcher.core.outcome import (
     AttemptFailed,

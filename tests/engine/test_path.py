@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook
 
+from dispatcher.core.changes import LeasedJob
 from dispatcher.core.errors import StoreUnavailable
 from dispatcher.core.facts import (
     DeliveryAttemptEnded,
@@ -20,7 +21,6 @@ from dispatcher.core.facts import (
     LoopFailed,
     StoreFailed,
 )
-from dispatcher.core.lifecycle import LeasedJob
 from dispatcher.core.model import DeliveryState, Job, JobState, Trace
 from dispatcher.core.outcome import JobOutcome, Succeeded
 from dispatcher.core.signature import format_secret, verify

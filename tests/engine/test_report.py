@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
+from dispatcher.core.changes import LeasedJob
 from dispatcher.core.errors import StoreUnavailable
 from dispatcher.core.facts import DeliveryAttemptEnded, JobEnded
-from dispatcher.core.lifecycle import LeasedJob
 from dispatcher.core.model import Event, EventType, Job, Progress
 from dispatcher.core.outcome import JobOutcome, Succeeded
 from dispatcher.ports.runner import RunReport

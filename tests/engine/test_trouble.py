@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from dispatcher.core.changes import Change, FinishJob, LeasedJob
 from dispatcher.core.errors import StoreCorrupt, StoreUnavailable
 from dispatcher.core.facts import (
     DeliveryAttemptEnded,
@@ -17,11 +18,9 @@ from dispatcher.core.facts import (
     StoreFailed,
     StoreRecovered,
 )
-from dispatcher.core.lifecycle import Change, FinishJob, LeasedJob
 from dispatcher.core.model import DeliveryState, JobState, Progress
 from dispatcher.core.outcome import JobOutcome, Snoozed, Succeeded
-from dispatcher.ports.runner import RunReport
-from dispatcher.ports.store import (
+from dispatcher.ports.records import (
     Added,
     ApplyResult,
     ClaimedDeliveries,
@@ -30,6 +29,7 @@ from dispatcher.ports.store import (
     Idempotency,
     Replayed,
 )
+from dispatcher.ports.runner import RunReport
 from tests.engine.conftest import Stages
 from tests.engine.stage import ScriptedRunner, Stage, a_submission
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from dispatcher import Dispatcher
-from dispatcher.core.lifecycle import LeasedJob
+from dispatcher.core.changes import LeasedJob
 from dispatcher.core.model import Job, JobState, Progress, Trace
 from dispatcher.core.outcome import JobOutcome
 from dispatcher.ports.runner import Runner

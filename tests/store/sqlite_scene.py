@@ -12,16 +12,9 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from dispatcher.adapters.sqlite import SqliteStore
-from dispatcher.core.lifecycle import FinishJob, LeasedJob, RecordAttempt
+from dispatcher.core.changes import FinishJob, LeasedJob, RecordAttempt
 from dispatcher.core.model import Attempt, Callback, DeliveryState, Job, JobState
-from dispatcher.ports.store import (
-    Added,
-    Applied,
-    DeliveryTerms,
-    HandOff,
-    LeasedDelivery,
-    NewJob,
-)
+from dispatcher.ports.records import Added, Applied, DeliveryTerms, HandOff, LeasedDelivery, NewJob
 from dispatcher.testing.clock import CountingIds, ManualClock
 
 TERMS = DeliveryTerms(slots=4, lease_seconds=20.0)

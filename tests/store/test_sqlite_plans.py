@@ -14,7 +14,7 @@ import pytest
 import dispatcher.adapters.sqlite
 from dispatcher.adapters.sqlite import schema
 from dispatcher.adapters.sqlite.statements import statement, statement_names
-from dispatcher.ports.store import JobClaim
+from dispatcher.ports.records import JobClaim
 from tests.store.sqlite_scene import HOLDER, ORIGIN, TERMS, SqliteScene, sqlite_scene
 
 GROWING = (

@@ -14,12 +14,12 @@ from msgspec.structs import replace
 
 from dispatcher.adapters.sqlite import ServeLock, overdue, reading
 from dispatcher.adapters.sqlite.checkpoint import Checkpointer
+from dispatcher.core.changes import ReleaseDelivery
 from dispatcher.core.errors import StoreLocked, StoreUnavailable
-from dispatcher.core.lifecycle import ReleaseDelivery
 from dispatcher.core.model import Callback, Progress
 from dispatcher.core.payload import callback_body
 from dispatcher.core.retry import Schedule
-from dispatcher.ports.store import Applied, DeliveryTerms, JobClaim, JobFilter
+from dispatcher.ports.records import Applied, DeliveryTerms, JobClaim, JobFilter
 from tests.store.sqlite_scene import CALLER, ORIGIN, TERMS, SqliteScene, sqlite_scene
 
 

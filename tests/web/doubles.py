@@ -6,7 +6,7 @@ import hashlib
 
 from dispatcher.core.errors import NotFound
 from dispatcher.core.model import ApiKey, Caller, Event, Job, JobState, Role, Submission
-from dispatcher.ports.store import (
+from dispatcher.ports.records import (
     Added,
     AddResult,
     DeliveryFilter,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from dispatcher.core.lifecycle import LeasedJob
+from dispatcher.core.changes import LeasedJob
 from dispatcher.core.model import (
     DeliveryState,
     JobError,
@@ -16,7 +16,7 @@ from dispatcher.core.model import (
     Progress,
     Trace,
 )
-from dispatcher.ports.store import Added, DeliverySummary
+from dispatcher.ports.records import Added, DeliverySummary
 from dispatcher.testing.clock import NOON
 from tests.web.doubles import ADA, BOB, OPS
 from tests.web.edge import PUBLIC_URL, Edge

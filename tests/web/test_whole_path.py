@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from dispatcher.core.changes import LeasedJob
 from dispatcher.core.facts import DeliveryAttemptEnded, JobEnded
-from dispatcher.core.lifecycle import LeasedJob
 from dispatcher.core.model import Caller
 from dispatcher.core.outcome import Failed, JobOutcome, Succeeded
 from dispatcher.engine.catalog import Catalog

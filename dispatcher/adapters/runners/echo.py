@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
-from dispatcher.core.lifecycle import LeasedJob
+from dispatcher.core.changes import LeasedJob
 from dispatcher.core.model import JobType
 from dispatcher.core.outcome import JobOutcome, Succeeded
 from dispatcher.core.retry import DEFAULT_JOB_BACKOFF, JobBackoff

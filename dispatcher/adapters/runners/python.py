@@ -17,7 +17,7 @@ from dispatcher.adapters.runners.forms import encode
 from dispatcher.adapters.runners.handler import Handler
 from dispatcher.adapters.runners.text import safe_text
 from dispatcher.adapters.runners.threads import Threads
-from dispatcher.core.lifecycle import LeasedJob
+from dispatcher.core.changes import LeasedJob
 from dispatcher.core.model import Job, JobType
 from dispatcher.core.outcome import Failed, JobOutcome, Succeeded
 from dispatcher.core.retry import JobBackoff

@@ -8,9 +8,9 @@ from dispatcher.adapters.sqlite.lanes import add_lane, next_in_lane, set_ready
 from dispatcher.adapters.sqlite.rows import Row, job_of, job_row, late_at
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
-from dispatcher.core.lifecycle import LeasedJob
+from dispatcher.core.changes import LeasedJob
 from dispatcher.core.model import Job, JobState
-from dispatcher.ports.store import Added, AddResult, Idempotency, KeyReused, NewJob, Replayed
+from dispatcher.ports.records import Added, AddResult, Idempotency, KeyReused, NewJob, Replayed
 
 _JOB_ADD = statement("job_add")
 _INPUT_ADD = statement("job_input_add")

@@ -10,17 +10,15 @@ from dispatcher.adapters.sqlite.rows import JOB_LEASE, JOB_SEQ, Row, as_json, jo
 from dispatcher.adapters.sqlite.sending import lease_until
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
-from dispatcher.core.lifecycle import (
-    JOB_TRANSITIONS,
-    TERMINAL_EVENT,
+from dispatcher.core.changes import (
     AskCancel,
     FinishJob,
     NoteOutput,
     NoteProgress,
     NoteStarted,
     ReleaseJob,
-    wants,
 )
+from dispatcher.core.lifecycle import JOB_TRANSITIONS, TERMINAL_EVENT, wants
 from dispatcher.core.model import (
     INLINE_RESULT_BYTES,
     Delivery,
@@ -32,7 +30,7 @@ from dispatcher.core.model import (
     JobState,
 )
 from dispatcher.core.payload import snapshot
-from dispatcher.ports.store import Applied, ApplyResult, DeliveryTerms, LeasedDelivery, Stale
+from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms, LeasedDelivery, Stale
 
 _JOB_BY_ID = statement("job_by_id")
 _JOB_STATE = statement("job_state")

@@ -12,9 +12,9 @@ from dispatcher.adapters.sqlite.lanes import next_in_lane, set_ready, wait_in_la
 from dispatcher.adapters.sqlite.rows import JOB_LEASE, JOB_SEQ, JOB_WIDTH, job_of
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
-from dispatcher.core.lifecycle import LeasedJob
+from dispatcher.core.changes import LeasedJob
 from dispatcher.core.model import Instant
-from dispatcher.ports.store import AGEING_MS, ClaimedJobs, JobClaim
+from dispatcher.ports.records import AGEING_MS, ClaimedJobs, JobClaim
 
 _ENDED = statement("holders_ended")
 _FORGET = statement("holders_forget")

@@ -9,15 +9,10 @@ from dispatcher.adapters.sqlite.rows import attempt_row
 from dispatcher.adapters.sqlite.sending import lease_next, lease_until
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
-from dispatcher.core.lifecycle import (
-    DELIVERY_TRANSITIONS,
-    FINAL_DELIVERY_STATES,
-    EndDelivery,
-    RecordAttempt,
-    ReleaseDelivery,
-)
+from dispatcher.core.changes import EndDelivery, RecordAttempt, ReleaseDelivery
+from dispatcher.core.lifecycle import DELIVERY_TRANSITIONS, FINAL_DELIVERY_STATES
 from dispatcher.core.model import DeliveryState, Instant
-from dispatcher.ports.store import Applied, ApplyResult, DeliveryTerms, Stale
+from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms, Stale
 
 _BY_ID = statement("delivery_by_id")
 _RECORD = statement("delivery_record")

@@ -17,7 +17,7 @@ from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.lifecycle import DELIVERY_LIFE_MS
 from dispatcher.core.model import Delivery, Instant, Job
-from dispatcher.ports.store import Overdue
+from dispatcher.ports.records import Overdue
 
 _LOST_JOBS = statement("sweep_lost_jobs")
 _LATE_JOBS = statement("sweep_late_jobs")

@@ -26,7 +26,7 @@ from dispatcher.core.model import (
     JobState,
     JobStatus,
 )
-from dispatcher.ports.store import (
+from dispatcher.ports.records import (
     DeliveryFilter,
     DeliveryPage,
     DeliveryRecord,

@@ -21,7 +21,7 @@ from dispatcher.adapters.sqlite.rows import (
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.model import INLINE_RESULT_BYTES
-from dispatcher.ports.store import ClaimedDeliveries, DeliveryTerms, LeasedDelivery
+from dispatcher.ports.records import ClaimedDeliveries, DeliveryTerms, LeasedDelivery
 
 _READY = statement("destinations_ready")
 _FULL = statement("destinations_full")

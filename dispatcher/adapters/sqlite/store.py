@@ -29,7 +29,7 @@ from dispatcher.adapters.sqlite.sending import claim_deliveries
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.adapters.sqlite.writer import Writer
-from dispatcher.core.lifecycle import (
+from dispatcher.core.changes import (
     AskCancel,
     Change,
     EndDelivery,
@@ -42,7 +42,7 @@ from dispatcher.core.lifecycle import (
     ReleaseJob,
 )
 from dispatcher.core.model import ApiKey, Caller, Event, Job, JobType
-from dispatcher.ports.store import (
+from dispatcher.ports.records import (
     AddResult,
     ApplyResult,
     ClaimedDeliveries,
@@ -50,7 +50,6 @@ from dispatcher.ports.store import (
     DeliveryFilter,
     DeliveryPage,
     DeliveryTerms,
-    Heart,
     JobClaim,
     JobFilter,
     JobPage,
@@ -58,6 +57,7 @@ from dispatcher.ports.store import (
     NewJob,
     Overdue,
 )
+from dispatcher.ports.store import Heart
 from dispatcher.ports.system import Clock, Ids
 
 _ASKED_TO_CANCEL = statement("jobs_asked_to_cancel")
