@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from dispatcher.core.changes import EndDelivery
 from dispatcher.core.errors import StoreError
-from dispatcher.core.facts import StoreFailed, StoreRecovered
+from dispatcher.core.facts import DeliverySwept, StoreFailed, StoreRecovered
 from dispatcher.core.lifecycle import decide_delivery, decide_job, decide_overdue
-from dispatcher.core.model import DeliveryState
+from dispatcher.core.model import Delivery, DeliveryState
 from dispatcher.core.outcome import Unknown, WorkerLost
 from dispatcher.core.retry import JobBackoff
 from dispatcher.engine.commit import Commit, pause
@@ -95,10 +95,12 @@ class Sweep:
                 now=self._clock.now(),
                 jitter=self._random.unit(),
             )
-            settled += self._note(await self._commit.apply_once(change))
+            result = await self._commit.apply_once(change)
+            settled += self._note(result, delivery, change.to)
         for delivery in found.old_deliveries:
             end = EndDelivery(delivery.id, DeliveryState.DEAD, self._clock.now())
-            settled += self._note(await self._commit.apply_once(end))
+            result = await self._commit.apply_once(end)
+            settled += self._note(result, delivery, end.to)
         return settled
 
     async def _settle_jobs(self, found: Overdue) -> int:
@@ -124,9 +126,10 @@ class Sweep:
                 self._jobs.stop(job.id, StopReason.LOST)
         return settled
 
-    def _note(self, result: object) -> int:
+    def _note(self, result: object, delivery: Delivery, to: DeliveryState) -> int:
         if not isinstance(result, Applied):
             return 0
+        self._observer.saw(DeliverySwept(delivery, to))
         self._jobs.wake_for(result)
         return 1
 
