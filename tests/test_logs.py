@@ -22,6 +22,7 @@ from dispatcher.adapters.logs import (
 )
 from dispatcher.core.facts import (
     DeliveryAttemptEnded,
+    DeliverySwept,
     Fact,
     JobAccepted,
     JobAttemptEnded,
@@ -32,7 +33,15 @@ from dispatcher.core.facts import (
     StoreFailed,
     StoreRecovered,
 )
-from dispatcher.core.model import Callback, DeliveryState, Job, JobState, Trace
+from dispatcher.core.model import (
+    Callback,
+    Delivery,
+    DeliveryState,
+    EventType,
+    Job,
+    JobState,
+    Trace,
+)
 
 SECRET = "whsec_ZGlzcGF0Y2hlci1kZXZlbG9wbWVudC1zZWNyZXQtMDE="
 API_KEY = "dsp_" + "a" * 43
@@ -62,7 +71,7 @@ JOB = Job(
 )
 
 ATTEMPT = JobAttemptEnded(
-    job=JOB, attempt=1, outcome="succeeded", to=JobState.SUCCEEDED, duration_ms=12
+    job=JOB, attempt=1, outcome="succeeded", to=JobState.SUCCEEDED, duration_ms=12, waited_ms=4
 )
 DELIVERY = DeliveryAttemptEnded(
     delivery_id="dlv_1",
@@ -74,17 +83,35 @@ DELIVERY = DeliveryAttemptEnded(
     attempt=2,
     to=DeliveryState.PENDING,
     duration_ms=40,
+    waited_ms=5,
     status_code=503,
     error_code="status",
     error_detail="the receiver answered 503",
     next_at=1_769_860_800_000,
     correlation_id="order-7",
 )
+SWEPT = DeliverySwept(
+    Delivery(
+        id="dlv_1",
+        event_id="evt_1",
+        event_type=EventType.JOB_SUCCEEDED,
+        job_id="job_1",
+        caller_id="clr_1",
+        url="https://receiver.example/in?token=hunter2",
+        origin="https://receiver.example",
+        state=DeliveryState.PENDING,
+        created_at=1,
+        due_at=1,
+        attempt_count=7,
+    ),
+    DeliveryState.DEAD,
+)
 FACTS: list[Fact] = [
     JobAccepted(JOB, handed_off=True),
     ATTEMPT,
     JobEnded(JOB, JobState.SUCCEEDED),
     DELIVERY,
+    SWEPT,
     LeaseLost("hld_1", 3),
     StoreFailed("claim jobs", "disk full"),
     StoreRecovered("claim jobs"),
@@ -138,6 +165,7 @@ def test_an_attempt_of_a_job_is_one_event_with_every_id(log: Log) -> None:
         "attempt": 1,
         "outcome": "succeeded",
         "to": "succeeded",
+        "waitedMs": 4,
         "durationMs": 12,
     }
 
@@ -158,6 +186,7 @@ def test_an_attempt_to_deliver_is_one_event_with_every_id(log: Log) -> None:
         "url": "https://receiver.example/in",
         "attempt": 2,
         "to": "pending",
+        "waitedMs": 5,
         "durationMs": 40,
         "statusCode": 503,
         "errorCode": "status",
