@@ -22,7 +22,6 @@ from dispatcher.adapters.logs import (
 )
 from dispatcher.core.facts import (
     DeliveryAttemptEnded,
-    DeliverySwept,
     Fact,
     JobAccepted,
     JobAttemptEnded,
@@ -33,15 +32,8 @@ from dispatcher.core.facts import (
     StoreFailed,
     StoreRecovered,
 )
-from dispatcher.core.model import (
-    Callback,
-    Delivery,
-    DeliveryState,
-    EventType,
-    Job,
-    JobState,
-    Trace,
-)
+from dispatcher.core.model import Callback, DeliveryState, Job, JobState, Trace
+from tests.fact_samples import SWEPT
 
 SECRET = "whsec_ZGlzcGF0Y2hlci1kZXZlbG9wbWVudC1zZWNyZXQtMDE="
 API_KEY = "dsp_" + "a" * 43
@@ -89,22 +81,6 @@ DELIVERY = DeliveryAttemptEnded(
     error_detail="the receiver answered 503",
     next_at=1_769_860_800_000,
     correlation_id="order-7",
-)
-SWEPT = DeliverySwept(
-    Delivery(
-        id="dlv_1",
-        event_id="evt_1",
-        event_type=EventType.JOB_SUCCEEDED,
-        job_id="job_1",
-        caller_id="clr_1",
-        url="https://receiver.example/in?token=hunter2",
-        origin="https://receiver.example",
-        state=DeliveryState.PENDING,
-        created_at=1,
-        due_at=1,
-        attempt_count=7,
-    ),
-    DeliveryState.DEAD,
 )
 FACTS: list[Fact] = [
     JobAccepted(JOB, handed_off=True),

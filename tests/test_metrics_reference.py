@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from dispatcher.adapters.metrics.series import SERIES, Series
+from tests.fact_samples import FACTS
 from tests.metrics_text import Shown
-from tests.test_metrics import FACTS, Service
+from tests.test_metrics import Service
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "reference" / "metrics.md"
