@@ -95,7 +95,7 @@ class MetricsPage(Collector):
 
     def describe(self) -> Iterable[Metric]:
         """The names, for the registry."""
-        return empty(series for series, _ in self._in_flight())
+        return empty(each for each, _ in self._in_flight())
 
     def collect(self) -> Iterator[Metric]:
         """What is known at this moment."""
