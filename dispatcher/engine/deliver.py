@@ -259,6 +259,7 @@ def _ended(
         attempt=attempt.number,
         to=change.to,
         duration_ms=attempt.duration_ms,
+        waited_ms=max(attempt.at - delivery.due_at, 0),
         status_code=attempt.status_code,
         error_code=None if attempt.error is None else attempt.error.code,
         error_detail=None if attempt.error is None else attempt.error.detail,

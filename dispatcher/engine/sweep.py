@@ -9,9 +9,9 @@ from __future__ import annotations
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 
-from dispatcher.core.changes import EndDelivery
+from dispatcher.core.changes import EndDelivery, RecordAttempt
 from dispatcher.core.errors import StoreError
-from dispatcher.core.facts import LoopFailed, StoreFailed, StoreRecovered
+from dispatcher.core.facts import DeliverySwept, LoopFailed, StoreFailed, StoreRecovered
 from dispatcher.core.lifecycle import decide_delivery, decide_job, decide_overdue
 from dispatcher.core.model import Delivery, DeliveryState, Job
 from dispatcher.core.outcome import Unknown, WorkerLost
@@ -94,7 +94,7 @@ class Sweep:
             settled += await self._one(delivery.id, self._lost_delivery(delivery, lost_lease, job))
         for delivery in found.old_deliveries:
             end = EndDelivery(delivery.id, DeliveryState.DEAD, self._clock.now())
-            settled += await self._one(delivery.id, self._commit.apply_once(end))
+            settled += await self._one(delivery.id, self._swept(delivery, end))
         return settled
 
     async def _one(self, what: str, settle: Awaitable[ApplyResult]) -> bool:
@@ -143,7 +143,13 @@ class Sweep:
             now=self._clock.now(),
             jitter=self._random.unit(),
         )
-        return await self._commit.apply_once(change)
+        return await self._swept(delivery, change)
+
+    async def _swept(self, delivery: Delivery, change: RecordAttempt | EndDelivery) -> ApplyResult:
+        result = await self._commit.apply_once(change)
+        if isinstance(result, Applied):
+            self._observer.saw(DeliverySwept(delivery, change.to))
+        return result
 
     async def cancels(self) -> None:
         """Stop the runs of jobs that were asked to cancel, or have ended, by another process."""
