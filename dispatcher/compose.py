@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from typing import Final
 
@@ -234,8 +234,9 @@ def serve(
             stuck = runner.run(_serve(settings, app, announce, greet))
             if stuck:
                 announce(
-                    "A handler did not stop within the grace. Its job is given to the next start "
-                    "when its lease ends; this process exits now."
+                    "Something did not end within the grace: a handler that does not stop, or a "
+                    "store that does not answer. What is unfinished is taken up at the next start; "
+                    "this process exits now."
                 )
                 end_logging()
                 os._exit(EXIT_UNFINISHED)  # its thread would keep an ordinary exit waiting
@@ -256,8 +257,9 @@ async def _serve(
     def on_signal() -> None:
         if stop.is_set():
             os._exit(EXIT_UNFINISHED)
-        announce(f"Stopping: what is in flight has {settings.grace_seconds:g} s to finish.")
         stop.set()
+        with suppress(OSError):  # nobody may be left to read it
+            announce(f"Stopping: what is in flight has {settings.grace_seconds:g} s to finish.")
 
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, on_signal)

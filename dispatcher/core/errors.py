@@ -144,6 +144,10 @@ class SecretsUnreadable(DispatcherError):
     """The key that encrypts secrets is missing, malformed or not the one they were sealed with."""
 
 
+class Overloaded(DispatcherError):
+    """More is under way at once than the service may hold in memory: try again in a moment."""
+
+
 class Stopping(DispatcherError):
     """The service is shutting down and takes no more work."""
 

@@ -143,6 +143,14 @@ class ClaimedDeliveries(Struct, frozen=True):
     next_at: Instant | None
 
 
+class HeldJob(Struct, frozen=True):
+    """A running job as its holder is told of it."""
+
+    job_id: str
+    lease: str
+    cancel_requested: bool
+
+
 class Overdue(Struct, frozen=True):
     """What the sweep found, oldest first; the engine decides what becomes of each.
 

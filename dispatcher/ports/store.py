@@ -61,6 +61,7 @@ from dispatcher.ports.records import (
     DeliveryFilter,
     DeliveryPage,
     DeliveryTerms,
+    HeldJob,
     JobClaim,
     JobFilter,
     JobPage,
@@ -137,8 +138,8 @@ class JobStore(Protocol):
         """Find up to `limit` of each kind of what is overdue, by index; changes nothing."""
         ...
 
-    async def asked_to_cancel(self, holder_id: str) -> list[str]:
-        """The ids of jobs held by `holder_id` that were asked to cancel."""
+    async def held_jobs(self, holder_id: str) -> list[HeldJob]:
+        """The running jobs that `holder_id` holds: who was asked to cancel, and who is a stray."""
         ...
 
     async def prune(self, limit: int) -> int:

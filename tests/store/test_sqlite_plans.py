@@ -68,7 +68,7 @@ INDEXES = {
     "idempotency_find": ["idempotency USING PRIMARY KEY (caller_id=? AND key=?)"],
     "job_by_id": ["job USING INDEX sqlite_autoindex_job_1 (id=?)"],
     "job_finish": ["job USING INTEGER PRIMARY KEY"],
-    "jobs_asked_to_cancel": ["job_held (holder_id=?)"],
+    "jobs_held": ["job_held (holder_id=?)"],
     "jobs_leased": ["job USING INTEGER PRIMARY KEY", "job_input USING INTEGER PRIMARY KEY"],
     "jobs_lost": ["job_held (holder_id=?)"],
     "lane_heads": ["job_waiting (lane_seq=? AND priority=? AND due_at<?)"],

@@ -52,6 +52,7 @@ from dispatcher.ports.records import (
     DeliveryFilter,
     DeliveryPage,
     DeliveryTerms,
+    HeldJob,
     JobClaim,
     JobFilter,
     JobPage,
@@ -62,7 +63,7 @@ from dispatcher.ports.records import (
 from dispatcher.ports.store import Heart
 from dispatcher.ports.system import Clock, Ids
 
-_ASKED_TO_CANCEL = statement("jobs_asked_to_cancel")
+_HELD = statement("jobs_held")
 
 
 class SqliteStore:
@@ -181,9 +182,9 @@ class SqliteStore:
         """See `JobStore.sweep`."""
         return await self._readers.ask(overdue.sweep, self._clock.now(), limit)
 
-    async def asked_to_cancel(self, holder_id: str) -> list[str]:
-        """See `JobStore.asked_to_cancel`."""
-        return await self._readers.ask(_asked_to_cancel, holder_id)
+    async def held_jobs(self, holder_id: str) -> list[HeldJob]:
+        """See `JobStore.held_jobs`."""
+        return await self._readers.ask(_held, holder_id)
 
     async def prune(self, limit: int) -> int:
         """See `JobStore.prune`."""
@@ -276,8 +277,9 @@ class SqliteStore:
         return await self._writer.one(callers.keep_key_check, token)
 
 
-def _asked_to_cancel(read: sqlite3.Connection, holder_id: str) -> list[str]:
-    return [job_id for (job_id,) in read.execute(_ASKED_TO_CANCEL, (holder_id,))]
+def _held(read: sqlite3.Connection, holder_id: str) -> list[HeldJob]:
+    rows = read.execute(_HELD, (holder_id,))
+    return [HeldJob(job_id, lease, asked == 1) for job_id, lease, asked in rows]
 
 
 def _apply(session: Session, change: Change, terms: DeliveryTerms) -> ApplyResult:

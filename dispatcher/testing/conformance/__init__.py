@@ -59,9 +59,9 @@ from dispatcher.testing.conformance.durability import (
     TestManyAtOnce,
 )
 from dispatcher.testing.conformance.holders import (
-    TestAskedToCancel,
     TestEndingLeases,
     TestHeart,
+    TestHeldJobs,
     TestTakingBack,
 )
 from dispatcher.testing.conformance.machine import stateful
@@ -81,7 +81,6 @@ __all__ = [
     "Scene",
     "ShuffledIds",
     "TestAdding",
-    "TestAskedToCancel",
     "TestAskingToCancel",
     "TestBacklog",
     "TestCallers",
@@ -100,6 +99,7 @@ __all__ = [
     "TestHandedOverBetweenProcesses",
     "TestHandingOn",
     "TestHeart",
+    "TestHeldJobs",
     "TestIdempotency",
     "TestKeyCheck",
     "TestLanesInTurn",

@@ -27,7 +27,7 @@ from dispatcher.testing.conformance.agreement import agree
 from dispatcher.testing.conformance.backend import Backend
 from dispatcher.testing.conformance.changing import note_output
 from dispatcher.testing.conformance.run import Run
-from dispatcher.testing.conformance.upkeep import asked_to_cancel, finale, prune, sweep
+from dispatcher.testing.conformance.upkeep import finale, held_jobs, prune, sweep
 from dispatcher.testing.conformance.values import (
     ANN,
     BEN,
@@ -373,7 +373,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(which=WHICH)
     def ask_who_is_to_stop(self, which: int) -> None:
-        self.do(asked_to_cancel(self.run, which), compare=False)
+        self.do(held_jobs(self.run, which), compare=False)
 
 
 def stateful(make_backend: Callable[[], Backend]) -> type[TestCase]:
