@@ -66,8 +66,8 @@ def verify(
         caller_id: if given, the callback must be for this caller (`clr_…`).
         callback_url: if given, the callback must have been posted to this URL: one that a service
             signed for another of its receivers is then not taken for one's own.
-        public_keys: if given, the callback must be signed with the service's own key (`v1a`), one
-            of these: each `whpk` of its `/.well-known/jwks.json`. With a secret too, both must hold.
+        public_keys: if given, one of these must have signed (`v1a`): each `whpk` of the service's
+            `/.well-known/jwks.json`. With a secret too, both must hold.
 
     Raises:
         VerificationError: the callback must not be trusted: answer 401. `reason` is one of

@@ -57,6 +57,12 @@ from dispatcher.testing.conformance.durability import (
     TestEachItemAlone,
     TestManyAtOnce,
 )
+from dispatcher.testing.conformance.grants import (
+    TestKeysOfCallers,
+    TestListsOfCallers,
+    TestRotatingSecrets,
+    TestServiceKeys,
+)
 from dispatcher.testing.conformance.holders import (
     TestAskedToCancel,
     TestEndingLeases,
@@ -100,8 +106,10 @@ __all__ = [
     "TestHeart",
     "TestIdempotency",
     "TestKeyCheck",
+    "TestKeysOfCallers",
     "TestLanesInTurn",
     "TestLeasedDeliveries",
+    "TestListsOfCallers",
     "TestListsOfDeliveries",
     "TestListsOfJobs",
     "TestManyAtOnce",
@@ -111,7 +119,9 @@ __all__ = [
     "TestPrune",
     "TestRecordingAttempts",
     "TestReleasing",
+    "TestRotatingSecrets",
     "TestSentAgain",
+    "TestServiceKeys",
     "TestStaleDeliveries",
     "TestStaleJobs",
     "TestSweep",
