@@ -81,12 +81,7 @@ def verify(
         raise TypeError("give the body as the bytes that came, not as text or parsed JSON")
     secrets = [parse_secret(each) for each in _listed(secret)]
     keys = _parsed(public_keys)
-    if not secrets and not keys:
-        raise ValueError("give the signing secret (whsec_...) that the callbacks are signed with")
-    if not secrets and caller_id is None:
-        raise ValueError(
-            "give caller_id too: the service's own key tells who sent a callback, not for whom"
-        )
+    _check_enough(secrets, keys, caller_id)
     if now is None:
         now = time.time_ns() // 1_000_000
     raw = bytes(body)
@@ -118,6 +113,19 @@ def _parsed(public_keys: Sequence[str]) -> list[signature.Verifies]:
     from dispatcher.core.ed25519 import parse_public_key  # noqa: PLC0415  # see above
 
     return [parse_public_key(each) for each in public_keys]
+
+
+def _check_enough(
+    secrets: list[bytes], keys: list[signature.Verifies], caller_id: str | None
+) -> None:
+    if secrets:
+        return
+    if not keys:
+        raise ValueError("give the signing secret (whsec_...) that the callbacks are signed with")
+    if caller_id is None:
+        raise ValueError(
+            "give caller_id too: the service's own key tells who sent a callback, not for whom"
+        )
 
 
 def _read(body: bytes) -> ReceivedEvent:
