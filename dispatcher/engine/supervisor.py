@@ -90,7 +90,11 @@ class Engine:
         await ensure_service_key(self._store, self._vault, self._system.clock, self._system.random)
         await self.holder.start()
         if alone:
-            await self._store.end_other_leases(self.holder.id)
+            try:
+                await self._store.end_other_leases(self.holder.id)
+            except BaseException:
+                await self.holder.stop(release=False)
+                raise
         self._keep("jobs", self.jobs.loop.run)
         self._keep("deliveries", self.deliveries.loop.run)
         self._keep("sweep", self.sweep.run)

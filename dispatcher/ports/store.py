@@ -58,6 +58,7 @@ from dispatcher.ports.records import (
     Addition,
     AddResult,
     ApplyResult,
+    Backlog,
     CallerPage,
     ClaimedDeliveries,
     ClaimedJobs,
@@ -257,7 +258,19 @@ class ServiceKeyStore(Protocol):
         ...
 
 
-class Store(JobStore, JobReader, CallerStore, ServiceKeyStore, Protocol):
+class BacklogReader(Protocol):
+    """How much there is to do."""
+
+    async def backlog(self, most: int) -> Backlog:
+        """Count what waits and what is under way, by index, whatever is done already.
+
+        Its cost is bounded: each count ends at about `most` rows (so many or more are there), and
+        no more lanes and destinations than that are looked at, the longest unserved first.
+        """
+        ...
+
+
+class Store(JobStore, JobReader, BacklogReader, CallerStore, ServiceKeyStore, Protocol):
     """The whole store, as adapters offer it and `compose` hands it out."""
 
     async def open(self) -> None:

@@ -116,6 +116,9 @@ class Settings(Struct, frozen=True, kw_only=True):
         Literal["auto", "json", "text"],
         _says("`json` is one object a line; `auto` is `text` on a terminal, `json` elsewhere."),
     ] = "auto"
+    metrics_open: Annotated[
+        bool, _says("Whether `/metrics` needs no key; `false` shows it to operators alone.")
+    ] = True
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:
@@ -155,6 +158,10 @@ class Settings(Struct, frozen=True, kw_only=True):
         """What links begin with, without a slash at its end; `port` is the one really bound."""
         if self.public_url is not None:
             return self.public_url.rstrip("/")
+        return self.local_url(port)
+
+    def local_url(self, port: int | None = None) -> str:
+        """Where the service listens; `port` is the one really bound."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port if port is None else port}"
 

@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from dispatcher.testing.conformance.adding import TestAdding, TestHandOffOfJobs, TestIdempotency
 from dispatcher.testing.conformance.backend import Backend, ShuffledIds
+from dispatcher.testing.conformance.backlog import TestBacklog
 from dispatcher.testing.conformance.callers import TestCallers, TestCheck, TestKeyCheck, TestTypes
 from dispatcher.testing.conformance.changing import (
     TestAskingToCancel,
@@ -88,6 +89,7 @@ __all__ = [
     "TestAdding",
     "TestAskedToCancel",
     "TestAskingToCancel",
+    "TestBacklog",
     "TestCallers",
     "TestCheck",
     "TestClaimingJobs",

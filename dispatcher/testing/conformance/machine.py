@@ -157,7 +157,9 @@ def as_change(run: Run, move: Move) -> Change | None:
 
 def _of_a_job(run: Run, move: Move) -> Change | None:
     tokens = run.leased_jobs
-    if not move.late:
+    if move.late:  # best of all one whose job is another's by now
+        tokens = [one for one in tokens if run.model.is_anothers(one)] or tokens
+    else:
         tokens = [one for one in tokens if run.model.jobs_lease(one.job.id) == one.lease]
     if not tokens:
         return None
@@ -284,6 +286,19 @@ class StoreMachine(RuleBasedStateMachine):
             for kind in kinds:
                 change = as_change(self.run, Move(kind, delay_ms=1, flag=True))
                 await self.run.apply(which, [] if change is None else [change])
+
+        self.do(step())
+
+    @rule(which=WHICH, kind=st.sampled_from(JOB_MOVES))
+    def wake_up_late(self, which: int, kind: str) -> None:
+        """A worker sleeps past its lease; another takes over; then the first one writes."""
+
+        async def step() -> None:
+            await self.run.backend.advance(30)
+            holder = await self.run.hold(which)
+            await self.run.claim(which, holder, {MAIL: 5, REPORT: 5}, 5)
+            change = as_change(self.run, Move(kind, late=True))
+            await self.run.apply(1 - which, [] if change is None else [change])
 
         self.do(step())
 
