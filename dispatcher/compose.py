@@ -22,7 +22,7 @@ from dispatcher.adapters.metrics import InFlight, Metrics, MetricsPage
 from dispatcher.adapters.observers import Fanout
 from dispatcher.adapters.runners.declare import Dispatcher
 from dispatcher.adapters.runners.echo import EchoRunner
-from dispatcher.adapters.secrets import new_api_key, open_vault
+from dispatcher.adapters.secrets import open_vault
 from dispatcher.adapters.sender import AiohttpSender, SenderTerms
 from dispatcher.adapters.sqlite import ServeLock, SqliteStore
 from dispatcher.adapters.sqlite.writer import CommitTold, tell_nobody
@@ -31,6 +31,7 @@ from dispatcher.adapters.timers import LoopTimers
 from dispatcher.core.errors import SettingsError
 from dispatcher.core.model import ApiKey, Caller, Role
 from dispatcher.core.signature import parse_secret
+from dispatcher.engine.callers import Callers, new_api_key
 from dispatcher.engine.catalog import Catalog
 from dispatcher.engine.supervisor import Engine
 from dispatcher.engine.terms import EngineTerms, System
@@ -145,6 +146,7 @@ async def service(
             services = Services(
                 accept=engine.accept,
                 cancel=engine.cancel,
+                callers=Callers(store, vault, system.clock, system.ids, system.random),
                 store=store,
                 catalog=catalog,
                 vault=vault,

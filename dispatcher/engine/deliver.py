@@ -220,11 +220,12 @@ class Deliveries:
         delivery, event, job = leased.delivery, leased.event, leased.job
         body = callback_body(event, job, delivery.url, leased.result)
         secrets = await self._secrets.of(delivery.caller_id)
+        keys = await self._secrets.service_keys()
         timestamp = self._clock.now() // 1000
         headers = [
             ("webhook-id", event.id),
             ("webhook-timestamp", str(timestamp)),
-            ("webhook-signature", sign(secrets, event.id, timestamp, body)),
+            ("webhook-signature", sign(secrets, event.id, timestamp, body, keys=keys)),
             ("content-type", "application/json"),
             ("user-agent", self._user_agent),
             ("callback-attempt", str(delivery.attempt_count + 1)),

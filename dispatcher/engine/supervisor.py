@@ -14,6 +14,7 @@ from dispatcher.engine.commit import Commit, pause
 from dispatcher.engine.deliver import Deliveries
 from dispatcher.engine.holder import Holder
 from dispatcher.engine.jobs import Jobs
+from dispatcher.engine.service_keys import ensure_service_key
 from dispatcher.engine.sweep import Sweep
 from dispatcher.engine.terms import EngineTerms, System
 from dispatcher.ports.runner import Runner
@@ -41,6 +42,7 @@ class Engine:
     ) -> None:
         """`name` tells operators which process this is; `user_agent` goes with each callback."""
         self._store = store
+        self._vault = vault
         self._terms = terms
         self._system = system
         commit = Commit(store, terms.delivery, system)
@@ -85,6 +87,7 @@ class Engine:
         `alone` says that no other process can hold anything now: what a dead one left behind is
         taken back at once rather than when its lease ends.
         """
+        await ensure_service_key(self._store, self._vault, self._system.clock, self._system.random)
         await self.holder.start()
         if alone:
             try:

@@ -19,6 +19,7 @@ from dispatcher.core.errors import (
     JobNotDone,
     JobUnsuccessful,
     MalformedBody,
+    NameTaken,
     NotFound,
     Overloaded,
     RequestError,
@@ -26,6 +27,7 @@ from dispatcher.core.errors import (
     StoreCorrupt,
     StoreError,
     StoreUnavailable,
+    TooMany,
     Unauthenticated,
 )
 from dispatcher.core.payload import encode
@@ -63,6 +65,8 @@ _TABLE: Final[tuple[tuple[type[Exception], HTTPStatus, dict[str, str]], ...]] = 
     (BodyTooSlow, HTTPStatus.REQUEST_TIMEOUT, _LAST),
     (JobNotDone, HTTPStatus.CONFLICT, {}),
     (JobUnsuccessful, HTTPStatus.CONFLICT, {}),
+    (NameTaken, HTTPStatus.CONFLICT, {}),
+    (TooMany, HTTPStatus.CONFLICT, {}),
     (ResultGone, HTTPStatus.GONE, {}),
     (BodyTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _LAST),
     (WrongMediaType, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, {"Accept": "application/json"}),

@@ -14,12 +14,14 @@ from typing import Any, NamedTuple
 import pytest
 
 from dispatcher import compose
-from dispatcher.adapters.secrets import digest_of, key_file, new_key
+from dispatcher.adapters.secrets import key_file, new_key
+from dispatcher.adapters.sqlite.schema import migrations
 from dispatcher.adapters.system import SystemRandom
 from dispatcher.cli.main import main
 from dispatcher.cli.opening import opened
 from dispatcher.core.model import ApiKey, Caller, Role
 from dispatcher.core.signature import parse_secret
+from dispatcher.engine.callers import digest_of
 from dispatcher.settings import Settings
 
 DATABASE = Path("dispatcher.db")
@@ -96,7 +98,7 @@ def test_a_name_is_given_once(capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert main(["callers", "create", "shop"]) == 1
     assert capsys.readouterr().err == (
-        "dispatcher: a caller named 'shop' is there already: choose another name\n"
+        "dispatcher: A caller named 'shop' is there already: choose another name.\n"
     )
 
 
@@ -197,7 +199,7 @@ def test_check_of_a_good_installation(
     assert report.code == 0
     for name in ("settings", "public_url", "folder", "database", "key", "store", "secrets"):
         assert report.levels[name] == "ok", report.text
-    assert "schema 1" in report.text
+    assert f"schema {migrations()[-1].number}" in report.text
 
 
 def test_check_for_people(capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,6 +35,9 @@ SCANS = {
 
 INDEXES = {
     "api_key_find": ["api_key USING INDEX sqlite_autoindex_api_key", "caller USING INDEX"],
+    "api_key_revoke": ["api_key USING PRIMARY KEY (id=?)"],
+    "api_keys_count": ["api_key USING INDEX api_key_of_caller (caller_id=?)"],
+    "api_keys_of_caller": ["api_key USING INDEX api_key_of_caller (caller_id=?)"],
     "attempts_of_delivery": ["attempt USING PRIMARY KEY (delivery_seq=?)"],
     "backlog_deliveries": ["delivery USING COVERING INDEX delivery_pending (destination_seq=?)"],
     "backlog_oldest": ["job USING COVERING INDEX job_waiting (lane_seq=? AND priority=?)"],
@@ -42,6 +45,7 @@ INDEXES = {
     "backlog_running": ["job USING INDEX job_held (holder_id=?)"],
     "backlog_sending": ["COVERING INDEX delivery_sending (destination_seq=?)"],
     "backlog_waiting": ["job USING COVERING INDEX job_waiting (lane_seq=?)"],
+    "callers_before": ["caller USING INTEGER PRIMARY KEY (rowid<?)"],
     "deliveries_due": ["COVERING INDEX delivery_pending (destination_seq=? AND due_at<?)"],
     "deliveries_drop": ["delivery USING INDEX delivery_of_job (job_seq=?)"],
     "deliveries_leased": ["delivery USING INTEGER PRIMARY KEY", "job_result USING INTEGER PRIMARY"],
@@ -82,6 +86,9 @@ INDEXES = {
     "list_jobs_correlated": ["job_correlation (correlation_id=? AND rowid<?)"],
     "list_jobs_in_rare_end": ["job_rare_end (state=? AND rowid<?)"],
     "list_jobs_of_caller": ["job_of_caller (caller_id=? AND rowid<?)"],
+    "secrets_count": ["secret USING INDEX secret_of_caller (caller_id=?)"],
+    "secrets_end": ["secret USING INDEX secret_of_caller (caller_id=?)"],
+    "secrets_of_caller": ["secret USING INDEX secret_of_caller (caller_id=?)"],
     "prune_candidates": ["job_expiry", "delivery_of_job (job_seq=?)"],
     "prune_idempotency": ["idempotency_expiry (expires_at<?)"],
     "sweep_late_jobs": ["job_late (late_at<?)"],

@@ -13,9 +13,11 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from dispatcher.adapters.system import SystemRandom
 from dispatcher.core.addresses import Policy
 from dispatcher.core.limits import Limits
 from dispatcher.core.model import Caller, JobType
+from dispatcher.engine.callers import Callers
 from dispatcher.engine.catalog import Catalog
 from dispatcher.testing.clock import CountingIds, ManualClock
 from dispatcher.web.app import make_app
@@ -80,6 +82,7 @@ class Edge:
         self.services = Services(
             accept=self.taking,
             cancel=Canceling(self.memory),
+            callers=Callers(self.memory, PlainVault(), self.clock, self.ids, SystemRandom()),
             store=self.memory,
             catalog=Catalog([ECHO, REPORT]),
             vault=PlainVault(),

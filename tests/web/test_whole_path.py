@@ -9,11 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from dispatcher.adapters.system import SystemRandom
 from dispatcher.core.changes import LeasedJob
 from dispatcher.core.facts import DeliveryAttemptEnded, JobEnded
 from dispatcher.core.limits import Limits
 from dispatcher.core.model import Caller
 from dispatcher.core.outcome import Failed, JobOutcome, Succeeded
+from dispatcher.engine.callers import Callers
 from dispatcher.engine.catalog import Catalog
 from dispatcher.ports.runner import RunReport
 from tests.engine.stage import FAILS, OK, ScriptedRunner, Stage
@@ -62,6 +64,7 @@ async def service(
             edge.services,
             accept=stage.engine.accept,
             cancel=stage.engine.cancel,
+            callers=Callers(stage.store, stage.vault, stage.clock, stage.ids, SystemRandom()),
             store=stage.store,
             catalog=Catalog(runner.type for runner in stage.runners.values()),
             vault=stage.vault,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import assert_never
 
-from dispatcher.adapters.sqlite import callers, holders, overdue, reading
+from dispatcher.adapters.sqlite import callers, grants, holders, overdue, reading
 from dispatcher.adapters.sqlite.adding import add_job
 from dispatcher.adapters.sqlite.backlog import backlog
 from dispatcher.adapters.sqlite.changing import (
@@ -42,11 +42,13 @@ from dispatcher.core.changes import (
     ReleaseDelivery,
     ReleaseJob,
 )
-from dispatcher.core.model import ApiKey, Caller, Event, Job, JobType
+from dispatcher.core.model import ApiKey, Caller, Event, Instant, Job, JobType, ServiceKey
 from dispatcher.ports.records import (
+    Addition,
     AddResult,
     ApplyResult,
     Backlog,
+    CallerPage,
     ClaimedDeliveries,
     ClaimedJobs,
     DeliveryFilter,
@@ -259,6 +261,42 @@ class SqliteStore:
     async def sealed_secrets(self, caller_id: str) -> list[bytes]:
         """See `CallerStore.sealed_secrets`."""
         return await self._readers.ask(callers.sealed_secrets, caller_id, self._clock.now())
+
+    async def list_callers(self, *, limit: int, before: int | None) -> CallerPage:
+        """See `CallerStore.list_callers`."""
+        now = self._clock.now()
+        return await self._readers.ask(grants.list_callers, now, limit=limit, before=before)
+
+    async def add_key(self, key: ApiKey, digest: bytes) -> Addition:
+        """See `CallerStore.add_key`."""
+        return await self._writer.one(grants.add_key, grants.NewKey(key, digest))
+
+    async def revoke_key(self, caller_id: str, key_id: str) -> bool:
+        """See `CallerStore.revoke_key`."""
+        return await self._writer.one(grants.revoke_key, (caller_id, key_id))
+
+    async def rotate_secret(
+        self, caller_id: str, sealed: bytes, created_at: Instant, *, overlap_seconds: float
+    ) -> Addition:
+        """See `CallerStore.rotate_secret`."""
+        new = grants.NewSecret(caller_id, sealed, created_at, overlap_seconds)
+        return await self._writer.one(grants.rotate_secret, new)
+
+    async def service_keys(self) -> list[tuple[ServiceKey, bytes]]:
+        """See `ServiceKeyStore.service_keys`."""
+        return await self._readers.ask(grants.service_keys, self._clock.now())
+
+    async def add_service_key(self, key: ServiceKey, sealed: bytes) -> bool:
+        """See `ServiceKeyStore.add_service_key`."""
+        new = grants.NewServiceKey(key, sealed, None)
+        return await self._writer.one(grants.add_service_key, new)
+
+    async def rotate_service_key(
+        self, key: ServiceKey, sealed: bytes, *, overlap_seconds: float
+    ) -> bool:
+        """See `ServiceKeyStore.rotate_service_key`."""
+        new = grants.NewServiceKey(key, sealed, overlap_seconds)
+        return await self._writer.one(grants.add_service_key, new)
 
     async def put_types(self, types: Sequence[JobType]) -> None:
         """See `Store.put_types`."""

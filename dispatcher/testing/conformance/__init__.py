@@ -58,6 +58,12 @@ from dispatcher.testing.conformance.durability import (
     TestEachItemAlone,
     TestManyAtOnce,
 )
+from dispatcher.testing.conformance.grants import (
+    TestKeysOfCallers,
+    TestListsOfCallers,
+    TestRotatingSecrets,
+    TestServiceKeys,
+)
 from dispatcher.testing.conformance.holders import (
     TestEndingLeases,
     TestHeart,
@@ -102,8 +108,10 @@ __all__ = [
     "TestHeldJobs",
     "TestIdempotency",
     "TestKeyCheck",
+    "TestKeysOfCallers",
     "TestLanesInTurn",
     "TestLeasedDeliveries",
+    "TestListsOfCallers",
     "TestListsOfDeliveries",
     "TestListsOfJobs",
     "TestManyAtOnce",
@@ -113,7 +121,9 @@ __all__ = [
     "TestPrune",
     "TestRecordingAttempts",
     "TestReleasing",
+    "TestRotatingSecrets",
     "TestSentAgain",
+    "TestServiceKeys",
     "TestStaleDeliveries",
     "TestStaleJobs",
     "TestSweep",
