@@ -13,7 +13,7 @@ import click
 from msgspec import Struct
 
 from dispatcher.adapters.system import SystemClock, SystemRandom, Uuid7Ids
-from dispatcher.cli.opening import opened
+from dispatcher.cli.opening import opened, tell_made_new
 from dispatcher.cli.options import print_json, settings_of, with_json, with_overlap, with_store
 from dispatcher.core.errors import DispatcherError, NotFound
 from dispatcher.core.model import Caller, Instant, Role
@@ -149,6 +149,7 @@ def create_command(
 ) -> None:
     """Make a caller; its API key and signing secret are printed once."""
     settings = settings_of({"store": store}, config).settings
+    fresh = not settings.database.exists()
     made = asyncio.run(_create(settings, name, Role(role)))
     caller, created = made.caller, made.created
     if as_json:
@@ -172,6 +173,8 @@ def create_command(
         "\n(`dispatcher submit` takes it from DISPATCHER_API_KEY); receivers verify callbacks with "
         "the secret."
     )
+    if fresh:
+        tell_made_new(settings)
 
 
 async def _create(settings: Settings, name: str, role: Role) -> CreatedCaller:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import logging
 import os
 import signal
 import sys
@@ -295,6 +296,8 @@ async def _listen(
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C raises there
             loop.add_signal_handler(number, listener.stopped.set)
+    # Whoever sends what is not HTTP is told so; a traceback of it here says nothing of callbacks.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     runner = web.AppRunner(listener.app(), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:

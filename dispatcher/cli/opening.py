@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -39,3 +40,13 @@ async def opened(settings: Settings) -> AsyncIterator[Opened]:
             random=SystemRandom(),
         )
         yield Opened(store, vault)
+
+
+def tell_made_new(settings: Settings) -> None:
+    """Say on standard error that the database was made just now: perhaps in the wrong folder."""
+    print(
+        f"dispatcher: warning: {settings.database.absolute()} was not there and was made new. A "
+        "service that runs on another database does not know this API key: if there is one, run "
+        "this in its folder, or with its --config or --store.",
+        file=sys.stderr,
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import click
@@ -10,7 +12,7 @@ import msgspec
 from dispatcher import compose
 from dispatcher.adapters.runners.load import load_app
 from dispatcher.cli.greeting import greeting
-from dispatcher.cli.options import described, print_json, settings_of, with_config, with_json
+from dispatcher.cli.options import described, settings_of, with_config, with_json
 from dispatcher.settings import Settings
 
 
@@ -55,7 +57,10 @@ def serve_command(
 
 
 def _announce(text: str) -> None:
-    print(text, flush=True)
+    try:
+        print(text, flush=True)
+    except OSError:  # whoever read has gone, as in `serve | head`; the work goes on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _greet(settings: Settings, running: compose.Running) -> str:
@@ -64,9 +69,9 @@ def _greet(settings: Settings, running: compose.Running) -> str:
 
 def _announce_json(text: str) -> None:
     if text.startswith("{"):  # the greeting
-        print(text, flush=True)
+        _announce(text)
     else:
-        print_json({"event": "message", "text": text})
+        _announce(msgspec.json.encode({"event": "message", "text": text}).decode())
 
 
 def _greet_json(settings: Settings, running: compose.Running) -> str:

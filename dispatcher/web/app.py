@@ -13,7 +13,7 @@ from dispatcher.ports.system import Ids
 from dispatcher.web.auth import Identity, Keys
 from dispatcher.web.callers import CallerCalls
 from dispatcher.web.dev import Inbox
-from dispatcher.web.headers import sane_request_id
+from dispatcher.web.headers import check_transfer, sane_request_id
 from dispatcher.web.health import Health
 from dispatcher.web.jobs import Jobs
 from dispatcher.web.jwks import PublicKeys
@@ -96,6 +96,8 @@ def _edge(ids: Ids) -> Middleware:
     async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
         request_id = sane_request_id(request.headers.get(REQUEST_ID)) or ids.new("req")
         try:
+            if "Transfer-Encoding" in request.headers:
+                check_transfer(request.headers.getall("Transfer-Encoding"))
             response = await handler(request)
         except Exception as error:  # noqa: BLE001  # whatever it is, the caller gets a problem; the table logs what is ours
             response = problem_of(error, request.rel_url.raw_path, request_id)

@@ -76,12 +76,13 @@ class Keys:
         """Who makes the request.
 
         Raises:
-            Unauthenticated: there is no key, or one that is unknown, expired or revoked.
+            Unauthenticated: there is no key, or more than one, or one that is unknown, expired or
+                revoked.
             Forbidden: in `--dev`, a request without a key that may not come from this machine.
             StoreUnavailable: the key can't be looked up.
         """
-        header = request.headers.get("Authorization")
-        if header is None:
+        fields = request.headers.getall("Authorization", ())
+        if not fields:
             if self._dev is None:
                 raise Unauthenticated(
                     "Send an API key: Authorization: Bearer dsp_…. "
@@ -89,7 +90,9 @@ class Keys:
                 )
             check_local(request.headers)
             return self._dev
-        match = _BEARER.fullmatch(header)
+        if len(fields) > 1:  # a proxy before us may have gone by the other one
+            raise Unauthenticated("Send the header Authorization once, with one API key.")
+        match = _BEARER.fullmatch(fields[0])
         if match is None or len(match[1]) > _KEY_CHARACTERS:
             raise Unauthenticated("The header must be: Authorization: Bearer <api key>.")
         return await self._of(hashlib.sha256(match[1].encode()).digest())

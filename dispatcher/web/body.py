@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from typing import Final
 
 import msgspec
@@ -16,6 +18,7 @@ from dispatcher.web.refusals import BodyTooLarge, BodyTooSlow, WrongMediaType
 from dispatcher.web.strict_json import check_json
 from dispatcher.web.wire import NoBody
 
+_BYTE: Final = re.compile(r" \(byte \d+\)")
 _SECONDS: Final = 30.0
 """How long a body may take to come: a caller that drips must not hold a connection for ever."""
 
@@ -49,7 +52,7 @@ async def read_nothing(request: web.Request, limits: Limits) -> None:
     try:
         _, faults = find_faults(body, NoBody)
     except msgspec.DecodeError as error:
-        raise not_json(error) from None
+        raise not_json(error, body) from None
     if faults:
         raise InvalidFields(tuple(faults))
 
@@ -62,10 +65,27 @@ def _check_media_type(request: web.Request) -> None:
         raise WrongMediaType("Send the body as it is, without Content-Encoding.")
 
 
-def not_json(error: msgspec.DecodeError) -> MalformedBody:
-    """What to tell when the decoder refused a body as no JSON."""
+def not_json(error: msgspec.DecodeError, body: bytes) -> MalformedBody:
+    """What to tell when the decoder refused the body as no JSON."""
     reason = str(error).removeprefix("JSON is malformed: ")
+    # Of half a surrogate pair at the end of a text the decoder may say that the body breaks off.
+    if "surrogate" in reason or ("truncated" in reason and _is_whole(body)):
+        where = _BYTE.search(reason)
+        return MalformedBody(
+            "A text of the body has half of a surrogate pair, as \\ud800 without its other half, "
+            "which is no character (RFC 8259, 8.2): send whole characters"
+            f"{where[0] if where else ''}."
+        )
     return MalformedBody(f"The body is not JSON: {reason}.")
+
+
+def _is_whole(body: bytes) -> bool:
+    """Whether it is JSON for a decoder that takes surrogates as they come, as Python's does."""
+    try:
+        json.loads(body.decode(), parse_int=str, parse_float=str, parse_constant=str)
+    except ValueError:
+        return False
+    return True
 
 
 async def read_bytes(request: web.Request, limit: int) -> bytes:

@@ -116,7 +116,7 @@ class CallerCalls:
             _, faults = find_faults(body, kind)
             raise InvalidFields(tuple(faults)) from None
         except msgspec.DecodeError as error:
-            raise not_json(error) from None
+            raise not_json(error, body) from None
 
     def _expiry(self, text: str | None) -> Instant | None:
         if text is None:

@@ -10,6 +10,7 @@ from dispatcher.core.errors import InvalidHeader
 from dispatcher.core.limits import Limits
 from dispatcher.core.model import Trace
 from dispatcher.core.submission import is_visible
+from dispatcher.web.refusals import UnknownTransferCoding
 
 # --- Request-Id --------------------------------------------------------------------------------
 
@@ -110,6 +111,21 @@ def _tracestate(values: Sequence[str]) -> str | None:
     while kept and sum(map(len, kept)) + len(kept) - 1 > _TRACESTATE_CHARACTERS:
         kept.pop()
     return ",".join(kept) or None
+
+
+# --- Transfer-Encoding -------------------------------------------------------------------------
+
+
+def check_transfer(values: Sequence[str]) -> None:
+    """Pass `chunked` alone, in any case.
+
+    The parser takes any list that ends with it, and would hand on what is still encoded.
+
+    Raises:
+        UnknownTransferCoding: there is another coding (RFC 9112, 6.1).
+    """
+    if len(values) != 1 or values[0].strip(" \t").lower() != "chunked":
+        raise UnknownTransferCoding("The only Transfer-Encoding that is understood is chunked.")
 
 
 # --- Conditions and media types ----------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Final
@@ -37,7 +38,7 @@ from dispatcher.engine.catalog import Catalog
 from dispatcher.ports.system import Clock
 from dispatcher.ports.vault import Vault
 from dispatcher.web.body import not_json
-from dispatcher.web.faults import find_faults
+from dispatcher.web.faults import MAX_FAULTS, find_faults
 from dispatcher.web.schemas import Schemas
 from dispatcher.web.wire import CallbackBody, SubmissionBody
 
@@ -75,20 +76,24 @@ class SubmissionParser:
 
         Raises:
             MalformedBody: it is not JSON.
-            InvalidFields: it does not fit; with all its faults.
+            InvalidFields: it does not fit; with all its faults, up to `MAX_FAULTS`.
         """
         now = self._clock.now()
         asked, faults = _read(body)
         kind = self._catalog.get(asked.type)
         times = _Times(asked, now)
         target = None if asked.callback_url is None else self._judge(asked.callback_url)
-        faults += self._check_type(asked, kind)
-        faults += self._check_callback(asked, target)
-        faults += times.faults
-        faults += check_times(times.run_at, times.start_by, times.deadline, now, self._limits)
-        faults += self._check_rest(asked, kind)
-        if faults or kind is None:
-            raise InvalidFields(tuple(faults))
+        checks = itertools.chain(
+            faults,
+            self._check_type(asked, kind),
+            self._check_callback(asked, target),
+            times.faults,
+            check_times(times.run_at, times.start_by, times.deadline, now, self._limits),
+            self._check_rest(asked, kind),
+        )
+        told = tuple(itertools.islice(checks, MAX_FAULTS))
+        if told or kind is None:
+            raise InvalidFields(told)
         return Submission(
             type=asked.type,
             input=bytes(asked.input),
@@ -198,11 +203,11 @@ def _read(body: bytes) -> tuple[SubmissionBody, list[FieldError]]:
     except msgspec.ValidationError:
         pass
     except msgspec.DecodeError as error:
-        raise not_json(error) from None
+        raise not_json(error, body) from None
     try:
         good, faults = find_faults(body, SubmissionBody)
     except msgspec.DecodeError as error:
-        raise not_json(error) from None
+        raise not_json(error, body) from None
     if good is None:  # no object: nothing more can be said
         raise InvalidFields(tuple(faults))
     return SubmissionBody(**({"type": "", "input": _NO_INPUT} | good)), faults

@@ -39,6 +39,7 @@ from dispatcher.web.refusals import (
     NotAcceptable,
     ResultGone,
     ResultNotYet,
+    UnknownTransferCoding,
     WrongMediaType,
 )
 
@@ -70,6 +71,7 @@ _TABLE: Final[tuple[tuple[type[Exception], HTTPStatus, dict[str, str]], ...]] = 
     (ResultGone, HTTPStatus.GONE, {}),
     (BodyTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _LAST),
     (WrongMediaType, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, {"Accept": "application/json"}),
+    (UnknownTransferCoding, HTTPStatus.NOT_IMPLEMENTED, _LAST),
     (RequestError, HTTPStatus.BAD_REQUEST, {}),
     (Overloaded, HTTPStatus.SERVICE_UNAVAILABLE, _RETRY),
     (Stopping, HTTPStatus.SERVICE_UNAVAILABLE, _RETRY),
@@ -136,7 +138,12 @@ def problem(
     answer_headers = {"Content-Type": PROBLEM_JSON}
     if headers:
         answer_headers.update(headers)
-    return web.Response(status=status, body=encode(members | (more or {})), headers=answer_headers)
+    answer = web.Response(
+        status=status, body=encode(members | (more or {})), headers=answer_headers
+    )
+    if "Connection" in answer_headers:  # the header alone does not make aiohttp close it
+        answer.force_close()
+    return answer
 
 
 def problem_of(error: Exception, instance: str, request_id: str) -> web.Response:

@@ -22,6 +22,12 @@ class BodyTooSlow(RequestError):
     code = "body-too-slow"
 
 
+class UnknownTransferCoding(RequestError):
+    """The body is sent in a transfer coding that is not understood (RFC 9112, 6.1: 501)."""
+
+    code = "unknown-transfer-coding"
+
+
 class WrongMediaType(RequestError):
     """The body is declared as something else than JSON."""
 

@@ -49,12 +49,12 @@ SCENARIOS: Final = (
     ),
     Scenario(
         name=WHOLE_PATH,
-        says="submission, commit, 202, echo, commit, signed callback, commit",
+        says="submission, commit, 202, echo, commit, signed callback to one of 8 origins, commit",
+        destinations=8,
     ),
     Scenario(
-        name="eight receivers",
-        says="the same, calling back to eight origins: each has 16 slots by default",
-        destinations=8,
+        name="one receiver",
+        says="the same to a single origin: its 16 slots bound what one commit can carry",
     ),
     Scenario(
         name="one at a time",

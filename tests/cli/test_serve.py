@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -154,6 +156,19 @@ def test_json_is_lines_of_json(served: list[Served], capsys: pytest.CaptureFixtu
     }
     assert json.loads(second) == {"event": "message", "text": "Stopping."}
     assert served[0].settings.log_format == "json"
+
+
+@pytest.mark.parametrize("arguments", [["serve"], ["serve", "--json"]])
+def test_it_goes_on_when_nobody_reads_what_it_says(
+    served: list[Served], monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as gone:
+        monkeypatch.setattr(sys, "stdout", gone)
+        assert main(arguments) == 3  # both the greeting and what is said later
+        gone.flush()  # as the interpreter does at its end, which would then be with 120
+    assert len(served) == 1
 
 
 def test_the_greeting_says_what_where_and_how_to_begin(

@@ -93,6 +93,16 @@ def test_what_a_person_sees(capsys: pytest.CaptureFixture[str]) -> None:
     assert found.key.role is Role.OPERATOR
 
 
+def test_that_the_database_was_made_new_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["callers", "create", "shop"]) == 0
+    err = capsys.readouterr().err
+    assert err.startswith(f"dispatcher: warning: {DATABASE.absolute()} was not there and was made")
+    assert "--store" in err
+    assert err.count("\n") == 1
+    assert main(["callers", "create", "other"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_a_name_is_given_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["callers", "create", "shop"]) == 0
     capsys.readouterr()

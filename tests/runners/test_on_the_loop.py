@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import logging
 import sys
 from collections.abc import Callable
@@ -34,6 +35,18 @@ class Picky(Struct):
             raise ValueError("the size is at most 9")
         if self.size < 0:
             raise KeyError("a defect")
+
+
+class Rude(Struct):
+    raises: str
+
+    def __post_init__(self) -> None:
+        raise getattr(builtins, self.raises)
+
+
+class RudeResult:
+    def model_dump_json(self, **_: Any) -> NoReturn:  # as pydantic's models have it
+        raise SystemExit
 
 
 def raising(error: BaseException) -> Callable[[], Any]:
@@ -119,6 +132,9 @@ async def test_a_result_that_cannot_be_written_fails_the_job_and_tells_operators
         (ValueError("secret"), AttemptFailed("handler-error", "ValueError")),
         (Verdict("of no kind"), AttemptFailed("handler-error", "Verdict")),
         (SystemExit(1), AttemptFailed("handler-error", "SystemExit")),
+        # Ctrl-C comes through the loop's signal handler: these are the handler's own doing.
+        (KeyboardInterrupt(), AttemptFailed("handler-error", "KeyboardInterrupt")),
+        (GeneratorExit(), AttemptFailed("handler-error", "GeneratorExit")),
         (StopIteration(), AttemptFailed("handler-error", "RuntimeError")),
         (BaseException("rude"), AttemptFailed("handler-error", "BaseException")),
         (ExceptionGroup("g", [Fail("a")]), Failed("a", "")),
@@ -259,11 +275,46 @@ async def test_a_run_within_a_task_that_was_cancelled_before_is_not_taken_for_st
     assert await task == AttemptFailed("handler-error", "ValueError")
 
 
-async def test_ctrl_c_is_not_the_handlers() -> None:
-    # Driven by hand: in a task it would end the test's own loop.
-    step: Any = runner_of(raising(KeyboardInterrupt())).run(leased(), Recorder())
-    with pytest.raises(KeyboardInterrupt):
-        step.send(None)
+async def test_a_run_that_is_closed_from_outside_says_nothing_of_the_job() -> None:
+    # As at the end of a loop whose tasks nobody waited for: what came after an outcome would wait.
+    begun = asyncio.Event()
+
+    async def handler() -> None:
+        begun.set()
+        await asyncio.sleep(0)
+
+    step: Any = runner_of(handler).run(leased(), Recorder())
+    task = asyncio.create_task(step)
+    await begun.wait()
+    with pytest.raises(GeneratorExit):
+        step.throw(GeneratorExit)
+    await asyncio.wait({task})
+    assert isinstance(task.exception(), RuntimeError)  # there is nothing left to go on with
+
+
+@pytest.mark.parametrize("name", ["KeyboardInterrupt", "GeneratorExit", "SystemExit"])
+@pytest.mark.parametrize("in_thread", [False, True])
+async def test_code_of_the_types_ends_the_job_alone(name: str, *, in_thread: bool) -> None:
+    async def on_the_loop(given: Rude) -> None:
+        pass
+
+    def in_a_thread(given: Rude) -> None:
+        pass
+
+    outcome = await run(in_a_thread if in_thread else on_the_loop, {"raises": name})
+    assert outcome == AttemptFailed("handler-error", name)
+
+
+@pytest.mark.parametrize("in_thread", [False, True])
+async def test_so_does_code_of_the_result(*, in_thread: bool) -> None:
+    def in_a_thread() -> Any:
+        return RudeResult()
+
+    async def on_the_loop() -> Any:
+        return RudeResult()
+
+    outcome = await run(in_a_thread if in_thread else on_the_loop)
+    assert outcome == Failed("bad-result", "The handler's result can't be written as JSON.")
 
 
 async def test_nothing_is_kept_of_a_job_that_has_ended(caplog: pytest.LogCaptureFixture) -> None:

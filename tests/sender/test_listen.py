@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import pytest
 from click.testing import CliRunner
@@ -43,6 +44,13 @@ def signed(url: str, body: bytes, event_id: str = "evt_1", secret: str = DEV_SEC
         ("correlation-id", "order-7"),
     )
     return Callout(url, headers, body)
+
+
+def address_of(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    return parts.hostname, parts.port
 
 
 class Listening:
@@ -201,6 +209,17 @@ async def test_it_ends_when_nobody_reads_what_it_prints(sender: AiohttpSender) -
     assert listening.process.returncode == 0
     assert b"Traceback" not in err
     assert b"BrokenPipe" not in err
+
+
+async def test_what_is_not_http_is_refused_without_a_traceback() -> None:
+    async with Listening() as listening:
+        reader, writer = await asyncio.open_connection(*address_of(listening.url))
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nBad Name: y\r\n\r\n")
+        assert (await reader.readline()).split()[1] == b"400"
+        writer.close()
+        await writer.wait_closed()
+        code, out, err = await listening.stop(signal.SIGTERM)
+    assert (code, out, err) == (0, "", "")
 
 
 async def test_a_port_in_use_is_told_plainly() -> None:

@@ -65,6 +65,16 @@ async def test_nothing_with_a_key_that_is_none(edge: Edge, header: str) -> None:
     assert (answer.status, answer.json["code"]) == (401, "unauthenticated")
 
 
+@pytest.mark.parametrize("others", [["dsp_ada"], ["dsp_bob"], ["dsp_nobody"], ["dsp_bob"] * 2])
+async def test_nothing_with_two_keys_whichever_is_good(edge: Edge, others: list[str]) -> None:
+    # A proxy before the service may have looked at the other one.
+    for keys in (["dsp_ada", *others], [*others, "dsp_ada"]):
+        sent = [("Authorization", f"Bearer {key}") for key in keys]
+        answer = await edge.call("GET", "/v1/jobs", key=None, headers=sent)
+        assert (answer.status, answer.json["code"]) == (401, "unauthenticated")
+        assert "once" in answer.json["detail"]
+
+
 @pytest.mark.parametrize("header", ["bearer dsp_ada", "BEARER   dsp_ada"])
 async def test_the_scheme_is_read_in_any_case(edge: Edge, header: str) -> None:
     answer = await edge.call("GET", "/v1/jobs", key=None, headers={"Authorization": header})

@@ -103,6 +103,39 @@ async def test_what_is_not_http_is_a_400(edge: Edge, request_bytes: bytes) -> No
     assert "bytearray" not in answer.body.decode()
 
 
+@pytest.mark.parametrize("path", [b"/v1/jobs", b"/nope", b"/dev/inbox"])
+@pytest.mark.parametrize("coding", [b"gzip, chunked", b"x-own, chunked", b",chunked"])
+async def test_a_transfer_coding_that_is_not_understood_is_a_501(
+    edge: Edge, coding: bytes, path: bytes
+) -> None:
+    # RFC 9112, 6.1. Where chunked is not the last, the parser refuses with a 400 (6.3).
+    body = json.dumps(ECHO).encode()
+    answer = split(
+        await edge.raw(
+            b"POST " + path + b" HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer dsp_ada\r\n"
+            b"Content-Type: application/json\r\nTransfer-Encoding: " + coding + b"\r\n\r\n"
+            b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+        )
+    )
+    assert (answer.status, checked(answer)["code"]) == (501, "unknown-transfer-coding")
+    assert answer.headers["Connection"] == "close"
+    assert not edge.taking.submissions
+
+
+@pytest.mark.parametrize("coding", [b"chunked", b"Chunked", b" chunked "])
+async def test_chunked_is_read_in_any_case(edge: Edge, coding: bytes) -> None:
+    body = json.dumps(ECHO).encode()
+    answer = split(
+        await edge.raw(
+            b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer dsp_ada\r\n"
+            b"Content-Type: application/json\r\nConnection: close\r\n"
+            b"Transfer-Encoding: " + coding + b"\r\n\r\n"
+            b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+        )
+    )
+    assert answer.status == 202
+
+
 @pytest.mark.parametrize("path", [b"/v1/jobs", b"/nope"])
 async def test_an_expectation_that_cannot_be_met_is_a_417(edge: Edge, path: bytes) -> None:
     answer = split(
@@ -226,6 +259,29 @@ async def test_what_is_not_json_is_a_400(edge: Edge, body: bytes) -> None:
     answer = await edge.submit(body)
     assert (answer.status, checked(answer)["code"]) == (400, "malformed-json")
     assert not edge.taking.submissions
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"type":"dispatcher.echo","input":"\\ud800"}',
+        b'{"type":"dispatcher.echo","input":{"a":"\\udc00x"}}',
+        b'{"type":"dispatcher.echo","input":["\\ud800\\u0041"]}',
+        b'{"type":"dispatcher.echo","input":1,"correlationId":"\\ud800"}',
+        b'{"\\ud800":"dispatcher.echo","input":1}',
+        b'{"type":"report.generate","input":{"pages":"\\ud800"}}',
+    ],
+)
+async def test_half_a_surrogate_pair_is_told_as_what_it_is(edge: Edge, body: bytes) -> None:
+    answer = await edge.submit(body)
+    assert (answer.status, checked(answer)["code"]) == (400, "malformed-json")
+    assert "surrogate" in answer.json["detail"]
+    assert "truncated" not in answer.json["detail"]
+
+
+@pytest.mark.parametrize("body", [b'{"type":"dispatcher.echo","input":"\\ud800', b'{"type":"x'])
+async def test_a_body_that_breaks_off_is_told_as_such(edge: Edge, body: bytes) -> None:
+    assert "truncated" in (await edge.submit(body)).json["detail"]
 
 
 @pytest.mark.parametrize("body", [b"[]", b"null", b"1", b'"x"', b"[" * 100_000])

@@ -7,7 +7,7 @@ import contextvars
 import inspect
 from contextlib import suppress
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -56,14 +56,17 @@ class PythonRunner:
         job = leased.job
         try:
             given = None if self._decode is None else self._decode(leased.input)
-        except Exception as error:  # noqa: BLE001  # the input's type may bring code of its own
+        except BaseException as error:  # noqa: BLE001  # the input's type may bring code of its own
             return _refusal(error, job)
+        task = asyncio.current_task()
         cancels_before = _cancels()
         try:
             value = await self._call(JobContext(job, report), given)
-        except (KeyboardInterrupt, GeneratorExit):
-            raise  # the process or the loop comes to its end
         except BaseException as error:
+            # A KeyboardInterrupt is the handler's own too: Ctrl-C comes through the loop's signal
+            # handler. Let through, either of these would end the loop or keep the job for ever.
+            if isinstance(error, GeneratorExit) and not _runs(task):
+                raise
             canceled = _cancels() > cancels_before
             if canceled and isinstance(error, asyncio.CancelledError):
                 raise
@@ -115,7 +118,7 @@ class ThreadRunner(PythonRunner):
         job = leased.job
         try:
             given = None if self._decode is None else self._decode(leased.input)
-        except Exception as error:  # noqa: BLE001  # as above
+        except BaseException as error:  # noqa: BLE001  # as above
             return _refusal(error, job)
         try:
             value = self._call(context, given)
@@ -130,12 +133,20 @@ def _cancels() -> int:
     return 0 if task is None else task.cancelling()
 
 
+def _runs(task: asyncio.Task[Any] | None) -> bool:
+    """Whether this is a step of the task: a coroutine that is thrown away is closed outside it."""
+    try:
+        return task is not None and asyncio.current_task() is task
+    except RuntimeError:  # no loop runs
+        return False
+
+
 def _wake(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
     with suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits any more
         loop.call_soon_threadsafe(ended.set)
 
 
-def _refusal(error: Exception, job: Job) -> JobOutcome:
+def _refusal(error: BaseException, job: Job) -> JobOutcome:
     if isinstance(error, msgspec.DecodeError):
         return Failed(BAD_INPUT, safe_text(error))
     return ending(error, job)
@@ -144,7 +155,7 @@ def _refusal(error: Exception, job: Job) -> JobOutcome:
 def _result(value: object, job: Job) -> JobOutcome:
     try:
         return Succeeded(encode(value))
-    except Exception:  # noqa: BLE001  # a result may bring code of its own
+    except BaseException:  # noqa: BLE001  # a result may bring code of its own
         if inspect.iscoroutine(value):
             value.close()  # a `def` that calls an `async def` and does not wait for it
         logger.exception(
