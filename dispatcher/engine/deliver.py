@@ -21,7 +21,7 @@ from dispatcher.engine.loop import ClaimLoop
 from dispatcher.engine.secrets import Secrets
 from dispatcher.engine.slots import Slots
 from dispatcher.engine.terms import EngineTerms, System
-from dispatcher.ports.records import Applied, LeasedDelivery, Stale
+from dispatcher.ports.records import Applied, ApplyResult, LeasedDelivery, Stale
 from dispatcher.ports.sender import Callout, Sender
 from dispatcher.ports.store import Store
 from dispatcher.ports.vault import Vault
@@ -176,7 +176,7 @@ class Deliveries:
         self, leased: LeasedDelivery, change: RecordAttempt, attempt: Attempt
     ) -> LeasedDelivery | None:
         result = await self._commit.apply(change)
-        self._observer.saw(_ended(leased, change, attempt, stale=isinstance(result, Stale)))
+        self._observer.saw(_ended(leased, change, attempt, result))
         if isinstance(result, Stale):
             return None
         if result.delivery_ready_at is not None:
@@ -228,9 +228,11 @@ def _attempt(
 
 
 def _ended(
-    leased: LeasedDelivery, change: RecordAttempt, attempt: Attempt, *, stale: bool
+    leased: LeasedDelivery, change: RecordAttempt, attempt: Attempt, result: ApplyResult
 ) -> DeliveryAttemptEnded:
     delivery = leased.delivery
+    canceled = isinstance(result, Applied) and result.canceled
+    to = DeliveryState.CANCELED if canceled else change.to
     return DeliveryAttemptEnded(
         delivery_id=delivery.id,
         event_id=delivery.event_id,
@@ -239,12 +241,12 @@ def _ended(
         caller_id=delivery.caller_id,
         url=delivery.url,
         attempt=attempt.number,
-        to=change.to,
+        to=to,
         duration_ms=attempt.duration_ms,
         status_code=attempt.status_code,
         error_code=None if attempt.error is None else attempt.error.code,
         error_detail=None if attempt.error is None else attempt.error.detail,
-        next_at=change.due_at if change.to is DeliveryState.PENDING else None,
+        next_at=change.due_at if to is DeliveryState.PENDING else None,
         correlation_id=leased.job.correlation_id,
-        stale=stale,
+        stale=isinstance(result, Stale),
     )

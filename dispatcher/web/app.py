@@ -11,6 +11,7 @@ from aiohttp.typedefs import Handler, Middleware
 from dispatcher.core.model import Role
 from dispatcher.ports.system import Ids
 from dispatcher.web.auth import Identity, Keys
+from dispatcher.web.deliveries import Deliveries
 from dispatcher.web.dev import Inbox
 from dispatcher.web.headers import sane_request_id
 from dispatcher.web.health import Health
@@ -31,6 +32,7 @@ def make_app(services: Services) -> web.Application:
     """The HTTP edge as an application; serve it with `web.server.EdgeRunner`."""
     keys = Keys(services.store, services.clock, services.dev)
     jobs = Jobs(services)
+    deliveries = Deliveries(services)
     types = Types(services)
     health = Health(services)
     # What needs a key: the path, who may take it, and the handler.
@@ -42,6 +44,10 @@ def make_app(services: Services) -> web.Application:
         ("GET", "/v1/jobs/{id}/events", CALLERS, jobs.events),
         ("GET", "/v1/jobs/{id}/deliveries", CALLERS, jobs.deliveries),
         ("POST", "/v1/jobs/{id}/cancel", CALLERS, jobs.cancel),
+        ("GET", "/v1/deliveries", CALLERS, deliveries.list),
+        ("GET", "/v1/deliveries/{id}", CALLERS, deliveries.get),
+        ("POST", "/v1/deliveries/{id}/redeliver", CALLERS, deliveries.redeliver),
+        ("POST", "/v1/deliveries/{id}/cancel", CALLERS, deliveries.cancel),
         ("GET", "/v1/types", OPERATORS, types.list),
     )
     public: list[tuple[str, str, Handler]] = [

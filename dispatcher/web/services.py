@@ -10,7 +10,7 @@ from dispatcher.core.addresses import Policy
 from dispatcher.core.limits import Limits
 from dispatcher.core.model import Caller, Job, Submission
 from dispatcher.engine.catalog import Catalog
-from dispatcher.ports.records import AddResult, Idempotency
+from dispatcher.ports.records import AddResult, DeliveryRecord, Idempotency
 from dispatcher.ports.store import CallerStore, JobReader
 from dispatcher.ports.system import Clock, Ids
 from dispatcher.ports.vault import Vault
@@ -38,6 +38,25 @@ class Cancels(Protocol):
         ...
 
 
+class Redelivers(Protocol):
+    """Begins new rounds: `engine.redeliver.Redeliver`."""
+
+    async def redeliver(self, delivery_id: str, caller_id: str | None) -> DeliveryRecord:
+        """Begin a round, and give the delivery as it is now.
+
+        Raises `NotFound`, `DeliveryPending`, `StoreUnavailable`.
+        """
+        ...
+
+
+class CancelsDeliveries(Protocol):
+    """Cancels deliveries: `engine.redeliver.CancelDelivery`."""
+
+    async def cancel(self, delivery_id: str, caller_id: str | None) -> DeliveryRecord:
+        """Cancel, and give the delivery as it is now. Raises `NotFound`, `StoreUnavailable`."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DevMode:
     """`--dev`: a request without a key acts as `caller`, in every role.
@@ -59,6 +78,8 @@ class Services:
 
     accept: Accepts
     cancel: Cancels
+    redeliver: Redelivers
+    cancel_delivery: CancelsDeliveries
     store: EdgeStore
     catalog: Catalog
     vault: Vault

@@ -230,7 +230,9 @@ class TestOpening:
             assert found.execute("PRAGMA journal_mode").fetchone() == ("wal",)
             assert found.execute("PRAGMA auto_vacuum").fetchone() == (2,)  # INCREMENTAL
             assert found.execute("PRAGMA application_id").fetchone() == (schema.APPLICATION_ID,)
-            assert found.execute("PRAGMA user_version").fetchone() == (1,)
+            assert found.execute("PRAGMA user_version").fetchone() == (
+                schema.migrations()[-1].number,
+            )
 
     async def test_the_writer_syncs_each_commit(self, tmp_path: Path) -> None:
         store = a_store(tmp_path / "store.db")
@@ -309,8 +311,10 @@ class TestOpening:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         path = tmp_path / "store.db"
-        broken = schema.Migration(2, "0002_broken", "CREATE TABLE good (x);\nCREATE TABLE job (x);")
         known = schema.migrations()
+        broken = schema.Migration(
+            known[-1].number + 1, "9999_broken", "CREATE TABLE good (x);\nCREATE TABLE job (x);"
+        )
         schema.prepare(path)
         monkeypatch.setattr(schema, "migrations", lambda: [*known, broken])
         with pytest.raises(sqlite3.OperationalError, match="already exists"):

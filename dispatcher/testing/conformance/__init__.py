@@ -67,9 +67,16 @@ from dispatcher.testing.conformance.machine import stateful
 from dispatcher.testing.conformance.reading import (
     TestDeliverySummary,
     TestEvents,
-    TestListsOfDeliveries,
     TestListsOfJobs,
     TestOneJob,
+)
+from dispatcher.testing.conformance.reading_deliveries import (
+    TestListsOfDeliveries,
+    TestOneDelivery,
+)
+from dispatcher.testing.conformance.redelivering import (
+    TestAskingToCancelDeliveries,
+    TestRedelivering,
 )
 from dispatcher.testing.conformance.scene import Scene, scene
 from dispatcher.testing.conformance.stale import TestStaleDeliveries, TestStaleJobs
@@ -82,6 +89,7 @@ __all__ = [
     "TestAdding",
     "TestAskedToCancel",
     "TestAskingToCancel",
+    "TestAskingToCancelDeliveries",
     "TestCallers",
     "TestCheck",
     "TestClaimingJobs",
@@ -106,10 +114,12 @@ __all__ = [
     "TestListsOfJobs",
     "TestManyAtOnce",
     "TestNoting",
+    "TestOneDelivery",
     "TestOneJob",
     "TestOrderOfJobs",
     "TestPrune",
     "TestRecordingAttempts",
+    "TestRedelivering",
     "TestReleasing",
     "TestSentAgain",
     "TestStaleDeliveries",

@@ -16,7 +16,6 @@ from msgspec import Struct
 from dispatcher.core.changes import (
     AskCancel,
     Change,
-    EndDelivery,
     NoteOutput,
     NoteProgress,
     ReleaseDelivery,
@@ -27,6 +26,7 @@ from dispatcher.testing.conformance.agreement import agree
 from dispatcher.testing.conformance.backend import Backend
 from dispatcher.testing.conformance.changing import note_output
 from dispatcher.testing.conformance.run import Run
+from dispatcher.testing.conformance.steering import DELIVERIES_STEERED, steered
 from dispatcher.testing.conformance.upkeep import asked_to_cancel, finale, prune, sweep
 from dispatcher.testing.conformance.values import (
     ANN,
@@ -98,11 +98,11 @@ WISHES: Final = st.builds(
     digest=st.sampled_from((b"d" * 32, b"e" * 32)),
 )
 JOB_MOVES: Final = ("succeeded", "failed", "canceled", "retry", "refund", "output", "progress")
-OTHER_MOVES: Final = ("ask-cancel", "end-waiting", "end-pending")
+OTHER_MOVES: Final = ("ask-cancel", "end-waiting")
 DELIVERY_MOVES: Final = ("delivered", "dead", "tried", "unsent")
 MOVES: Final = st.builds(
     Move,
-    kind=st.sampled_from(JOB_MOVES + DELIVERY_MOVES + OTHER_MOVES),
+    kind=st.sampled_from(JOB_MOVES + DELIVERY_MOVES + DELIVERIES_STEERED + OTHER_MOVES),
     token=st.integers(0, 12),
     delay_ms=st.sampled_from((0, 1, 5_000)),
     flag=st.booleans(),
@@ -140,12 +140,8 @@ def as_change(run: Run, move: Move) -> Change | None:
         return _of_a_job(run, move)
     if move.kind in DELIVERY_MOVES:
         return _of_a_delivery(run, move)
-    if move.kind == "end-pending":
-        ids = [one.delivery.id for one in run.model.deliveries.values()]
-        if not ids:
-            return None
-        to = DeliveryState.CANCELED if move.flag else DeliveryState.DEAD
-        return EndDelivery(ids[-1 - move.token % len(ids)], to, run.now)
+    if move.kind in DELIVERIES_STEERED:
+        return steered(run, move.kind, move.token, flag=move.flag, late=move.late)
     jobs = [one.job for one in run.model.jobs.values()]
     if not jobs:
         return None
@@ -309,6 +305,13 @@ class StoreMachine(RuleBasedStateMachine):
                 await self.run.backend.advance(20)
 
         self.do(step())
+
+    @rule(which=WHICH, token=st.integers(0, 12), kind=st.sampled_from(DELIVERIES_STEERED))
+    def steer(self, which: int, token: int, kind: str) -> None:
+        """A caller cancels or redelivers."""
+        change = as_change(self.run, Move(kind, token, flag=True))
+        if change is not None:
+            self.do(self.run.apply(which, [change]))
 
     @rule(which=WHICH, move=MOVES)
     def change(self, which: int, move: Move) -> None:
