@@ -15,6 +15,7 @@ import pytest
 
 from dispatcher import compose
 from dispatcher.adapters.secrets import digest_of, key_file, new_key
+from dispatcher.adapters.sqlite.schema import migrations
 from dispatcher.adapters.system import SystemRandom
 from dispatcher.cli.main import main
 from dispatcher.cli.opening import opened
@@ -197,7 +198,7 @@ def test_check_of_a_good_installation(
     assert report.code == 0
     for name in ("settings", "public_url", "folder", "database", "key", "store", "secrets"):
         assert report.levels[name] == "ok", report.text
-    assert "schema 1" in report.text
+    assert f"schema {migrations()[-1].number}" in report.text
 
 
 def test_check_for_people(capsys: pytest.CaptureFixture[str]) -> None:

@@ -203,6 +203,9 @@ class TestConstraints:
             SENDING | {"lease": None},
             SENDING | {"lease_until": None},
             {"state": "dead"},
+            {"round": 0},
+            {"redelivered_at": 1},
+            {"cancel_requested_at": 1},
         ],
     )
     def test_an_unsound_delivery_is_refused(
@@ -324,6 +327,23 @@ class TestOpening:
         with closing(sqlite3.connect(path)) as found:
             names = {name for (name,) in found.execute("SELECT name FROM sqlite_schema")}
         assert "good" not in names
+
+    def test_deliveries_made_before_redelivery_get_their_caller(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "store.db"
+        known = schema.migrations()
+        monkeypatch.setattr(schema, "migrations", lambda: known[:1])
+        schema.prepare(path)
+        with closing(sqlite3.connect(path)) as before:
+            insert(before, "job", JOB)
+            insert(before, "delivery", DELIVERY)
+            before.commit()
+        monkeypatch.setattr(schema, "migrations", lambda: known)
+        schema.prepare(path)
+        with closing(sqlite3.connect(path)) as after:
+            found = after.execute("SELECT caller_id, round, redelivered_at FROM delivery")
+            assert found.fetchall() == [("clr_1", 1, None)]
 
     def test_migrations_follow_one_another(self) -> None:
         numbers = [step.number for step in schema.migrations()]

@@ -21,7 +21,7 @@ from dispatcher.testing.clock import CountingIds, ManualClock
 from dispatcher.web.app import make_app
 from dispatcher.web.server import EdgeRunner
 from dispatcher.web.services import DevMode, Services
-from tests.web.doubles import Canceling, Memory, PlainVault, Taking
+from tests.web.doubles import Canceling, Memory, PlainVault, Steering, Taking
 
 DEV = DevMode(
     caller=Caller("clr_" + "d" * 32, "dev", 0), secret=b"dispatcher-development-secret-01"
@@ -80,6 +80,8 @@ class Edge:
         self.services = Services(
             accept=self.taking,
             cancel=Canceling(self.memory),
+            redeliver=Steering(self.memory),
+            cancel_delivery=Steering(self.memory),
             store=self.memory,
             catalog=Catalog([ECHO, REPORT]),
             vault=PlainVault(),

@@ -59,6 +59,8 @@ async def service(path: Path, *runners: ScriptedRunner) -> AsyncIterator[Service
             edge.services,
             accept=stage.engine.accept,
             cancel=stage.engine.cancel,
+            redeliver=stage.engine.redeliver,
+            cancel_delivery=stage.engine.cancel_delivery,
             store=stage.store,
             catalog=Catalog(runner.type for runner in stage.runners.values()),
             vault=stage.vault,
