@@ -283,15 +283,22 @@ class StoreMachine(RuleBasedStateMachine):
 
         self.do(step())
 
-    @rule(which=WHICH, kinds=st.lists(st.sampled_from(DELIVERY_MOVES), min_size=1, max_size=5))
-    def deliver(self, which: int, kinds: list[str]) -> None:
-        """Claim deliveries, and record each in one call for all."""
+    @rule(
+        which=WHICH,
+        kinds=st.lists(st.sampled_from(DELIVERY_MOVES), min_size=1, max_size=5),
+        again=st.integers(0, 2),
+    )
+    def deliver(self, which: int, kinds: list[str], again: int) -> None:
+        """Claim deliveries, record each in one call for all, and begin some that ended again."""
 
         async def step() -> None:
             await self.run.lease(which, len(kinds))
             moves = [Move(kind, n, flag=n > 0) for n, kind in enumerate(kinds)]
             changes = [as_change(self.run, move) for move in moves]
             await self.run.apply(which, [change for change in changes if change is not None])
+            for token in range(again):
+                change = as_change(self.run, Move("redeliver", token))
+                await self.run.apply(1 - which, [] if change is None else [change])
 
         self.do(step())
 
