@@ -6,23 +6,26 @@ import shlex
 from collections.abc import Sequence
 
 import msgspec
-from msgspec.structs import replace
 
 from dispatcher.settings import Settings
 
 DEFAULT_STORE = "sqlite:///dispatcher.db"
 
 
-def greeting(settings: Settings, url: str, types: Sequence[str]) -> str:
-    """The lines to print. `url` is what links begin with, with the port really bound."""
+def greeting(settings: Settings, url: str, types: Sequence[str], local_url: str) -> str:
+    """The lines to print.
+
+    `url` is what links begin with, `local_url` where it listens; both with the port really bound.
+    """
     lines = [
         f"Dispatcher serves {url}",
+        *([] if local_url == url else [f"  listens    {local_url}"]),
         f"  jobs       {', '.join(sorted(types))}",
         f"  store      {settings.database}",
         f"  callbacks  {_callbacks(settings)}",
         "",
     ]
-    lines += _dev(settings, url) if settings.dev else _first_steps(settings, url)
+    lines += _dev(local_url) if settings.dev else _first_steps(settings, url)
     return "\n".join(lines)
 
 
@@ -33,8 +36,7 @@ def _callbacks(settings: Settings) -> str:
     return "; ".join([*where, *settings.allow_callbacks])
 
 
-def _dev(settings: Settings, url: str) -> list[str]:
-    here = url if settings.public_url is None else replace(settings, public_url=None).links_base()
+def _dev(here: str) -> list[str]:
     job = {
         "type": "dispatcher.echo",
         "input": {"hello": "world"},

@@ -106,6 +106,9 @@ def _tell(error: Exception) -> int:
     if os.environ.get("DISPATCHER_DEBUG", "") not in {"", "0"}:
         traceback.print_exception(error)
     match error:
+        case click.exceptions.NoArgsIsHelpError():
+            print(error.format_message(), file=sys.stderr)  # the help, with its lines
+            return MISUSED
         case click.UsageError():
             about = f" ({error.ctx.command_path} --help tells more)" if error.ctx else ""
             line, code = error.format_message() + about, MISUSED

@@ -59,7 +59,7 @@ def _announce(text: str) -> None:
 
 
 def _greet(settings: Settings, running: compose.Running) -> str:
-    return greeting(settings, running.url, running.types)
+    return greeting(settings, running.url, running.types, running.local_url)
 
 
 def _announce_json(text: str) -> None:
@@ -73,6 +73,7 @@ def _greet_json(settings: Settings, running: compose.Running) -> str:
     told = {
         "event": "serving",
         "url": running.url,
+        "listens": running.local_url,
         "dev": settings.dev,
         "store": str(settings.database),
         "types": running.types,

@@ -52,7 +52,8 @@ class FinishJob(Struct, frozen=True, kw_only=True):
 class ReleaseJob(Struct, frozen=True, kw_only=True):
     """Put a running job back: to be tried again, snoozed, or given back at drain.
 
-    `refund` gives the attempt back. Guard: running, and `lease`.
+    `refund` gives the attempt back. One that was asked to cancel, when this was decided already, is
+    due at once: whoever claims it ends it. Guard: running, and `lease`.
     """
 
     job_id: str

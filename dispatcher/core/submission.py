@@ -184,6 +184,7 @@ def check_headers(headers: Mapping[str, str], limits: Limits) -> Iterator[FieldE
     seen: set[str] = set()
     for name, value in headers.items():
         lowered = name.lower()
+        spoken = lowered.replace("_", "-")  # CGI and WSGI can't tell them apart
         if not _TOKEN.fullmatch(name) or len(name) > limits.text_characters:
             yield FieldError(
                 pointer(*at, name),
@@ -191,7 +192,7 @@ def check_headers(headers: Mapping[str, str], limits: Limits) -> Iterator[FieldE
                 "A header's name has letters, digits and hyphens (a token of RFC 9110), "
                 f"{limits.text_characters} at most.",
             )
-        elif lowered in RESERVED_HEADERS or lowered.startswith(RESERVED_PREFIXES):
+        elif spoken in RESERVED_HEADERS or spoken.startswith(RESERVED_PREFIXES):
             yield FieldError(
                 pointer(*at, name), "reserved-header", f"The dispatcher itself decides on {name}."
             )

@@ -26,14 +26,15 @@ class Accept:
         self._clock = system.clock
         self._ids = system.ids
         self._observer = system.observer
-        self._adding: set[asyncio.Task[AddResult]] = set()
+        self._adding = 0
+        self._settled = asyncio.Event()
         self.closed = False
 
     async def close(self) -> None:
         """Take no more in, and wait for what is on its way into the store."""
         self.closed = True
         if self._adding:
-            await asyncio.wait(self._adding)
+            await self._settled.wait()
 
     async def submit(
         self, caller: Caller, submission: Submission, idempotency: Idempotency | None = None
@@ -46,10 +47,16 @@ class Accept:
         if self.closed:
             raise Stopping("The service is shutting down; submit again in a moment.")
         job = self._job(caller, submission)
-        adding = asyncio.ensure_future(self._add(job, submission.input, idempotency))
-        self._adding.add(adding)
-        adding.add_done_callback(self._adding.discard)
-        return await asyncio.shield(adding)
+        self._adding += 1
+        try:
+            return await self._add(job, submission.input, idempotency)
+        finally:
+            self._added()
+
+    def _added(self) -> None:
+        self._adding -= 1
+        if self.closed and not self._adding:
+            self._settled.set()
 
     def _job(self, caller: Caller, submission: Submission) -> Job:
         now = self._clock.now()
@@ -84,10 +91,13 @@ class Accept:
             (result,) = await self._store.add_jobs((NewJob(job, body, idempotency, offer),))
         finally:
             leased = result.leased if isinstance(result, Added) else None
+            if offer is None and result is None:  # whoever asked went away: it may be added yet
+                self._jobs.loop.wake(job.due_at)
             if offer is not None and leased is None:
-                self._jobs.decline(job.type)
                 if result is None or isinstance(result, StoreError):
                     self._jobs.doubt(job, offer)
+                else:
+                    self._jobs.decline(job.type)
         if isinstance(result, Exception):
             raise result
         if offer is not None and leased is not None:

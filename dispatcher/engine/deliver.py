@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
+from typing import Any
 
 import msgspec
 
@@ -47,6 +48,10 @@ def schedule_of(delivery: Delivery, job: Job, default: Schedule) -> Schedule:
     return default
 
 
+class _CutShort(Exception):
+    """The drain has lost its patience with what is being sent."""
+
+
 class Deliveries:
     """The deliveries that this process sends."""
 
@@ -72,6 +77,8 @@ class Deliveries:
         self._random = system.random
         self._observer = system.observer
         self._closing = False
+        self._cut = False
+        self._sending: set[asyncio.Task[Any]] = set()
         self._tasks: dict[asyncio.Task[None], LeasedDelivery] = {}
         self.slots = Slots(terms.deliveries_at_once)
         self.loop = ClaimLoop(
@@ -116,7 +123,8 @@ class Deliveries:
         self.slots.close()
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=seconds)
-        for task in list(self._tasks):
+        self._cut = True
+        for task in list(self._sending):
             task.cancel()
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=5.0)
@@ -128,7 +136,7 @@ class Deliveries:
             while following is not None:
                 leased = following
                 following = await self.deliver(leased)
-        except asyncio.CancelledError:
+        except _CutShort:
             await self._release(leased, self._clock.now())
         except Exception as error:  # noqa: BLE001  # a defect of ours; the lease ends and it is sent again
             detail = f"{type(error).__name__}: {error}"
@@ -146,7 +154,7 @@ class Deliveries:
             await self._release(leased, self._clock.now() + UNPREPARED_MS)
             return None
         started_at = self._clock.now()
-        sent = await self._sender.send(callout)
+        sent = await self._send(callout)
         now = self._clock.now()
         verdict = classify(sent, now)
         attempt = _attempt(leased.delivery, sent, verdict, started_at)
@@ -160,12 +168,22 @@ class Deliveries:
             jitter=self._random.unit(),
             hand_off=self.slots.to_spare and not self.loop.stopping,
         )
-        recording = asyncio.ensure_future(self._record(leased, change, attempt))
+        return await self._record(leased, change, attempt)
+
+    async def _send(self, callout: Callout) -> SendResult:
+        """Send; only this part of a delivery can be cut short: what came of it must be written."""
+        task = asyncio.current_task()
+        if task is None or self._cut:
+            raise _CutShort
+        self._sending.add(task)
         try:
-            return await asyncio.shield(recording)
+            return await self._sender.send(callout)
         except asyncio.CancelledError:
-            await recording  # what came of it is known: given back, it would be sent again
-            return None
+            if self._cut:
+                raise _CutShort from None
+            raise  # not by us: the event loop is being torn down
+        finally:
+            self._sending.discard(task)
 
     async def _release(self, leased: LeasedDelivery, due_at: Instant) -> None:
         result = await self._commit.apply(ReleaseDelivery(leased.delivery.id, leased.lease, due_at))

@@ -89,7 +89,8 @@ class Jobs:
     def doubt(self, job: Job, offer: HandOff) -> None:
         """Nobody knows whether a job was added under `offer`: if it was, have it put back.
 
-        Nothing else would: its lease is that of this process, which lives and goes on beating.
+        Nothing else would: its lease is that of this process, which lives and goes on beating. The
+        slot is kept until then: while the store is away there are no more doubts than slots.
         """
         task = asyncio.get_running_loop().create_task(self._put_back(job, offer.lease))
         self._doubts.add(task)
@@ -99,7 +100,10 @@ class Jobs:
         change = ReleaseJob(
             job_id=job.id, lease=lease, due_at=job.due_at, retrying=False, refund=True
         )
-        await self._end(job, change, self._commit.apply)
+        try:
+            await self._end(job, change, self._commit.apply)
+        finally:
+            self.slots.give(job.type)
 
     async def _claim(self) -> Instant | None:
         if not self._holder.alive:

@@ -90,7 +90,11 @@ class Engine:
         """
         await self.holder.start()
         if alone:
-            await self._store.end_other_leases(self.holder.id)
+            try:
+                await self._store.end_other_leases(self.holder.id)
+            except BaseException:
+                await self.holder.stop(release=False)
+                raise
         self._keep("jobs", self.jobs.loop.run)
         self._keep("deliveries", self.deliveries.loop.run)
         self._keep("sweep", self.sweep.run)

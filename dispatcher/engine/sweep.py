@@ -6,13 +6,14 @@ compared with the state and the lease that it was decided for.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Awaitable, Callable, Mapping
 
 from dispatcher.core.changes import EndDelivery
 from dispatcher.core.errors import StoreError
-from dispatcher.core.facts import StoreFailed, StoreRecovered
+from dispatcher.core.facts import LoopFailed, StoreFailed, StoreRecovered
 from dispatcher.core.lifecycle import decide_delivery, decide_job, decide_overdue
-from dispatcher.core.model import DeliveryState
+from dispatcher.core.model import Delivery, DeliveryState, Job
 from dispatcher.core.outcome import Unknown, WorkerLost
 from dispatcher.core.retry import JobBackoff
 from dispatcher.engine.commit import Commit, pause
@@ -21,7 +22,7 @@ from dispatcher.engine.holder import Holder
 from dispatcher.engine.jobs import Jobs
 from dispatcher.engine.run import StopReason
 from dispatcher.engine.terms import EngineTerms, System
-from dispatcher.ports.records import Applied, Overdue
+from dispatcher.ports.records import Applied, ApplyResult, Overdue, Stale
 from dispatcher.ports.runner import Runner
 from dispatcher.ports.store import Store
 
@@ -83,52 +84,66 @@ class Sweep:
                 return
 
     async def _settle(self, found: Overdue) -> int:
-        """Decide and commit each; how many were settled."""
-        settled = await self._settle_jobs(found)
-        for delivery, lease, job in found.lost_deliveries:
-            change = decide_delivery(
-                delivery,
-                lease,
-                Unknown(),
-                schedule_of(delivery, job, self._terms.schedule),
-                attempt=None,
-                now=self._clock.now(),
-                jitter=self._random.unit(),
-            )
-            settled += self._note(await self._commit.apply_once(change))
-        for delivery in found.old_deliveries:
-            end = EndDelivery(delivery.id, DeliveryState.DEAD, self._clock.now())
-            settled += self._note(await self._commit.apply_once(end))
-        return settled
-
-    async def _settle_jobs(self, found: Overdue) -> int:
+        """Decide and commit each; how many were settled. One that can't be keeps up no other."""
         settled = 0
         for job, held_by in found.lost_jobs:
-            runner = self._runners.get(job.type)
-            lost = decide_job(
-                job,
-                held_by,
-                WorkerLost(),
-                JobBackoff() if runner is None else runner.backoff,
-                now=self._clock.now(),
-                jitter=self._random.unit(),
-                event_id=self._ids.new("evt"),
-            )
-            result, _ = await self._jobs.end(job, lost)
-            settled += isinstance(result, Applied)
+            settled += await self._one(job.id, self._lost_job(job, held_by))
         for job, lease in found.late_jobs:
-            late = decide_overdue(job, lease, now=self._clock.now(), event_id=self._ids.new("evt"))
-            if late is not None:
-                result, _ = await self._jobs.end(job, late)
-                settled += isinstance(result, Applied)
-                self._jobs.stop(job.id, StopReason.LOST)
+            settled += await self._one(job.id, self._late_job(job, lease))
+        for delivery, lost_lease, job in found.lost_deliveries:
+            settled += await self._one(delivery.id, self._lost_delivery(delivery, lost_lease, job))
+        for delivery in found.old_deliveries:
+            end = EndDelivery(delivery.id, DeliveryState.DEAD, self._clock.now())
+            settled += await self._one(delivery.id, self._commit.apply_once(end))
         return settled
 
-    def _note(self, result: object) -> int:
+    async def _one(self, what: str, settle: Awaitable[ApplyResult]) -> bool:
+        try:
+            result = await settle
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001  # a defect with one must not end the sweep of others
+            detail = f"{type(error).__name__}: {error}"
+            self._observer.saw(LoopFailed(f"sweep {what}", detail, traceback.format_exc()))
+            return False
         if not isinstance(result, Applied):
-            return 0
+            return False
         self._jobs.wake_for(result)
-        return 1
+        return True
+
+    async def _lost_job(self, job: Job, held_by: str) -> ApplyResult:
+        runner = self._runners.get(job.type)
+        change = decide_job(
+            job,
+            held_by,
+            WorkerLost(),
+            JobBackoff() if runner is None else runner.backoff,
+            now=self._clock.now(),
+            jitter=self._random.unit(),
+            event_id=self._ids.new("evt"),
+        )
+        result, _ = await self._jobs.end(job, change)
+        return result
+
+    async def _late_job(self, job: Job, lease: str | None) -> ApplyResult:
+        change = decide_overdue(job, lease, now=self._clock.now(), event_id=self._ids.new("evt"))
+        if change is None:
+            return Stale()
+        result, _ = await self._jobs.end(job, change)
+        self._jobs.stop(job.id, StopReason.LOST)
+        return result
+
+    async def _lost_delivery(self, delivery: Delivery, lease: str, job: Job) -> ApplyResult:
+        change = decide_delivery(
+            delivery,
+            lease,
+            Unknown(),
+            schedule_of(delivery, job, self._terms.schedule),
+            attempt=None,
+            now=self._clock.now(),
+            jitter=self._random.unit(),
+        )
+        return await self._commit.apply_once(change)
 
     async def cancels(self) -> None:
         """Stop the runs of jobs that were asked to cancel, or have ended, by another process."""

@@ -161,6 +161,10 @@ class Settings(Struct, frozen=True, kw_only=True):
         """What links begin with, without a slash at its end; `port` is the one really bound."""
         if self.public_url is not None:
             return self.public_url.rstrip("/")
+        return self.local_url(port)
+
+    def local_url(self, port: int | None = None) -> str:
+        """Where the service listens; `port` is the one really bound."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port if port is None else port}"
 

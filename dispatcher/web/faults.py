@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import types
+from collections.abc import Iterable
 from enum import Enum
 from typing import Annotated, Any, Final, Union, get_args, get_origin
 
@@ -39,7 +40,7 @@ def find_faults(raw: bytes, kind: Any, *at: str | int) -> tuple[Any, list[FieldE
     """What is good of the JSON `raw` as a `kind`, and everything that is wrong with it.
 
     The good is a whole value if nothing is wrong. Of an object it is the dict of the members that
-    are right, by the names of their fields; else None.
+    are right, by the names of their fields, and of a list of numbers the list; else None.
     """
     try:
         return msgspec.json.decode(raw, type=kind, strict=True), []
@@ -48,20 +49,16 @@ def find_faults(raw: bytes, kind: Any, *at: str | int) -> tuple[Any, list[FieldE
     plain = _plain(kind)
     good: Any = None
     faults: list[FieldError] = []
-    if isinstance(plain, type) and issubclass(plain, Struct) and raw.lstrip()[:1] == b"{":
+    if _is_struct(plain) and raw.lstrip()[:1] == b"{":
         good, faults = _of_members(raw, plain, at)
     elif get_origin(plain) is list and raw[:1] == b"[":
-        item_kind = get_args(plain)[0]
-        for index, item in enumerate(msgspec.json.decode(raw, type=list[Raw])):
-            faults += find_faults(bytes(item), item_kind, *at, index)[1]
-            if len(faults) >= MAX_FAULTS:
-                break
+        items = msgspec.json.decode(raw, type=list[Raw])
+        found, faults = _of_items(enumerate(items), get_args(plain)[0], at)
+        if get_args(plain)[0] is float:  # a wrong one as 0, so that the others keep their places
+            good = [found.get(index, 0.0) for index in range(len(items))]
     elif get_origin(plain) is dict and raw[:1] == b"{":
-        value_kind = get_args(plain)[1]
-        for key, value in msgspec.json.decode(raw, type=dict[str, Raw]).items():
-            faults += find_faults(bytes(value), value_kind, *at, key)[1]
-            if len(faults) >= MAX_FAULTS:
-                break
+        members = msgspec.json.decode(raw, type=dict[str, Raw])
+        good, faults = _of_items(members.items(), get_args(plain)[1], at)
     return good, faults[:MAX_FAULTS] or [_fault(first, plain, at)]
 
 
@@ -82,8 +79,9 @@ def _of_members(
         faults += wrong
         if not wrong:
             good[field.name] = value
-        elif isinstance(value, dict):
-            good[field.name] = _plain(field.type)(**value)
+        elif value is not None:
+            kept = _plain(field.type)
+            good[field.name] = kept(**value) if _is_struct(kept) else value
     known = ", ".join(field.encode_name for field in msgspec.structs.fields(kind))
     for name in members:
         if len(faults) >= MAX_FAULTS:
@@ -96,6 +94,29 @@ def _of_members(
             )
         )
     return good, faults
+
+
+def _of_items(
+    items: Iterable[tuple[Any, Raw]], kind: Any, at: tuple[str | int, ...]
+) -> tuple[dict[Any, Any], list[FieldError]]:
+    """Of a list or an object of values of one kind: the right ones, and the faults of the others.
+
+    What comes after the last fault that is told is not looked at.
+    """
+    good: dict[Any, Any] = {}
+    faults: list[FieldError] = []
+    for key, item in items:
+        value, wrong = find_faults(bytes(item), kind, *at, key)
+        faults += wrong
+        if not wrong:
+            good[key] = value
+        if len(faults) >= MAX_FAULTS:
+            break
+    return good, faults
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Struct)
 
 
 def _plain(kind: Any) -> Any:

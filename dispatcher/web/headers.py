@@ -118,10 +118,11 @@ def _tracestate(values: Sequence[str]) -> str | None:
 _ENTITY_TAG: Final = re.compile(r'(?:W/)?("[!#-~\x80-\xff]*")')
 
 
-def matches_etag(if_none_match: str | None, etag: str) -> bool:
-    """Whether `If-None-Match` names the tag, by the weak comparison (RFC 9110, 13.1.2)."""
-    if if_none_match is None:
-        return False
+def matches_etag(if_none_match: str, etag: str) -> bool:
+    """Whether `If-None-Match` names the tag, by the weak comparison (RFC 9110, 13.1.2).
+
+    Several fields of that name are one list (5.3); without one it is empty.
+    """
     if if_none_match.strip() == "*":
         return True
     return etag in _ENTITY_TAG.findall(if_none_match)

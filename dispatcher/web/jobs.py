@@ -142,7 +142,8 @@ class Jobs:
             raise NotFound("job", job_id)
         now = self._clock.now()
         tag = etag(record, now)
-        if matches_etag(request.headers.get("If-None-Match"), tag):
+        known = ",".join(request.headers.getall("If-None-Match", ()))
+        if matches_etag(known, tag):
             unchanged = {"ETag": tag}
             if (seconds := retry_after(record.job, now)) is not None:
                 unchanged["Retry-After"] = seconds

@@ -50,8 +50,8 @@ def _check_depth(body: bytes, max_depth: int) -> None:
     brackets = _STRING.sub(b"", body).translate(_TO_SQUARE, _ALL_BUT_BRACKETS)
     for _ in range(max_depth):
         brackets = brackets.replace(b"[]", b"")
-        if not brackets:
-            return
+    if not brackets:
+        return
     # What is left is deeper, or does not match: in a row like `]]][[[[` the opening ones are open.
     if b"[]" in brackets or brackets.count(b"[") > max_depth:
         raise InvalidFields(

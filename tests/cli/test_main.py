@@ -50,6 +50,20 @@ def test_json_is_everywhere(name: str) -> None:
         assert "--json" in {option for param in each.params for option in param.opts}, each.name
 
 
+@pytest.mark.parametrize(
+    ("arguments", "first"),
+    [([], "Usage: dispatcher [OPTIONS] COMMAND"), (["callers"], "Usage: dispatcher callers [")],
+)
+def test_a_command_left_out_shows_the_help_as_it_is(
+    arguments: list[str], first: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(first)
+    assert "\nCommands:\n" in err
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     version = importlib.metadata.version("callback-dispatcher")

@@ -29,6 +29,7 @@ class Running(NamedTuple):
 
     url: str
     types: tuple[str, ...]
+    local_url: str
 
 
 @pytest.fixture
@@ -43,7 +44,8 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Served]:
         greet: Callable[[Settings, Any], str],
     ) -> int:
         calls.append(Served(settings, app))
-        announce(greet(settings, Running(settings.links_base(4711), ("dispatcher.echo",))))
+        url, local_url = settings.links_base(4711), settings.local_url(4711)
+        announce(greet(settings, Running(url, ("dispatcher.echo",), local_url)))
         announce("Stopping.")
         return 3
 
@@ -145,6 +147,7 @@ def test_json_is_lines_of_json(served: list[Served], capsys: pytest.CaptureFixtu
     assert json.loads(first) == {
         "event": "serving",
         "url": "http://127.0.0.1:4711",
+        "listens": "http://127.0.0.1:4711",
         "dev": False,
         "store": "dispatcher.db",
         "types": ["dispatcher.echo"],
@@ -167,16 +170,36 @@ def test_the_greeting_says_what_where_and_how_to_begin(
 
 def test_a_public_url_is_no_reason_to_warn() -> None:
     settings = Settings(public_url="https://jobs.example.com")
-    assert "Warning" not in greeting(settings, settings.links_base(), ["dispatcher.echo"])
+    text = greeting(settings, settings.links_base(), ["dispatcher.echo"], "http://127.0.0.1:8080")
+    assert "Warning" not in text
+
+
+def test_with_a_public_url_it_says_where_it_listens(
+    served: list[Served], capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["serve", "--public-url", "https://jobs.example.com", "--port", "0"])
+    out = capsys.readouterr().out
+    assert "Dispatcher serves https://jobs.example.com\n" in out
+    assert "  listens    http://127.0.0.1:4711\n" in out
+    assert len(served) == 1
 
 
 def test_dev_says_so_and_gives_two_lines_to_paste() -> None:
     settings = Settings(dev=True, public_url="https://elsewhere.example")
-    text = greeting(settings, settings.links_base(), ["dispatcher.echo"])
+    local = "http://127.0.0.1:4711"
+    text = greeting(settings, settings.links_base(), ["dispatcher.echo"], local)
     assert "DEVELOPMENT MODE" in text
     submit, show = [line.strip() for line in text.splitlines() if "curl" in line]
     # Always to loopback: anything else is refused in dev.
-    assert submit.startswith("curl -s http://127.0.0.1:8080/v1/jobs -H 'content-type: ")
+    assert submit.startswith("curl -s http://127.0.0.1:4711/v1/jobs -H 'content-type: ")
     body = json.loads(submit.split("-d '")[1].removesuffix("'"))
-    assert body["callbackUrl"] == "http://127.0.0.1:8080/dev/inbox"
-    assert show == "curl -s http://127.0.0.1:8080/dev/inbox"
+    assert body["callbackUrl"] == "http://127.0.0.1:4711/dev/inbox"
+    assert show == "curl -s http://127.0.0.1:4711/dev/inbox"
+
+
+def test_a_host_that_is_not_this_machine_s_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--host", "203.0.113.1", "--port", "0"]) == 2
+    err = capsys.readouterr().err
+    assert "can't listen on 203.0.113.1 port 0" in err
+    assert "--host" in err
+    assert "--port" not in err

@@ -92,6 +92,7 @@ class ScriptedSender:
         self.sent: list[Callout] = []
         self.answers: dict[str, list[SendResult]] = {}
         self.closed_doors: dict[str, asyncio.Event] = {}
+        self.on_answer: Callable[[], object] = lambda: None
         self.at_once = 0
         self.most_at_once = 0
         self._arrived = asyncio.Event()
@@ -109,6 +110,7 @@ class ScriptedSender:
                 await asyncio.sleep(0)
         finally:
             self.at_once -= 1
+        self.on_answer()
         answers = self.answers.get(callout.url)
         return answers.pop(0) if answers else OK
 

@@ -64,6 +64,19 @@ async def test_a_job_that_fails_after_the_cancel_is_not_tried_again(stages: Stag
     assert (await stage.job(job)).attempt_count == 1
 
 
+async def test_a_cancel_after_the_timeout_does_not_wait_for_the_next_try(stages: Stages) -> None:
+    hanging = Hanging(swallows=True)
+    stage, job = await begin(stages, failing_after(hanging), timeout_seconds=5.0)
+    await hanging.begun.wait()
+    stage.advance(5.0)
+    await hanging.canceled.wait()
+    await stage.engine.cancel.cancel(job.id, None)
+    hanging.go.set()
+    (ended,) = await stage.seen(JobEnded)  # though no time passes: the backoff is two seconds
+    assert ended.to is JobState.CANCELED
+    assert len(stage.runner.begun) == 1
+
+
 async def test_canceling_what_is_another_callers_finds_nothing(stages: Stages) -> None:
     stage = await stages.start()
     job = await stage.submit(run_at=stage.clock.now() + 60_000)

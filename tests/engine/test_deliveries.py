@@ -98,6 +98,23 @@ async def test_a_schedule_of_three_days_takes_no_time(stages: Stages) -> None:
     assert time.monotonic() - began < 1.0
 
 
+@pytest.mark.parametrize("own", [True, False])
+async def test_the_first_entry_of_a_schedule_is_waited_for(stages: Stages, *, own: bool) -> None:
+    late = Schedule((10.0, 20.0))
+    stage = await stages.start(**({} if own else {"schedule": late}))
+    stage.sender.answers[URL] = [FAILS]
+    await stage.submit(callback=a_callback(schedule=late if own else None))
+    await stage.seen(JobEnded)
+    await stage.rest()
+    assert stage.sender.sent == []
+    for number, wait in ((1, 10.0), (2, 20.0)):
+        stage.advance(wait - 0.001)
+        await stage.rest()
+        assert len(stage.sender.sent) == number - 1
+        stage.advance(0.001)
+        await stage.seen(DeliveryAttemptEnded, count=number)
+
+
 # --- What receivers answer ---------------------------------------------------------------------
 
 

@@ -194,10 +194,24 @@ async def test_what_came_of_a_delivery_is_recorded_even_past_the_grace(stages: S
     await stage.seen(StoreFailed)  # the record waits, to be tried again
     drain = asyncio.create_task(stage.engine.deliveries.drain(0))
     await stage.turns()
-    assert [task.cancelling() for task in stage.engine.deliveries._tasks] == [1]
     await stage.passes_until(drain)
     delivery = await stage.delivery(job)
     assert (delivery.state, delivery.attempt_count) == (DeliveryState.DELIVERED, 1)
+
+
+async def test_a_store_that_never_comes_back_does_not_keep_the_process(stages: Stages) -> None:
+    stage = await stages.start()
+    door = stage.sender.hang()
+    await stage.submit()
+    await stage.sender.until(1)
+    stage.faults.fail("apply", times=1_000_000)
+    door.set()
+    await stage.seen(StoreFailed)
+    tasks = list(stage.engine.deliveries._tasks)
+    for task in tasks:  # as the end of the event loop does, once
+        task.cancel()
+    ended, _ = await asyncio.wait(tasks, timeout=2)
+    assert ended == set(tasks)
 
 
 async def test_a_submission_on_its_way_is_waited_for(stages: Stages) -> None:
@@ -232,6 +246,8 @@ async def test_a_cancel_on_its_way_is_seen_through(stages: Stages) -> None:
     canceling = asyncio.create_task(stage.engine.cancel.cancel(job.id, None))
     await gate.reached()
     stop = await stopping(stage)
+    ended, _ = await asyncio.wait((stop,), timeout=0.1)
+    assert not ended
     gate.open()
     await stop
     assert (await canceling).state is JobState.CANCELED

@@ -251,6 +251,7 @@ async def test_a_late_word_of_an_old_attempt_does_not_stop_the_new_one(stages: S
     assert (await stage.read(job)).result == b'"attempt 2"'
     await stage.rest()
     assert stage.engine.jobs.running == 0
+    assert [fact.attempt for fact in stage.observer.all(JobAttemptEnded)] == [2]
 
 
 async def test_a_job_taken_back_here_is_not_run_twice_at_once(stages: Stages) -> None:

@@ -139,6 +139,17 @@ async def test_the_earliest_of_several_wakes_counts(rig: Rig) -> None:
     assert rig.waits == [1.0]
 
 
+async def test_a_wake_puts_the_poll_off(rig: Rig) -> None:
+    await rig.run()
+    rig.timers.advance(3.0)
+    rig.loop.wake()
+    await rig.turns()
+    for _ in range(2):
+        rig.timers.advance(2.5)
+        await rig.turns()
+    assert rig.waits == [3.0, 5.0]
+
+
 async def test_a_failing_store_is_asked_less_and_less_often_and_told_of_once(rig: Rig) -> None:
     rig.answers = [StoreUnavailable("disk full") for _ in range(8)]
     rig.task = asyncio.create_task(rig.loop.run())

@@ -220,6 +220,30 @@ async def test_a_running_job_is_stopped_at_its_deadline(stages: Stages) -> None:
     assert len(stage.observer.all(JobEnded)) == 1
 
 
+async def test_one_sweep_settles_all_that_is_overdue(stages: Stages) -> None:
+    stage = await stages.start(sweep_items=2)
+    start_by = stage.clock.now() + 1_000
+    for _ in range(5):
+        await stage.submit(kind="elsewhere", start_by=start_by)
+    stage.clock.advance(1.0)
+    await stage.engine.sweep.once()
+    assert [fact.to for fact in stage.observer.all(JobEnded)] == [JobState.EXPIRED] * 5
+
+
+async def test_what_is_past_its_time_is_erased_batch_by_batch(stages: Stages) -> None:
+    stage = await stages.start(prune_items=2)
+    jobs = [
+        await stage.submit(retention_seconds=60.0, callback=a_callback(events=())) for _ in range(5)
+    ]
+    await stage.seen(JobEnded, count=5)
+    kept = await stage.submit(retention_seconds=61.0, callback=a_callback(events=()))
+    await stage.seen(JobEnded, count=6)
+    stage.clock.advance(60.0)
+    await stage.engine.sweep.prune()
+    assert [await stage.store.get_job(job.id, None) for job in jobs] == [None] * 5
+    assert (await stage.job(kept)).state is JobState.SUCCEEDED
+
+
 async def test_a_retry_past_the_deadline_expires_at_once(stages: Stages) -> None:
     stage = await stages.start(in_turn(AttemptFailed("handler-error", "ValueError")))
     job = await stage.submit(deadline=stage.clock.now() + 1_999)

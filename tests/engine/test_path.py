@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from dispatcher.core.changes import LeasedJob
 from dispatcher.core.errors import StoreUnavailable
 from dispatcher.core.facts import (
     DeliveryAttemptEnded,
@@ -22,12 +21,10 @@ from dispatcher.core.facts import (
     StoreFailed,
 )
 from dispatcher.core.model import DeliveryState, Job, JobState, Trace
-from dispatcher.core.outcome import JobOutcome, Succeeded
 from dispatcher.core.signature import format_secret, verify
-from dispatcher.ports.runner import RunReport
 from dispatcher.ports.sender import Callout
 from tests.engine.conftest import Stages
-from tests.engine.stage import SECRET, URL, ScriptedRunner, Stage, a_callback
+from tests.engine.stage import SECRET, URL, Stage, a_callback
 
 
 def header(callout: Callout, name: str) -> str:
@@ -249,37 +246,6 @@ async def test_a_thousand_jobs_at_once_each_run_and_are_delivered_once(stages: S
     assert stage.engine.deliveries.slots.used == 0
 
 
-async def test_a_types_concurrency_is_never_passed(stages: Stages) -> None:
-    door = asyncio.Event()
-
-    async def slow(leased: LeasedJob, report: RunReport) -> JobOutcome:
-        await door.wait()
-        for _ in range(5):
-            await asyncio.sleep(0)
-        return Succeeded(b"null")
-
-    narrow = ScriptedRunner(slow, "narrow", concurrency=3)
-    wide = ScriptedRunner(slow, "wide")
-    stage = await stages.start(narrow, wide, jobs_at_once=16)
-
-    async def flood(kind: str) -> None:
-        for number in range(40):  # some are handed off, some find no room and are claimed
-            await asyncio.gather(*(stage.submit(kind=kind) for _ in range(1 + number % 4)))
-            if number == 10:
-                await stage.rest()
-                assert narrow.at_once <= 3
-                door.set()
-
-    await asyncio.gather(flood("narrow"), flood("wide"))
-    await stage.observer.until(JobEnded, count=200, seconds=30)
-    assert narrow.most_at_once == 3
-    assert 3 < wide.most_at_once <= 13
-    handed = [fact.handed_off for fact in stage.observer.all(JobAccepted)]
-    assert {True, False} <= set(handed)
-    await stage.rest()
-    assert stage.engine.jobs.slots.used == 0
-
-
 # --- Callers who go away -----------------------------------------------------------------------
 
 
@@ -294,6 +260,21 @@ async def test_a_caller_that_goes_away_does_not_stop_its_job(stages: Stages) -> 
     gate.open()
     (sent,) = await stage.seen(DeliveryAttemptEnded)
     assert sent.to is DeliveryState.DELIVERED
+
+
+async def test_nor_does_it_wait_for_a_poll_if_there_was_no_room(stages: Stages) -> None:
+    stage = await stages.start()
+    taken = 0
+    while stage.engine.jobs.slots.take("work"):
+        taken += 1
+    gate = stage.faults.hold("add_jobs")
+    waiting = asyncio.create_task(stage.submit())
+    await gate.reached()
+    for _ in range(taken):
+        stage.engine.jobs.slots.give("work")
+    waiting.cancel()
+    await asyncio.wait((waiting,))
+    await stage.seen(DeliveryAttemptEnded)  # though no time passes
 
 
 async def test_a_submission_that_the_store_refuses_is_told_to_the_caller(stages: Stages) -> None:

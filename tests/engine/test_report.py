@@ -145,16 +145,21 @@ async def test_without_anybody_asking_progress_is_shown_but_no_event(stages: Sta
 
 async def test_progress_does_not_wait_for_the_store(stages: Stages) -> None:
     script = Script()
-    stage, job = await begin(stages, script, callback=False)
+    stage = await stages.start(ScriptedRunner(script))
+    job = await stage.submit(callback=a_callback(events=(EventType.JOB_PROGRESS,)))
     gate = stage.faults.hold("apply")
     await script.tells(1)
     await gate.reached()
     await script.tells(2)  # the handler goes on
     gate.open()
+    stage.faults.heal()
+    await until_shown(stage, job, 1)
+    await stage.turns()
     stage.advance(0.5)
     await until_shown(stage, job, 2)
     script.ends()
     await stage.seen(JobEnded)
+    assert await told(stage, job) == [1, 2]
 
 
 async def test_each_output_is_kept_in_order_as_it_is(stages: Stages) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 from collections.abc import Sequence
 
 import pytest
@@ -211,6 +212,25 @@ async def test_a_hand_off_whose_answer_was_lost_is_run_all_the_same(stages: Stag
     assert stage.engine.jobs.slots.used == 0
 
 
+async def test_no_more_is_doubted_than_there_are_slots(stages: Stages) -> None:
+    """Each doubt is asked about again and again: without a bound they would add up for hours."""
+    stage = await stages.start(jobs_at_once=4)
+    stage.faults.fail("add_jobs", times=20)
+    stage.faults.fail("apply", times=1_000)
+    for _ in range(20):
+        with pytest.raises(StoreUnavailable):
+            await stage.submit()
+    assert stage.engine.jobs.slots.used == 4
+    assert len(stage.engine.jobs._doubts) == 4
+    await stage.turns()
+    stage.faults.heal()
+    await stage.passes_until(stage.faults.until_called("apply", 8))
+    await stage.rest()
+    assert stage.engine.jobs.slots.used == 0
+    await stage.submit()
+    await stage.seen(JobEnded)
+
+
 async def test_a_submission_that_was_refused_leaves_nothing_to_doubt(stages: Stages) -> None:
     stage = await stages.start()
     stage.faults.fail("add_jobs")
@@ -242,6 +262,27 @@ async def test_a_loop_that_met_a_defect_is_started_again(
     stage.advance(1.0)
     await stage.submit(run_at=stage.clock.now() + 1_000)
     await stage.passes_until(stage.seen(DeliveryAttemptEnded))
+
+
+async def test_one_that_cannot_be_settled_keeps_up_no_other(stages: Stages) -> None:
+    stage = await stages.start()
+    start_by = stage.clock.now() + 1_000
+    jobs = [await stage.submit(kind="elsewhere", start_by=start_by) for _ in range(3)]
+    stage.clock.advance(1.0)
+    stage.faults.fail("apply", error=ZeroDivisionError("ours"))
+    await stage.engine.sweep.once()
+    assert [(await stage.job(job)).state for job in jobs] == [JobState.EXPIRED] * 3
+    (told,) = stage.observer.all(LoopFailed)
+    assert jobs[0].id in told.loop
+    await stage.seen(DeliveryAttemptEnded, count=3)
+
+
+async def test_an_engine_that_cannot_start_leaves_no_heart_behind(stages: Stages) -> None:
+    stage = await stages.make().open()
+    stage.faults.fail("end_other_leases")
+    with pytest.raises(StoreUnavailable):
+        await stage.engine.start(alone=True)
+    assert not [thread for thread in threading.enumerate() if "heart" in thread.name]
 
 
 async def raising(leased: LeasedJob, report: RunReport) -> JobOutcome:

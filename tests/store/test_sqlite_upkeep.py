@@ -45,6 +45,15 @@ class TestTheLog:
         assert scene.path.stat().st_size > 15_000_000
         assert max(sizes) < 2 * cut
 
+    async def test_it_is_found_behind_a_link(self, tmp_path: Path) -> None:
+        """SQLite puts it beside the file that a link leads to."""
+        (tmp_path / "volume").mkdir()
+        link = tmp_path / "store.db"
+        link.symlink_to(tmp_path / "volume" / "store.db")
+        async with sqlite_scene(tmp_path) as scene:
+            await scene.store.add_jobs([scene.new(scene.job(), body=b"x" * 100_000)])
+            assert scene.store._checkpointer._size() > 100_000
+
     async def test_it_is_written_over_and_cut(self, tmp_path: Path) -> None:
         """Step by step, without the thread: what it does is told by the size of the log."""
         async with sqlite_scene(tmp_path) as scene:
@@ -242,6 +251,13 @@ class TestBytes:
 
 
 class TestServeLock:
+    def test_a_link_to_the_file_leads_to_the_same_lock(self, tmp_path: Path) -> None:
+        (tmp_path / "volume").mkdir()
+        link = tmp_path / "store.db"
+        link.symlink_to(tmp_path / "volume" / "store.db")
+        with ServeLock(tmp_path / "volume" / "store.db"), pytest.raises(StoreLocked):
+            ServeLock(link).acquire()
+
     def test_a_second_service_is_refused_and_told_who_has_it(self, tmp_path: Path) -> None:
         with ServeLock(tmp_path / "store.db"):
             with pytest.raises(StoreLocked, match=str(os.getpid())):

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dispatcher.core.errors import InvalidFields, MalformedBody
@@ -42,6 +42,7 @@ def faults(body: bytes, max_depth: int = 64) -> list[tuple[str, str]]:
 
 
 @given(JSON, st.integers(0, 5), st.booleans())
+@example("[", 0, True)  # brackets in a text alone, and no depth allowed at all
 def test_depth_is_counted_exactly(value: Any, max_depth: int, ascii_only: bool) -> None:
     body = (
         json.dumps(value, ensure_ascii=ascii_only)

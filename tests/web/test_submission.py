@@ -286,6 +286,7 @@ async def test_past_its_bound_it_is_refused_with_a_pointer(
         "content-length",
         "Proxy-Authorization",
         "User-Agent",
+        "Webhook_Id",  # CGI and WSGI read it as webhook-id
     ],
 )
 async def test_headers_that_the_dispatcher_speaks_with_are_refused(edge: Edge, name: str) -> None:
@@ -305,9 +306,13 @@ async def test_all_faults_are_told_at_once(edge: Edge) -> None:
             "delaySeconds": -1,
             "maxAttempts": 0,
             "correlationId": "",
-            "metadata": {"a": 1, "b": "ok", "c": None},
+            "metadata": {"a": 1, "b": "ok", "c": None, "d": "x" * 513},
             "callbackUrl": "http://10.0.0.1/",
-            "callback": {"events": ["x", "y"], "headers": {"Host": "h"}, "schedule": [1, "2"]},
+            "callback": {
+                "events": ["x", "y"],
+                "headers": {"Host": "h", "X-A": 1},
+                "schedule": [1, "2", -1],
+            },
         }
     )
     assert answer.status == 422
@@ -323,11 +328,14 @@ async def test_all_faults_are_told_at_once(edge: Edge) -> None:
         "/correlationId",
         "/metadata/a",
         "/metadata/c",
+        "/metadata/d",
         "/callbackUrl",
         "/callback/events/0",
         "/callback/events/1",
         "/callback/headers/Host",
+        "/callback/headers/X-A",
         "/callback/schedule/1",
+        "/callback/schedule/2",
     }
     assert all(fault["code"] and fault["detail"] for fault in answer.json["errors"])
     assert "things are wrong" in answer.json["detail"]

@@ -111,20 +111,23 @@ def release_job(session: Session, change: ReleaseJob) -> ApplyResult:
     if row is None:
         return Stale()
     job = job_of(row)
+    due_at = change.due_at
+    if job.cancel_requested_at is not None:
+        due_at = min(due_at, session.now)
     session.execute(
         _RELEASE,
         {
             "seq": row[JOB_SEQ],
             "lease": change.lease,
-            "lane_seq": wait_in_lane(session, job.caller_id, job.queue, job.type, change.due_at),
-            "due_at": change.due_at,
+            "lane_seq": wait_in_lane(session, job.caller_id, job.queue, job.type, due_at),
+            "due_at": due_at,
             "retrying": change.retrying,
             "refund": change.refund,
             "error": as_json(change.error),
             "progress": as_json(change.progress),
         },
     )
-    return Applied(job_ready_at=max(change.due_at, session.now))
+    return Applied(job_ready_at=max(due_at, session.now))
 
 
 def ask_cancel(session: Session, change: AskCancel) -> ApplyResult:

@@ -22,6 +22,7 @@ class ServeLock:
     """
 
     def __init__(self, database: Path) -> None:
+        database = database.resolve()  # whatever links lead to it, it has one lock
         self.path = database.with_name(database.name + ".lock")
         self._descriptor: int | None = None
 

@@ -97,7 +97,8 @@ class SqliteStore:
             lock_seconds: how long a write waits while another process holds the lock. A service
                 answers 503 after it; a tool beside a busy service needs more patience.
         """
-        self._path = path
+        # The log lies beside the file itself, not beside a link to it.
+        self._path = path = path.resolve()
         self._clock = clock
         self._ids = ids
         self._links_base = links_base

@@ -5,7 +5,14 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from dispatcher.core.changes import AskCancel, NoteOutput, NoteProgress, NoteStarted, ReleaseJob
+from dispatcher.core.changes import (
+    AskCancel,
+    LeasedJob,
+    NoteOutput,
+    NoteProgress,
+    NoteStarted,
+    ReleaseJob,
+)
 from dispatcher.core.lifecycle import TERMINAL_EVENT
 from dispatcher.core.model import (
     Callback,
@@ -146,9 +153,7 @@ class TestFinishing:
     async def test_a_progress_told_before_stays(self, scene: Scene) -> None:
         leased = await scene.running()
         progress = Progress(1, 10, MISCHIEF)
-        await scene.apply(
-            NoteProgress(job_id=leased.job.id, lease=leased.lease, at=scene.now, progress=progress)
-        )
+        await scene.apply(note_progress(scene, leased, progress))
         await scene.apply(scene.finish(leased, JobState.FAILED))
         assert (await scene.record(leased.job.id)).job.progress == progress
 
@@ -180,6 +185,15 @@ class TestReleasing:
         )
         assert await scene.events(job.id) == []
 
+    async def test_one_that_was_asked_to_cancel_is_due_at_once(self, scene: Scene) -> None:
+        leased = await scene.running()
+        await scene.apply(AskCancel(leased.job.id, scene.now))
+        applied = await scene.apply(scene.back(leased, after_seconds=3_600))
+        assert applied.job_ready_at == scene.now
+        (again,) = (await scene.claim()).jobs
+        assert again.job.id == leased.job.id
+        assert again.job.cancel_requested_at == scene.now
+
     async def test_a_snoozed_job_gets_its_attempt_back(self, scene: Scene) -> None:
         leased = await scene.running()
         back = scene.back(leased, retrying=False)
@@ -190,6 +204,12 @@ class TestReleasing:
         assert (job.state, job.attempt_count, job.retrying) == (JobState.WAITING, 0, False)
         (again,) = (await scene.claim()).jobs
         assert again.job.attempt_count == 1
+
+    async def test_a_progress_told_before_stays(self, scene: Scene) -> None:
+        leased = await scene.running()
+        await scene.apply(note_progress(scene, leased, Progress(1)))
+        await scene.apply(scene.back(leased))
+        assert (await scene.record(leased.job.id)).job.progress == Progress(1)
 
     async def test_its_place_in_the_order_stays(self, scene: Scene) -> None:
         leased = await scene.running()
@@ -203,6 +223,18 @@ class TestReleasing:
 def note_output(scene: Scene, job: Job, lease: str, output: bytes = b'{"page":1}') -> NoteOutput:
     return NoteOutput(
         job_id=job.id, lease=lease, at=scene.now, event_id=scene.ids.new("evt"), output=output
+    )
+
+
+def note_progress(
+    scene: Scene, leased: LeasedJob, progress: Progress, *, event: bool = False
+) -> NoteProgress:
+    return NoteProgress(
+        job_id=leased.job.id,
+        lease=leased.lease,
+        at=scene.now,
+        progress=progress,
+        event_id=scene.ids.new("evt") if event else None,
     )
 
 
@@ -241,12 +273,7 @@ class TestNoting:
 
     async def test_progress_is_a_note_on_the_job(self, scene: Scene) -> None:
         leased = await scene.running(callback=a_callback(events=EVERY_EVENT))
-        change = NoteProgress(
-            job_id=leased.job.id,
-            lease=leased.lease,
-            at=scene.now,
-            progress=Progress(1, None, "one"),
-        )
+        change = note_progress(scene, leased, Progress(1, None, "one"))
         await scene.apply(change)
         job = (await scene.record(leased.job.id)).job
         assert (job.progress, job.event_count) == (Progress(1, None, "one"), 0)
@@ -256,13 +283,7 @@ class TestNoting:
     async def test_progress_with_an_event_is_stored_and_sent_if_wanted(self, scene: Scene) -> None:
         for events, count in ((EVERY_EVENT, 1), (None, 0)):
             leased = await scene.running(callback=a_callback(events=events))
-            change = NoteProgress(
-                job_id=leased.job.id,
-                lease=leased.lease,
-                at=scene.now,
-                progress=Progress(1),
-                event_id=scene.ids.new("evt"),
-            )
+            change = note_progress(scene, leased, Progress(1), event=True)
             await scene.apply(change)
             (event,) = await scene.events(leased.job.id)
             assert (event.id, event.type) == (change.event_id, EventType.JOB_PROGRESS)
@@ -353,13 +374,7 @@ class TestSentAgain:
     async def test_notes_even_after_the_end(self, scene: Scene) -> None:
         leased = await scene.running(callback=a_callback(events=EVERY_EVENT))
         output = note_output(scene, leased.job, leased.lease)
-        progress = NoteProgress(
-            job_id=leased.job.id,
-            lease=leased.lease,
-            at=scene.now,
-            progress=Progress(1),
-            event_id=scene.ids.new("evt"),
-        )
+        progress = note_progress(scene, leased, Progress(1), event=True)
         started = NoteStarted(
             job_id=leased.job.id, lease=leased.lease, at=scene.now, event_id=scene.ids.new("evt")
         )

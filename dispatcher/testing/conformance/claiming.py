@@ -157,6 +157,14 @@ class TestDueTimes:
         await scene.advance(4)
         assert ids(await scene.claim()) == [leased.job.id]
 
+    async def test_a_job_put_back_before_others_moves_next_at(self, scene: Scene) -> None:
+        leased = await scene.running()
+        await scene.add(due_at=scene.now + 60_000)
+        await scene.claim()
+        await scene.apply(scene.back(leased, after_seconds=4))
+        claimed = await scene.claim(store=scene.other)
+        assert rests_until(claimed.next_at, scene.now, scene.now + 4_000)
+
     async def test_passed_deadlines_are_left_to_the_sweep(self, scene: Scene) -> None:
         await scene.add(deadline=scene.now + 1_000)
         await scene.add(start_by=scene.now + 1_000)

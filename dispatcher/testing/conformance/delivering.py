@@ -203,9 +203,14 @@ class TestRecordingAttempts:
 
     async def test_only_what_uses_an_entry_counts_as_such(self, scene: Scene) -> None:
         sending = await scene.sending()
-        await scene.apply(scene.tried(sending, uses_entry=False))
-        delivery = await scene.delivery(sending.delivery.id)
-        assert (delivery.attempt_count, delivery.entries_used) == (1, 0)
+        used = 0
+        for number, uses_entry in enumerate((False, True, False, True), start=1):
+            change = scene.tried(sending, after_seconds=0, uses_entry=uses_entry)
+            await scene.apply(change)
+            used += uses_entry
+            (sending,) = (await scene.lease()).deliveries
+            counts = sending.delivery.attempt_count, sending.delivery.entries_used
+            assert counts == (number, used)
 
     async def test_it_waits_until_the_next_is_due(self, scene: Scene) -> None:
         sending = await scene.sending()
@@ -230,15 +235,18 @@ class TestRecordingAttempts:
             await scene.apply(change, store=scene.other)
             assert await scene.delivery_records() == before
 
-    async def test_sent_again_after_the_next_attempt_has_begun(self, scene: Scene) -> None:
+    async def test_sent_again_after_later_attempts_have_begun(self, scene: Scene) -> None:
         sending = await scene.sending()
-        change = scene.tried(sending, after_seconds=1)
-        await scene.apply(change)
-        await scene.advance(1)
-        assert len((await scene.lease()).deliveries) == 1
-        before = await scene.delivery_records()
-        await scene.apply(change)
-        assert await scene.delivery_records() == before
+        changes = []
+        for _ in range(3):
+            changes.append(scene.tried(sending, after_seconds=1))
+            await scene.apply(changes[-1])
+            await scene.advance(1)
+            (sending,) = (await scene.lease()).deliveries
+            before = await scene.delivery_records()
+            for change in changes:
+                await scene.apply(change)
+            assert await scene.delivery_records() == before
 
     async def test_another_attempt_under_an_old_lease_is_stale(self, scene: Scene) -> None:
         sending = await scene.sending()

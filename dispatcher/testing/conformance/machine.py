@@ -13,20 +13,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from msgspec import Struct
 
-from dispatcher.core.changes import (
-    AskCancel,
-    Change,
-    NoteOutput,
-    NoteProgress,
-    ReleaseDelivery,
-)
-from dispatcher.core.model import Callback, DeliveryState, EventType, JobState, Progress
+from dispatcher.core.model import Callback, EventType
 from dispatcher.ports.records import Idempotency, NewJob
 from dispatcher.testing.conformance.agreement import agree
 from dispatcher.testing.conformance.backend import Backend
-from dispatcher.testing.conformance.changing import note_output
+from dispatcher.testing.conformance.moves import (
+    DELIVERIES_STEERED,
+    DELIVERY_MOVES,
+    JOB_MOVES,
+    MOVES,
+    Move,
+    as_change,
+)
 from dispatcher.testing.conformance.run import Run
-from dispatcher.testing.conformance.steering import DELIVERIES_STEERED, steered
 from dispatcher.testing.conformance.upkeep import asked_to_cancel, finale, prune, sweep
 from dispatcher.testing.conformance.values import (
     ANN,
@@ -36,7 +35,6 @@ from dispatcher.testing.conformance.values import (
     OTHER_ORIGIN,
     REPORT,
     a_callback,
-    an_attempt,
 )
 
 CALLBACKS: Final[tuple[Callback | None, ...]] = (
@@ -69,19 +67,6 @@ class Wish(Struct, frozen=True, repr_omit_defaults=True):
     digest: bytes = b"d" * 32
 
 
-class Move(Struct, frozen=True, repr_omit_defaults=True):
-    """A change to be made: of which kind, with which token (0: the latest), how.
-
-    `late`: with any token that was ever given out, most of them ended; else with one in force.
-    """
-
-    kind: str
-    token: int = 0
-    delay_ms: int = 0
-    flag: bool = False
-    late: bool = False
-
-
 WISHES: Final = st.builds(
     Wish,
     caller_id=st.sampled_from((ANN, BEN)),
@@ -96,17 +81,6 @@ WISHES: Final = st.builds(
     hand_off=st.booleans(),
     key=st.sampled_from((None, None, "k1", "k2")),
     digest=st.sampled_from((b"d" * 32, b"e" * 32)),
-)
-JOB_MOVES: Final = ("succeeded", "failed", "canceled", "retry", "refund", "output", "progress")
-OTHER_MOVES: Final = ("ask-cancel", "end-waiting")
-DELIVERY_MOVES: Final = ("delivered", "dead", "tried", "unsent")
-MOVES: Final = st.builds(
-    Move,
-    kind=st.sampled_from(JOB_MOVES + DELIVERY_MOVES + DELIVERIES_STEERED + OTHER_MOVES),
-    token=st.integers(0, 12),
-    delay_ms=st.sampled_from((0, 1, 5_000)),
-    flag=st.booleans(),
-    late=st.sampled_from((False, False, True)),
 )
 WHICH: Final = st.integers(0, 1)
 PICK: Final = st.integers(0, 3)
@@ -132,70 +106,6 @@ def as_job(run: Run, wish: Wish, holder: str) -> NewJob:
     )
     key = None if wish.key is None else Idempotency(wish.key, wish.digest, now + 10**12)
     return run.scene.new(job, key=key, holder=holder if wish.hand_off else None)
-
-
-def as_change(run: Run, move: Move) -> Change | None:
-    """The change that a move describes; None if there is nothing to make it of."""
-    if move.kind in JOB_MOVES:
-        return _of_a_job(run, move)
-    if move.kind in DELIVERY_MOVES:
-        return _of_a_delivery(run, move)
-    if move.kind in DELIVERIES_STEERED:
-        return steered(run, move.kind, move.token, flag=move.flag, late=move.late)
-    jobs = [one.job for one in run.model.jobs.values()]
-    if not jobs:
-        return None
-    job = jobs[-1 - move.token % len(jobs)]
-    if move.kind == "ask-cancel":
-        return AskCancel(job.id, run.now)
-    return run.scene.end_waiting(job, JobState.CANCELED if move.flag else JobState.EXPIRED)
-
-
-def _of_a_job(run: Run, move: Move) -> Change | None:
-    tokens = run.leased_jobs
-    if not move.late:
-        tokens = [one for one in tokens if run.model.jobs_lease(one.job.id) == one.lease]
-    if not tokens:
-        return None
-    leased = tokens[-1 - move.token % len(tokens)]
-    match move.kind:
-        case "retry" | "refund":
-            retrying = move.kind == "retry"
-            return run.scene.back(leased, after_seconds=move.delay_ms / 1000, retrying=retrying)
-        case "output":
-            output: NoteOutput = note_output(run.scene, leased.job, leased.lease)
-            return output
-        case "progress":
-            return NoteProgress(
-                job_id=leased.job.id,
-                lease=leased.lease,
-                at=run.now,
-                progress=Progress(move.token),
-                event_id=run.scene.ids.new("evt") if move.flag else None,
-            )
-        case _:
-            return run.scene.finish(leased, JobState(move.kind), hand_off=move.flag)
-
-
-def _of_a_delivery(run: Run, move: Move) -> Change | None:
-    tokens = run.leased_deliveries
-    if not move.late:
-        tokens = [one for one in tokens if run.model.deliverys_lease(one) == one.lease]
-    if not tokens:
-        return None
-    leased = tokens[-1 - move.token % len(tokens)]
-    if move.kind == "unsent":
-        return ReleaseDelivery(leased.delivery.id, leased.lease, run.now + move.delay_ms)
-    to = DeliveryState.PENDING if move.kind == "tried" else DeliveryState(move.kind)
-    number = leased.delivery.attempt_count + 1
-    return run.scene.tried(
-        leased,
-        to,
-        after_seconds=move.delay_ms / 1000,
-        attempt=an_attempt(number, run.now, status=None if move.delay_ms else 500),
-        uses_entry=move.delay_ms != 1,
-        hand_off=move.flag,
-    )
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -280,6 +190,19 @@ class StoreMachine(RuleBasedStateMachine):
             for kind in kinds:
                 change = as_change(self.run, Move(kind, delay_ms=1, flag=True))
                 await self.run.apply(which, [] if change is None else [change])
+
+        self.do(step())
+
+    @rule(which=WHICH, kind=st.sampled_from(JOB_MOVES))
+    def wake_up_late(self, which: int, kind: str) -> None:
+        """A worker sleeps past its lease; another takes over; then the first one writes."""
+
+        async def step() -> None:
+            await self.run.backend.advance(30)
+            holder = await self.run.hold(which)
+            await self.run.claim(which, holder, {MAIL: 5, REPORT: 5}, 5)
+            change = as_change(self.run, Move(kind, late=True))
+            await self.run.apply(1 - which, [] if change is None else [change])
 
         self.do(step())
 

@@ -17,6 +17,7 @@ from dispatcher.core.changes import (
     Change,
     EndDelivery,
     FinishJob,
+    LeasedJob,
     NoteOutput,
     NoteProgress,
     RecordAttempt,
@@ -94,6 +95,11 @@ class Model:
         """The token in force of a job, if it is there and running."""
         held = self.jobs.get(job_id)
         return None if held is None else held.lease
+
+    def is_anothers(self, leased: LeasedJob) -> bool:
+        """Whether the job runs under a later token than this one."""
+        lease = self.jobs_lease(leased.job.id)
+        return lease is not None and lease != leased.lease
 
     def queue_waits(self, job: Job, now: Instant) -> Iterator[ModelJob]:
         """The jobs of the same caller and queue that wait and are due."""
@@ -199,7 +205,7 @@ class Model:
             case FinishJob():
                 return self._finish(change, now)
             case ReleaseJob():
-                self._release(change)
+                self._release(change, now)
             case AskCancel():
                 held = self.jobs[change.job_id]
                 asked_at = held.job.cancel_requested_at or change.at
@@ -246,12 +252,13 @@ class Model:
         kind = EventType.JOB_OUTPUT if output else EventType.JOB_PROGRESS
         return self._tell(held, change.event_id, kind, now)
 
-    def _release(self, change: ReleaseJob) -> None:
+    def _release(self, change: ReleaseJob, now: Instant) -> None:
         held = self.jobs[change.job_id]
+        asked = held.job.cancel_requested_at is not None
         held.job = replace(
             held.job,
             state=JobState.WAITING,
-            due_at=change.due_at,
+            due_at=min(change.due_at, now) if asked else change.due_at,
             retrying=change.retrying,
             attempt_count=held.job.attempt_count - change.refund,
             error=change.error,
