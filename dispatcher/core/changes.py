@@ -136,11 +136,15 @@ class ReleaseDelivery(Struct, frozen=True):
 
 
 class EndDelivery(Struct, frozen=True):
-    """End a delivery that waits: canceled, or dead of age. Guard: pending."""
+    """End a delivery that waits: canceled, or dead of age.
+
+    Guard: pending, in the round for which this was decided (None: in whichever it is).
+    """
 
     delivery_id: str
     to: DeliveryState
     at: Instant
+    round: int | None = None
 
 
 class AskCancelDelivery(Struct, frozen=True):

@@ -352,4 +352,4 @@ def decide_cancel_delivery(
         return None
     if delivery.state is DeliveryState.SENDING:
         return AskCancelDelivery(delivery.id, now)
-    return EndDelivery(delivery.id, DeliveryState.CANCELED, now)
+    return EndDelivery(delivery.id, DeliveryState.CANCELED, now, delivery.round)

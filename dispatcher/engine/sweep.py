@@ -93,7 +93,8 @@ class Sweep:
         for delivery, lost_lease, job in found.lost_deliveries:
             settled += await self._one(delivery.id, self._lost_delivery(delivery, lost_lease, job))
         for delivery in found.old_deliveries:
-            end = EndDelivery(delivery.id, DeliveryState.DEAD, self._clock.now())
+            now = self._clock.now()
+            end = EndDelivery(delivery.id, DeliveryState.DEAD, now, delivery.round)
             settled += await self._one(delivery.id, self._commit.apply_once(end))
         return settled
 

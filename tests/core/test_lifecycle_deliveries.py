@@ -225,11 +225,11 @@ def test_a_new_round_begins_for_what_has_ended(state: DeliveryState) -> None:
 def test_canceling_ends_what_waits_and_notes_it_for_what_is_being_sent(
     state: DeliveryState,
 ) -> None:
-    delivery = a_delivery(state=state)
+    delivery = a_delivery(state=state, round=2)
     change = decide_cancel_delivery(delivery, now=NOW)
     match state:
         case DeliveryState.PENDING:
-            assert change == EndDelivery(delivery.id, DeliveryState.CANCELED, NOW)
+            assert change == EndDelivery(delivery.id, DeliveryState.CANCELED, NOW, 2)
         case DeliveryState.SENDING:
             assert change == AskCancelDelivery(delivery.id, NOW)
             asked = a_delivery(state=state, cancel_requested_at=NOW - 1)

@@ -112,7 +112,12 @@ def _end(session: Session, change: EndDelivery) -> ApplyResult:
     """End a delivery that waits; see `EndDelivery`."""
     if change.to not in DELIVERY_TRANSITIONS[DeliveryState.PENDING] & FINAL_DELIVERY_STATES:
         raise ValueError(f"a pending delivery can't end as {change.to}")
-    parameters = {"id": change.delivery_id, "to": change.to.value, "at": change.at}
+    parameters = {
+        "id": change.delivery_id,
+        "to": change.to.value,
+        "at": change.at,
+        "round": change.round,
+    }
     return Applied() if session.execute(_END, parameters).rowcount else Stale()
 
 

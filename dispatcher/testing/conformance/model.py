@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import assert_never
 
 from msgspec.structs import replace
 
@@ -15,6 +16,7 @@ from dispatcher.core.changes import (
     AskCancel,
     AskCancelDelivery,
     Change,
+    DeliveryChange,
     EndDelivery,
     FinishJob,
     LeasedJob,
@@ -173,31 +175,33 @@ class Model:
 
     def applies(self, change: Change) -> bool:
         """Whether the guard of the change holds."""
+        if isinstance(change, DeliveryChange):
+            sent = self.by_id(change.delivery_id)
+            return sent is not None and self._fits_delivery(change, sent)
+        held = self.jobs.get(change.job_id)
+        if held is None:
+            return False
+        if isinstance(change, FinishJob):
+            return (held.job.state, held.lease) == (change.from_state, change.lease)
+        if held.job.state is not JobState.RUNNING:
+            return False
+        return isinstance(change, AskCancel) or held.lease == change.lease
+
+    def _fits_delivery(self, change: DeliveryChange, sent: ModelDelivery) -> bool:
+        state = sent.delivery.state
         match change:
-            case EndDelivery() | AskCancelDelivery():
-                sent = self.by_id(change.delivery_id)
-                ends = isinstance(change, EndDelivery)
-                state = DeliveryState.PENDING if ends else DeliveryState.SENDING
-                return sent is not None and sent.delivery.state is state
+            case EndDelivery():
+                same_round = change.round in (None, sent.delivery.round)
+                return state is DeliveryState.PENDING and same_round
+            case AskCancelDelivery():
+                return state is DeliveryState.SENDING
             case Redeliver():
-                sent = self.by_id(change.delivery_id)
-                if sent is None or sent.delivery.state not in FINAL_DELIVERY_STATES:
-                    return False
-                return sent.delivery.round + 1 == change.round
+                next_round = sent.delivery.round + 1
+                return state in FINAL_DELIVERY_STATES and change.round == next_round
             case RecordAttempt() | ReleaseDelivery():
-                sent = self.by_id(change.delivery_id)
-                if sent is None or sent.delivery.state is not DeliveryState.SENDING:
-                    return False
-                return sent.lease == change.lease
+                return state is DeliveryState.SENDING and sent.lease == change.lease
             case _:
-                held = self.jobs.get(change.job_id)
-                if held is None:
-                    return False
-                if isinstance(change, FinishJob):
-                    return (held.job.state, held.lease) == (change.from_state, change.lease)
-                if held.job.state is not JobState.RUNNING:
-                    return False
-                return isinstance(change, AskCancel) or held.lease == change.lease
+                assert_never(change)
 
     def apply(self, change: Change, now: Instant) -> ModelDelivery | None:
         """Do what the change says; the delivery that is owed for it, if one is."""

@@ -136,4 +136,5 @@ def _steered(run: Run, move: Move) -> Change | None:
             return asked or AskCancelDelivery(delivery.id, run.now)
         case _:
             to = DeliveryState.CANCELED if move.flag else DeliveryState.DEAD
-            return EndDelivery(delivery.id, to, run.now)
+            decided_in = 1 if move.late else None
+            return EndDelivery(delivery.id, to, run.now, decided_in)

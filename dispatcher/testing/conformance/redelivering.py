@@ -139,6 +139,16 @@ class TestRedelivering:
         await scene.apply(recorded)  # it stands already
         assert await scene.delivery_records() == before
 
+    async def test_an_end_decided_for_the_former_round_changes_nothing(self, scene: Scene) -> None:
+        """The sweep found it old; meanwhile its caller canceled and redelivered it."""
+        (owed,) = await scene.owed()
+        late = EndDelivery(owed, DeliveryState.DEAD, scene.now, 1)
+        await scene.apply(EndDelivery(owed, DeliveryState.CANCELED, scene.now, 1))
+        await scene.apply(Redeliver(delivery_id=owed, round=2, at=scene.now))
+        assert await scene.apply_all(late) == [Stale()]
+        assert (await scene.delivery(owed)).state is DeliveryState.PENDING
+        await scene.apply(EndDelivery(owed, DeliveryState.DEAD, scene.now, 2))
+
     async def test_its_life_begins_anew(self, scene: Scene) -> None:
         leased = await ended(scene)
         await scene.advance(DELIVERY_LIFE_MS / 1000)

@@ -14,9 +14,9 @@ UPDATE delivery SET caller_id = (SELECT caller_id FROM job WHERE job.seq = deliv
 
 CREATE INDEX delivery_of_caller ON delivery (caller_id);
 -- Delivered ones are the many; these are few, and are looked for.
-CREATE INDEX delivery_rare_end ON delivery (state) WHERE state IN ('dead', 'canceled');
+CREATE INDEX delivery_rare_end ON delivery (state) WHERE state = 'dead' OR state = 'canceled';
 CREATE INDEX delivery_rare_end_of_caller ON delivery (caller_id, state)
-  WHERE state IN ('dead', 'canceled');
+  WHERE state = 'dead' OR state = 'canceled';
 
 DROP INDEX delivery_age;
 CREATE INDEX delivery_age ON delivery (coalesce(redelivered_at, created_at))
