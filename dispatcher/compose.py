@@ -18,11 +18,14 @@ from aiohttp import web
 from msgspec import Struct
 
 from dispatcher.adapters.logs import LogObserver, configure_logging
+from dispatcher.adapters.metrics import InFlight, Metrics, MetricsPage
+from dispatcher.adapters.observers import Fanout
 from dispatcher.adapters.runners.declare import Dispatcher
 from dispatcher.adapters.runners.echo import EchoRunner
 from dispatcher.adapters.secrets import new_api_key, open_vault
 from dispatcher.adapters.sender import AiohttpSender, SenderTerms
 from dispatcher.adapters.sqlite import ServeLock, SqliteStore
+from dispatcher.adapters.sqlite.writer import CommitTold, tell_nobody
 from dispatcher.adapters.system import SystemClock, SystemRandom, Uuid7Ids
 from dispatcher.adapters.timers import LoopTimers
 from dispatcher.core.errors import SettingsError
@@ -64,11 +67,16 @@ class Running(Struct, frozen=True):
 
 @asynccontextmanager
 async def open_store(
-    settings: Settings, links_base: str | None = None, *, patient: bool = False
+    settings: Settings,
+    links_base: str | None = None,
+    *,
+    patient: bool = False,
+    on_commit: CommitTold = tell_nobody,
 ) -> AsyncIterator[Store]:
     """The store that the settings name, open; raises `StoreError`.
 
     `patient`: wait for a busy service beside us to let go of the database, as commands can afford.
+    `on_commit` is told of each commit, in the thread that makes it.
     """
     store = SqliteStore(
         settings.database,
@@ -77,6 +85,7 @@ async def open_store(
         links_base=settings.links_base() if links_base is None else links_base,
         dead_kept_seconds=settings.dead_kept_seconds,
         lock_seconds=PATIENCE_SECONDS if patient else LOCK_SECONDS,
+        on_commit=on_commit,
     )
     await store.open()
     try:
@@ -110,16 +119,18 @@ async def service(
     """Everything put together and started. At the end it is drained within the grace."""
     port = listening.getsockname()[1]
     url, local_url = settings.links_base(port), settings.local_url(port)
-    system = System(SystemClock(), LoopTimers(), SystemRandom(), Uuid7Ids(), observer)
     runners: dict[str, Runner] = {EchoRunner.NAME: EchoRunner()}
     runners.update(() if app is None else app.runners())
+    catalog = Catalog(runner.type for runner in runners.values())
+    metrics = Metrics(catalog.all(), version=version(DISTRIBUTION))
+    told = Fanout(metrics, observer)
+    system = System(SystemClock(), LoopTimers(), SystemRandom(), Uuid7Ids(), told)
     with ServeLock(settings.database):
-        async with open_store(settings, url) as store:
+        async with open_store(settings, url, on_commit=metrics.committed) as store:
             secret_key = None if settings.secret_key is None else settings.secret_key.reveal()
             vault = await open_vault(
                 store, secret_key=secret_key, database=settings.database, random=system.random
             )
-            catalog = Catalog(runner.type for runner in runners.values())
             await store.put_types(catalog.all())
             sender = AiohttpSender(settings.policy, _sender_terms(settings), clock=system.clock)
             engine = Engine(
@@ -147,6 +158,8 @@ async def service(
                 public_url=url,
                 dev=await _dev_mode(store, vault, system) if settings.dev else None,
                 ready=engine.ready,
+                metrics=_metrics_page(metrics, store, engine, settings, system),
+                metrics_open=settings.metrics_open,
             )
             await engine.start(alone=True)
             edge = EdgeRunner(make_app(services), system.ids, grace_seconds=settings.grace_seconds)
@@ -158,6 +171,18 @@ async def service(
                 await engine.stop()
                 await edge.cleanup()
                 await sender.close()
+
+
+def _metrics_page(
+    metrics: Metrics, store: Store, engine: Engine, settings: Settings, system: System
+) -> MetricsPage:
+    return MetricsPage(
+        metrics,
+        store,
+        jobs=InFlight(lambda: engine.jobs.running, settings.jobs_at_once),
+        deliveries=InFlight(lambda: engine.deliveries.sending, settings.deliveries_at_once),
+        clock=system.clock,
+    )
 
 
 def _engine_terms(settings: Settings) -> EngineTerms:

@@ -33,6 +33,7 @@ from dispatcher.core.facts import (
     StoreRecovered,
 )
 from dispatcher.core.model import Callback, DeliveryState, Job, JobState, Trace
+from tests.fact_samples import SWEPT
 
 SECRET = "whsec_ZGlzcGF0Y2hlci1kZXZlbG9wbWVudC1zZWNyZXQtMDE="
 API_KEY = "dsp_" + "a" * 43
@@ -62,7 +63,7 @@ JOB = Job(
 )
 
 ATTEMPT = JobAttemptEnded(
-    job=JOB, attempt=1, outcome="succeeded", to=JobState.SUCCEEDED, duration_ms=12
+    job=JOB, attempt=1, outcome="succeeded", to=JobState.SUCCEEDED, duration_ms=12, waited_ms=4
 )
 DELIVERY = DeliveryAttemptEnded(
     delivery_id="dlv_1",
@@ -74,6 +75,7 @@ DELIVERY = DeliveryAttemptEnded(
     attempt=2,
     to=DeliveryState.PENDING,
     duration_ms=40,
+    waited_ms=5,
     status_code=503,
     error_code="status",
     error_detail="the receiver answered 503",
@@ -85,6 +87,7 @@ FACTS: list[Fact] = [
     ATTEMPT,
     JobEnded(JOB, JobState.SUCCEEDED),
     DELIVERY,
+    SWEPT,
     LeaseLost("hld_1", 3),
     StoreFailed("claim jobs", "disk full"),
     StoreRecovered("claim jobs"),
@@ -138,6 +141,7 @@ def test_an_attempt_of_a_job_is_one_event_with_every_id(log: Log) -> None:
         "attempt": 1,
         "outcome": "succeeded",
         "to": "succeeded",
+        "waitedMs": 4,
         "durationMs": 12,
     }
 
@@ -158,6 +162,7 @@ def test_an_attempt_to_deliver_is_one_event_with_every_id(log: Log) -> None:
         "url": "https://receiver.example/in",
         "attempt": 2,
         "to": "pending",
+        "waitedMs": 5,
         "durationMs": 40,
         "statusCode": 503,
         "errorCode": "status",

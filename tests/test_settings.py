@@ -165,6 +165,7 @@ def other_value(setting: Setting) -> str:
         "secret_key": "dsk_x",
         "public_url": "https://jobs.example.com",
         "dev": "true",
+        "metrics_open": "false",
         "log_level": "debug",
         "log_format": "text",
         "limit_default_page_items": "19",

@@ -25,6 +25,7 @@ import msgspec
 
 from dispatcher.core.facts import (
     DeliveryAttemptEnded,
+    DeliverySwept,
     Fact,
     JobAccepted,
     JobAttemptEnded,
@@ -35,7 +36,7 @@ from dispatcher.core.facts import (
     StoreFailed,
     StoreRecovered,
 )
-from dispatcher.core.model import DeliveryState, Job, JobState
+from dispatcher.core.model import Delivery, DeliveryState, Job, JobState
 from dispatcher.core.payload import rfc3339
 
 LEVELS: Final = {
@@ -269,7 +270,7 @@ def _record(name: str, level: int, event: str, fields: Mapping[str, Any]) -> log
 def level_of(fact: Fact) -> int:
     """The level that a fact is logged at."""
     match fact:
-        case DeliveryAttemptEnded(to=to):
+        case DeliveryAttemptEnded(to=to) | DeliverySwept(to=to):
             return logging.WARNING if to is DeliveryState.DEAD else logging.INFO
         case JobAttemptEnded(to=to):
             return logging.WARNING if to is JobState.FAILED else logging.INFO
@@ -285,7 +286,7 @@ def level_of(fact: Fact) -> int:
             assert_never(fact)
 
 
-def describe(fact: Fact) -> tuple[str, Mapping[str, Any]]:
+def describe(fact: Fact) -> tuple[str, Mapping[str, Any]]:  # noqa: C901  # one case a fact
     """The event's name and its members."""
     match fact:
         case JobAccepted(job=job):
@@ -300,6 +301,8 @@ def describe(fact: Fact) -> tuple[str, Mapping[str, Any]]:
             return "job.ended", {**_ids(job), "to": to.value, "attempts": job.attempt_count}
         case DeliveryAttemptEnded():
             return "delivery.attempt", _of_delivery(fact)
+        case DeliverySwept(delivery=delivery, to=to):
+            return "delivery.swept", {**_ids_of_delivery(delivery), "to": to.value}
         case LeaseLost(holder_id=holder_id, jobs=jobs):
             return "lease.lost", {"holderId": holder_id, "jobs": jobs}
         case StoreFailed(during=during, detail=detail):
@@ -336,6 +339,7 @@ def _of_job_attempt(fact: JobAttemptEnded) -> dict[str, Any]:
         "attempt": fact.attempt,
         "outcome": fact.outcome,
         "to": fact.to.value,
+        "waitedMs": fact.waited_ms,
         "durationMs": fact.duration_ms,
         **_without_none(
             stale=fact.stale or None,
@@ -356,6 +360,7 @@ def _of_delivery(fact: DeliveryAttemptEnded) -> dict[str, Any]:
         "url": fact.url.partition("?")[0],  # queries carry tokens
         "attempt": fact.attempt,
         "to": fact.to.value,
+        "waitedMs": fact.waited_ms,
         "durationMs": fact.duration_ms,
         **_without_none(
             statusCode=fact.status_code,
@@ -365,6 +370,18 @@ def _of_delivery(fact: DeliveryAttemptEnded) -> dict[str, Any]:
             correlationId=fact.correlation_id,
             stale=fact.stale or None,
         ),
+    }
+
+
+def _ids_of_delivery(delivery: Delivery) -> dict[str, Any]:
+    return {
+        "deliveryId": delivery.id,
+        "eventId": delivery.event_id,
+        "eventType": delivery.event_type,
+        "jobId": delivery.job_id,
+        "callerId": delivery.caller_id,
+        "url": delivery.url.partition("?")[0],  # queries carry tokens
+        "attempts": delivery.attempt_count,
     }
 
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from dispatcher.core.model import DeliveryState, Job, JobState
+from dispatcher.core.model import Delivery, DeliveryState, Job, JobState
 
 
 class JobAccepted(Struct, frozen=True):
@@ -21,13 +21,17 @@ class JobAccepted(Struct, frozen=True):
 
 
 class JobAttemptEnded(Struct, frozen=True, kw_only=True):
-    """An attempt came out, and its change was applied (or refused as stale)."""
+    """An attempt came out, and its change was applied (or refused as stale).
+
+    `waited_ms`: from when the job was due until the attempt began.
+    """
 
     job: Job
     attempt: int
     outcome: str
     to: JobState
     duration_ms: int
+    waited_ms: int = 0
     stale: bool = False
     error_code: str | None = None
     error_detail: str | None = None
@@ -42,7 +46,10 @@ class JobEnded(Struct, frozen=True):
 
 
 class DeliveryAttemptEnded(Struct, frozen=True, kw_only=True):
-    """An attempt to deliver came out, and its change was applied (or refused as stale)."""
+    """An attempt to deliver came out, and its change was applied (or refused as stale).
+
+    `waited_ms`: from when the delivery was due until the attempt began.
+    """
 
     delivery_id: str
     event_id: str
@@ -58,7 +65,15 @@ class DeliveryAttemptEnded(Struct, frozen=True, kw_only=True):
     error_detail: str | None = None
     next_at: int | None = None
     correlation_id: str | None = None
+    waited_ms: int = 0
     stale: bool = False
+
+
+class DeliverySwept(Struct, frozen=True):
+    """The sweep settled a delivery without an attempt: too old, or its outcome never recorded."""
+
+    delivery: Delivery
+    to: DeliveryState
 
 
 class LeaseLost(Struct, frozen=True):
@@ -100,6 +115,7 @@ Fact: TypeAlias = (
     | JobAttemptEnded
     | JobEnded
     | DeliveryAttemptEnded
+    | DeliverySwept
     | LeaseLost
     | StoreFailed
     | StoreRecovered

@@ -17,7 +17,7 @@ from dispatcher.core.outcome import Answered, NotSent, SendResult, Verdict, clas
 from dispatcher.core.payload import callback_body
 from dispatcher.core.retry import Schedule
 from dispatcher.core.signature import sign
-from dispatcher.engine.commit import Commit
+from dispatcher.engine.commit import Commit, stands_as
 from dispatcher.engine.loop import ClaimLoop
 from dispatcher.engine.secrets import Secrets
 from dispatcher.engine.slots import Slots
@@ -249,8 +249,7 @@ def _ended(
     leased: LeasedDelivery, change: RecordAttempt, attempt: Attempt, result: ApplyResult
 ) -> DeliveryAttemptEnded:
     delivery = leased.delivery
-    canceled = isinstance(result, Applied) and result.canceled
-    to = DeliveryState.CANCELED if canceled else change.to
+    to = stands_as(change.to, result)
     return DeliveryAttemptEnded(
         delivery_id=delivery.id,
         event_id=delivery.event_id,
@@ -261,6 +260,7 @@ def _ended(
         attempt=attempt.number,
         to=to,
         duration_ms=attempt.duration_ms,
+        waited_ms=max(attempt.at - delivery.due_at, 0),
         status_code=attempt.status_code,
         error_code=None if attempt.error is None else attempt.error.code,
         error_detail=None if attempt.error is None else attempt.error.detail,

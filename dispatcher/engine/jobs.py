@@ -199,6 +199,7 @@ class Jobs:
     async def _run(self, run: Run) -> None:
         job = run.leased.job
         started = self._clock.monotonic()
+        run.waited_ms = max(self._clock.now() - job.due_at, 0)
         try:
             outcome = await self._outcome(run)
             await run.report.close()
@@ -271,6 +272,7 @@ class Jobs:
                 outcome=type(outcome).__name__,
                 to=to,
                 duration_ms=duration_ms,
+                waited_ms=run.waited_ms,
                 stale=stale,
                 error_code=None if error is None else error.code,
                 error_detail=None if error is None else error.detail,

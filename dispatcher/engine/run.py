@@ -32,6 +32,7 @@ class Run:
         self.task: asyncio.Task[None] | None = None
         self.stopped: StopReason | None = None
         self.in_handler = False
+        self.waited_ms = 0
 
     def stop(self, reason: StopReason) -> None:
         """Stop the handler. The first reason holds, but a lost lease overrules it.

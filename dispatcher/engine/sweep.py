@@ -9,14 +9,14 @@ from __future__ import annotations
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 
-from dispatcher.core.changes import EndDelivery
+from dispatcher.core.changes import EndDelivery, RecordAttempt
 from dispatcher.core.errors import StoreError
-from dispatcher.core.facts import LoopFailed, StoreFailed, StoreRecovered
+from dispatcher.core.facts import DeliverySwept, LoopFailed, StoreFailed, StoreRecovered
 from dispatcher.core.lifecycle import decide_delivery, decide_job, decide_overdue
 from dispatcher.core.model import Delivery, DeliveryState, Job
 from dispatcher.core.outcome import Unknown, WorkerLost
 from dispatcher.core.retry import JobBackoff
-from dispatcher.engine.commit import Commit, pause
+from dispatcher.engine.commit import Commit, pause, stands_as
 from dispatcher.engine.deliver import Deliveries, schedule_of
 from dispatcher.engine.holder import Holder
 from dispatcher.engine.jobs import Jobs
@@ -95,7 +95,7 @@ class Sweep:
         for delivery in found.old_deliveries:
             now = self._clock.now()
             end = EndDelivery(delivery.id, DeliveryState.DEAD, now, delivery.round)
-            settled += await self._one(delivery.id, self._commit.apply_once(end))
+            settled += await self._one(delivery.id, self._swept(delivery, end))
         return settled
 
     async def _one(self, what: str, settle: Awaitable[ApplyResult]) -> bool:
@@ -144,7 +144,13 @@ class Sweep:
             now=self._clock.now(),
             jitter=self._random.unit(),
         )
-        return await self._commit.apply_once(change)
+        return await self._swept(delivery, change)
+
+    async def _swept(self, delivery: Delivery, change: RecordAttempt | EndDelivery) -> ApplyResult:
+        result = await self._commit.apply_once(change)
+        if isinstance(result, Applied):
+            self._observer.saw(DeliverySwept(delivery, stands_as(change.to, result)))
+        return result
 
     async def cancels(self) -> None:
         """Stop the runs of jobs that were asked to cancel, or have ended, by another process."""

@@ -233,3 +233,39 @@ class DeliveryPage(Struct, frozen=True):
 
     items: tuple[DeliveryRecord, ...]
     next: int | None
+
+
+class QueueBacklog(Struct, frozen=True, kw_only=True):
+    """What is there of one queue: jobs `waiting` are due, `scheduled` ones wait for their time.
+
+    `oldest_due_at`: since when the job that has waited longest is due; None: none is due.
+    """
+
+    queue: str
+    waiting: int = 0
+    scheduled: int = 0
+    running: int = 0
+    oldest_due_at: Instant | None = None
+
+
+class DeliveryBacklog(Struct, frozen=True, kw_only=True):
+    """The deliveries that are not done: pending ones that are `due` or `scheduled`, and `sending`.
+
+    `oldest_due_at` as in `QueueBacklog`.
+    """
+
+    due: int = 0
+    scheduled: int = 0
+    sending: int = 0
+    oldest_due_at: Instant | None = None
+
+
+class Backlog(Struct, frozen=True, kw_only=True):
+    """How much waits and is under way as of `at`, the store's now.
+
+    `queues` are those with a job that is not done, by name.
+    """
+
+    at: Instant
+    queues: tuple[QueueBacklog, ...] = ()
+    deliveries: DeliveryBacklog = DeliveryBacklog()

@@ -58,6 +58,7 @@ from dispatcher.core.model import (
 from dispatcher.ports.records import (
     AddResult,
     ApplyResult,
+    Backlog,
     ClaimedDeliveries,
     ClaimedJobs,
     DeliveryFilter,
@@ -218,7 +219,19 @@ class CallerStore(Protocol):
         ...
 
 
-class Store(JobStore, JobReader, CallerStore, Protocol):
+class BacklogReader(Protocol):
+    """How much there is to do."""
+
+    async def backlog(self, most: int) -> Backlog:
+        """Count what waits and what is under way, by index, whatever is done already.
+
+        Its cost is bounded: each count ends at about `most` rows (so many or more are there), and
+        no more lanes and destinations than that are looked at, the longest unserved first.
+        """
+        ...
+
+
+class Store(JobStore, JobReader, BacklogReader, CallerStore, Protocol):
     """The whole store, as adapters offer it and `compose` hands it out."""
 
     async def open(self) -> None:

@@ -122,6 +122,9 @@ class Settings(Struct, frozen=True, kw_only=True):
         Literal["auto", "json", "text"],
         _says("`json` is one object a line; `auto` is `text` on a terminal, `json` elsewhere."),
     ] = "auto"
+    metrics_open: Annotated[
+        bool, _says("Whether `/metrics` needs no key; `false` shows it to operators alone.")
+    ] = True
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:

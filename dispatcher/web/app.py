@@ -16,6 +16,7 @@ from dispatcher.web.dev import Inbox
 from dispatcher.web.headers import sane_request_id
 from dispatcher.web.health import Health
 from dispatcher.web.jobs import Jobs
+from dispatcher.web.metrics import MetricsPage
 from dispatcher.web.problems import problem_of
 from dispatcher.web.services import Services
 from dispatcher.web.types import Types
@@ -54,6 +55,10 @@ def make_app(services: Services) -> web.Application:
         ("GET", "/healthz", health.live),
         ("GET", "/readyz", health.ready),
     ]
+    if services.metrics is not None:
+        show = MetricsPage(services.metrics).show
+        guard = show if services.metrics_open else _known(keys, OPERATORS, show)
+        public.append(("GET", "/metrics", guard))
     if services.dev is not None:
         inbox = Inbox(services, services.dev)
         public += [("POST", "/dev/inbox", inbox.receive), ("GET", "/dev/inbox", inbox.show)]

@@ -57,6 +57,19 @@ class CancelsDeliveries(Protocol):
         ...
 
 
+class MetricsMade(Protocol):
+    """The page of `/metrics`: `adapters.metrics.MetricsPage`."""
+
+    @property
+    def content_type(self) -> str:
+        """Of the page."""
+        ...
+
+    async def make(self) -> bytes:
+        """The page as it is now; never raises for a store that does not work."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DevMode:
     """`--dev`: a request without a key acts as `caller`, in every role.
@@ -74,6 +87,7 @@ class Services:
 
     - `public_url` has no slash at its end; links begin with it.
     - `ready` returns if work can be taken now, else raises `StoreError` or `Stopping`.
+    - `metrics` is shown at `/metrics`: to all if `metrics_open`, else to operators. None: nowhere.
     """
 
     accept: Accepts
@@ -90,3 +104,5 @@ class Services:
     public_url: str
     ready: Callable[[], Awaitable[None]]
     dev: DevMode | None = None
+    metrics: MetricsMade | None = None
+    metrics_open: bool = True

@@ -14,7 +14,7 @@ from dispatcher.core.model import DeliveryState, JobState
 from dispatcher.core.outcome import JobOutcome, Succeeded
 from dispatcher.ports.runner import RunReport
 from tests.engine.conftest import Stages
-from tests.engine.stage import LONG, ScriptedRunner, Stage
+from tests.engine.stage import LONG, ScriptedRunner, Stage, a_callback
 
 PATIENT = 30.0
 """A grace that no test uses up."""
@@ -202,12 +202,16 @@ async def test_what_came_of_a_delivery_is_recorded_even_past_the_grace(stages: S
 async def test_a_store_that_never_comes_back_does_not_keep_the_process(stages: Stages) -> None:
     stage = await stages.start()
     door = stage.sender.hang()
+    other = "https://other.example/hook"
+    stage.sender.hang(other)
     await stage.submit()
-    await stage.sender.until(1)
+    await stage.submit(callback=a_callback(other))
+    await stage.sender.until(2)
     stage.faults.fail("apply", times=1_000_000)
     door.set()
     await stage.seen(StoreFailed)
-    tasks = list(stage.engine.deliveries._tasks)
+    tasks = list(stage.engine.deliveries._tasks)  # one is being recorded, one is being sent
+    assert len(tasks) == 2
     for task in tasks:  # as the end of the event loop does, once
         task.cancel()
     ended, _ = await asyncio.wait(tasks, timeout=2)

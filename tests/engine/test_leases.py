@@ -129,6 +129,18 @@ async def test_it_stops_before_the_lease_ends(stages: Stages) -> None:
     await handler.until(stopped=1)
 
 
+async def test_a_handler_that_outlives_its_lease_has_nothing_to_say(stages: Stages) -> None:
+    handler = Watched(swallows=True)
+    stage = await stages.start(ScriptedRunner(handler), lease_seconds=LEASE)
+    await stage.submit()
+    await handler.until(begun=1)
+    await a_lost_lease(stage)
+    handler.go.set()
+    await stage.rest_out_of_touch()
+    assert stage.engine.jobs.running == 0
+    assert stage.observer.all(JobAttemptEnded) == []
+
+
 async def test_back_in_touch_it_takes_the_job_up_again_without_a_poll(stages: Stages) -> None:
     handler = Watched()
     stage = await stages.start(ScriptedRunner(handler), lease_seconds=LEASE)

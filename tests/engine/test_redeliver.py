@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from dispatcher.core.errors import DeliveryPending, NotFound
-from dispatcher.core.facts import DeliveryAttemptEnded
+from dispatcher.core.facts import DeliveryAttemptEnded, DeliverySwept
 from dispatcher.core.lifecycle import DELIVERY_LIFE_MS
 from dispatcher.core.model import Delivery, DeliveryState, Job
 from dispatcher.core.outcome import Answered
@@ -179,3 +179,19 @@ async def test_one_that_has_ended_stays_as_it_is(stages: Stages) -> None:
     stage = await stages.start()
     job = await dead(stage)
     assert (await cancel(stage, job)).state is DeliveryState.DEAD
+
+
+async def test_one_whose_sender_died_is_told_as_canceled(stages: Stages) -> None:
+    stage = await stages.start()
+    stage.sender.hang()
+    job = await stage.submit()
+    await stage.sender.until(1)
+    await cancel(stage, job)
+    other = await stages.start(beside=stage)
+    await other.store.end_other_leases(other.engine.holder.id)
+    await other.rest()
+    assert other.sender.sent == []
+    await other.sweep()
+    (swept,) = await other.seen(DeliverySwept)
+    assert swept.to is DeliveryState.CANCELED
+    assert (await other.delivery(job)).state is DeliveryState.CANCELED

@@ -10,6 +10,7 @@ from typing import assert_never
 
 from dispatcher.adapters.sqlite import callers, holders, overdue, reading
 from dispatcher.adapters.sqlite.adding import add_job
+from dispatcher.adapters.sqlite.backlog import backlog
 from dispatcher.adapters.sqlite.changing import (
     ask_cancel,
     finish_job,
@@ -28,7 +29,7 @@ from dispatcher.adapters.sqlite.schema import prepare
 from dispatcher.adapters.sqlite.sending import claim_deliveries
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
-from dispatcher.adapters.sqlite.writer import Writer
+from dispatcher.adapters.sqlite.writer import CommitTold, Writer, tell_nobody
 from dispatcher.core.changes import (
     AskCancel,
     AskCancelDelivery,
@@ -48,6 +49,7 @@ from dispatcher.ports.records import (
     DEAD_KEPT_SECONDS,
     AddResult,
     ApplyResult,
+    Backlog,
     ClaimedDeliveries,
     ClaimedJobs,
     DeliveryFilter,
@@ -84,6 +86,7 @@ class SqliteStore:
         dead_kept_seconds: float = DEAD_KEPT_SECONDS,
         readers: int = 2,
         lock_seconds: float = LOCK_SECONDS,
+        on_commit: CommitTold = tell_nobody,
     ) -> None:
         """Make a store; `open` it before use.
 
@@ -96,6 +99,7 @@ class SqliteStore:
             readers: how many threads read.
             lock_seconds: how long a write waits while another process holds the lock. A service
                 answers 503 after it; a tool beside a busy service needs more patience.
+            on_commit: told of each commit, in the writing thread.
         """
         # The log lies beside the file itself, not beside a link to it.
         self._path = path = path.resolve()
@@ -105,7 +109,12 @@ class SqliteStore:
         self._checkpointer = Checkpointer(path)
         self._lock_seconds = lock_seconds
         self._writer = Writer(
-            path, self._session, self._checkpointer.after_commit, lock_seconds=lock_seconds
+            path,
+            self._session,
+            self._checkpointer.after_commit,
+            lock_seconds=lock_seconds,
+            monotonic=clock.monotonic,
+            on_commit=on_commit,
         )
         self._readers = Readers(path, readers)
         self._pruning = overdue.Pruning(dead_kept_seconds)
@@ -222,6 +231,10 @@ class SqliteStore:
         return await self._readers.ask(
             reading.list_events, job_id, caller_id, limit=limit, after=after
         )
+
+    async def backlog(self, most: int) -> Backlog:
+        """See `BacklogReader.backlog`."""
+        return await self._readers.ask(backlog, self._clock.now(), most)
 
     # --- holders -------------------------------------------------------------------------------
 

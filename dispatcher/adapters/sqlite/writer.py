@@ -20,7 +20,7 @@ from concurrent.futures import Future
 from math import inf
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from dispatcher.adapters.sqlite.connection import Use, connect
 from dispatcher.adapters.sqlite.errors import (
@@ -36,6 +36,18 @@ BATCH_ITEMS: Final = 500
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+
+
+class CommitTold(Protocol):
+    """Told of each commit, in the writing thread: must be quick and must not raise."""
+
+    def __call__(self, seconds: float, items: int, *, failed: bool) -> None:
+        """A commit of so many items took so long, syncing included, or failed for all of them."""
+        ...
+
+
+def tell_nobody(seconds: float, items: int, *, failed: bool) -> None:
+    """For a store that nobody watches."""
 
 
 class _Call:
@@ -76,11 +88,15 @@ class Writer:
         after_commit: Callable[[], None],
         *,
         lock_seconds: float,
+        monotonic: Callable[[], float],
+        on_commit: CommitTold,
     ) -> None:
         self._path = path
         self._make_session = make_session
         self._after_commit = after_commit
         self._lock_seconds = lock_seconds
+        self._monotonic = monotonic
+        self._on_commit = on_commit
         self._queue: SimpleQueue[_Call | None] = SimpleQueue()
         self._connection: sqlite3.Connection | None = None
         self._closed = False
@@ -162,6 +178,8 @@ class Writer:
         return batch
 
     def _serve(self, batch: list[_Call]) -> None:
+        began = self._monotonic()
+        failed = False
         try:
             self._commit(batch)
         except Exception as error:  # noqa: BLE001  # whatever it is, those who wait must hear of it
@@ -169,10 +187,13 @@ class Writer:
                 f"The database {self._path} met an unexpected error: {error!r}"
             )
             failure.__cause__ = error
+            failed = True
             if primary_code(error) == sqlite3.SQLITE_BUSY:
                 batch = batch + self._waiting()
             for call in batch:
                 call.fail(failure)
+        items = sum([len(call.items) for call in batch])
+        self._on_commit(self._monotonic() - began, items, failed=failed)
         loops: dict[asyncio.AbstractEventLoop, list[_Call]] = {}
         for call in batch:
             if call.loop is None:

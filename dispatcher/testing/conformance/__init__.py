@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from dispatcher.testing.conformance.adding import TestAdding, TestHandOffOfJobs, TestIdempotency
 from dispatcher.testing.conformance.backend import Backend, ShuffledIds
+from dispatcher.testing.conformance.backlog import TestBacklog
 from dispatcher.testing.conformance.callers import TestCallers, TestCheck, TestKeyCheck, TestTypes
 from dispatcher.testing.conformance.changing import (
     TestAskingToCancel,
@@ -90,6 +91,7 @@ __all__ = [
     "TestAskedToCancel",
     "TestAskingToCancel",
     "TestAskingToCancelDeliveries",
+    "TestBacklog",
     "TestCallers",
     "TestCheck",
     "TestClaimingJobs",

@@ -121,7 +121,8 @@ CREATE TABLE job (
     END
   )
 ) STRICT;
-CREATE INDEX job_waiting ON job (lane_seq, priority, due_at, seq, late_at)
+-- `state` is in it so that what waits is counted without looking at the rows.
+CREATE INDEX job_waiting ON job (lane_seq, priority, due_at, seq, late_at, state)
   WHERE state = 'waiting';
 CREATE INDEX job_held ON job (holder_id) WHERE holder_id IS NOT NULL;
 CREATE INDEX job_late ON job (late_at) WHERE late_at IS NOT NULL AND finished_at IS NULL;
@@ -241,8 +242,9 @@ CREATE TABLE delivery (
   )
 ) STRICT;
 CREATE INDEX delivery_of_job ON delivery (job_seq);
-CREATE INDEX delivery_pending ON delivery (destination_seq, due_at) WHERE state = 'pending';
--- `state` is in it so that slots are counted without looking at the rows.
+-- `state` is in them so that slots, and what waits, are counted without looking at the rows.
+CREATE INDEX delivery_pending ON delivery (destination_seq, due_at, seq, state)
+  WHERE state = 'pending';
 CREATE INDEX delivery_sending ON delivery (destination_seq, lease_until, unknown_count, state)
   WHERE state = 'sending';
 CREATE INDEX delivery_lost ON delivery (lease_until)

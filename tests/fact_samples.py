@@ -1,0 +1,77 @@
+"""A fact of each kind, with what must never be shown of them: callers, ids, tokens in URLs."""
+
+from __future__ import annotations
+
+from dispatcher.core.facts import (
+    DeliveryAttemptEnded,
+    DeliverySwept,
+    Fact,
+    JobAccepted,
+    JobAttemptEnded,
+    JobEnded,
+    LeaseLost,
+    LoopFailed,
+    LoopIdle,
+    StoreFailed,
+    StoreRecovered,
+)
+from dispatcher.core.model import Delivery, DeliveryState, EventType, Job, JobState, JobType
+
+CSV = JobType(name="csv.profile", runner="python", queue="files")
+MAIL = JobType(name="mail.send", runner="python")
+
+JOB = Job(
+    id="job_1",
+    caller_id="clr_secret",
+    type="csv.profile",
+    queue="files",
+    priority=5,
+    state=JobState.RUNNING,
+    attempt_count=1,
+    max_attempts=3,
+    timeout_seconds=600,
+    retention_seconds=600,
+    created_at=1,
+    due_at=1,
+)
+ENDED = JobAttemptEnded(
+    job=JOB, attempt=1, outcome="Succeeded", to=JobState.SUCCEEDED, duration_ms=120, waited_ms=7
+)
+SENT = DeliveryAttemptEnded(
+    delivery_id="dlv_1",
+    event_id="evt_1",
+    event_type="job.succeeded",
+    job_id="job_1",
+    caller_id="clr_secret",
+    url="https://receiver.example/in?token=hunter2",
+    attempt=1,
+    to=DeliveryState.DELIVERED,
+    duration_ms=40,
+    status_code=204,
+    waited_ms=3,
+)
+DELIVERY = Delivery(
+    id="dlv_1",
+    event_id="evt_1",
+    event_type=EventType.JOB_SUCCEEDED,
+    job_id="job_1",
+    caller_id="clr_secret",
+    url="https://receiver.example/in?token=hunter2",
+    origin="https://receiver.example",
+    state=DeliveryState.PENDING,
+    created_at=1,
+    due_at=1,
+)
+SWEPT = DeliverySwept(DELIVERY, DeliveryState.DEAD)
+FACTS: list[Fact] = [
+    JobAccepted(JOB, handed_off=True),
+    ENDED,
+    JobEnded(JOB, JobState.SUCCEEDED),
+    SENT,
+    SWEPT,
+    LeaseLost("hld_1", 3),
+    StoreFailed("jobs", "disk full"),
+    StoreRecovered("jobs"),
+    LoopFailed("jobs", "KeyError", "Traceback …"),
+    LoopIdle("jobs"),
+]
