@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from typing import Final
 
@@ -22,7 +22,7 @@ from dispatcher.adapters.metrics import InFlight, Metrics, MetricsPage
 from dispatcher.adapters.observers import Fanout
 from dispatcher.adapters.runners.declare import Dispatcher
 from dispatcher.adapters.runners.echo import EchoRunner
-from dispatcher.adapters.secrets import new_api_key, open_vault
+from dispatcher.adapters.secrets import open_vault
 from dispatcher.adapters.sender import AiohttpSender, SenderTerms
 from dispatcher.adapters.sqlite import ServeLock, SqliteStore
 from dispatcher.adapters.sqlite.writer import CommitTold, tell_nobody
@@ -31,6 +31,7 @@ from dispatcher.adapters.timers import LoopTimers
 from dispatcher.core.errors import SettingsError
 from dispatcher.core.model import ApiKey, Caller, Role
 from dispatcher.core.signature import parse_secret
+from dispatcher.engine.callers import Callers, new_api_key
 from dispatcher.engine.catalog import Catalog
 from dispatcher.engine.supervisor import Engine
 from dispatcher.engine.terms import EngineTerms, System
@@ -148,6 +149,7 @@ async def service(
                 cancel=engine.cancel,
                 redeliver=engine.redeliver,
                 cancel_delivery=engine.cancel_delivery,
+                callers=Callers(store, vault, system.clock, system.ids, system.random),
                 store=store,
                 catalog=catalog,
                 vault=vault,
@@ -237,8 +239,9 @@ def serve(
             stuck = runner.run(_serve(settings, app, announce, greet))
             if stuck:
                 announce(
-                    "A handler did not stop within the grace. Its job is given to the next start "
-                    "when its lease ends; this process exits now."
+                    "Something did not end within the grace: a handler that does not stop, or a "
+                    "store that does not answer. What is unfinished is taken up at the next start; "
+                    "this process exits now."
                 )
                 end_logging()
                 os._exit(EXIT_UNFINISHED)  # its thread would keep an ordinary exit waiting
@@ -259,8 +262,9 @@ async def _serve(
     def on_signal() -> None:
         if stop.is_set():
             os._exit(EXIT_UNFINISHED)
-        announce(f"Stopping: what is in flight has {settings.grace_seconds:g} s to finish.")
         stop.set()
+        with suppress(OSError):  # nobody may be left to read it
+            announce(f"Stopping: what is in flight has {settings.grace_seconds:g} s to finish.")
 
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, on_signal)

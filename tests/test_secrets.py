@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import logging
 import stat
 import threading
@@ -13,10 +12,8 @@ from hypothesis import strategies as st
 
 from dispatcher.adapters.secrets import (
     AesVault,
-    digest_of,
     key_file,
     make_key,
-    new_api_key,
     new_key,
     open_vault,
     parse_key,
@@ -239,14 +236,3 @@ async def test_a_key_file_of_another_database_is_told(tmp_path: Path) -> None:
     key_file(database).write_text(OTHER)
     with pytest.raises(SecretsUnreadable, match=r"a\.db\.key is not the key"):
         await open_vault(kept, secret_key=None, database=database, random=RANDOM)
-
-
-# --- API keys ----------------------------------------------------------------------------------
-
-
-def test_an_api_key_and_its_digest() -> None:
-    text, digest = new_api_key(RANDOM)
-    assert text.startswith("dsp_")
-    assert len(text) == 4 + 43
-    assert digest == hashlib.sha256(text.encode()).digest() == digest_of(text)
-    assert new_api_key(RANDOM)[0] != text

@@ -9,7 +9,6 @@ one a job, get there in weeks.
 from __future__ import annotations
 
 import binascii
-import hashlib
 import logging
 import os
 import stat
@@ -27,8 +26,6 @@ from dispatcher.ports.vault import Vault
 
 KEY_PREFIX: Final = "dsk_"
 KEY_BYTES: Final = 32
-API_KEY_PREFIX: Final = "dsp_"
-SIGNING_SECRET_BYTES: Final = 32
 
 _FORMAT: Final = b"\x01"
 _NONCE_BYTES: Final = 24
@@ -267,20 +264,6 @@ async def open_vault(
             "service the one that it had before"
         )
     return vault
-
-
-# --- API keys ----------------------------------------------------------------------------------
-
-
-def new_api_key(random: Random) -> tuple[str, bytes]:
-    """A new API key, `dsp_` and 32 bytes in base64url, and the digest that is stored of it."""
-    text = API_KEY_PREFIX + _text(random.token(32))
-    return text, digest_of(text)
-
-
-def digest_of(api_key: str) -> bytes:
-    """SHA-256 of the key's text: 256 bits of chance need no slow hash."""
-    return hashlib.sha256(api_key.encode()).digest()
 
 
 def _text(raw: bytes) -> str:

@@ -24,6 +24,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "List and show callbacks, send them again, or stop them.",
     ),
     "callers": ("dispatcher.cli.callers:callers_group", "Make callers with their API keys."),
+    "keys": ("dispatcher.cli.keys:keys_group", "Show and rotate the service's own keys."),
     "check": ("dispatcher.cli.check:check_command", "Find what is wrong with an installation."),
     "migrate": ("dispatcher.cli.migrate:migrate_command", "Bring the database up to date."),
 }

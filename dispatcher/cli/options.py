@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
+from dispatcher.ports.records import MOST_OVERLAP_SECONDS, OVERLAP_SECONDS
 from dispatcher.settings import SETTINGS, Parsed, parse_settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -41,6 +42,18 @@ def with_config(command: Command) -> Command:
 def with_json(command: Command) -> Command:
     """`--json`, given to the command as `as_json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+
+
+def with_overlap(what: str) -> Callable[[Command], Command]:
+    """`--overlap`, for rotations; `what` is what goes on signing meanwhile."""
+    return click.option(
+        "--overlap",
+        type=click.IntRange(0, MOST_OVERLAP_SECONDS),
+        default=OVERLAP_SECONDS,
+        show_default=True,
+        metavar="SECONDS",
+        help=f"The {what} go on signing this long; 0 after a leak, a week at most.",
+    )
 
 
 def settings_of(flags: dict[str, object], config: Path | None) -> Parsed:

@@ -86,7 +86,10 @@ class NoteProgress(Struct, frozen=True, kw_only=True):
 
 
 class NoteOutput(Struct, frozen=True, kw_only=True):
-    """A running job gives an intermediate result, always stored. Guard: running, and `lease`."""
+    """A running job gives an intermediate result, always stored. Guard: running, and `lease`.
+
+    `deliver` False: it is not sent as a callback, whoever asked for it (one of a kind in 500 ms).
+    """
 
     job_id: str
     lease: str
@@ -94,6 +97,7 @@ class NoteOutput(Struct, frozen=True, kw_only=True):
     event_id: str
     output: bytes
     progress: Progress | None = None
+    deliver: bool = True
 
 
 class NoteStarted(Struct, frozen=True, kw_only=True):

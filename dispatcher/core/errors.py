@@ -104,6 +104,23 @@ class IdempotencyKeyReused(RequestError):
     code = "idempotency-key-reused"
 
 
+class NameTaken(RequestError):
+    """A caller of that name is there already."""
+
+    code = "name-taken"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"A caller named {name!r} is there already: choose another name.")
+
+
+class TooMany(RequestError):
+    """No more of them may be in force at once. `what` is e.g. "secret", `advice` a sentence."""
+
+    def __init__(self, what: str, most: int, advice: str) -> None:
+        super().__init__(f"At most {most} {what}s may be in force at once. {advice}")
+        self.code = f"too-many-{what}s"
+
+
 class Unauthenticated(RequestError):
     """No API key, or one that is unknown, expired or revoked."""
 
@@ -148,6 +165,10 @@ class StoreLocked(StoreError):
 
 class SecretsUnreadable(DispatcherError):
     """The key that encrypts secrets is missing, malformed or not the one they were sealed with."""
+
+
+class Overloaded(DispatcherError):
+    """More is under way at once than the service may hold in memory: try again in a moment."""
 
 
 class Stopping(DispatcherError):

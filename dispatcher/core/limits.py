@@ -31,5 +31,6 @@ class Limits(Struct, frozen=True, kw_only=True):
     default_retention_seconds: float = 7 * DAY_SECONDS
     default_priority: int = 5
     idempotency_seconds: float = DAY_SECONDS
+    submissions_at_once: int = 1_000
     page_items: int = 100
     default_page_items: int = 20

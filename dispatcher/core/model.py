@@ -284,6 +284,19 @@ class ApiKey(Struct, frozen=True, kw_only=True):
     revoked_at: Instant | None = None
 
 
+class ServiceKey(Struct, frozen=True, kw_only=True):
+    """One of the service's own keys, by which receivers know who sent a callback (`v1a`).
+
+    `id` is its thumbprint (RFC 7638), `public` the 32 bytes of the public key. It signs until
+    `retired_at`, None: until it is rotated.
+    """
+
+    id: str
+    public: bytes
+    created_at: Instant
+    retired_at: Instant | None = None
+
+
 class JobType(Struct, frozen=True, kw_only=True):
     """A kind of job as it was declared. `schema` and `result_schema` are JSON Schema, as JSON."""
 

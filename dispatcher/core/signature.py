@@ -4,8 +4,9 @@ The signed content is `{webhook-id}.{webhook-timestamp}.{body}` (the specificati
 scheme"); the header `webhook-signature` is a list of `version,base64` with one space between.
 Some public verifiers trip over anything else than exactly that, so nothing else is emitted.
 
-The symmetric `v1` is here. An asymmetric signature is one more element behind those of `sign`,
-over the same `signed_content`; `verify` passes over versions that it does not know.
+`v1` is HMAC-SHA256 with a secret that sender and receiver share; `v1a` is Ed25519 with a key of the
+service's own, over the same bytes (its keys: `ed25519`). Elements stand in that order, and `verify`
+passes over versions that it does not know, as public verifiers do.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import re
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import Protocol
 
 from dispatcher.core.errors import DispatcherError
 
@@ -32,6 +34,22 @@ _HEADERS = (ID_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER)
 _ASYMMETRIC_PREFIXES = ("whsk_", "whpk_")
 # Twelve digits reach past the year 33,000: more can't be a timestamp in seconds.
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
+
+
+class Signs(Protocol):
+    """A key that signs: `ed25519.PrivateKey`."""
+
+    def sign(self, content: bytes) -> bytes:
+        """The signature of `content`, as bytes."""
+        ...
+
+
+class Verifies(Protocol):
+    """The public key that belongs to it: `ed25519.PublicKey`."""
+
+    def verifies(self, signature: bytes, content: bytes) -> bool:
+        """Whether `signature` is one of `content`; never raises."""
+        ...
 
 
 class VerificationError(DispatcherError):
@@ -100,14 +118,22 @@ def signed_content(id: str, timestamp: int, body: bytes) -> bytes:  # noqa: A002
     return f"{id}.{timestamp}.".encode() + body
 
 
-def sign(secrets: Sequence[bytes], id: str, timestamp: int, body: bytes) -> str:  # noqa: A002  # the field's own word
-    """The value of `webhook-signature`: one `v1` element a secret, in their order.
+def sign(
+    secrets: Sequence[bytes],
+    id: str,  # noqa: A002  # the field's own word
+    timestamp: int,
+    body: bytes,
+    *,
+    keys: Sequence[Signs] = (),
+) -> str:
+    """The value of `webhook-signature`: one `v1` element a secret, then one `v1a` a key, in order.
 
     Args:
         secrets: keys as `parse_secret` gives them; several while a rotation is under way.
         id: the value of `webhook-id`.
         timestamp: seconds since the Unix epoch, the value of `webhook-timestamp`.
         body: the bytes as they are sent.
+        keys: the service's own; several while they are rotated.
 
     Raises:
         ValueError: there is no secret, or the id has a full stop.
@@ -115,7 +141,9 @@ def sign(secrets: Sequence[bytes], id: str, timestamp: int, body: bytes) -> str:
     if not secrets:
         raise ValueError("a callback is signed with one secret at least")
     content = signed_content(id, timestamp, body)
-    return " ".join(["v1," + _mac(secret, content) for secret in secrets])
+    elements = ["v1," + _mac(secret, content) for secret in secrets]
+    elements += ["v1a," + b64encode(key.sign(content)).decode("ascii") for key in keys]
+    return " ".join(elements)
 
 
 @lru_cache(maxsize=4096)
@@ -139,10 +167,13 @@ def verify(
     *,
     now: int,
     tolerance_seconds: float = DEFAULT_TOLERANCE_SECONDS,
+    public_keys: Sequence[Verifies] = (),
 ) -> None:
-    """Return if one of the `v1` signatures was made with one of the secrets, else raise.
+    """Return if the webhook is signed as was asked for, else raise.
 
-    Unknown versions and malformed elements are passed over. The comparison takes constant time.
+    With secrets, one of its `v1` signatures must have been made with one of them. With public keys,
+    one of its `v1a` signatures with one of those. With both, both must hold. Unknown versions and
+    malformed elements are passed over. The comparison of `v1` takes constant time.
 
     Args:
         secrets: keys as `parse_secret` gives them.
@@ -150,6 +181,7 @@ def verify(
         body: the bytes as they were received.
         now: milliseconds since the Unix epoch.
         tolerance_seconds: how far the timestamp may lie from now, in either direction.
+        public_keys: the service's, as `ed25519.parse_public_key` gives them.
 
     Raises:
         VerificationError: the webhook must not be trusted; nothing else, whatever came in.
@@ -160,15 +192,39 @@ def verify(
     _check_timestamp(timestamp, now, tolerance_seconds)
     # Header values may hold surrogates where their bytes were not UTF-8: these must not raise.
     content = f"{id_}.{timestamp}.".encode("utf-8", "surrogatepass") + body
+    if (secrets or not public_keys) and not _has_v1(signatures, secrets, content):
+        raise VerificationError("bad-signature", f"no v1 signature in {SIGNATURE_HEADER} matches")
+    if public_keys and not _has_v1a(signatures, public_keys, content):
+        raise VerificationError("bad-signature", f"no v1a signature in {SIGNATURE_HEADER} matches")
+
+
+def _elements(signatures: str, wanted: str) -> list[bytes]:
+    """What stands behind `wanted,` in each element of that version."""
+    parts = [element.partition(",") for element in signatures.split(" ")]
+    return [
+        given.encode("utf-8", "surrogatepass") for version, _, given in parts if version == wanted
+    ]
+
+
+def _has_v1(signatures: str, secrets: Sequence[bytes], content: bytes) -> bool:
     expected = [_mac(secret, content).encode("ascii") for secret in secrets]
-    for element in signatures.split(" "):
-        version, _, given = element.partition(",")
-        if version != "v1":
+    return any(
+        any([hmac.compare_digest(mac, given) for mac in expected])  # noqa: C419  # a list: compare with all, so that time does not tell which matched
+        for given in _elements(signatures, "v1")
+    )
+
+
+def _has_v1a(signatures: str, public_keys: Sequence[Verifies], content: bytes) -> bool:
+    for given in _elements(signatures, "v1a"):
+        try:
+            signature = b64decode(given)
+        except ValueError:  # not base64: passed over
             continue
-        given_bytes = given.encode("utf-8", "surrogatepass")
-        if any([hmac.compare_digest(mac, given_bytes) for mac in expected]):  # noqa: C419  # a list: compare with all, so that time does not tell which matched
-            return
-    raise VerificationError("bad-signature", f"no v1 signature in {SIGNATURE_HEADER} matches")
+        if b64encode(signature) == given and any(
+            key.verifies(signature, content) for key in public_keys
+        ):
+            return True
+    return False
 
 
 def _webhook_headers(headers: Mapping[str, str]) -> tuple[str, str, str]:

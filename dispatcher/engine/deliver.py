@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -18,7 +18,7 @@ from dispatcher.core.payload import callback_body
 from dispatcher.core.retry import Schedule
 from dispatcher.core.signature import sign
 from dispatcher.engine.commit import Commit, stands_as
-from dispatcher.engine.loop import ClaimLoop
+from dispatcher.engine.loop import NO_ROOM, ClaimLoop
 from dispatcher.engine.secrets import Secrets
 from dispatcher.engine.slots import Slots
 from dispatcher.engine.terms import EngineTerms, System
@@ -30,7 +30,10 @@ from dispatcher.ports.vault import Vault
 BEST_EFFORT = Schedule((0.0,))
 """Events that are not a job's last get one attempt."""
 
-SPIN_MS = 20
+TOLD_CALLERS: Final = 1_000
+"""Of more callers than this at once it is not told that their secrets can't be read."""
+
+SPIN_MS: Final = 20
 """A claim that finds nothing although something should be ready is repeated no sooner."""
 
 UNPREPARED_MS = 10_000
@@ -76,6 +79,7 @@ class Deliveries:
         self._clock = system.clock
         self._random = system.random
         self._observer = system.observer
+        self._unreadable: set[str] = set()
         self._closing = False
         self._cut = False
         self._sending: set[asyncio.Task[Any]] = set()
@@ -93,7 +97,7 @@ class Deliveries:
         share, _ = self.slots.take_share()
         if share == 0:
             self.slots.wanted = True
-            return None
+            return NO_ROOM
         try:
             claimed = await self._store.claim_deliveries(share, self._terms.delivery)
             for leased in claimed.deliveries:
@@ -150,9 +154,10 @@ class Deliveries:
         try:
             callout = await self._callout(leased)
         except DispatcherError as error:
-            self._observer.saw(StoreFailed("signing", str(error)))
+            self._tell_unreadable(leased.delivery.caller_id, error)
             await self._release(leased, self._clock.now() + UNPREPARED_MS)
             return None
+        self._unreadable.discard(leased.delivery.caller_id)
         started_at = self._clock.now()
         sent = await self._send(callout)
         now = self._clock.now()
@@ -169,6 +174,12 @@ class Deliveries:
             hand_off=self.slots.to_spare and not self.loop.stopping,
         )
         return await self._record(leased, change, attempt)
+
+    def _tell_unreadable(self, caller_id: str, error: DispatcherError) -> None:
+        """Tell once a caller, and not once a delivery, that its callbacks can't be signed."""
+        if caller_id not in self._unreadable and len(self._unreadable) < TOLD_CALLERS:
+            self._unreadable.add(caller_id)
+            self._observer.saw(StoreFailed(f"signing for {caller_id}", str(error)))
 
     async def _send(self, callout: Callout) -> SendResult:
         """Send; only this part of a delivery can be cut short: what came of it must be written."""
@@ -209,11 +220,12 @@ class Deliveries:
         delivery, event, job = leased.delivery, leased.event, leased.job
         body = callback_body(event, job, delivery.url, leased.result)
         secrets = await self._secrets.of(delivery.caller_id)
+        keys = await self._secrets.service_keys()
         timestamp = self._clock.now() // 1000
         headers = [
             ("webhook-id", event.id),
             ("webhook-timestamp", str(timestamp)),
-            ("webhook-signature", sign(secrets, event.id, timestamp, body)),
+            ("webhook-signature", sign(secrets, event.id, timestamp, body, keys=keys)),
             ("content-type", "application/json"),
             ("user-agent", self._user_agent),
             ("callback-attempt", str(delivery.attempt_count + 1)),

@@ -7,7 +7,7 @@ import contextlib
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -20,7 +20,7 @@ from dispatcher.core.outcome import AttemptFailed, JobOutcome
 from dispatcher.engine.commit import Commit
 from dispatcher.engine.deliver import Deliveries
 from dispatcher.engine.holder import Holder
-from dispatcher.engine.loop import ClaimLoop
+from dispatcher.engine.loop import NO_ROOM, ClaimLoop
 from dispatcher.engine.report import Report
 from dispatcher.engine.run import CANCELED, Run, StopReason, is_being_cancelled
 from dispatcher.engine.slots import Slots
@@ -29,7 +29,10 @@ from dispatcher.ports.records import Applied, ApplyResult, HandOff, JobClaim, Le
 from dispatcher.ports.runner import Runner
 from dispatcher.ports.store import JobStore
 
-SPIN_MS = 20
+INSIST_SECONDS: Final = 30.0
+"""A handler that goes on so long after it was cancelled is cancelled again."""
+
+SPIN_MS: Final = 20
 """A claim that finds nothing although something should be ready is repeated no sooner."""
 
 
@@ -61,7 +64,7 @@ class Jobs:
         self._observer = system.observer
         self._runs: dict[str, Run] = {}
         self._superseded: set[Run] = set()
-        self._doubts: set[asyncio.Task[None]] = set()
+        self._doubts: dict[asyncio.Task[None], str] = {}
         self._ending: set[asyncio.Future[tuple[ApplyResult, JobState]]] = set()
         self.slots = Slots(
             terms.jobs_at_once, {name: runner.type.concurrency for name, runner in runners.items()}
@@ -93,8 +96,8 @@ class Jobs:
         slot is kept until then: while the store is away there are no more doubts than slots.
         """
         task = asyncio.get_running_loop().create_task(self._put_back(job, offer.lease))
-        self._doubts.add(task)
-        task.add_done_callback(self._doubts.discard)
+        self._doubts[task] = offer.lease
+        task.add_done_callback(self._doubts.pop)
 
     async def _put_back(self, job: Job, lease: str) -> None:
         change = ReleaseJob(
@@ -114,7 +117,7 @@ class Jobs:
         if not kinds:
             self.slots.give_share(share, kinds)
             self.slots.wanted = True
-            return None
+            return NO_ROOM
         try:
             claimed = await self._store.claim_jobs(JobClaim(holder_id, dict(kinds), share))
             for leased in claimed.jobs:
@@ -141,7 +144,7 @@ class Jobs:
         If that lease was lost meanwhile it is given back unrun. An attempt at the same job that
         still runs here has lost its lease to this one.
         """
-        run = Run(leased, self._report)
+        run = Run(leased, self._report, self._insist)
         before = self._runs.get(leased.job.id)
         if before is not None:
             self._superseded.add(before)
@@ -161,6 +164,12 @@ class Jobs:
             on_applied=self.wake_for,
         )
 
+    def _insist(self, run: Run) -> None:
+        """Cancel again and again a handler that swallows it; what never ends keeps its slot."""
+        if run.in_handler and run.task is not None:
+            run.task.cancel()
+            self._timers.after(INSIST_SECONDS, partial(self._insist, run))
+
     def stop(self, job_id: str, reason: StopReason) -> None:
         """Stop the attempt at this job, if one is under way here."""
         run = self._runs.get(job_id)
@@ -173,9 +182,9 @@ class Jobs:
         for run in self._all():
             run.stop(StopReason.LOST)
 
-    def held(self) -> list[str]:
-        """The ids of the jobs under way here."""
-        return list(self._runs)
+    def leases(self) -> set[str]:
+        """The leases under which something is under way here, or is in doubt."""
+        return {run.leased.lease for run in self._all()} | set(self._doubts.values())
 
     async def drain(self, seconds: float) -> bool:
         """Wait for what runs, then give the rest back; False if something still runs after that."""

@@ -12,6 +12,9 @@ from dispatcher.core.model import Instant
 from dispatcher.engine.terms import System
 from dispatcher.ports.system import Alarm, Clock, Timers
 
+NO_ROOM: Final = -1
+"""What a claim answers that asked the store nothing, because there is no room for more."""
+
 FIRST_WAIT_SECONDS: Final = 0.1
 LONGEST_WAIT_SECONDS: Final = 5.0
 
@@ -57,9 +60,9 @@ class Bell:
 class ClaimLoop:
     """Claims what is due whenever there is room, and rests until there may be more.
 
-    `claim` leases what it can, starts it, and answers when there could be more: an instant, or None
-    if nothing waits. It raises `StoreError` when the store does not work now; then the loop tries
-    again, less and less often.
+    `claim` leases what it can, starts it, and answers when there could be more: an instant, None if
+    nothing waits, or `NO_ROOM`. It raises `StoreError` when the store does not work now; then the
+    loop tries again, less and less often.
     """
 
     def __init__(
@@ -99,6 +102,10 @@ class ClaimLoop:
                 wait_seconds = min(max(wait_seconds * 2, FIRST_WAIT_SECONDS), LONGEST_WAIT_SECONDS)
                 self._bell.ring(self._clock.now() + round(wait_seconds * 1000))
                 await self._bell.wait()
+                continue
+            if next_at == NO_ROOM:
+                self._observer.saw(LoopIdle(self.name))
+                await self._bell.wait()  # whoever makes room rings
                 continue
             if wait_seconds:
                 wait_seconds = 0.0

@@ -49,6 +49,7 @@ class Report:
         self._stopped = False
         self._closed = False
         self._not_before = 0.0
+        self._no_output_before = 0.0
         self.latest: Progress | None = None
 
     # --- for runners -----------------------------------------------------------------------
@@ -65,7 +66,11 @@ class Report:
             self._loop.call_soon_threadsafe(self._schedule)
 
     async def output(self, output: bytes) -> None:
-        """See `RunReport.output`."""
+        """See `RunReport.output`. Each is kept; as callbacks, one in `coalesce_seconds` is sent."""
+        now = self._clock.monotonic()
+        deliver = now >= self._no_output_before
+        if deliver:
+            self._no_output_before = now + self._coalesce_seconds
         note = NoteOutput(
             job_id=self._leased.job.id,
             lease=self._leased.lease,
@@ -73,6 +78,7 @@ class Report:
             event_id=self._ids.new("evt"),
             output=output,
             progress=self.latest,
+            deliver=deliver,
         )
         await self._write(note)
 

@@ -26,9 +26,16 @@ class StopReason(StrEnum):
 class Run:
     """One attempt under way in this process."""
 
-    def __init__(self, leased: LeasedJob, make_report: Callable[[Run], Report]) -> None:
+    def __init__(
+        self,
+        leased: LeasedJob,
+        make_report: Callable[[Run], Report],
+        insist: Callable[[Run], None],
+    ) -> None:
+        """`insist` cancels the task now, and again until the handler has ended."""
         self.leased = leased
         self.report = make_report(self)
+        self._insist = insist
         self.task: asyncio.Task[None] | None = None
         self.stopped: StopReason | None = None
         self.in_handler = False
@@ -44,8 +51,9 @@ class Run:
         if first or reason is StopReason.LOST:
             self.stopped = reason
         self.report.stop()
-        now = reason in {StopReason.DRAIN, StopReason.LOST}
-        if (first or now) and self.in_handler and self.task is not None:
+        if first:
+            self._insist(self)
+        elif reason in {StopReason.DRAIN, StopReason.LOST} and self.in_handler and self.task:
             self.task.cancel()
 
     def was_stopped(self) -> bool:

@@ -3,25 +3,74 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
-from dispatcher.ports.store import CallerStore
+from dispatcher.core.ed25519 import PrivateKey
+from dispatcher.engine.service_keys import open_service_key
+from dispatcher.ports.store import CallerStore, ServiceKeyStore
 from dispatcher.ports.system import Clock
 from dispatcher.ports.vault import Vault
 
+Value = TypeVar("Value")
 
-class _Kept(Struct, frozen=True):
-    secrets: tuple[bytes, ...]
+_THE_SERVICE: Final = ""
+
+
+class SecretStore(CallerStore, ServiceKeyStore, Protocol):
+    """Of the store, what signing needs."""
+
+
+class _Kept(Struct, Generic[Value], frozen=True):
+    value: Value
     until: float
 
 
-class Secrets:
-    """The secrets in force of each caller. A rotation is noticed within `keep_seconds`."""
+class _ForAMoment(Generic[Value]):
+    """Values by key, looked up once in a while; who asks meanwhile waits for the same look-up."""
 
     def __init__(
         self,
-        store: CallerStore,
+        look_up: Callable[[str], Awaitable[Value]],
+        clock: Clock,
+        *,
+        keep_seconds: float,
+        most: int,
+    ) -> None:
+        self._look_up = look_up
+        self._clock = clock
+        self._keep_seconds = keep_seconds
+        self._most = most
+        self._kept: dict[str, _Kept[Value]] = {}
+        self._asking: dict[str, asyncio.Future[Value]] = {}
+
+    async def of(self, key: str) -> Value:
+        kept = self._kept.get(key)
+        if kept is not None and kept.until > self._clock.monotonic():
+            return kept.value
+        asking = self._asking.get(key)
+        if asking is None:
+            asking = asyncio.ensure_future(self._load(key))
+            self._asking[key] = asking
+            asking.add_done_callback(lambda _: self._asking.pop(key, None))
+        return await asyncio.shield(asking)
+
+    async def _load(self, key: str) -> Value:
+        value = await self._look_up(key)
+        if len(self._kept) >= self._most:
+            del self._kept[next(iter(self._kept))]
+        self._kept[key] = _Kept(value, self._clock.monotonic() + self._keep_seconds)
+        return value
+
+
+class Secrets:
+    """What callbacks are signed with. A rotation is noticed within `keep_seconds`."""
+
+    def __init__(
+        self,
+        store: SecretStore,
         vault: Vault,
         clock: Clock,
         *,
@@ -30,31 +79,30 @@ class Secrets:
     ) -> None:
         self._store = store
         self._vault = vault
-        self._clock = clock
-        self._keep_seconds = keep_seconds
-        self._keep_callers = keep_callers
-        self._kept: dict[str, _Kept] = {}
-        self._asking: dict[str, asyncio.Future[tuple[bytes, ...]]] = {}
+        self._of_callers = _ForAMoment(
+            self._open_secrets, clock, keep_seconds=keep_seconds, most=keep_callers
+        )
+        self._of_the_service = _ForAMoment(
+            self._open_service_keys, clock, keep_seconds=keep_seconds, most=1
+        )
 
     async def of(self, caller_id: str) -> tuple[bytes, ...]:
-        """The caller's secrets, newest first.
+        """The caller's secrets in force, newest first.
 
         Raises `StoreUnavailable`, or `SecretsUnreadable` if they were sealed with another key.
         """
-        kept = self._kept.get(caller_id)
-        if kept is not None and kept.until > self._clock.monotonic():
-            return kept.secrets
-        asking = self._asking.get(caller_id)
-        if asking is None:
-            asking = asyncio.ensure_future(self._load(caller_id))
-            self._asking[caller_id] = asking
-            asking.add_done_callback(lambda _: self._asking.pop(caller_id, None))
-        return await asyncio.shield(asking)
+        return await self._of_callers.of(caller_id)
 
-    async def _load(self, caller_id: str) -> tuple[bytes, ...]:
+    async def service_keys(self) -> tuple[PrivateKey, ...]:
+        """The service's own keys in force, newest first; raises as `of` does."""
+        return await self._of_the_service.of(_THE_SERVICE)
+
+    async def _open_secrets(self, caller_id: str) -> tuple[bytes, ...]:
         sealed = await self._store.sealed_secrets(caller_id)
-        secrets = tuple(self._vault.open(each, caller_id) for each in sealed)
-        if len(self._kept) >= self._keep_callers:
-            del self._kept[next(iter(self._kept))]
-        self._kept[caller_id] = _Kept(secrets, self._clock.monotonic() + self._keep_seconds)
-        return secrets
+        return tuple(self._vault.open(each, caller_id) for each in sealed)
+
+    async def _open_service_keys(self, _: str) -> tuple[PrivateKey, ...]:
+        return tuple(
+            open_service_key(key, sealed, self._vault)
+            for key, sealed in await self._store.service_keys()
+        )

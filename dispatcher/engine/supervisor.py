@@ -15,6 +15,7 @@ from dispatcher.engine.deliver import Deliveries
 from dispatcher.engine.holder import Holder
 from dispatcher.engine.jobs import Jobs
 from dispatcher.engine.redeliver import CancelDelivery, Redeliver
+from dispatcher.engine.service_keys import ensure_service_key
 from dispatcher.engine.sweep import Sweep
 from dispatcher.engine.terms import EngineTerms, System
 from dispatcher.ports.runner import Runner
@@ -42,6 +43,7 @@ class Engine:
     ) -> None:
         """`name` tells operators which process this is; `user_agent` goes with each callback."""
         self._store = store
+        self._vault = vault
         self._terms = terms
         self._system = system
         commit = Commit(store, terms.delivery, system)
@@ -88,6 +90,7 @@ class Engine:
         `alone` says that no other process can hold anything now: what a dead one left behind is
         taken back at once rather than when its lease ends.
         """
+        await ensure_service_key(self._store, self._vault, self._system.clock, self._system.random)
         await self.holder.start()
         if alone:
             try:

@@ -6,6 +6,7 @@ compared with the state and the lease that it was decided for.
 
 from __future__ import annotations
 
+import asyncio
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -22,7 +23,7 @@ from dispatcher.engine.holder import Holder
 from dispatcher.engine.jobs import Jobs
 from dispatcher.engine.run import StopReason
 from dispatcher.engine.terms import EngineTerms, System
-from dispatcher.ports.records import Applied, ApplyResult, Overdue, Stale
+from dispatcher.ports.records import Applied, ApplyResult, HeldJob, Overdue, Stale
 from dispatcher.ports.runner import Runner
 from dispatcher.ports.store import Store
 
@@ -55,12 +56,13 @@ class Sweep:
         self._ids = system.ids
         self._observer = system.observer
         self._failing: set[str] = set()
+        self._strays: set[str] = set()
 
     async def run(self) -> None:
         """Sweep for ever, `sweep_seconds` apart."""
         while True:
             await self._try("sweep", self.once)
-            await self._try("cancels", self.cancels)
+            await self._try("held", self.held)
             await self._try("prune", self.prune)
             await pause(self._timers, self._terms.sweep_seconds)
 
@@ -85,18 +87,20 @@ class Sweep:
 
     async def _settle(self, found: Overdue) -> int:
         """Decide and commit each; how many were settled. One that can't be keeps up no other."""
-        settled = 0
-        for job, held_by in found.lost_jobs:
-            settled += await self._one(job.id, self._lost_job(job, held_by))
-        for job, lease in found.late_jobs:
-            settled += await self._one(job.id, self._late_job(job, lease))
-        for delivery, lost_lease, job in found.lost_deliveries:
-            settled += await self._one(delivery.id, self._lost_delivery(delivery, lost_lease, job))
-        for delivery in found.old_deliveries:
-            now = self._clock.now()
-            end = EndDelivery(delivery.id, DeliveryState.DEAD, now, delivery.round)
-            settled += await self._one(delivery.id, self._swept(delivery, end))
-        return settled
+        now = self._clock.now()
+        work = [(job.id, self._lost_job(job, lease)) for job, lease in found.lost_jobs]
+        work += [(job.id, self._late_job(job, lease)) for job, lease in found.late_jobs]
+        work += [
+            (delivery.id, self._lost_delivery(delivery, lease, job))
+            for delivery, lease, job in found.lost_deliveries
+        ]
+        work += [
+            (each.id, self._swept(each, EndDelivery(each.id, DeliveryState.DEAD, now, each.round)))
+            for each in found.old_deliveries
+        ]
+        # All at once: the store puts them into few commits.
+        settled = await asyncio.gather(*(self._one(*each) for each in work))
+        return sum(settled)
 
     async def _one(self, what: str, settle: Awaitable[ApplyResult]) -> bool:
         try:
@@ -152,11 +156,29 @@ class Sweep:
             self._observer.saw(DeliverySwept(delivery, stands_as(change.to, result)))
         return result
 
-    async def cancels(self) -> None:
-        """Stop the runs of jobs that were asked to cancel, or have ended, by another process."""
-        if self._jobs.running and self._holder.alive:
-            for job_id in await self._store.asked_to_cancel(self._holder.id):
-                self._jobs.stop(job_id, StopReason.CANCEL)
+    async def held(self) -> None:
+        """Compare what this process holds with what it does.
+
+        Runs of jobs that another process was asked to cancel are stopped. A job that is held and
+        not under way here, twice running, is a stray (a claim whose answer was lost, say): it lost
+        its worker, though the process lives.
+        """
+        if not self._holder.alive:
+            return
+        before, self._strays = self._strays, set()
+        held = await self._store.held_jobs(self._holder.id)
+        here = self._jobs.leases()
+        for each in held:
+            if each.lease not in here:
+                self._strays.add(each.lease)
+                if each.lease in before:
+                    await self._one(each.job_id, self._stray(each))
+            elif each.cancel_requested:
+                self._jobs.stop(each.job_id, StopReason.CANCEL)
+
+    async def _stray(self, held: HeldJob) -> ApplyResult:
+        record = await self._store.get_job(held.job_id, None)
+        return Stale() if record is None else await self._lost_job(record.job, held.lease)
 
     async def prune(self) -> None:
         """Erase what is past its time, in small batches, until a batch is not full."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import Enum
 from typing import Final, TypeAlias
 
 from msgspec import Struct
 
 from dispatcher.core.changes import LeasedJob
 from dispatcher.core.model import (
+    ApiKey,
     Attempt,
+    Caller,
     Delivery,
     DeliveryState,
     Event,
@@ -25,6 +28,18 @@ DEAD_KEPT_SECONDS: Final = 30 * 86_400.0
 AGEING_MS: Final = 60_000
 """A level of priority is worth this much waiting: a job of priority 0 overtakes a newer one of
 priority 9 after nine minutes."""
+
+MOST_KEYS: Final = 100
+"""So many API keys of a caller may be in force at once."""
+
+MOST_SECRETS: Final = 5
+"""So many signing secrets of a caller, or keys of the service, may be in force at once: each makes
+the header `webhook-signature` longer, and receivers refuse headers of some kilobytes."""
+
+OVERLAP_SECONDS: Final = 86_400
+"""How long a secret or key that is replaced goes on signing, unless another time is asked for."""
+
+MOST_OVERLAP_SECONDS: Final = 7 * 86_400
 
 # --- Writing -----------------------------------------------------------------------------------
 
@@ -149,6 +164,14 @@ class ClaimedDeliveries(Struct, frozen=True):
     next_at: Instant | None
 
 
+class HeldJob(Struct, frozen=True):
+    """A running job as its holder is told of it."""
+
+    job_id: str
+    lease: str
+    cancel_requested: bool
+
+
 class Overdue(Struct, frozen=True):
     """What the sweep found, oldest first; the engine decides what becomes of each.
 
@@ -269,3 +292,37 @@ class Backlog(Struct, frozen=True, kw_only=True):
     at: Instant
     queues: tuple[QueueBacklog, ...] = ()
     deliveries: DeliveryBacklog = DeliveryBacklog()
+
+
+# --- Callers -----------------------------------------------------------------------------------
+
+
+class Addition(Enum):
+    """What became of a key or secret to add."""
+
+    ADDED = "added"
+    NO_CALLER = "no caller"
+    TOO_MANY = "too many"
+    """As many as may be in force are: nothing was changed."""
+
+
+class SecretRecord(Struct, frozen=True):
+    """A signing secret, without itself. It signs until `expires_at`; None: until it is rotated."""
+
+    created_at: Instant
+    expires_at: Instant | None
+
+
+class CallerRecord(Struct, frozen=True):
+    """A caller with its keys and secrets that are in force, each newest first."""
+
+    caller: Caller
+    keys: tuple[ApiKey, ...]
+    secrets: tuple[SecretRecord, ...]
+
+
+class CallerPage(Struct, frozen=True):
+    """A page of callers, newest first; `next` continues it (a sequence number); None: the end."""
+
+    items: tuple[CallerRecord, ...]
+    next: int | None

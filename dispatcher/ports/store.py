@@ -52,19 +52,24 @@ from dispatcher.core.model import (
     ApiKey,
     Caller,
     Event,
+    Instant,
     Job,
     JobType,
+    ServiceKey,
 )
 from dispatcher.ports.records import (
+    Addition,
     AddResult,
     ApplyResult,
     Backlog,
+    CallerPage,
     ClaimedDeliveries,
     ClaimedJobs,
     DeliveryFilter,
     DeliveryPage,
     DeliveryRecord,
     DeliveryTerms,
+    HeldJob,
     JobClaim,
     JobFilter,
     JobPage,
@@ -142,8 +147,8 @@ class JobStore(Protocol):
         """Find up to `limit` of each kind of what is overdue, by index; changes nothing."""
         ...
 
-    async def asked_to_cancel(self, holder_id: str) -> list[str]:
-        """The ids of jobs held by `holder_id` that were asked to cancel."""
+    async def held_jobs(self, holder_id: str) -> list[HeldJob]:
+        """The running jobs that `holder_id` holds: who was asked to cancel, and who is a stray."""
         ...
 
     async def prune(self, limit: int) -> int:
@@ -214,8 +219,54 @@ class CallerStore(Protocol):
         """A caller by its id or its name."""
         ...
 
+    async def list_callers(self, *, limit: int, before: int | None) -> CallerPage:
+        """Callers, newest first, each with its keys and secrets in force."""
+        ...
+
+    async def add_key(self, key: ApiKey, digest: bytes) -> Addition:
+        """Add a key to a caller. At most `MOST_KEYS` of its keys are in force at once."""
+        ...
+
+    async def revoke_key(self, caller_id: str, key_id: str) -> bool:
+        """Revoke a caller's key from now on; False if it has no such key.
+
+        One that was revoked before keeps its `revoked_at`.
+        """
+        ...
+
     async def sealed_secrets(self, caller_id: str) -> list[bytes]:
         """The caller's signing secrets in force, newest first, sealed."""
+        ...
+
+    async def rotate_secret(
+        self, caller_id: str, sealed: bytes, created_at: Instant, *, overlap_seconds: float
+    ) -> Addition:
+        """Add a secret; those in force before it stay so for `overlap_seconds`, none for longer.
+
+        What an earlier rotation set to end sooner ends as that said; what has ended is erased. At
+        most `MOST_SECRETS` are in force at once.
+        """
+        ...
+
+
+class ServiceKeyStore(Protocol):
+    """The service's own keys, with their private half sealed. One of them has no end."""
+
+    async def service_keys(self) -> list[tuple[ServiceKey, bytes]]:
+        """The keys in force, newest first, each with its sealed private key."""
+        ...
+
+    async def add_service_key(self, key: ServiceKey, sealed: bytes) -> bool:
+        """Add the first key; False if there is one already. At once from two stores, one is."""
+        ...
+
+    async def rotate_service_key(
+        self, key: ServiceKey, sealed: bytes, *, overlap_seconds: float
+    ) -> bool:
+        """Add a key; the others end as in `rotate_secret`. False: `MOST_SECRETS` are in force.
+
+        The same key sent again answers True, without effect.
+        """
         ...
 
 
@@ -231,7 +282,7 @@ class BacklogReader(Protocol):
         ...
 
 
-class Store(JobStore, JobReader, BacklogReader, CallerStore, Protocol):
+class Store(JobStore, JobReader, BacklogReader, CallerStore, ServiceKeyStore, Protocol):
     """The whole store, as adapters offer it and `compose` hands it out."""
 
     async def open(self) -> None:

@@ -204,6 +204,9 @@ _LIMITS: Final[dict[str, Meta]] = {
     "default_retention_seconds": _says("How long a job is kept after its end.", 1, 36_500 * _DAY),
     "default_priority": _says("The priority of a job that names none.", 0, 9),
     "idempotency_seconds": _says("How long an `Idempotency-Key` is kept.", 1, 365 * _DAY),
+    "submissions_at_once": _says(
+        "Submissions under way at once at most; more are answered 503. Bounds memory.", 1, 1_000_000
+    ),
     "page_items": _says("Items of a page of a list at most.", 1, 10_000),
     "default_page_items": _says("Items of a page if the request names no limit.", 1, 10_000),
 }

@@ -11,11 +11,13 @@ from aiohttp.typedefs import Handler, Middleware
 from dispatcher.core.model import Role
 from dispatcher.ports.system import Ids
 from dispatcher.web.auth import Identity, Keys
+from dispatcher.web.callers import CallerCalls
 from dispatcher.web.deliveries import Deliveries
 from dispatcher.web.dev import Inbox
 from dispatcher.web.headers import sane_request_id
 from dispatcher.web.health import Health
 from dispatcher.web.jobs import Jobs
+from dispatcher.web.jwks import PublicKeys
 from dispatcher.web.metrics import MetricsPage
 from dispatcher.web.problems import problem_of
 from dispatcher.web.services import Services
@@ -35,6 +37,7 @@ def make_app(services: Services) -> web.Application:
     jobs = Jobs(services)
     deliveries = Deliveries(services)
     types = Types(services)
+    callers = CallerCalls(services)
     health = Health(services)
     # What needs a key: the path, who may take it, and the handler.
     guarded: tuple[tuple[str, str, frozenset[Role], KnownHandler], ...] = (
@@ -50,10 +53,16 @@ def make_app(services: Services) -> web.Application:
         ("POST", "/v1/deliveries/{id}/redeliver", CALLERS, deliveries.redeliver),
         ("POST", "/v1/deliveries/{id}/cancel", CALLERS, deliveries.cancel),
         ("GET", "/v1/types", OPERATORS, types.list),
+        ("GET", "/v1/callers", OPERATORS, callers.list),
+        ("POST", "/v1/callers", OPERATORS, callers.create),
+        ("POST", "/v1/callers/{id}/keys", OPERATORS, callers.add_key),
+        ("DELETE", "/v1/callers/{id}/keys/{keyId}", OPERATORS, callers.revoke_key),
+        ("POST", "/v1/callers/{id}/rotate-secret", OPERATORS, callers.rotate_secret),
     )
     public: list[tuple[str, str, Handler]] = [
         ("GET", "/healthz", health.live),
         ("GET", "/readyz", health.ready),
+        ("GET", "/.well-known/jwks.json", PublicKeys(services).show),
     ]
     if services.metrics is not None:
         show = MetricsPage(services.metrics).show

@@ -13,6 +13,7 @@ from dispatcher.core.errors import (
     IdempotencyKeyReused,
     JobUnsuccessful,
     NotFound,
+    Overloaded,
 )
 from dispatcher.core.model import Caller, JobState
 from dispatcher.core.payload import encode, event_json
@@ -82,6 +83,7 @@ class Jobs:
         self._clock = services.clock
         self._limits = services.limits
         self._public_url = services.public_url
+        self._under_way = 0
         self._parser = SubmissionParser(
             services.catalog,
             services.vault,
@@ -92,6 +94,15 @@ class Jobs:
 
     async def submit(self, request: web.Request, who: Identity) -> web.Response:
         """`POST /v1/jobs`: 202 once the job is durably committed."""
+        if self._under_way >= self._limits.submissions_at_once:
+            raise Overloaded("too many submissions are under way")
+        self._under_way += 1
+        try:
+            return await self._submit(request, who)
+        finally:
+            self._under_way -= 1
+
+    async def _submit(self, request: web.Request, who: Identity) -> web.Response:
         query = read_query(request, _NAMES_CALLER)
         headers = request.headers
         key = parse_idempotency_key(headers.getall("Idempotency-Key", ()), self._limits)

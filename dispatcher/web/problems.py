@@ -20,12 +20,15 @@ from dispatcher.core.errors import (
     JobNotDone,
     JobUnsuccessful,
     MalformedBody,
+    NameTaken,
     NotFound,
+    Overloaded,
     RequestError,
     Stopping,
     StoreCorrupt,
     StoreError,
     StoreUnavailable,
+    TooMany,
     Unauthenticated,
 )
 from dispatcher.core.payload import encode
@@ -64,10 +67,13 @@ _TABLE: Final[tuple[tuple[type[Exception], HTTPStatus, dict[str, str]], ...]] = 
     (DeliveryPending, HTTPStatus.CONFLICT, {}),
     (JobNotDone, HTTPStatus.CONFLICT, {}),
     (JobUnsuccessful, HTTPStatus.CONFLICT, {}),
+    (NameTaken, HTTPStatus.CONFLICT, {}),
+    (TooMany, HTTPStatus.CONFLICT, {}),
     (ResultGone, HTTPStatus.GONE, {}),
     (BodyTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _LAST),
     (WrongMediaType, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, {"Accept": "application/json"}),
     (RequestError, HTTPStatus.BAD_REQUEST, {}),
+    (Overloaded, HTTPStatus.SERVICE_UNAVAILABLE, _RETRY),
     (Stopping, HTTPStatus.SERVICE_UNAVAILABLE, _RETRY),
     (StoreUnavailable, HTTPStatus.SERVICE_UNAVAILABLE, _RETRY),
     (StoreCorrupt, HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "60"}),
@@ -78,6 +84,7 @@ _TABLE: Final[tuple[tuple[type[Exception], HTTPStatus, dict[str, str]], ...]] = 
 
 # What a caller hears where the error's own words are for operators, or are aiohttp's.
 _OTHER_WORDS: Final[dict[type[Exception], tuple[str, str]]] = {
+    Overloaded: ("overloaded", "Too many submissions are under way at once; try again."),
     Stopping: ("stopping", "The service is shutting down; try again."),
     StoreUnavailable: (
         "store-unavailable",
@@ -89,7 +96,7 @@ _OTHER_WORDS: Final[dict[type[Exception], tuple[str, str]]] = {
     HttpProcessingError: ("malformed-request", "The request is not HTTP/1.1."),
 }
 # These an operator is told of elsewhere, once and not for each request.
-_QUIET: Final = (RequestError, Stopping, StoreUnavailable, web.RequestPayloadError)
+_QUIET: Final = (RequestError, Overloaded, Stopping, StoreUnavailable, web.RequestPayloadError)
 
 # aiohttp's own refusals: their codes, and what a person can do about them.
 _OF_AIOHTTP: Final[dict[int, tuple[str, str]]] = {

@@ -9,14 +9,15 @@ from typing import Protocol
 from dispatcher.core.addresses import Policy
 from dispatcher.core.limits import Limits
 from dispatcher.core.model import Caller, Job, Submission
+from dispatcher.engine.callers import Callers
 from dispatcher.engine.catalog import Catalog
 from dispatcher.ports.records import AddResult, DeliveryRecord, Idempotency
-from dispatcher.ports.store import CallerStore, JobReader
+from dispatcher.ports.store import CallerStore, JobReader, ServiceKeyStore
 from dispatcher.ports.system import Clock, Ids
 from dispatcher.ports.vault import Vault
 
 
-class EdgeStore(JobReader, CallerStore, Protocol):
+class EdgeStore(JobReader, CallerStore, ServiceKeyStore, Protocol):
     """Of the store, what the edge asks by itself: reading, and who a key belongs to."""
 
 
@@ -94,6 +95,7 @@ class Services:
     cancel: Cancels
     redeliver: Redelivers
     cancel_delivery: CancelsDeliveries
+    callers: Callers
     store: EdgeStore
     catalog: Catalog
     vault: Vault

@@ -10,7 +10,8 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Raw, Struct
 
-from dispatcher.core.model import CallbackMode, EventType
+from dispatcher.core.model import CallbackMode, EventType, Role
+from dispatcher.ports.records import MOST_OVERLAP_SECONDS, OVERLAP_SECONDS
 
 # The end is said twice because `$` of Python's `re` also fits before a final line feed.
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,99}$(?!\n)"
@@ -95,6 +96,40 @@ class SubmissionBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_u
     ] = None
     retention_seconds: Annotated[
         float | None, Meta(description="How long the job is kept after its end.")
+    ] = None
+
+
+class CallerBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """The body of `POST /v1/callers`."""
+
+    name: Annotated[Name, Meta(description="Of the caller, taken once.", examples=["shop"])]
+    role: Annotated[
+        Role | None, Meta(description="What its first key may do; `caller` without it.")
+    ] = None
+
+
+class KeyBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """The body of `POST /v1/callers/{id}/keys`."""
+
+    role: Annotated[Role, Meta(description="What the key may do.")]
+    expires_at: Annotated[
+        str | None,
+        Meta(
+            description="An RFC 3339 time from which the key is refused; without it never.",
+            examples=["2027-01-31T09:30:00Z"],
+        ),
+    ] = None
+
+
+class RotationBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """The body of `POST /v1/callers/{id}/rotate-secret`; it may be left out."""
+
+    overlap_seconds: Annotated[
+        Annotated[float, Meta(ge=0, le=MOST_OVERLAP_SECONDS)] | None,
+        Meta(
+            description="How long the secrets there are go on signing beside the new one; "
+            f"{OVERLAP_SECONDS} (a day) without it, 7 days at most."
+        ),
     ] = None
 
 

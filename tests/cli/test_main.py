@@ -45,8 +45,12 @@ def test_every_command_is_there_and_helps(name: str, capsys: pytest.CaptureFixtu
 def test_json_is_everywhere(name: str) -> None:
     command = group.get_command(click.Context(group), name)
     assert command is not None
-    commands = list(command.commands.values()) if isinstance(command, click.Group) else [command]
-    for each in commands:
+    waiting: list[click.Command] = [command]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, click.Group):
+            waiting += each.commands.values()
+            continue
         assert "--json" in {option for param in each.params for option in param.opts}, each.name
 
 

@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 import pytest
 
 from dispatcher import compose
-from dispatcher.adapters.secrets import digest_of, key_file, new_key
+from dispatcher.adapters.secrets import key_file, new_key
 from dispatcher.adapters.sqlite.schema import migrations
 from dispatcher.adapters.system import SystemRandom
 from dispatcher.cli.main import main
 from dispatcher.cli.opening import opened
 from dispatcher.core.model import ApiKey, Caller, Role
 from dispatcher.core.signature import parse_secret
+from dispatcher.engine.callers import digest_of
 from dispatcher.settings import Settings
 
 DATABASE = Path("dispatcher.db")
@@ -97,7 +98,7 @@ def test_a_name_is_given_once(capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert main(["callers", "create", "shop"]) == 1
     assert capsys.readouterr().err == (
-        "dispatcher: a caller named 'shop' is there already: choose another name\n"
+        "dispatcher: A caller named 'shop' is there already: choose another name.\n"
     )
 
 

@@ -10,6 +10,7 @@ import standardwebhooks
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dispatcher.core.ed25519 import PrivateKey, parse_private_key, parse_public_key
 from dispatcher.core.signature import (
     VerificationError,
     format_secret,
@@ -194,16 +195,16 @@ def test_what_is_signed_verifies_and_no_more(
             verify(wrong_secrets, signed, wrong_body, now=now)
 
 
-@given(keys, ids, st.text(max_size=100), st.lists(keys, max_size=2))
+@given(keys, ids, st.text(max_size=100), st.lists(keys, max_size=2), st.integers(0, 2))
 def test_the_public_library_verifies_what_we_sign(
-    key: bytes, id_: str, text: str, older: list[bytes]
+    key: bytes, id_: str, text: str, older: list[bytes], own: int
 ) -> None:
     now = int(datetime.now(UTC).timestamp())
     body = text.encode()
     signed = {
         "webhook-id": id_,
         "webhook-timestamp": str(now),
-        "webhook-signature": sign([*older, key], id_, now, body),
+        "webhook-signature": sign([*older, key], id_, now, body, keys=[PRIVATE] * own),
     }
     library = standardwebhooks.Webhook(format_secret(key))
     library.verify(body, signed, json_parse=False)
@@ -263,12 +264,70 @@ def test_refused(given_headers: dict[str, str], expected: str) -> None:
 
 
 def test_only_an_asymmetric_signature_is_not_enough() -> None:
-    # svix-server worker.rs test_asymmetric_key_signing: right, but not for HMAC
-    v1a = (
-        "v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg"
-        "=="
-    )
-    assert reason(headers(signature=v1a)) == "bad-signature"
+    assert reason(headers(signature=V1A)) == "bad-signature"
+
+
+# --- The service's own key ---------------------------------------------------------------------
+
+# svix-server worker.rs test_asymmetric_key_signing, over the same message as the known answer of v1
+PRIVATE = parse_private_key(
+    "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
+)
+PUBLIC = parse_public_key("whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=")
+V1A = "v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg=="
+OTHER_PRIVATE = PrivateKey(bytes(32))
+
+
+def test_the_known_answer_of_v1a_stands_behind_those_of_v1() -> None:
+    assert sign([KEY], ID, TIMESTAMP, BODY, keys=[PRIVATE]) == f"{SIGNATURE} {V1A}"
+    both = sign([KEY, b"k" * 24], ID, TIMESTAMP, BODY, keys=[OTHER_PRIVATE, PRIVATE])
+    assert [element.split(",")[0] for element in both.split(" ")] == ["v1", "v1", "v1a", "v1a"]
+    assert both.endswith(f" {V1A}")
+
+
+@pytest.mark.parametrize(
+    "signature", [V1A, f"{SIGNATURE} {V1A}", f"v1a,AAAA v1a,,\u00e9\ud800 v1a {WRONG}  {V1A} x"]
+)
+def test_v1a_alone_is_enough_for_who_asks_for_it(signature: str) -> None:
+    verify([], headers(signature=signature), BODY, now=NOW, public_keys=[PUBLIC])
+    others = [OTHER_PRIVATE.public, PUBLIC]
+    verify([], headers(signature=signature), BODY, now=NOW, public_keys=others)
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [
+        SIGNATURE,
+        V1A.replace("v1a,", "v1,"),
+        V1A.rstrip("="),
+        V1A.replace("Ag==", "Ah=="),  # the same bytes in a second spelling
+        V1A.replace("hnO3", "hnO4"),
+        f"{V1A}\n",
+        "v1a,",
+        "v1a,AAAA",
+        "v1a," + b64encode(bytes(64)).decode(),
+    ],
+)
+def test_what_is_not_v1a_is_not_taken_for_it(signature: str) -> None:
+    with pytest.raises(VerificationError) as caught:
+        verify([], headers(signature=signature), BODY, now=NOW, public_keys=[PUBLIC])
+    assert caught.value.reason == "bad-signature"
+
+
+def test_who_asks_for_both_needs_both() -> None:
+    both = headers(signature=f"{SIGNATURE} {V1A}")
+    verify([KEY], both, BODY, now=NOW, public_keys=[PUBLIC])
+    for signature in (SIGNATURE, V1A, f"{WRONG} {V1A}"):
+        with pytest.raises(VerificationError):
+            verify([KEY], headers(signature=signature), BODY, now=NOW, public_keys=[PUBLIC])
+    with pytest.raises(VerificationError, match="v1a"):
+        verify([KEY], both, BODY, now=NOW, public_keys=[OTHER_PRIVATE.public])
+
+
+@given(st.text() | st.text("v1a,=A ").map("v1a,{}".format), st.binary(max_size=20))
+def test_v1a_raises_nothing_but_a_verification_error(text: str, body: bytes) -> None:
+    with pytest.raises(VerificationError):
+        verify([], headers(signature=text), body, now=NOW, public_keys=[PUBLIC])
 
 
 @pytest.mark.parametrize(

@@ -265,7 +265,7 @@ class Stage:
     async def sweep(self) -> None:
         """Sweep once more, between the sweeps that time brings."""
         await self.engine.sweep.once()
-        await self.engine.sweep.cancels()
+        await self.engine.sweep.held()
         await self.engine.sweep.prune()
 
     def advance(self, seconds: float) -> None:

@@ -252,7 +252,7 @@ async def test_secrets_that_cannot_be_read_delay_it_and_use_up_nothing(stages: S
     stage.faults.fail("sealed_secrets", error=StoreUnavailable("disk full"))
     job = await stage.submit()
     (failed,) = await stage.seen(StoreFailed)
-    assert failed.during == "signing"
+    assert failed.during.startswith("signing")
     await stage.rest()
     waiting = await stage.delivery(job)
     assert (waiting.state, waiting.attempt_count, waiting.entries_used) == (PENDING, 0, 0)

@@ -285,3 +285,22 @@ async def test_what_was_not_sent_before_the_end_is_dropped(stages: Stages, kind:
     assert sent == [kind.value, "job.succeeded"]
     states = sorted(record.delivery.state.value for record in await stage.deliveries(job))
     assert states == ["canceled", "canceled", "delivered", "delivered"]
+
+
+async def test_outputs_are_sent_one_in_half_a_second_and_each_is_kept(stages: Stages) -> None:
+    """Callbacks of a kind that is not a job's last: at most one in 500 ms (API.md, Callbacks)."""
+
+    async def handler(leased: LeasedJob, report: RunReport) -> JobOutcome:
+        for number in range(20):
+            await report.output(b"%d" % number)
+        return Succeeded(b"1")
+
+    stage = await stages.start(ScriptedRunner(handler))
+    callback = a_callback(events=(EventType.JOB_OUTPUT, EventType.JOB_SUCCEEDED))
+    job = await stage.submit(callback=callback)
+    await stage.seen(JobEnded)
+    found = await stage.store.list_events(job.id, None, limit=100, after=0)
+    assert found is not None
+    assert len(found[1]) == 21
+    kinds = [each.delivery.event_type for each in await stage.deliveries(job)]
+    assert sorted(kinds) == [EventType.JOB_OUTPUT, EventType.JOB_SUCCEEDED]

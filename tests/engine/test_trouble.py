@@ -112,7 +112,7 @@ async def test_claims_go_on_once_the_store_works_again(stages: Stages, verb: str
 
 
 @pytest.mark.parametrize(
-    ("verb", "name"), [("sweep", "sweep"), ("prune", "prune"), ("asked_to_cancel", "cancels")]
+    ("verb", "name"), [("sweep", "sweep"), ("prune", "prune"), ("held_jobs", "held")]
 )
 async def test_the_sweep_goes_on_once_the_store_works_again(
     stages: Stages, verb: str, name: str

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -11,6 +13,7 @@ from multidict import CIMultiDict
 
 import dispatcher.client
 from dispatcher.client import ReceivedEvent, VerificationError, verify
+from dispatcher.core.ed25519 import PrivateKey
 from dispatcher.core.signature import format_secret, parse_secret, sign
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -148,3 +151,61 @@ def test_the_face_of_the_package_is_sorted() -> None:
     assert dispatcher.client.__all__ == sorted(dispatcher.client.__all__)
     for name in dispatcher.client.__all__:
         assert getattr(dispatcher.client, name).__doc__
+
+
+# --- The service's own key ---------------------------------------------------------------------
+
+OWN = PrivateKey(b"s" * 32)
+WHPK = OWN.public.text
+
+
+def doubly_signed(body: bytes = BODY, at: int = NOW // 1_000) -> dict[str, str]:
+    signatures = sign([parse_secret(SECRET)], "evt_1", at, body, keys=[OWN])
+    return {
+        "webhook-id": "evt_1",
+        "webhook-timestamp": str(at),
+        "webhook-signature": signatures,
+    }
+
+
+def test_public_keys_are_enough_for_who_says_which_caller_it_is() -> None:
+    headers = doubly_signed()
+    event = verify(None, headers, BODY, now=NOW, public_keys=[WHPK], caller_id="clr_1")
+    assert event.caller_id == "clr_1"
+    older = PrivateKey(b"t" * 32).public.text
+    verify((), headers, BODY, now=NOW, public_keys=(older, WHPK), caller_id="clr_1")
+    with pytest.raises(VerificationError) as caught:
+        verify(None, headers, BODY, now=NOW, public_keys=[WHPK], caller_id="clr_2")
+    assert caught.value.reason == "other-caller"
+
+
+def test_public_keys_alone_do_not_tell_for_whom_it_is() -> None:
+    """Any caller of the service can have it sign what it likes, and post it to any URL."""
+    with pytest.raises(ValueError, match="caller_id"):
+        verify(None, doubly_signed(), BODY, now=NOW, public_keys=[WHPK], callback_url="https://x")
+
+
+def test_with_a_secret_and_public_keys_both_must_hold() -> None:
+    verify(SECRET, doubly_signed(), BODY, now=NOW, public_keys=[WHPK])
+    for secret, headers, key in (
+        (SECRET, signed(BODY), WHPK),
+        (OTHER, doubly_signed(), WHPK),
+        (SECRET, doubly_signed(), PrivateKey(b"t" * 32).public.text),
+    ):
+        with pytest.raises(VerificationError) as caught:
+            verify(secret, headers, BODY, now=NOW, public_keys=[key])
+        assert caught.value.reason == "bad-signature"
+
+
+def test_who_gives_nothing_to_verify_with_is_told() -> None:
+    with pytest.raises(ValueError, match="signing secret"):
+        verify(None, doubly_signed(), BODY, now=NOW, caller_id="clr_1")
+    with pytest.raises(ValueError, match="whpk_"):
+        verify(SECRET, doubly_signed(), BODY, now=NOW, public_keys=[SECRET])
+    with pytest.raises(TypeError, match="list"):
+        verify(SECRET, doubly_signed(), BODY, now=NOW, public_keys=WHPK)
+
+
+def test_who_does_without_public_keys_does_not_wait_for_their_library() -> None:
+    code = "import sys, dispatcher.client; sys.exit('cryptography' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

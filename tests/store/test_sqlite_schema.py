@@ -156,7 +156,40 @@ def takes(
     return True
 
 
+def laid_out(path: Path) -> tuple[object, ...]:
+    """Everything that tells two schemas apart."""
+    with closing(sqlite3.connect(path)) as found:
+        return (
+            found.execute("SELECT type, name, sql FROM sqlite_schema ORDER BY 1, 2").fetchall(),
+            found.execute("SELECT name, value FROM meta ORDER BY name").fetchall(),
+            found.execute("PRAGMA user_version").fetchone(),
+            found.execute("PRAGMA application_id").fetchone(),
+            found.execute("PRAGMA auto_vacuum").fetchone(),
+            found.execute("PRAGMA journal_mode").fetchone(),
+        )
+
+
 class TestConstraints:
+    def test_only_one_secret_and_one_key_of_the_service_have_no_end(
+        self, database: sqlite3.Connection
+    ) -> None:
+        insert(database, "caller", {"id": "clr_1", "name": "ann", "created_at": 1})
+        secret = {"caller_id": "clr_1", "sealed": b"s", "created_at": 1}
+        key = {"id": "kid", "public": bytes(32), "sealed": b"s", "created_at": 1}
+        for table, row, end in (
+            ("secret", secret, "expires_at"),
+            ("service_key", key, "retired_at"),
+        ):
+            insert(database, table, row | {end: 5})
+            insert(database, table, row | ({"id": "kid 2"} if "id" in row else {}))
+            with pytest.raises(sqlite3.IntegrityError):
+                insert(database, table, row | ({"id": "kid 3"} if "id" in row else {}))
+
+    def test_a_public_key_has_its_length(self, database: sqlite3.Connection) -> None:
+        key = {"id": "kid", "public": bytes(31), "sealed": b"s", "created_at": 1}
+        with pytest.raises(sqlite3.IntegrityError):
+            insert(database, "service_key", key)
+
     @pytest.mark.parametrize("change", [{}, RUNNING, DONE])
     def test_a_sound_job_is_taken(
         self, database: sqlite3.Connection, change: dict[str, object]
@@ -233,9 +266,7 @@ class TestOpening:
             assert found.execute("PRAGMA journal_mode").fetchone() == ("wal",)
             assert found.execute("PRAGMA auto_vacuum").fetchone() == (2,)  # INCREMENTAL
             assert found.execute("PRAGMA application_id").fetchone() == (schema.APPLICATION_ID,)
-            assert found.execute("PRAGMA user_version").fetchone() == (
-                schema.migrations()[-1].number,
-            )
+            assert found.execute("PRAGMA user_version").fetchone() == (len(schema.migrations()),)
 
     async def test_the_writer_syncs_each_commit(self, tmp_path: Path) -> None:
         store = a_store(tmp_path / "store.db")
@@ -316,7 +347,7 @@ class TestOpening:
         path = tmp_path / "store.db"
         known = schema.migrations()
         broken = schema.Migration(
-            known[-1].number + 1, "9999_broken", "CREATE TABLE good (x);\nCREATE TABLE job (x);"
+            len(known) + 1, "9999_broken", "CREATE TABLE good (x);\nCREATE TABLE job (x);"
         )
         schema.prepare(path)
         monkeypatch.setattr(schema, "migrations", lambda: [*known, broken])
@@ -328,22 +359,33 @@ class TestOpening:
             names = {name for (name,) in found.execute("SELECT name FROM sqlite_schema")}
         assert "good" not in names
 
-    def test_deliveries_made_before_redelivery_get_their_caller(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("version", range(1, len(schema.migrations())))
+    def test_an_older_schema_comes_to_be_what_a_new_one_is(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
     ) -> None:
-        path = tmp_path / "store.db"
+        """One made by each version before, with something in it that must still be there."""
+        path, new = tmp_path / "store.db", tmp_path / "new.db"
         known = schema.migrations()
-        monkeypatch.setattr(schema, "migrations", lambda: known[:1])
+        monkeypatch.setattr(schema, "migrations", lambda: known[:version])
         schema.prepare(path)
-        with closing(sqlite3.connect(path)) as before:
-            insert(before, "job", JOB)
-            insert(before, "delivery", DELIVERY)
-            before.commit()
-        monkeypatch.setattr(schema, "migrations", lambda: known)
+        with closing(sqlite3.connect(path)) as database:
+            insert(database, "caller", {"id": "clr_1", "name": "ann", "created_at": 1})
+            secret = {"caller_id": "clr_1", "sealed": b"s", "created_at": 1}
+            insert(database, "secret", secret)
+            insert(database, "job", JOB)
+            insert(database, "delivery", DELIVERY)
+            database.commit()
+        monkeypatch.undo()
         schema.prepare(path)
-        with closing(sqlite3.connect(path)) as after:
-            found = after.execute("SELECT caller_id, round, redelivered_at FROM delivery")
-            assert found.fetchall() == [("clr_1", 1, None)]
+        schema.prepare(new)
+        assert laid_out(path) == laid_out(new)
+        with closing(sqlite3.connect(path)) as database:
+            for table in ("caller", "secret", "job", "delivery"):
+                (count,) = database.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608  # names of this file
+                assert count == 1
+            if version < 3:  # since then it stands in the row
+                (whose,) = database.execute("SELECT caller_id FROM delivery").fetchone()
+                assert whose == "clr_1"
 
     def test_migrations_follow_one_another(self) -> None:
         numbers = [step.number for step in schema.migrations()]

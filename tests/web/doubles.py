@@ -5,10 +5,22 @@ from __future__ import annotations
 import hashlib
 
 from dispatcher.core.errors import NotFound
-from dispatcher.core.model import ApiKey, Caller, Event, Job, JobState, Role, Submission
+from dispatcher.core.model import (
+    ApiKey,
+    Caller,
+    Event,
+    Instant,
+    Job,
+    JobState,
+    Role,
+    ServiceKey,
+    Submission,
+)
 from dispatcher.ports.records import (
     Added,
+    Addition,
     AddResult,
+    CallerPage,
     DeliveryFilter,
     DeliveryPage,
     DeliveryRecord,
@@ -43,6 +55,7 @@ class Memory:
         self.keys: dict[bytes, tuple[ApiKey, Caller]] = {}
         self.fails_with: Exception | None = None
         self.look_ups = 0
+        self.own_keys: list[tuple[ServiceKey, bytes]] = []
         for number, (text, (caller, role)) in enumerate(KEYS.items()):
             key = ApiKey(id=f"key_{number:032x}", caller_id=caller.id, role=role, created_at=0)
             self.keys[hashlib.sha256(text.encode()).digest()] = (key, caller)
@@ -122,10 +135,40 @@ class Memory:
         known = (ADA, BOB, OPS)
         return next((each for each in known if name_or_id in (each.id, each.name)), None)
 
+    # What operators do about callers is tried on a real store (`test_callers.py`).
+
     async def add_caller(self, caller: Caller, key: ApiKey, digest: bytes, sealed: bytes) -> bool:
-        raise NotImplementedError  # the edge makes no callers yet
+        raise NotImplementedError
+
+    async def list_callers(self, *, limit: int, before: int | None) -> CallerPage:
+        return CallerPage((), None)
+
+    async def add_key(self, key: ApiKey, digest: bytes) -> Addition:
+        return Addition.NO_CALLER
+
+    async def revoke_key(self, caller_id: str, key_id: str) -> bool:
+        return False
 
     async def sealed_secrets(self, caller_id: str) -> list[bytes]:
+        raise NotImplementedError
+
+    async def rotate_secret(
+        self, caller_id: str, sealed: bytes, created_at: Instant, *, overlap_seconds: float
+    ) -> Addition:
+        raise NotImplementedError
+
+    async def service_keys(self) -> list[tuple[ServiceKey, bytes]]:
+        self.look_ups += 1
+        if self.fails_with is not None:
+            raise self.fails_with
+        return self.own_keys
+
+    async def add_service_key(self, key: ServiceKey, sealed: bytes) -> bool:
+        raise NotImplementedError
+
+    async def rotate_service_key(
+        self, key: ServiceKey, sealed: bytes, *, overlap_seconds: float
+    ) -> bool:
         raise NotImplementedError
 
 

@@ -13,9 +13,11 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from dispatcher.adapters.system import SystemRandom
 from dispatcher.core.addresses import Policy
 from dispatcher.core.limits import Limits
 from dispatcher.core.model import Caller, JobType
+from dispatcher.engine.callers import Callers
 from dispatcher.engine.catalog import Catalog
 from dispatcher.testing.clock import CountingIds, ManualClock
 from dispatcher.web.app import make_app
@@ -82,6 +84,7 @@ class Edge:
             cancel=Canceling(self.memory),
             redeliver=Steering(self.memory),
             cancel_delivery=Steering(self.memory),
+            callers=Callers(self.memory, PlainVault(), self.clock, self.ids, SystemRandom()),
             store=self.memory,
             catalog=Catalog([ECHO, REPORT]),
             vault=PlainVault(),

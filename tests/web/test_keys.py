@@ -15,6 +15,7 @@ from dispatcher.web.auth import KEPT_SECONDS
 from tests.web.edge import Edge
 
 NO_JOB = "job_" + "0" * 32
+NO_CALLER = "clr_" + "0" * 32
 GUARDED = [
     ("POST", "/v1/jobs"),
     ("GET", "/v1/jobs"),
@@ -24,7 +25,13 @@ GUARDED = [
     ("GET", f"/v1/jobs/{NO_JOB}/deliveries"),
     ("POST", f"/v1/jobs/{NO_JOB}/cancel"),
     ("GET", "/v1/types"),
+    ("GET", "/v1/callers"),
+    ("POST", "/v1/callers"),
+    ("POST", f"/v1/callers/{NO_CALLER}/keys"),
+    ("DELETE", f"/v1/callers/{NO_CALLER}/keys/key_{'0' * 32}"),
+    ("POST", f"/v1/callers/{NO_CALLER}/rotate-secret"),
 ]
+FOR_OPERATORS = [each for each in GUARDED if each[1].startswith(("/v1/callers", "/v1/types"))]
 
 
 def digest(key: str) -> bytes:
@@ -67,7 +74,7 @@ async def test_the_scheme_is_read_in_any_case(edge: Edge, header: str) -> None:
 @pytest.mark.parametrize(
     ("key", "forbidden"),
     [
-        ("dsp_ada", {"/v1/types"}),
+        ("dsp_ada", {path for _, path in FOR_OPERATORS}),
         ("dsp_ops", set()),
         ("dsp_worker", {path for _, path in GUARDED}),
     ],

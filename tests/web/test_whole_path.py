@@ -9,10 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from dispatcher.adapters.system import SystemRandom
 from dispatcher.core.changes import LeasedJob
 from dispatcher.core.facts import DeliveryAttemptEnded, JobEnded
+from dispatcher.core.limits import Limits
 from dispatcher.core.model import Caller
 from dispatcher.core.outcome import Failed, JobOutcome, Succeeded
+from dispatcher.engine.callers import Callers
 from dispatcher.engine.catalog import Catalog
 from dispatcher.ports.runner import RunReport
 from tests.engine.stage import FAILS, OK, ScriptedRunner, Stage
@@ -49,18 +52,21 @@ class Service:
 
 
 @asynccontextmanager
-async def service(path: Path, *runners: ScriptedRunner) -> AsyncIterator[Service]:
+async def service(
+    path: Path, *runners: ScriptedRunner, limits: Limits | None = None
+) -> AsyncIterator[Service]:
     stage = Stage(path / "dispatcher.db", *runners)
     await stage.start()
     try:
         await stage.add_caller(OTHER)
-        edge = Edge()
+        edge = Edge(limits=limits)
         edge.services = replace(
             edge.services,
             accept=stage.engine.accept,
             cancel=stage.engine.cancel,
             redeliver=stage.engine.redeliver,
             cancel_delivery=stage.engine.cancel_delivery,
+            callers=Callers(stage.store, stage.vault, stage.clock, stage.ids, SystemRandom()),
             store=stage.store,
             catalog=Catalog(runner.type for runner in stage.runners.values()),
             vault=stage.vault,
@@ -234,3 +240,17 @@ async def test_a_service_that_stops_says_so(tmp_path: Path) -> None:
         refused = await here.call("POST", "/v1/jobs", json=WORK)
         assert (refused.status, refused.json["code"]) == (503, "stopping")
         assert (await here.call("GET", "/healthz")).status == 200
+
+
+async def test_more_submissions_at_once_than_may_be_held_are_turned_away(tmp_path: Path) -> None:
+    """Promise 7: memory is bounded by settings, not by the load."""
+    async with service(tmp_path, limits=Limits(submissions_at_once=1)) as here:
+        gate = here.stage.faults.hold("add_jobs")
+        first = asyncio.create_task(here.submit())
+        await gate.reached()
+        refused = await here.call("POST", "/v1/jobs", json=WORK)
+        assert (refused.status, refused.json["code"]) == (503, "overloaded")
+        assert "Retry-After" in refused.headers
+        gate.open()
+        await first
+        await here.submit()

@@ -43,6 +43,7 @@ _KINDS: Final = (
     r"whsec_[A-Za-z0-9+/]{43}=",
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z",
     r"v1,[A-Za-z0-9+/]{43}=",
+    r"v1a,[A-Za-z0-9+/]{86}==",
     r"\b1[6-9]\d{8}\b",
     r"dispatcher/\d+\.\d+\.\d+",
 )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 import pytest
 
+from scripts.outside.process import dispatcher_command
 from tests.whole.rig import Gate, Rig
 
 pytestmark = pytest.mark.whole
@@ -61,3 +65,20 @@ async def test_a_drained_service_has_nothing_more_to_send_after_its_start(gated:
     await gated.callback(await gated.submitted())
     assert len(gated.receiver.arrivals) == 2
     assert (await gated.api.job(job_id))["delivery"]["attemptCount"] == 1
+
+
+def test_it_stops_even_if_nobody_reads_what_it_says_any_more(tmp_path: Path) -> None:
+    # As with `dispatcher serve | head -1`.
+    command = [dispatcher_command(), "serve", "--port", "0"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            # All of the greeting, so that what breaks is the word that it stops.
+            assert any(line.startswith("Set --public-url") for line in process.stdout)
+            process.stdout.close()
+            process.terminate()
+            assert process.wait(timeout=10) == 0
+        finally:
+            process.kill()

@@ -7,13 +7,13 @@ from typing import Final
 
 import msgspec
 
+from dispatcher.adapters.sqlite.grants import insert_key
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.model import ApiKey, Caller, Instant, JobType, Role
 
 _CALLER_ADD = statement("caller_add")
 _CALLER_FIND = statement("caller_find")
-_KEY_ADD = statement("api_key_add")
 _KEY_FIND = statement("api_key_find")
 _SECRET_ADD = statement("secret_add")
 _SECRETS = statement("secrets_in_force")
@@ -40,22 +40,11 @@ class NewCaller(msgspec.Struct, frozen=True):
 
 def add_caller(session: Session, new: NewCaller) -> bool:
     """Add a caller; False if its name is taken."""
-    caller, key = new.caller, new.key
+    caller = new.caller
     row = {"id": caller.id, "name": caller.name, "created_at": caller.created_at}
     if not session.execute(_CALLER_ADD, row).rowcount:
         return False
-    session.execute(
-        _KEY_ADD,
-        {
-            "id": key.id,
-            "caller_id": key.caller_id,
-            "role": key.role.value,
-            "digest": new.digest,
-            "created_at": key.created_at,
-            "expires_at": key.expires_at,
-            "revoked_at": key.revoked_at,
-        },
-    )
+    insert_key(session, new.key, new.digest)
     secret = {"caller_id": caller.id, "sealed": new.sealed, "created_at": caller.created_at}
     session.execute(_SECRET_ADD, secret)
     return True

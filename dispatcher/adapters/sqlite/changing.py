@@ -203,7 +203,8 @@ def _note(
     session.execute(_NOTE, parameters)
     data = snapshot(job, change.output if isinstance(change, NoteOutput) else None)
     event, event_seq = _add_event(session, seq, job, event_id, change.at, (type_, data))
-    if not wants(job, type_):
+    sent = not isinstance(change, NoteOutput) or change.deliver
+    if not sent or not wants(job, type_):
         return Applied()
     return _Owed(session, seq, event_seq, job, event).add_best_effort(terms)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import assert_never
 
-from dispatcher.adapters.sqlite import callers, holders, overdue, reading
+from dispatcher.adapters.sqlite import callers, grants, holders, overdue, reading
 from dispatcher.adapters.sqlite.adding import add_job
 from dispatcher.adapters.sqlite.backlog import backlog
 from dispatcher.adapters.sqlite.changing import (
@@ -44,18 +44,21 @@ from dispatcher.core.changes import (
     ReleaseDelivery,
     ReleaseJob,
 )
-from dispatcher.core.model import ApiKey, Caller, Event, Job, JobType
+from dispatcher.core.model import ApiKey, Caller, Event, Instant, Job, JobType, ServiceKey
 from dispatcher.ports.records import (
     DEAD_KEPT_SECONDS,
+    Addition,
     AddResult,
     ApplyResult,
     Backlog,
+    CallerPage,
     ClaimedDeliveries,
     ClaimedJobs,
     DeliveryFilter,
     DeliveryPage,
     DeliveryRecord,
     DeliveryTerms,
+    HeldJob,
     JobClaim,
     JobFilter,
     JobPage,
@@ -66,7 +69,7 @@ from dispatcher.ports.records import (
 from dispatcher.ports.store import Heart
 from dispatcher.ports.system import Clock, Ids
 
-_ASKED_TO_CANCEL = statement("jobs_asked_to_cancel")
+_HELD = statement("jobs_held")
 
 
 class SqliteStore:
@@ -187,9 +190,9 @@ class SqliteStore:
         """See `JobStore.sweep`."""
         return await self._readers.ask(overdue.sweep, self._clock.now(), limit)
 
-    async def asked_to_cancel(self, holder_id: str) -> list[str]:
-        """See `JobStore.asked_to_cancel`."""
-        return await self._readers.ask(_asked_to_cancel, holder_id)
+    async def held_jobs(self, holder_id: str) -> list[HeldJob]:
+        """See `JobStore.held_jobs`."""
+        return await self._readers.ask(_held, holder_id)
 
     async def prune(self, limit: int) -> int:
         """See `JobStore.prune`."""
@@ -269,6 +272,42 @@ class SqliteStore:
         """See `CallerStore.sealed_secrets`."""
         return await self._readers.ask(callers.sealed_secrets, caller_id, self._clock.now())
 
+    async def list_callers(self, *, limit: int, before: int | None) -> CallerPage:
+        """See `CallerStore.list_callers`."""
+        now = self._clock.now()
+        return await self._readers.ask(grants.list_callers, now, limit=limit, before=before)
+
+    async def add_key(self, key: ApiKey, digest: bytes) -> Addition:
+        """See `CallerStore.add_key`."""
+        return await self._writer.one(grants.add_key, grants.NewKey(key, digest))
+
+    async def revoke_key(self, caller_id: str, key_id: str) -> bool:
+        """See `CallerStore.revoke_key`."""
+        return await self._writer.one(grants.revoke_key, (caller_id, key_id))
+
+    async def rotate_secret(
+        self, caller_id: str, sealed: bytes, created_at: Instant, *, overlap_seconds: float
+    ) -> Addition:
+        """See `CallerStore.rotate_secret`."""
+        new = grants.NewSecret(caller_id, sealed, created_at, overlap_seconds)
+        return await self._writer.one(grants.rotate_secret, new)
+
+    async def service_keys(self) -> list[tuple[ServiceKey, bytes]]:
+        """See `ServiceKeyStore.service_keys`."""
+        return await self._readers.ask(grants.service_keys, self._clock.now())
+
+    async def add_service_key(self, key: ServiceKey, sealed: bytes) -> bool:
+        """See `ServiceKeyStore.add_service_key`."""
+        new = grants.NewServiceKey(key, sealed, None)
+        return await self._writer.one(grants.add_service_key, new)
+
+    async def rotate_service_key(
+        self, key: ServiceKey, sealed: bytes, *, overlap_seconds: float
+    ) -> bool:
+        """See `ServiceKeyStore.rotate_service_key`."""
+        new = grants.NewServiceKey(key, sealed, overlap_seconds)
+        return await self._writer.one(grants.add_service_key, new)
+
     async def put_types(self, types: Sequence[JobType]) -> None:
         """See `Store.put_types`."""
         for answer in await self._writer.each(callers.put_type, types) if types else ():
@@ -286,8 +325,9 @@ class SqliteStore:
         return await self._writer.one(callers.keep_key_check, token)
 
 
-def _asked_to_cancel(read: sqlite3.Connection, holder_id: str) -> list[str]:
-    return [job_id for (job_id,) in read.execute(_ASKED_TO_CANCEL, (holder_id,))]
+def _held(read: sqlite3.Connection, holder_id: str) -> list[HeldJob]:
+    rows = read.execute(_HELD, (holder_id,))
+    return [HeldJob(job_id, lease, asked == 1) for job_id, lease, asked in rows]
 
 
 def _apply(session: Session, change: Change, terms: DeliveryTerms) -> ApplyResult:

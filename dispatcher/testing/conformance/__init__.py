@@ -58,10 +58,16 @@ from dispatcher.testing.conformance.durability import (
     TestEachItemAlone,
     TestManyAtOnce,
 )
+from dispatcher.testing.conformance.grants import (
+    TestKeysOfCallers,
+    TestListsOfCallers,
+    TestRotatingSecrets,
+    TestServiceKeys,
+)
 from dispatcher.testing.conformance.holders import (
-    TestAskedToCancel,
     TestEndingLeases,
     TestHeart,
+    TestHeldJobs,
     TestTakingBack,
 )
 from dispatcher.testing.conformance.machine import stateful
@@ -88,7 +94,6 @@ __all__ = [
     "Scene",
     "ShuffledIds",
     "TestAdding",
-    "TestAskedToCancel",
     "TestAskingToCancel",
     "TestAskingToCancelDeliveries",
     "TestBacklog",
@@ -108,10 +113,13 @@ __all__ = [
     "TestHandedOverBetweenProcesses",
     "TestHandingOn",
     "TestHeart",
+    "TestHeldJobs",
     "TestIdempotency",
     "TestKeyCheck",
+    "TestKeysOfCallers",
     "TestLanesInTurn",
     "TestLeasedDeliveries",
+    "TestListsOfCallers",
     "TestListsOfDeliveries",
     "TestListsOfJobs",
     "TestManyAtOnce",
@@ -123,7 +131,9 @@ __all__ = [
     "TestRecordingAttempts",
     "TestRedelivering",
     "TestReleasing",
+    "TestRotatingSecrets",
     "TestSentAgain",
+    "TestServiceKeys",
     "TestStaleDeliveries",
     "TestStaleJobs",
     "TestSweep",

@@ -9,7 +9,7 @@ import pytest
 
 from dispatcher.core.changes import AskCancel
 from dispatcher.core.errors import Stopping
-from dispatcher.ports.records import Stale
+from dispatcher.ports.records import HeldJob, Stale
 from dispatcher.testing.conformance.scene import Scene
 from dispatcher.testing.conformance.values import LEASE_SECONDS, MAIL, REPORT
 
@@ -203,17 +203,23 @@ class TestEndingLeases:
         assert again.delivery.unknown_count == 1
 
 
-class TestAskedToCancel:
-    async def test_those_that_were_asked(self, scene: Scene) -> None:
+class TestHeldJobs:
+    async def test_its_own_and_which_were_asked_to_cancel(self, scene: Scene) -> None:
         holder = await scene.hold()
         asked = await scene.running(holder)
-        await scene.running(holder)
+        other = await scene.running(holder)
         elsewhere = await scene.running(await scene.hold())
-        assert await scene.store.asked_to_cancel(holder) == []
         await scene.apply(AskCancel(asked.job.id, scene.now), store=scene.other)
         await scene.apply(AskCancel(elsewhere.job.id, scene.now), store=scene.other)
-        assert await scene.store.asked_to_cancel(holder) == [asked.job.id]
-        assert await scene.store.asked_to_cancel("hld_nobody") == []
+        held = await scene.store.held_jobs(holder)
+        assert sorted(held, key=lambda one: one.job_id) == sorted(
+            [
+                HeldJob(asked.job.id, asked.lease, cancel_requested=True),
+                HeldJob(other.job.id, other.lease, cancel_requested=False),
+            ],
+            key=lambda one: one.job_id,
+        )
+        assert await scene.store.held_jobs("hld_nobody") == []
 
     async def test_not_those_that_were_put_back(self, scene: Scene) -> None:
         holder = await scene.hold()
@@ -221,4 +227,4 @@ class TestAskedToCancel:
         await scene.apply(AskCancel(leased.job.id, scene.now))
         back = scene.back(leased, retrying=False)
         await scene.apply(back)
-        assert await scene.store.asked_to_cancel(holder) == []
+        assert await scene.store.held_jobs(holder) == []

@@ -26,7 +26,7 @@ from dispatcher.testing.conformance.moves import (
     as_change,
 )
 from dispatcher.testing.conformance.run import Run
-from dispatcher.testing.conformance.upkeep import asked_to_cancel, finale, prune, sweep
+from dispatcher.testing.conformance.upkeep import finale, held_jobs, prune, sweep
 from dispatcher.testing.conformance.values import (
     ANN,
     BEN,
@@ -291,7 +291,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(which=WHICH)
     def ask_who_is_to_stop(self, which: int) -> None:
-        self.do(asked_to_cancel(self.run, which), compare=False)
+        self.do(held_jobs(self.run, which), compare=False)
 
 
 def stateful(make_backend: Callable[[], Backend]) -> type[TestCase]:

@@ -105,10 +105,11 @@ def _is_of(change: Change, job_ids: set[str]) -> bool:
     return isinstance(change, FinishJob) and change.job_id in job_ids
 
 
-async def asked_to_cancel(run: Run, which: int) -> None:
+async def held_jobs(run: Run, which: int) -> None:
     """Each holder is told of the jobs that it holds and that were asked to stop."""
     for holder, _, _ in run.holders:
-        told = set(await run.stores[which].asked_to_cancel(holder))
+        held = await run.stores[which].held_jobs(holder)
+        told = {one.job_id for one in held if one.cancel_requested}
         asked = {
             one.job.id
             for one in run.model.jobs.values()

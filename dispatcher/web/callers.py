@@ -1,0 +1,169 @@
+"""`/v1/callers`: who may use the service, and what their callbacks are signed with."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from dispatcher.core.errors import FieldError, InvalidFields, NotFound
+from dispatcher.core.model import ApiKey, Instant, Role
+from dispatcher.core.payload import encode, rfc3339
+from dispatcher.core.submission import TIME_EXAMPLE, parse_rfc3339
+from dispatcher.engine.callers import RESERVED_NAMES, CreatedKey
+from dispatcher.ports.records import OVERLAP_SECONDS, CallerRecord
+from dispatcher.web.auth import Identity
+from dispatcher.web.body import not_json, read_json, read_nothing
+from dispatcher.web.faults import find_faults
+from dispatcher.web.queries import PAGE, number_cursor, page, read_cursor, read_limit, read_query
+from dispatcher.web.services import Services
+from dispatcher.web.wire import CallerBody, KeyBody, RotationBody
+
+Body = TypeVar("Body", CallerBody, KeyBody, RotationBody)
+
+_CALLER_ID: Final = re.compile("clr_[0-9a-f]{32}")
+_KEY_ID: Final = re.compile("key_[0-9a-f]{32}")
+_CREATED: Final = 201
+# What is shown once must not stay in a cache (RFC 9111, 5.2.2.5).
+_SECRET_HEADERS: Final = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+
+
+class CallerCalls:
+    """The handlers of `/v1/callers` and below; for operators."""
+
+    def __init__(self, services: Services) -> None:
+        self._callers = services.callers
+        self._store = services.store
+        self._clock = services.clock
+        self._limits = services.limits
+        self._public_url = services.public_url
+
+    async def list(self, request: web.Request, who: Identity) -> web.Response:  # noqa: ARG002  # the same for every operator
+        """`GET /v1/callers`: newest first, each with its keys and secrets in force."""
+        query = read_query(request, PAGE)
+        found = await self._store.list_callers(
+            limit=read_limit(query, self._limits), before=read_cursor(query, "callers")
+        )
+        items = [_caller_shown(record) for record in found.items]
+        return page(request, self._public_url, query, items, number_cursor("callers", found.next))
+
+    async def create(self, request: web.Request, who: Identity) -> web.Response:  # noqa: ARG002  # the same for every operator
+        """`POST /v1/callers`: 201 with the caller, its first key and its secret, shown once."""
+        read_query(request)
+        asked = await self._read(request, CallerBody)
+        if asked.name in RESERVED_NAMES:
+            fault = FieldError("/name", "reserved", "This name is the service's own.")
+            raise InvalidFields((fault,))
+        made = await self._callers.create(asked.name, asked.role or Role.CALLER)
+        caller = made.caller
+        return _told_once(
+            _CREATED,
+            {
+                "id": caller.id,
+                "name": caller.name,
+                "createdAt": rfc3339(caller.created_at),
+                "key": _key_told(made.created),
+                "secret": made.secret,
+            },
+        )
+
+    async def add_key(self, request: web.Request, who: Identity) -> web.Response:  # noqa: ARG002  # the same for every operator
+        """`POST /v1/callers/{id}/keys`: 201 with the new key, shown once."""
+        read_query(request)
+        caller_id = _id_of(request, "id", "caller", _CALLER_ID)
+        asked = await self._read(request, KeyBody)
+        expires_at = self._expiry(asked.expires_at)
+        made = await self._callers.add_key(caller_id, asked.role, expires_at=expires_at)
+        return _told_once(_CREATED, _key_told(made))
+
+    async def revoke_key(self, request: web.Request, who: Identity) -> web.Response:  # noqa: ARG002  # the same for every operator
+        """`DELETE /v1/callers/{id}/keys/{keyId}`: 204, also when it was revoked before."""
+        read_query(request)
+        caller_id = _id_of(request, "id", "caller", _CALLER_ID)
+        key_id = _id_of(request, "keyId", "key", _KEY_ID)
+        await read_nothing(request, self._limits)
+        await self._callers.revoke_key(caller_id, key_id)
+        return web.Response(status=204)
+
+    async def rotate_secret(self, request: web.Request, who: Identity) -> web.Response:  # noqa: ARG002  # the same for every operator
+        """`POST /v1/callers/{id}/rotate-secret`: 200 with the new secret, shown once."""
+        read_query(request)
+        caller_id = _id_of(request, "id", "caller", _CALLER_ID)
+        asked = RotationBody()
+        if request.body_exists:
+            asked = await self._read(request, RotationBody)
+        overlap = asked.overlap_seconds
+        made = await self._callers.rotate_secret(
+            caller_id, overlap_seconds=OVERLAP_SECONDS if overlap is None else overlap
+        )
+        return _told_once(
+            200,
+            {
+                "callerId": caller_id,
+                "secret": made.secret,
+                "createdAt": rfc3339(made.created_at),
+                "othersSignUntil": rfc3339(made.others_until),
+            },
+        )
+
+    async def _read(self, request: web.Request, kind: type[Body]) -> Body:
+        body = await read_json(request, self._limits)
+        try:
+            return msgspec.json.decode(body, type=kind)
+        except msgspec.ValidationError:
+            _, faults = find_faults(body, kind)
+            raise InvalidFields(tuple(faults)) from None
+        except msgspec.DecodeError as error:
+            raise not_json(error) from None
+
+    def _expiry(self, text: str | None) -> Instant | None:
+        if text is None:
+            return None
+        at = "/expiresAt"
+        instant = parse_rfc3339(text)
+        if instant is None:
+            raise InvalidFields((FieldError(at, "bad-time", f"It must be {TIME_EXAMPLE}."),))
+        if instant <= self._clock.now():
+            raise InvalidFields((FieldError(at, "in-the-past", "It must lie ahead."),))
+        return instant
+
+
+def _id_of(request: web.Request, part: str, what: str, form: re.Pattern[str]) -> str:
+    """The id in the path; what can't be one is not asked of the store."""
+    text = request.match_info[part]
+    if not form.fullmatch(text):
+        raise NotFound(what, text[:100])
+    return text
+
+
+def _told_once(status: int, members: dict[str, Any]) -> web.Response:
+    return web.Response(status=status, body=encode(members), headers=_SECRET_HEADERS)
+
+
+def _key_shown(key: ApiKey) -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "role": key.role,
+        "createdAt": rfc3339(key.created_at),
+        "expiresAt": rfc3339(key.expires_at),
+    }
+
+
+def _key_told(made: CreatedKey) -> dict[str, Any]:
+    return {**_key_shown(made.key), "callerId": made.key.caller_id, "apiKey": made.text}
+
+
+def _caller_shown(record: CallerRecord) -> dict[str, Any]:
+    caller = record.caller
+    return {
+        "id": caller.id,
+        "name": caller.name,
+        "createdAt": rfc3339(caller.created_at),
+        "keys": [_key_shown(key) for key in record.keys],
+        "secrets": [
+            {"createdAt": rfc3339(each.created_at), "expiresAt": rfc3339(each.expires_at)}
+            for each in record.secrets
+        ],
+    }

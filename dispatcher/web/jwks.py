@@ -1,0 +1,47 @@
+"""`/.well-known/jwks.json`: the public keys that `v1a` signatures are verified with."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiohttp import web
+from msgspec import Struct
+
+from dispatcher.core.ed25519 import PublicKey
+from dispatcher.core.payload import encode
+from dispatcher.web.queries import read_query
+from dispatcher.web.services import Services
+
+KEPT_SECONDS: Final = 5.0
+"""How long the answer is kept here: whoever asks without a key must not reach the store each time.
+A rotation is noticed that much later; callbacks are signed with the new key as late."""
+
+_HEADERS: Final = {
+    "Content-Type": "application/jwk-set+json",  # RFC 7517, 8.5.1
+    "Cache-Control": "public, max-age=300",
+    "Access-Control-Allow-Origin": "*",  # public keys: a page that shows them may read them
+}
+
+
+class _Kept(Struct, frozen=True):
+    body: bytes
+    until: float
+
+
+class PublicKeys:
+    """The handler of the JWK set (RFC 7517, 5)."""
+
+    def __init__(self, services: Services) -> None:
+        self._store = services.store
+        self._clock = services.clock
+        self._kept: _Kept | None = None
+
+    async def show(self, request: web.Request) -> web.Response:
+        """`GET`: `{keys: [{kty, crv, x, kid, use, alg, whpk}]}`, newest first; all of them sign."""
+        read_query(request)
+        now = self._clock.monotonic()
+        kept = self._kept
+        if kept is None or kept.until <= now:
+            keys = [PublicKey(key.public).jwk() for key, _ in await self._store.service_keys()]
+            kept = self._kept = _Kept(encode({"keys": keys}), now + KEPT_SECONDS)
+        return web.Response(body=kept.body, headers=_HEADERS)

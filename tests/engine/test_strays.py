@@ -1,0 +1,81 @@
+"""Jobs that this process holds and does not run, and handlers that do not want to end."""
+
+from __future__ import annotations
+
+import asyncio
+
+from dispatcher.core.changes import LeasedJob
+from dispatcher.core.facts import JobEnded, StoreFailed
+from dispatcher.core.model import JobState
+from dispatcher.core.outcome import JobOutcome, Succeeded
+from dispatcher.engine.jobs import INSIST_SECONDS
+from dispatcher.ports.runner import RunReport
+from tests.engine.conftest import Stages
+from tests.engine.handlers import Hanging
+from tests.engine.stage import ScriptedRunner
+
+
+async def test_a_claim_whose_answer_was_lost_is_made_good(stages: Stages) -> None:
+    stage = await stages.start()
+    stage.faults.lose_answer("claim_jobs")
+    job = await stage.submit(run_at=stage.clock.now() + 1_000)
+    stage.advance(1.0)
+    await stage.seen(StoreFailed)
+    stray = await stage.job(job)
+    assert (stray.state, stray.attempt_count) == (JobState.RUNNING, 1)
+    assert stage.runner.begun == []
+    await stage.engine.sweep.held()
+    assert (await stage.job(job)).state is JobState.RUNNING  # an answer may be on its way
+    await stage.engine.sweep.held()
+    await stage.passes_until(stage.seen(JobEnded))
+    done = await stage.job(job)
+    assert (done.state, done.attempt_count) == (JobState.SUCCEEDED, 2)
+    assert len(stage.runner.begun) == 1
+
+
+async def test_what_runs_here_is_no_stray(stages: Stages) -> None:
+    handler = Hanging()
+    stage = await stages.start(ScriptedRunner(handler))
+    job = await stage.submit()
+    await handler.begun.wait()
+    for _ in range(3):
+        await stage.engine.sweep.held()
+    await stage.rest()
+    assert (await stage.job(job)).attempt_count == 1
+    handler.go.set()
+    (ended,) = await stage.seen(JobEnded)
+    assert ended.to is JobState.SUCCEEDED
+
+
+async def test_a_handler_that_swallows_its_cancel_is_cancelled_again(stages: Stages) -> None:
+    cancels: list[int] = []
+    canceled = asyncio.Event()
+
+    async def handler(leased: LeasedJob, report: RunReport) -> JobOutcome:
+        while len(cancels) < 2:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancels.append(stage.clock.now())
+                canceled.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancels.append(stage.clock.now())
+        return Succeeded(b"1")
+
+    stage = await stages.start(ScriptedRunner(handler))
+    job = await stage.submit(timeout_seconds=5.0, max_attempts=1)
+    await stage.turns()
+    begun = stage.clock.now()
+    stage.advance(5.0)
+    for _ in range(2):
+        await canceled.wait()
+        canceled.clear()
+        stage.advance(INSIST_SECONDS)
+    (ended,) = await stage.seen(JobEnded)
+    assert [(at - begun) / 1000 for at in cancels] == [5.0, 35.0, 65.0]
+    assert ended.to is JobState.FAILED
+    error = (await stage.job(job)).error
+    assert error is not None
+    assert error.code == "timeout"
