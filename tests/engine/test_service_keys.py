@@ -147,7 +147,7 @@ async def test_keys_that_can_not_be_read_delay_a_callback_and_use_up_nothing(
     stage.faults.fail("service_keys", error=StoreUnavailable("disk full"))
     job = await stage.submit()
     (failed,) = await stage.seen(StoreFailed)
-    assert failed.during == "signing"
+    assert failed.during.startswith("signing")
     await stage.rest()
     waiting = await stage.delivery(job)
     assert (waiting.state, waiting.attempt_count) == (DeliveryState.PENDING, 0)

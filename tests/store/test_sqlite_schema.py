@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -256,6 +257,20 @@ def a_store(path: Path) -> SqliteStore:
 
 
 class TestOpening:
+    async def test_its_owner_alone_may_read_what_is_made(self, tmp_path: Path) -> None:
+        """Inputs and results stand in it in clear text, whatever the umask."""
+        before = os.umask(0)
+        try:
+            store = SqliteStore(tmp_path / "store.db", clock=ManualClock(), ids=CountingIds())
+            await store.open()
+            await store.check()
+            modes = {each.name: each.stat().st_mode & 0o777 for each in tmp_path.iterdir()}
+            await store.close()
+        finally:
+            os.umask(before)
+        assert set(modes) >= {"store.db", "store.db-wal", "store.db-shm"}
+        assert set(modes.values()) == {0o600}
+
     async def test_a_new_file_is_set_up_to_last(self, tmp_path: Path) -> None:
         path = tmp_path / "with space, % and ?.db"
         store = a_store(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sqlite3
 from enum import Enum
 from pathlib import Path
@@ -42,9 +44,14 @@ def connect(
 ) -> sqlite3.Connection:
     """Open the database; with `create` it is made if it is not there. Raises `sqlite3.Error`.
 
+    It holds inputs and results in clear text: its owner alone may read what is made here. SQLite
+    gives the files beside it (`-wal`, `-shm`) the same mode; one that exists keeps its own.
     `lock_seconds` is how long a statement waits for a lock that another connection holds.
     Transactions are begun and ended by hand (`isolation_level=None`).
     """
+    if create:
+        with contextlib.suppress(OSError):  # it is there, or SQLite will say what is wrong
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     mode = "rwc" if create else "rw"
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
