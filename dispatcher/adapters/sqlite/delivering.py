@@ -6,7 +6,7 @@ from typing import NamedTuple, assert_never
 
 from dispatcher.adapters.sqlite import destinations
 from dispatcher.adapters.sqlite.rows import attempt_row
-from dispatcher.adapters.sqlite.sending import lease_next, lease_until
+from dispatcher.adapters.sqlite.sending import lease_next, lease_until, take_free_slot
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.changes import (
@@ -186,6 +186,13 @@ def _hand_on(
 ) -> Applied | None:
     """Lease what is due in the slot that came free; None if nothing is, or none is free."""
     seq, place, known, due_at, canceled = freed
+    if known is not None and known > session.now:
+        taken = take_free_slot(session, place, terms)
+        if taken is not None:
+            # It was full and is so again: no other can be claimed sooner than was known before.
+            again = taken.delivery.id == change.delivery_id or due_at is None
+            ready_at = None if again else max(due_at or 0, session.now)
+            return Applied((taken,), delivery_ready_at=ready_at, canceled=canceled)
     heads = destinations.heads(session, place, besides=seq)
     if heads.first_at is None or heads.first_at > session.now:
         return None
