@@ -84,6 +84,7 @@ async def open_store(
         clock=SystemClock(),
         ids=Uuid7Ids(),
         links_base=settings.links_base() if links_base is None else links_base,
+        dead_kept_seconds=settings.dead_kept_seconds,
         lock_seconds=PATIENCE_SECONDS if patient else LOCK_SECONDS,
         on_commit=on_commit,
     )
@@ -146,6 +147,8 @@ async def service(
             services = Services(
                 accept=engine.accept,
                 cancel=engine.cancel,
+                redeliver=engine.redeliver,
+                cancel_delivery=engine.cancel_delivery,
                 callers=Callers(store, vault, system.clock, system.ids, system.random),
                 store=store,
                 catalog=catalog,

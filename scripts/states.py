@@ -54,13 +54,13 @@ DELIVERY_BEGINS: Final = {
 }
 DELIVERY_WORDS: Final = {
     (DeliveryState.PENDING, DeliveryState.SENDING): "claimed",
-    (DeliveryState.PENDING, DeliveryState.DEAD): "30 days old",
+    (DeliveryState.PENDING, DeliveryState.DEAD): "30 days old, or since it was redelivered",
     (DeliveryState.PENDING, DeliveryState.CANCELED): "canceled, or its job has ended",
     (DeliveryState.SENDING, DeliveryState.PENDING): "failed, or given back",
     (DeliveryState.SENDING, DeliveryState.SENDING): "lost and claimed again",
     (DeliveryState.SENDING, DeliveryState.DELIVERED): "2xx",
     (DeliveryState.SENDING, DeliveryState.DEAD): "last attempt, 410 or refused address",
-    (DeliveryState.SENDING, DeliveryState.CANCELED): "canceled",
+    (DeliveryState.SENDING, DeliveryState.CANCELED): "failed, and asked to cancel",
     (DeliveryState.DELIVERED, DeliveryState.PENDING): "redelivered",
     (DeliveryState.DEAD, DeliveryState.PENDING): "redelivered",
     (DeliveryState.CANCELED, DeliveryState.PENDING): "redelivered",

@@ -18,6 +18,11 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "serve": ("dispatcher.cli.serve:serve_command", "Run the service."),
     "listen": ("dispatcher.cli.listen:listen_command", "Receive, verify and show callbacks."),
     "submit": ("dispatcher.cli.submit:submit_command", "Submit a job."),
+    "jobs": ("dispatcher.cli.jobs:jobs_group", "List, show and cancel jobs."),
+    "deliveries": (
+        "dispatcher.cli.deliveries:deliveries_group",
+        "List and show callbacks, send them again, or stop them.",
+    ),
     "callers": ("dispatcher.cli.callers:callers_group", "Make callers with their API keys."),
     "keys": ("dispatcher.cli.keys:keys_group", "Show and rotate the service's own keys."),
     "check": ("dispatcher.cli.check:check_command", "Find what is wrong with an installation."),

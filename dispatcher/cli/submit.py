@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 import uuid
@@ -12,9 +11,9 @@ from typing import Any
 import click
 import msgspec
 
+from dispatcher.cli.calling import printable, service_of, with_service
 from dispatcher.cli.options import print_json, with_json
 from dispatcher.cli.submitting import result_of, submit_job, wait_for_job
-from dispatcher.client.http import DEFAULT_URL, Service
 from dispatcher.core.errors import DispatcherError
 
 
@@ -45,7 +44,7 @@ class JobUnsuccessful(DispatcherError):
 @click.option("--metadata", multiple=True, metavar="NAME=VALUE", help="Kept with it. Repeatable.")
 @click.option("--idempotency-key", "key", help="The same key never makes a second job.")
 @click.option("--wait", is_flag=True, help="Wait until it is done, and print the result.")
-@click.option("--url", metavar="URL", help=f"The service: DISPATCHER_URL, else {DEFAULT_URL}.")
+@with_service
 @with_json
 def submit_command(
     type_: str,
@@ -62,10 +61,7 @@ def submit_command(
     JSON is the job's input: JSON itself, @FILE, or - for standard input. The API key is taken from
     DISPATCHER_API_KEY. With --wait the exit code is 1 if the job did not succeed.
     """
-    service = Service(
-        url or os.environ.get("DISPATCHER_URL") or DEFAULT_URL,
-        os.environ.get("DISPATCHER_API_KEY") or None,
-    )
+    service = service_of(url)
     body = msgspec.json.encode(submission(type_, _input(input_), **fields))
     job = submit_job(service, body, key or str(uuid.uuid4()), sleep=time.sleep)
     if not as_json:
@@ -173,15 +169,10 @@ class _Teller:
                 line += f" {progress['message']}"
         if line != self._told and not self._quiet:
             self._told = line
-            print(f"{job['id']} {_printable(line)}", file=sys.stderr)
-
-
-def _printable(text: str) -> str:
-    """Without control characters: a handler's words must not command the terminal."""
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+            print(f"{job['id']} {printable(line)}", file=sys.stderr)
 
 
 def _ending(job: dict[str, Any]) -> str:
     error = job.get("error") or {}
     why = ": ".join(str(each) for each in (error.get("code"), error.get("detail")) if each)
-    return _printable(f"{job['id']} ended as {job['status']}{f' ({why})' if why else ''}")
+    return printable(f"{job['id']} ended as {job['status']}{f' ({why})' if why else ''}")

@@ -114,7 +114,8 @@ class RecordAttempt(Struct, frozen=True, kw_only=True):
 
     `to` is delivered, dead, or pending with the next `due_at`. `uses_entry` tells whether an entry
     of the schedule is used up. With `hand_off` the slot that comes free goes on at once: the oldest
-    due delivery of the same destination is leased to whoever sends this change.
+    due delivery of the same destination is leased to whoever sends this change. One that was asked
+    to cancel is canceled where `to` is pending: see `lifecycle.settled`.
     """
 
     delivery_id: str
@@ -128,7 +129,10 @@ class RecordAttempt(Struct, frozen=True, kw_only=True):
 
 
 class ReleaseDelivery(Struct, frozen=True):
-    """Give a leased delivery back unsent, at drain. Guard: sending, and `lease`."""
+    """Give a leased delivery back unsent, at drain. Guard: sending, and `lease`.
+
+    One that was asked to cancel is canceled instead.
+    """
 
     delivery_id: str
     lease: str
@@ -136,13 +140,41 @@ class ReleaseDelivery(Struct, frozen=True):
 
 
 class EndDelivery(Struct, frozen=True):
-    """End a delivery that waits: canceled, or dead of age. Guard: pending."""
+    """End a delivery that waits: canceled, or dead of age.
+
+    Guard: pending, in the round for which this was decided (None: in whichever it is).
+    """
 
     delivery_id: str
     to: DeliveryState
     at: Instant
+    round: int | None = None
+
+
+class AskCancelDelivery(Struct, frozen=True):
+    """Note that a delivery is not to be tried again after the attempt that is under way.
+
+    Guard: sending; a second one changes nothing.
+    """
+
+    delivery_id: str
+    at: Instant
+
+
+class Redeliver(Struct, frozen=True, kw_only=True):
+    """Begin a new round for a delivery that has ended: pending, due at once, the same event.
+
+    `round` is the one that begins. Guard: ended, and in the round before it. Of many who begin the
+    same round at once one does; it is `Applied` to all of them.
+    """
+
+    delivery_id: str
+    round: int
+    at: Instant
 
 
 JobChange: TypeAlias = FinishJob | ReleaseJob | AskCancel | NoteProgress | NoteOutput | NoteStarted
-DeliveryChange: TypeAlias = RecordAttempt | ReleaseDelivery | EndDelivery
+DeliveryChange: TypeAlias = (
+    RecordAttempt | ReleaseDelivery | EndDelivery | AskCancelDelivery | Redeliver
+)
 Change: TypeAlias = JobChange | DeliveryChange

@@ -92,6 +92,12 @@ class JobUnsuccessful(RequestError):
         self.error = error
 
 
+class DeliveryPending(RequestError):
+    """A redelivery was asked for of a delivery that has not ended: its round is under way."""
+
+    code = "delivery-pending"
+
+
 class IdempotencyKeyReused(RequestError):
     """The same Idempotency-Key came with another body (the IETF draft: 422)."""
 

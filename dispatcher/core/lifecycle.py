@@ -11,7 +11,15 @@ from typing import Final, assert_never
 
 from msgspec import Struct
 
-from dispatcher.core.changes import AskCancel, FinishJob, RecordAttempt, ReleaseJob
+from dispatcher.core.changes import (
+    AskCancel,
+    AskCancelDelivery,
+    EndDelivery,
+    FinishJob,
+    RecordAttempt,
+    Redeliver,
+    ReleaseJob,
+)
 from dispatcher.core.model import (
     Attempt,
     Delivery,
@@ -72,7 +80,7 @@ DELIVERY_TRANSITIONS: Final[dict[DeliveryState, frozenset[DeliveryState]]] = {
             DeliveryState.SENDING,  # a lease taken over by the claim, in one step
             DeliveryState.DELIVERED,
             DeliveryState.DEAD,
-            DeliveryState.CANCELED,
+            DeliveryState.CANCELED,  # asked to cancel, and the attempt under way failed
         }
     ),
     DeliveryState.DELIVERED: frozenset({DeliveryState.PENDING}),  # redelivered: a new round
@@ -97,7 +105,7 @@ UNKNOWN_ATTEMPTS: Final = 3
 """How often in a row an attempt of unknown outcome is made again without using up an entry."""
 
 DELIVERY_LIFE_MS: Final = 30 * 86_400_000
-"""A delivery not delivered this long after it was made is dead."""
+"""A delivery not delivered this long after it was made, or redelivered, is dead."""
 
 RETRY_AFTER_CAP_MS: Final = 86_400_000
 """A receiver's Retry-After moves the next attempt this far ahead at most."""
@@ -310,8 +318,38 @@ def decide_delivery(
             due_at = delivery_due_at(
                 schedule, delivery.entries_used + 1, now, jitter, retry_after=retry_after
             )
-            if due_at is None or due_at >= delivery.created_at + DELIVERY_LIFE_MS:
+            if due_at is None or due_at >= delivery.round_began_at + DELIVERY_LIFE_MS:
                 return change(DeliveryState.DEAD)
             return change(DeliveryState.PENDING, due_at)
         case _:
             assert_never(verdict)
+
+
+def settled(to: DeliveryState, *, cancel_requested: bool) -> DeliveryState:
+    """Where an attempt leads that was decided to lead to `to`.
+
+    A delivery that was asked to cancel meanwhile is not tried again. Whoever sends it may not have
+    heard of that, so the store asks this in the commit itself.
+    """
+    return DeliveryState.CANCELED if cancel_requested and to is DeliveryState.PENDING else to
+
+
+def decide_redeliver(delivery: Delivery, *, now: Instant) -> Redeliver | None:
+    """A new round for a delivery that has ended, however; None while one is under way."""
+    if delivery.state not in FINAL_DELIVERY_STATES:
+        return None
+    return Redeliver(delivery_id=delivery.id, round=delivery.round + 1, at=now)
+
+
+def decide_cancel_delivery(
+    delivery: Delivery, *, now: Instant
+) -> EndDelivery | AskCancelDelivery | None:
+    """What a request to cancel does: end one that waits, note it for one that is being sent.
+
+    None when it has ended, or was asked before.
+    """
+    if delivery.state in FINAL_DELIVERY_STATES or delivery.cancel_requested_at is not None:
+        return None
+    if delivery.state is DeliveryState.SENDING:
+        return AskCancelDelivery(delivery.id, now)
+    return EndDelivery(delivery.id, DeliveryState.CANCELED, now, delivery.round)

@@ -211,7 +211,10 @@ class Delivery(Struct, frozen=True, kw_only=True):
     """One event's way to one URL.
 
     `attempt_count` counts recorded attempts, `entries_used` those that used up an entry of the
-    schedule, `unknown_count` the attempts in a row whose outcome nobody recorded.
+    schedule, `unknown_count` the attempts in a row whose outcome nobody recorded. Redelivery begins
+    a new `round`: the two latter begin anew, attempts count on. `redelivered_at` is when the
+    present round began (None: the first). `cancel_requested_at` is set when it was to be canceled
+    while it was being sent: what is under way may still land, but it is not tried again.
     """
 
     id: str
@@ -229,6 +232,14 @@ class Delivery(Struct, frozen=True, kw_only=True):
     unknown_count: int = 0
     finished_at: Instant | None = None
     endpoint_id: str | None = None
+    round: int = 1
+    redelivered_at: Instant | None = None
+    cancel_requested_at: Instant | None = None
+
+    @property
+    def round_began_at(self) -> Instant:
+        """When the present round began: its making, or the latest redelivery."""
+        return self.created_at if self.redelivered_at is None else self.redelivered_at
 
 
 class Submission(Struct, frozen=True, kw_only=True):

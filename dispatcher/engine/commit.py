@@ -8,6 +8,7 @@ from typing import Final
 from dispatcher.core.changes import Change
 from dispatcher.core.errors import StoreError
 from dispatcher.core.facts import StoreFailed, StoreRecovered
+from dispatcher.core.model import DeliveryState
 from dispatcher.engine.terms import System
 from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms, Stale
 from dispatcher.ports.store import JobStore
@@ -52,6 +53,12 @@ class Commit:
         if isinstance(result, Applied | Stale):
             return result
         raise result
+
+
+def stands_as(to: DeliveryState, result: ApplyResult) -> DeliveryState:
+    """Where a delivery stands after a change that was to lead to `to`, or canceled it."""
+    canceled = isinstance(result, Applied) and result.canceled
+    return DeliveryState.CANCELED if canceled else to
 
 
 async def pause(timers: Timers, seconds: float) -> None:

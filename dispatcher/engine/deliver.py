@@ -17,12 +17,12 @@ from dispatcher.core.outcome import Answered, NotSent, SendResult, Verdict, clas
 from dispatcher.core.payload import callback_body
 from dispatcher.core.retry import Schedule
 from dispatcher.core.signature import sign
-from dispatcher.engine.commit import Commit
+from dispatcher.engine.commit import Commit, stands_as
 from dispatcher.engine.loop import NO_ROOM, ClaimLoop
 from dispatcher.engine.secrets import Secrets
 from dispatcher.engine.slots import Slots
 from dispatcher.engine.terms import EngineTerms, System
-from dispatcher.ports.records import Applied, LeasedDelivery, Stale
+from dispatcher.ports.records import Applied, ApplyResult, LeasedDelivery, Stale
 from dispatcher.ports.sender import Callout, Sender
 from dispatcher.ports.store import Store
 from dispatcher.ports.vault import Vault
@@ -205,7 +205,7 @@ class Deliveries:
         self, leased: LeasedDelivery, change: RecordAttempt, attempt: Attempt
     ) -> LeasedDelivery | None:
         result = await self._commit.apply(change)
-        self._observer.saw(_ended(leased, change, attempt, stale=isinstance(result, Stale)))
+        self._observer.saw(_ended(leased, change, attempt, result))
         if isinstance(result, Stale):
             return None
         if result.delivery_ready_at is not None:
@@ -258,9 +258,10 @@ def _attempt(
 
 
 def _ended(
-    leased: LeasedDelivery, change: RecordAttempt, attempt: Attempt, *, stale: bool
+    leased: LeasedDelivery, change: RecordAttempt, attempt: Attempt, result: ApplyResult
 ) -> DeliveryAttemptEnded:
     delivery = leased.delivery
+    to = stands_as(change.to, result)
     return DeliveryAttemptEnded(
         delivery_id=delivery.id,
         event_id=delivery.event_id,
@@ -269,13 +270,13 @@ def _ended(
         caller_id=delivery.caller_id,
         url=delivery.url,
         attempt=attempt.number,
-        to=change.to,
+        to=to,
         duration_ms=attempt.duration_ms,
         waited_ms=max(attempt.at - delivery.due_at, 0),
         status_code=attempt.status_code,
         error_code=None if attempt.error is None else attempt.error.code,
         error_detail=None if attempt.error is None else attempt.error.detail,
-        next_at=change.due_at if change.to is DeliveryState.PENDING else None,
+        next_at=change.due_at if to is DeliveryState.PENDING else None,
         correlation_id=leased.job.correlation_id,
-        stale=stale,
+        stale=isinstance(result, Stale),
     )

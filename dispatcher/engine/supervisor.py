@@ -14,6 +14,7 @@ from dispatcher.engine.commit import Commit, pause
 from dispatcher.engine.deliver import Deliveries
 from dispatcher.engine.holder import Holder
 from dispatcher.engine.jobs import Jobs
+from dispatcher.engine.redeliver import CancelDelivery, Redeliver
 from dispatcher.engine.service_keys import ensure_service_key
 from dispatcher.engine.sweep import Sweep
 from dispatcher.engine.terms import EngineTerms, System
@@ -78,6 +79,8 @@ class Engine:
         )
         self.accept = Accept(store, self.jobs, system)
         self.cancel = Cancel(store, self.jobs, commit, system)
+        self.redeliver = Redeliver(store, self.deliveries, commit, system)
+        self.cancel_delivery = CancelDelivery(store, commit, system)
         self.stuck = False
         self._tasks: dict[str, asyncio.Task[None]] = {}
 

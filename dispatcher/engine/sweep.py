@@ -17,7 +17,7 @@ from dispatcher.core.lifecycle import decide_delivery, decide_job, decide_overdu
 from dispatcher.core.model import Delivery, DeliveryState, Job
 from dispatcher.core.outcome import Unknown, WorkerLost
 from dispatcher.core.retry import JobBackoff
-from dispatcher.engine.commit import Commit, pause
+from dispatcher.engine.commit import Commit, pause, stands_as
 from dispatcher.engine.deliver import Deliveries, schedule_of
 from dispatcher.engine.holder import Holder
 from dispatcher.engine.jobs import Jobs
@@ -95,7 +95,7 @@ class Sweep:
             for delivery, lease, job in found.lost_deliveries
         ]
         work += [
-            (each.id, self._swept(each, EndDelivery(each.id, DeliveryState.DEAD, now)))
+            (each.id, self._swept(each, EndDelivery(each.id, DeliveryState.DEAD, now, each.round)))
             for each in found.old_deliveries
         ]
         # All at once: the store puts them into few commits.
@@ -153,7 +153,7 @@ class Sweep:
     async def _swept(self, delivery: Delivery, change: RecordAttempt | EndDelivery) -> ApplyResult:
         result = await self._commit.apply_once(change)
         if isinstance(result, Applied):
-            self._observer.saw(DeliverySwept(delivery, change.to))
+            self._observer.saw(DeliverySwept(delivery, stands_as(change.to, result)))
         return result
 
     async def held(self) -> None:

@@ -16,10 +16,14 @@ from dispatcher.core.model import (
     Delivery,
     DeliveryState,
     Event,
+    EventType,
     Instant,
     Job,
     JobStatus,
 )
+
+DEAD_KEPT_SECONDS: Final = 30 * 86_400.0
+"""A dead delivery keeps its job this long, unless the store is told otherwise."""
 
 AGEING_MS: Final = 60_000
 """A level of priority is worth this much waiting: a job of priority 0 overtakes a newer one of
@@ -107,12 +111,14 @@ class Applied(Struct, frozen=True):
 
     `job_ready_at` and `delivery_ready_at` tell from when a claim could find what this change made
     claimable (a job put back, deliveries owed and not handed off, a slot that came free while
-    others wait); None: nothing.
+    others wait); None: nothing. `canceled`: a delivery that would have waited was asked to cancel,
+    and has ended so.
     """
 
     handed: tuple[LeasedDelivery, ...] = ()
     job_ready_at: Instant | None = None
     delivery_ready_at: Instant | None = None
+    canceled: bool = False
 
 
 class Stale(Struct, frozen=True):
@@ -171,8 +177,9 @@ class Overdue(Struct, frozen=True):
 
     `lost_jobs`: running, their holder's lease ended, and either their attempts are used up or no
     claim took them (`lease` as stored). `late_jobs`: not done, `deadline` or `startBy` passed (with
-    their lease, None if waiting). `lost_deliveries`: their lease ended and their unknown attempts
-    are used up. `old_deliveries`: pending, 30 days after they were made.
+    their lease, None if waiting). `lost_deliveries`: their lease ended, and their unknown attempts
+    are used up or they were asked to cancel. `old_deliveries`: pending, 30 days after they were
+    made or redelivered.
     """
 
     lost_jobs: tuple[tuple[Job, str], ...] = ()
@@ -215,10 +222,15 @@ class JobFilter(Struct, frozen=True, kw_only=True):
 
 
 class DeliveryFilter(Struct, frozen=True, kw_only=True):
-    """Which deliveries to list; None: any."""
+    """Which deliveries to list; None: any. `url` is compared as a whole."""
 
     caller_id: str | None = None
     job_id: str | None = None
+    state: DeliveryState | None = None
+    event_type: EventType | None = None
+    url: str | None = None
+    created_after: Instant | None = None
+    created_before: Instant | None = None
 
 
 class JobPage(Struct, frozen=True):

@@ -32,6 +32,9 @@ due rows in one cost the others nothing, and cost does not grow with finished ro
 **Links.** The store is given `links_base`, the public URL, when it is made; each event keeps it, so
 that a callback's bytes don't change when the setting does.
 
+**Retention.** The store is given `dead_kept_seconds` when it is made: so long a dead delivery, and
+with it its job and all that its callback is made of, stays to be redelivered.
+
 **Hand-off.** A job may be inserted already leased, a delivery too, exactly when the claim would
 choose it now: see `add_jobs` and `apply`.
 
@@ -64,6 +67,7 @@ from dispatcher.ports.records import (
     ClaimedJobs,
     DeliveryFilter,
     DeliveryPage,
+    DeliveryRecord,
     DeliveryTerms,
     HeldJob,
     JobClaim,
@@ -119,7 +123,7 @@ class JobStore(Protocol):
         """Lease up to `limit` due deliveries, by ready destination; in each the oldest due first.
 
         A delivery whose lease has ended counts as due at once, up to three times in a row
-        (`unknown_count`); after that it is left to the sweep.
+        (`unknown_count`); after that, or if it was asked to cancel, it is left to the sweep.
         """
         ...
 
@@ -134,7 +138,8 @@ class JobStore(Protocol):
         is leased at once by `terms`, if a slot of its destination is free and none of it is pending
         and due. `RecordAttempt` keeps the first attempt in the delivery's own row; with `hand_off`
         the destination's oldest due delivery is leased in the slot that came free. Deliveries of
-        events that are not terminal are due at once.
+        events that are not terminal are due at once. `Redeliver` makes the delivery wait again,
+        due at once: no lease is given, and its destination is there and ready.
         """
         ...
 
@@ -147,8 +152,10 @@ class JobStore(Protocol):
         ...
 
     async def prune(self, limit: int) -> int:
-        """Erase up to `limit` jobs past `expires_at` that owe no open delivery, with all of theirs.
+        """Erase up to `limit` jobs past `expires_at`, with all of theirs.
 
+        One that owes an open delivery stays, and so does one with a delivery that is dead since
+        less than `dead_kept_seconds`; other deliveries that have ended go with their job.
         Also forgets idempotency keys past their time and holders without jobs. Returns how many
         jobs went.
         """
@@ -178,6 +185,10 @@ class JobReader(Protocol):
         self, wanted: DeliveryFilter, *, limit: int, before: int | None
     ) -> DeliveryPage:
         """Deliveries, newest first, each with its attempts."""
+        ...
+
+    async def get_delivery(self, delivery_id: str, caller_id: str | None) -> DeliveryRecord | None:
+        """A delivery with its attempts; None too once it was erased with its job."""
         ...
 
     async def list_events(

@@ -108,6 +108,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     deliveries_at_once: Annotated[
         int, _says("How many callbacks one process sends at once at most.", 1, 100_000)
     ] = 256
+    dead_kept_seconds: Annotated[
+        float,
+        _says(
+            "How long a dead callback is kept, with its job, to be redelivered.", 0, 3_650 * _DAY
+        ),
+    ] = 30 * _DAY
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         _says("The least level that is logged; `info` gives one event an attempt."),

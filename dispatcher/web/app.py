@@ -12,6 +12,7 @@ from dispatcher.core.model import Role
 from dispatcher.ports.system import Ids
 from dispatcher.web.auth import Identity, Keys
 from dispatcher.web.callers import CallerCalls
+from dispatcher.web.deliveries import Deliveries
 from dispatcher.web.dev import Inbox
 from dispatcher.web.headers import check_transfer, sane_request_id
 from dispatcher.web.health import Health
@@ -34,6 +35,7 @@ def make_app(services: Services) -> web.Application:
     """The HTTP edge as an application; serve it with `web.server.EdgeRunner`."""
     keys = Keys(services.store, services.clock, services.dev)
     jobs = Jobs(services)
+    deliveries = Deliveries(services)
     types = Types(services)
     callers = CallerCalls(services)
     health = Health(services)
@@ -46,6 +48,10 @@ def make_app(services: Services) -> web.Application:
         ("GET", "/v1/jobs/{id}/events", CALLERS, jobs.events),
         ("GET", "/v1/jobs/{id}/deliveries", CALLERS, jobs.deliveries),
         ("POST", "/v1/jobs/{id}/cancel", CALLERS, jobs.cancel),
+        ("GET", "/v1/deliveries", CALLERS, deliveries.list),
+        ("GET", "/v1/deliveries/{id}", CALLERS, deliveries.get),
+        ("POST", "/v1/deliveries/{id}/redeliver", CALLERS, deliveries.redeliver),
+        ("POST", "/v1/deliveries/{id}/cancel", CALLERS, deliveries.cancel),
         ("GET", "/v1/types", OPERATORS, types.list),
         ("GET", "/v1/callers", OPERATORS, callers.list),
         ("POST", "/v1/callers", OPERATORS, callers.create),

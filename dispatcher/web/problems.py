@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from dispatcher.core.errors import (
+    DeliveryPending,
     Forbidden,
     IdempotencyKeyReused,
     InvalidFields,
@@ -64,6 +65,7 @@ _TABLE: Final[tuple[tuple[type[Exception], HTTPStatus, dict[str, str]], ...]] = 
     (NotFound, HTTPStatus.NOT_FOUND, {}),
     (NotAcceptable, HTTPStatus.NOT_ACCEPTABLE, {}),
     (BodyTooSlow, HTTPStatus.REQUEST_TIMEOUT, _LAST),
+    (DeliveryPending, HTTPStatus.CONFLICT, {}),
     (JobNotDone, HTTPStatus.CONFLICT, {}),
     (JobUnsuccessful, HTTPStatus.CONFLICT, {}),
     (NameTaken, HTTPStatus.CONFLICT, {}),

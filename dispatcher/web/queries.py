@@ -6,6 +6,7 @@ import binascii
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
@@ -24,9 +25,13 @@ from dispatcher.web.wire import NAME_PATTERN
 _MOST_PARAMETERS: Final = 32
 _NAME: Final = re.compile(NAME_PATTERN)
 _CALLER_ID: Final = re.compile("clr_[0-9a-f]{32}")
+_JOB_ID: Final = re.compile("job_[0-9a-f]{32}")
+_URL: Final = re.compile("https?://[!-~]+")
 _LIMIT: Final = re.compile("[0-9]{1,9}")
 
 PAGE: Final = frozenset({"limit", "cursor"})
+
+Word = TypeVar("Word", bound=StrEnum)
 
 
 def read_query(request: web.Request, known: frozenset[str] = frozenset()) -> dict[str, str]:
@@ -85,14 +90,19 @@ def read_name(query: Mapping[str, str], parameter: str) -> str | None:
 
 def read_status(query: Mapping[str, str]) -> JobStatus | None:
     """`status`: one of a job's."""
-    text = query.get("status")
+    return read_word(query, "status", JobStatus)
+
+
+def read_word(query: Mapping[str, str], parameter: str, words: type[Word]) -> Word | None:
+    """One of a fixed set of words."""
+    text = query.get(parameter)
     if text is None:
         return None
     try:
-        return JobStatus(text)
+        return words(text)
     except ValueError:
-        allowed = ", ".join(JobStatus)
-        raise BadQuery("status", f"status must be one of: {allowed}.") from None
+        allowed = ", ".join(words)
+        raise BadQuery(parameter, f"{parameter} must be one of: {allowed}.") from None
 
 
 def read_text(query: Mapping[str, str], parameter: str, limits: Limits) -> str | None:
@@ -108,9 +118,32 @@ def read_text(query: Mapping[str, str], parameter: str, limits: Limits) -> str |
 
 def read_caller_id(query: Mapping[str, str]) -> str | None:
     """`callerId`: the id of a caller."""
-    text = query.get("callerId")
-    if text is not None and not _CALLER_ID.fullmatch(text):
-        raise BadQuery("callerId", "callerId must be the id of a caller: clr_ and 32 hex digits.")
+    return _read_id(query, "callerId", _CALLER_ID, "a caller: clr_")
+
+
+def read_job_id(query: Mapping[str, str]) -> str | None:
+    """`jobId`: the id of a job."""
+    return _read_id(query, "jobId", _JOB_ID, "a job: job_")
+
+
+def _read_id(
+    query: Mapping[str, str], parameter: str, pattern: re.Pattern[str], whose: str
+) -> str | None:
+    text = query.get(parameter)
+    if text is not None and not pattern.fullmatch(text):
+        raise BadQuery(parameter, f"{parameter} must be the id of {whose} and 32 hex digits.")
+    return text
+
+
+def read_url(query: Mapping[str, str], limits: Limits) -> str | None:
+    """`url`: a callback URL, as deliveries show it."""
+    text = query.get("url")
+    if text is not None and not (_URL.fullmatch(text) and len(text) <= limits.url_characters):
+        raise BadQuery(
+            "url",
+            f"url must be a URL of at most {limits.url_characters} characters, percent-encoded as "
+            "a query parameter.",
+        )
     return text
 
 

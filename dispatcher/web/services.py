@@ -11,7 +11,7 @@ from dispatcher.core.limits import Limits
 from dispatcher.core.model import Caller, Job, Submission
 from dispatcher.engine.callers import Callers
 from dispatcher.engine.catalog import Catalog
-from dispatcher.ports.records import AddResult, Idempotency
+from dispatcher.ports.records import AddResult, DeliveryRecord, Idempotency
 from dispatcher.ports.store import CallerStore, JobReader, ServiceKeyStore
 from dispatcher.ports.system import Clock, Ids
 from dispatcher.ports.vault import Vault
@@ -36,6 +36,25 @@ class Cancels(Protocol):
 
     async def cancel(self, job_id: str, caller_id: str | None) -> Job:
         """Cancel, and give the job as it is now. Raises `NotFound`, `StoreUnavailable`."""
+        ...
+
+
+class Redelivers(Protocol):
+    """Begins new rounds: `engine.redeliver.Redeliver`."""
+
+    async def redeliver(self, delivery_id: str, caller_id: str | None) -> DeliveryRecord:
+        """Begin a round, and give the delivery as it is now.
+
+        Raises `NotFound`, `DeliveryPending`, `StoreUnavailable`.
+        """
+        ...
+
+
+class CancelsDeliveries(Protocol):
+    """Cancels deliveries: `engine.redeliver.CancelDelivery`."""
+
+    async def cancel(self, delivery_id: str, caller_id: str | None) -> DeliveryRecord:
+        """Cancel, and give the delivery as it is now. Raises `NotFound`, `StoreUnavailable`."""
         ...
 
 
@@ -74,6 +93,8 @@ class Services:
 
     accept: Accepts
     cancel: Cancels
+    redeliver: Redelivers
+    cancel_delivery: CancelsDeliveries
     callers: Callers
     store: EdgeStore
     catalog: Catalog

@@ -87,6 +87,12 @@ def _summary_shown(delivery: DeliverySummary | None) -> dict[str, Any] | None:
 
 def delivery_shown(record: DeliveryRecord) -> dict[str, Any]:
     """A delivery with its attempts."""
+    attempts = [_attempt_shown(attempt) for attempt in record.attempts]
+    return delivery_listed(record) | {"attempts": attempts}
+
+
+def delivery_listed(record: DeliveryRecord) -> dict[str, Any]:
+    """A delivery in a list of those of many jobs: without its attempts."""
     delivery = record.delivery
     return {
         "id": delivery.id,
@@ -101,7 +107,7 @@ def delivery_shown(record: DeliveryRecord) -> dict[str, Any]:
         "nextAttemptAt": rfc3339(_next_attempt_at(delivery)),
         "createdAt": rfc3339(delivery.created_at),
         "finishedAt": rfc3339(delivery.finished_at),
-        "attempts": [_attempt_shown(attempt) for attempt in record.attempts],
+        "cancelRequestedAt": rfc3339(delivery.cancel_requested_at),
     }
 
 

@@ -6,13 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatcher.core.changes import RecordAttempt
+from dispatcher.core.changes import (
+    AskCancelDelivery,
+    EndDelivery,
+    RecordAttempt,
+    Redeliver,
+)
 from dispatcher.core.lifecycle import (
     DELIVERY_LIFE_MS,
     DELIVERY_TRANSITIONS,
     FINAL_DELIVERY_STATES,
     RETRY_AFTER_CAP_MS,
+    decide_cancel_delivery,
     decide_delivery,
+    decide_redeliver,
+    settled,
 )
 from dispatcher.core.model import Attempt, AttemptError, Delivery, DeliveryState, Instant
 from dispatcher.core.outcome import Delivered, Gone, Refusal, Retriable, Unknown, Verdict
@@ -136,6 +144,15 @@ def test_a_retry_after_past_its_life_ends_it() -> None:
     assert change.to is DeliveryState.DEAD
 
 
+def test_a_redelivery_begins_its_life_anew() -> None:
+    made = NOW - 40 * DAY
+    began = NOW + 10_000 - 30 * DAY
+    old = a_delivery(created_at=made, round=2, redelivered_at=began)
+    young = a_delivery(created_at=made, round=2, redelivered_at=began + 1)
+    assert decided(Retriable(ERROR), old).to is DeliveryState.DEAD
+    assert decided(Retriable(ERROR), young).to is DeliveryState.PENDING
+
+
 # --- Attempts that nobody recorded -------------------------------------------------------------
 
 
@@ -188,3 +205,41 @@ def test_what_is_decided_of_a_delivery_is_a_transition_with_its_guard(
         assert used + 1 < len(schedule.seconds)
         assert change.due_at >= now + round(schedule.seconds[used + 1] * 1000)
         assert change.due_at < created_at + 30 * DAY
+
+
+# --- What callers ask for ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", DeliveryState)
+def test_a_new_round_begins_for_what_has_ended(state: DeliveryState) -> None:
+    delivery = a_delivery(state=state, round=3)
+    change = decide_redeliver(delivery, now=NOW)
+    if state in FINAL_DELIVERY_STATES:
+        assert change == Redeliver(delivery_id=delivery.id, round=4, at=NOW)
+        assert DeliveryState.PENDING in DELIVERY_TRANSITIONS[state]
+    else:
+        assert change is None
+
+
+@pytest.mark.parametrize("state", DeliveryState)
+def test_canceling_ends_what_waits_and_notes_it_for_what_is_being_sent(
+    state: DeliveryState,
+) -> None:
+    delivery = a_delivery(state=state, round=2)
+    change = decide_cancel_delivery(delivery, now=NOW)
+    match state:
+        case DeliveryState.PENDING:
+            assert change == EndDelivery(delivery.id, DeliveryState.CANCELED, NOW, 2)
+        case DeliveryState.SENDING:
+            assert change == AskCancelDelivery(delivery.id, NOW)
+            asked = a_delivery(state=state, cancel_requested_at=NOW - 1)
+            assert decide_cancel_delivery(asked, now=NOW) is None
+        case _:
+            assert change is None
+
+
+@pytest.mark.parametrize("to", DeliveryState)
+def test_what_was_asked_to_cancel_never_waits_again(to: DeliveryState) -> None:
+    assert settled(to, cancel_requested=False) is to
+    expected = DeliveryState.CANCELED if to is DeliveryState.PENDING else to
+    assert settled(to, cancel_requested=True) is expected

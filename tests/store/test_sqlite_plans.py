@@ -51,6 +51,7 @@ INDEXES = {
     "deliveries_leased": ["delivery USING INTEGER PRIMARY KEY", "job_result USING INTEGER PRIMARY"],
     "deliveries_unknown": ["delivery_sending (destination_seq=? AND lease_until<?)"],
     "delivery_by_id": ["delivery USING INDEX sqlite_autoindex_delivery_1 (id=?)"],
+    "delivery_found": ["delivery USING INDEX sqlite_autoindex_delivery_1 (id=?)"],
     "delivery_record_first": ["delivery USING INTEGER PRIMARY KEY"],
     "delivery_summary": ["delivery USING INDEX delivery_of_job (job_seq=?)"],
     "destination_find": [
@@ -61,7 +62,7 @@ INDEXES = {
     "destination_load": ["COVERING INDEX delivery_sending (destination_seq=? AND lease_until>?)"],
     "destination_next": [
         "delivery_pending (destination_seq=?)",
-        "delivery_sending (destination_seq=?)",
+        "delivery USING COVERING INDEX delivery_sending (destination_seq=?)",
     ],
     "destinations_full": ["destination_full (full_slots<?)"],
     "destinations_next": ["destination_ready"],
@@ -81,6 +82,11 @@ INDEXES = {
     "lanes_of_queue": ["lane USING INDEX sqlite_autoindex_lane_1 (caller_id=? AND queue=?)"],
     "lanes_ready": ["lane_ready (type=? AND ready_at<?)"],
     "list_deliveries": ["delivery USING INTEGER PRIMARY KEY (rowid<?)"],
+    "list_deliveries_in_rare_end": ["delivery_rare_end (state=? AND rowid<?)"],
+    "list_deliveries_in_rare_end_of_caller": [
+        "delivery_rare_end_of_caller (caller_id=? AND state=? AND rowid<?)"
+    ],
+    "list_deliveries_of_caller": ["delivery_of_caller (caller_id=? AND rowid<?)"],
     "list_deliveries_of_job": ["delivery_of_job (job_seq=? AND rowid<?)"],
     "list_jobs": ["job USING INTEGER PRIMARY KEY (rowid<?)"],
     "list_jobs_correlated": ["job_correlation (correlation_id=? AND rowid<?)"],
@@ -94,7 +100,7 @@ INDEXES = {
     "sweep_late_jobs": ["job_late (late_at<?)"],
     "sweep_lost_deliveries": ["delivery_lost (lease_until<?)"],
     "sweep_lost_jobs": ["job_held (holder_id=?)"],
-    "sweep_old_deliveries": ["delivery_age (created_at<?)"],
+    "sweep_old_deliveries": ["delivery_age (<expr><?)"],
 }
 
 

@@ -157,19 +157,6 @@ def takes(
     return True
 
 
-def laid_out(path: Path) -> tuple[object, ...]:
-    """Everything that tells two schemas apart."""
-    with closing(sqlite3.connect(path)) as found:
-        return (
-            found.execute("SELECT type, name, sql FROM sqlite_schema ORDER BY 1, 2").fetchall(),
-            found.execute("SELECT name, value FROM meta ORDER BY name").fetchall(),
-            found.execute("PRAGMA user_version").fetchone(),
-            found.execute("PRAGMA application_id").fetchone(),
-            found.execute("PRAGMA auto_vacuum").fetchone(),
-            found.execute("PRAGMA journal_mode").fetchone(),
-        )
-
-
 class TestConstraints:
     def test_only_one_secret_and_one_key_of_the_service_have_no_end(
         self, database: sqlite3.Connection
@@ -237,6 +224,9 @@ class TestConstraints:
             SENDING | {"lease": None},
             SENDING | {"lease_until": None},
             {"state": "dead"},
+            {"round": 0},
+            {"redelivered_at": 1},
+            {"cancel_requested_at": 1},
         ],
     )
     def test_an_unsound_delivery_is_refused(
@@ -253,6 +243,10 @@ def a_store(path: Path) -> SqliteStore:
     return SqliteStore(path, clock=ManualClock(), ids=CountingIds())
 
 
+def modes_in(folder: Path) -> dict[str, int]:
+    return {each.name: each.stat().st_mode & 0o777 for each in folder.iterdir()}
+
+
 class TestOpening:
     async def test_its_owner_alone_may_read_what_is_made(self, tmp_path: Path) -> None:
         """Inputs and results stand in it in clear text, whatever the umask."""
@@ -261,7 +255,7 @@ class TestOpening:
             store = SqliteStore(tmp_path / "store.db", clock=ManualClock(), ids=CountingIds())
             await store.open()
             await store.check()
-            modes = {each.name: each.stat().st_mode & 0o777 for each in tmp_path.iterdir()}
+            modes = modes_in(tmp_path)
             await store.close()
         finally:
             os.umask(before)
@@ -352,52 +346,6 @@ class TestOpening:
         path = tmp_path / "nowhere" / "store.db"
         with pytest.raises(StoreUnavailable, match=re.escape(str(path))):
             await a_store(path).open()
-
-    def test_a_migration_that_fails_leaves_nothing(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        path = tmp_path / "store.db"
-        known = schema.migrations()
-        broken = schema.Migration(
-            len(known) + 1, "9999_broken", "CREATE TABLE good (x);\nCREATE TABLE job (x);"
-        )
-        schema.prepare(path)
-        monkeypatch.setattr(schema, "migrations", lambda: [*known, broken])
-        with pytest.raises(sqlite3.OperationalError, match="already exists"):
-            schema.prepare(path)
-        monkeypatch.setattr(schema, "migrations", lambda: known)
-        schema.prepare(path)
-        with closing(sqlite3.connect(path)) as found:
-            names = {name for (name,) in found.execute("SELECT name FROM sqlite_schema")}
-        assert "good" not in names
-
-    @pytest.mark.parametrize("version", range(1, len(schema.migrations())))
-    def test_an_older_schema_comes_to_be_what_a_new_one_is(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
-    ) -> None:
-        """One made by each version before, with something in it that must still be there."""
-        path, new = tmp_path / "store.db", tmp_path / "new.db"
-        known = schema.migrations()
-        monkeypatch.setattr(schema, "migrations", lambda: known[:version])
-        schema.prepare(path)
-        with closing(sqlite3.connect(path)) as database:
-            insert(database, "caller", {"id": "clr_1", "name": "ann", "created_at": 1})
-            secret = {"caller_id": "clr_1", "sealed": b"s", "created_at": 1}
-            insert(database, "secret", secret)
-            insert(database, "job", JOB)
-            database.commit()
-        monkeypatch.undo()
-        schema.prepare(path)
-        schema.prepare(new)
-        assert laid_out(path) == laid_out(new)
-        with closing(sqlite3.connect(path)) as database:
-            for table in ("caller", "secret", "job"):
-                (count,) = database.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608  # names of this file
-                assert count == 1
-
-    def test_migrations_follow_one_another(self) -> None:
-        numbers = [step.number for step in schema.migrations()]
-        assert numbers == list(range(1, len(numbers) + 1))
 
     def test_an_old_sqlite_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 36, 0))

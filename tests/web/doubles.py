@@ -108,6 +108,14 @@ class Memory:
         found = self.deliveries.get(wanted.job_id or "", [])
         return DeliveryPage(tuple(found[:limit]), None)
 
+    async def get_delivery(self, delivery_id: str, caller_id: str | None) -> DeliveryRecord | None:
+        if self.fails_with is not None:
+            raise self.fails_with
+        for record in (each for records in self.deliveries.values() for each in records):
+            if record.delivery.id == delivery_id:
+                return record if caller_id in (None, record.delivery.caller_id) else None
+        return None
+
     async def list_events(
         self, job_id: str, caller_id: str | None, *, limit: int, after: int
     ) -> tuple[Job, tuple[tuple[Event, bytes | None], ...]] | None:
@@ -231,6 +239,21 @@ class Canceling:
         if record is None:
             raise NotFound("job", job_id)
         return record.job
+
+
+class Steering:
+    """Finds deliveries, and leaves them as they are."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    async def redeliver(self, delivery_id: str, caller_id: str | None) -> DeliveryRecord:
+        record = await self._memory.get_delivery(delivery_id, caller_id)
+        if record is None:
+            raise NotFound("delivery", delivery_id)
+        return record
+
+    cancel = redeliver
 
 
 class PlainVault:

@@ -23,7 +23,7 @@ from dispatcher.testing.clock import CountingIds, ManualClock
 from dispatcher.web.app import make_app
 from dispatcher.web.server import EdgeRunner
 from dispatcher.web.services import DevMode, Services
-from tests.web.doubles import Canceling, Memory, PlainVault, Taking
+from tests.web.doubles import Canceling, Memory, PlainVault, Steering, Taking
 
 DEV = DevMode(
     caller=Caller("clr_" + "d" * 32, "dev", 0), secret=b"dispatcher-development-secret-01"
@@ -82,6 +82,8 @@ class Edge:
         self.services = Services(
             accept=self.taking,
             cancel=Canceling(self.memory),
+            redeliver=Steering(self.memory),
+            cancel_delivery=Steering(self.memory),
             callers=Callers(self.memory, PlainVault(), self.clock, self.ids, SystemRandom()),
             store=self.memory,
             catalog=Catalog([ECHO, REPORT]),

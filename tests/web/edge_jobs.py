@@ -13,6 +13,7 @@ from tests.web.edge import Edge
 
 ECHO = {"type": "dispatcher.echo", "input": {"hello": "world"}}
 NO_JOB = "job_" + "0" * 32
+NO_DELIVERY = "dlv_" + "0" * 32
 
 
 async def submitted(edge: Edge, body: dict[str, Any] = ECHO, **more: Any) -> str:

@@ -17,7 +17,7 @@ from dispatcher.ports.records import DeliveryRecord
 from dispatcher.testing.clock import NOON
 from tests.web.doubles import ADA, BOB
 from tests.web.edge import PUBLIC_URL, Edge
-from tests.web.edge_jobs import ECHO, NO_JOB, submitted, succeed
+from tests.web.edge_jobs import ECHO, NO_DELIVERY, NO_JOB, submitted, succeed
 
 # --- GET /v1/jobs ------------------------------------------------------------------------------
 
@@ -130,6 +130,10 @@ async def test_a_query_that_cannot_be_read_is_a_422(edge: Edge, query: str) -> N
         ("GET", f"/v1/jobs/{NO_JOB}/events"),
         ("GET", f"/v1/jobs/{NO_JOB}/deliveries"),
         ("POST", f"/v1/jobs/{NO_JOB}/cancel"),
+        ("GET", "/v1/deliveries"),
+        ("GET", f"/v1/deliveries/{NO_DELIVERY}"),
+        ("POST", f"/v1/deliveries/{NO_DELIVERY}/redeliver"),
+        ("POST", f"/v1/deliveries/{NO_DELIVERY}/cancel"),
         ("GET", "/v1/types"),
         ("GET", "/healthz"),
         ("GET", "/readyz"),

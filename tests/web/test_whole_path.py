@@ -64,6 +64,8 @@ async def service(
             edge.services,
             accept=stage.engine.accept,
             cancel=stage.engine.cancel,
+            redeliver=stage.engine.redeliver,
+            cancel_delivery=stage.engine.cancel_delivery,
             callers=Callers(stage.store, stage.vault, stage.clock, stage.ids, SystemRandom()),
             store=stage.store,
             catalog=Catalog(runner.type for runner in stage.runners.values()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -60,9 +60,13 @@ async def rig(
     environment: dict[str, str] | None = None,
     dev: bool = False,
     wrapper: Sequence[str] = (),
+    answer: Callable[[str, int], int] | None = None,
 ) -> AsyncIterator[Rig]:
-    """Everything started; at the end nothing is left, whatever happened."""
-    receiver = Receiver(DEV_SECRET)
+    """Everything started; at the end nothing is left, whatever happened.
+
+    `answer`: how the receiver answers, see `Receiver`.
+    """
+    receiver = Receiver(DEV_SECRET, answer)
     service = Service(
         folder,
         app=app,

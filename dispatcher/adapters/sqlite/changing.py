@@ -316,6 +316,7 @@ class _Owed:
                 until,
                 delivery.created_at,
                 due_at,
+                delivery.caller_id,
             ),
         )
         return delivery

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 from dispatcher.adapters.sqlite import destinations
 from dispatcher.adapters.sqlite.rows import attempt_row
-from dispatcher.adapters.sqlite.sending import lease_next, lease_until
+from dispatcher.adapters.sqlite.sending import lease_next, lease_until, take_free_slot
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
-from dispatcher.core.changes import EndDelivery, RecordAttempt, ReleaseDelivery
-from dispatcher.core.lifecycle import DELIVERY_TRANSITIONS, FINAL_DELIVERY_STATES
+from dispatcher.core.changes import (
+    AskCancelDelivery,
+    EndDelivery,
+    RecordAttempt,
+    Redeliver,
+    ReleaseDelivery,
+)
+from dispatcher.core.lifecycle import DELIVERY_TRANSITIONS, FINAL_DELIVERY_STATES, settled
 from dispatcher.core.model import DeliveryState, Instant
 from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms, Stale
 
@@ -21,6 +27,10 @@ _ATTEMPT_FIND = statement("attempt_find")
 _ATTEMPT_ADD = statement("attempt_add")
 _RELEASE = statement("delivery_release")
 _END = statement("delivery_end")
+_STATE = statement("delivery_state")
+_ASK_CANCEL = statement("delivery_ask_cancel")
+_ROUND = statement("delivery_round")
+_REDELIVER = statement("delivery_redeliver")
 
 
 def record_attempt(session: Session, change: RecordAttempt, terms: DeliveryTerms) -> ApplyResult:
@@ -28,7 +38,7 @@ def record_attempt(session: Session, change: RecordAttempt, terms: DeliveryTerms
     row = session.one(_BY_ID, (change.delivery_id,))
     if row is None:
         return Stale()
-    seq, lease, attempt_count, first_lease, first_number, place, ready_at = row
+    seq, lease, attempt_count, first_lease, first_number, place, ready_at, cancel_at = row
     attempt = change.attempt
     if lease != change.lease:
         if attempt is None:
@@ -37,8 +47,9 @@ def record_attempt(session: Session, change: RecordAttempt, terms: DeliveryTerms
         if not same and attempt_count > 1:
             same = session.one(_ATTEMPT_FIND, (seq, attempt.number, change.lease)) is not None
         return Applied() if same else Stale()
-    finished_at = change.at if change.to in FINAL_DELIVERY_STATES else None
-    stands = (change.to.value, change.due_at, finished_at)
+    to = settled(change.to, cancel_requested=cancel_at is not None)
+    finished_at = change.at if to in FINAL_DELIVERY_STATES else None
+    stands = (to.value, change.due_at, finished_at)
     if attempt is not None and attempt_count == 0:
         row = (*stands, change.uses_entry, *attempt_row(attempt), seq, lease)
         session.execute(_RECORD_FIRST, row)
@@ -47,8 +58,8 @@ def record_attempt(session: Session, change: RecordAttempt, terms: DeliveryTerms
         session.execute(_RECORD, row)
         if attempt is not None:
             session.execute(_ATTEMPT_ADD, (seq, lease, *attempt_row(attempt)))
-    due_at = change.due_at if change.to is DeliveryState.PENDING else None
-    freed = _Freed(seq, place, ready_at, due_at)
+    due_at = change.due_at if to is DeliveryState.PENDING else None
+    freed = _Freed(seq, place, ready_at, due_at, canceled=to is not change.to)
     if change.hand_off:
         handed = _hand_on(session, freed, change, terms)
         if handed is not None:
@@ -56,34 +67,101 @@ def record_attempt(session: Session, change: RecordAttempt, terms: DeliveryTerms
     return _came_free(session, freed)
 
 
-def release_delivery(session: Session, change: ReleaseDelivery) -> ApplyResult:
+def change_delivery(
+    session: Session,
+    change: ReleaseDelivery | EndDelivery | AskCancelDelivery | Redeliver,
+    terms: DeliveryTerms,
+) -> ApplyResult:
+    """The changes besides an attempt's: see each of them."""
+    match change:
+        case ReleaseDelivery():
+            return _release(session, change)
+        case EndDelivery():
+            return _end(session, change)
+        case AskCancelDelivery():
+            return _ask_cancel(session, change)
+        case Redeliver():
+            return _redeliver(session, change, terms)
+        case _:
+            assert_never(change)
+
+
+def _release(session: Session, change: ReleaseDelivery) -> ApplyResult:
     """Give a leased delivery back unsent; see `ReleaseDelivery`."""
     row = session.one(_BY_ID, (change.delivery_id,))
     if row is None or row[1] != change.lease:
         return Stale()
-    seq, place, ready_at = row[0], row[5], row[6]
-    session.execute(_RELEASE, {"seq": seq, "lease": change.lease, "due_at": change.due_at})
-    return _came_free(session, _Freed(seq, place, ready_at, change.due_at))
+    seq, place, ready_at, cancel_at = row[0], row[5], row[6], row[7]
+    to = settled(DeliveryState.PENDING, cancel_requested=cancel_at is not None)
+    canceled = to is DeliveryState.CANCELED
+    session.execute(
+        _RELEASE,
+        {
+            "seq": seq,
+            "lease": change.lease,
+            "to": to.value,
+            "due_at": change.due_at,
+            "finished_at": session.now if canceled else None,
+        },
+    )
+    due_at = None if canceled else change.due_at
+    return _came_free(session, _Freed(seq, place, ready_at, due_at, canceled=canceled))
 
 
-def end_delivery(session: Session, change: EndDelivery) -> ApplyResult:
+def _end(session: Session, change: EndDelivery) -> ApplyResult:
     """End a delivery that waits; see `EndDelivery`."""
     if change.to not in DELIVERY_TRANSITIONS[DeliveryState.PENDING] & FINAL_DELIVERY_STATES:
         raise ValueError(f"a pending delivery can't end as {change.to}")
-    parameters = {"id": change.delivery_id, "to": change.to.value, "at": change.at}
+    parameters = {
+        "id": change.delivery_id,
+        "to": change.to.value,
+        "at": change.at,
+        "round": change.round,
+    }
     return Applied() if session.execute(_END, parameters).rowcount else Stale()
+
+
+def _ask_cancel(session: Session, change: AskCancelDelivery) -> ApplyResult:
+    """Note that a delivery is not to be tried again; see `AskCancelDelivery`."""
+    parameters = {"id": change.delivery_id, "at": change.at}
+    if session.execute(_ASK_CANCEL, parameters).rowcount:
+        return Applied()
+    row = session.one(_STATE, (change.delivery_id,))
+    return Applied() if row is not None and row[0] == DeliveryState.SENDING else Stale()
+
+
+def _redeliver(session: Session, change: Redeliver, terms: DeliveryTerms) -> ApplyResult:
+    """Begin a new round; see `Redeliver`."""
+    row = session.one(_ROUND, (change.delivery_id,))
+    if row is None:
+        return Stale()
+    seq, stored, round_, caller_id, origin = row
+    if round_ >= change.round:
+        return Applied()
+    if round_ + 1 != change.round or DeliveryState(stored) not in FINAL_DELIVERY_STATES:
+        return Stale()
+    place = destinations.destination(session, caller_id, origin)
+    due_at = session.now
+    parameters = {"seq": seq, "round": change.round, "at": change.at}
+    session.execute(_REDELIVER, {**parameters, "destination_seq": place.seq, "due_at": due_at})
+    if place.sending >= terms.slots:
+        due_at = destinations.wait_for_slot(session, place, due_at, terms.slots)
+    else:
+        destinations.ready_by(session, place.seq, place.ready_at, due_at)
+    return Applied(delivery_ready_at=due_at)
 
 
 class _Freed(NamedTuple):
     """A slot that came free: of which delivery, at which destination, known to be ready when.
 
-    `due_at` is when the delivery that had the slot is due again.
+    `due_at` is when the delivery that had the slot is due again; it is not if it was `canceled`.
     """
 
     seq: int
     place: int
     ready_at: Instant | None
     due_at: Instant | None
+    canceled: bool
 
 
 def _came_free(session: Session, freed: _Freed) -> Applied:
@@ -92,22 +170,29 @@ def _came_free(session: Session, freed: _Freed) -> Applied:
     Others count if they are due before the destination was to be ready: then it was full, and they
     wait for this slot.
     """
-    due_at, known = freed.due_at, freed.ready_at
+    due_at, known, canceled = freed.due_at, freed.ready_at, freed.canceled
     waiting_at = destinations.heads(session, freed.place, besides=freed.seq).first_at
     if waiting_at is not None and (known is None or waiting_at < known):
         due_at = waiting_at if due_at is None else min(due_at, waiting_at)
     if due_at is None:
-        return Applied()
+        return Applied(canceled=canceled)
     due_at = max(due_at, session.now)
     destinations.ready_by(session, freed.place, known, due_at)
-    return Applied(delivery_ready_at=due_at)
+    return Applied(delivery_ready_at=due_at, canceled=canceled)
 
 
 def _hand_on(
     session: Session, freed: _Freed, change: RecordAttempt, terms: DeliveryTerms
 ) -> Applied | None:
     """Lease what is due in the slot that came free; None if nothing is, or none is free."""
-    seq, place, known, due_at = freed
+    seq, place, known, due_at, canceled = freed
+    if known is not None and known > session.now:
+        taken = take_free_slot(session, place, terms)
+        if taken is not None:
+            # It was full and is so again: no other can be claimed sooner than was known before.
+            again = taken.delivery.id == change.delivery_id or due_at is None
+            ready_at = None if again else max(due_at or 0, session.now)
+            return Applied((taken,), delivery_ready_at=ready_at, canceled=canceled)
     heads = destinations.heads(session, place, besides=seq)
     if heads.first_at is None or heads.first_at > session.now:
         return None
@@ -124,6 +209,5 @@ def _hand_on(
         following = destinations.next_for(session, place, terms.slots)
         destinations.set_next(session, place, following)
         due_at = session.now if following.at == session.now else due_at
-    return Applied(
-        (handed,), delivery_ready_at=None if due_at is None else max(due_at, session.now)
-    )
+    ready_at = None if due_at is None else max(due_at, session.now)
+    return Applied((handed,), delivery_ready_at=ready_at, canceled=canceled)

@@ -32,7 +32,7 @@ _FORGET_LANES = statement("prune_lanes")
 _FORGET_DESTINATIONS = statement("prune_destinations")
 
 LOOK_FACTOR: Final = 4
-"""A pruning looks at so many times as many jobs as it may erase: some owe open deliveries."""
+"""A pruning looks at so many times as many jobs as it may erase: some have to stay."""
 
 VACUUM_PAGES: Final = 256
 """So many free pages are given back to the file system at a time,"""
@@ -75,11 +75,14 @@ def delivery_in(row: Row) -> Delivery:
 class Pruning:
     """Erases what is past its time, a little at a call.
 
-    It remembers how far it has looked, because jobs that owe an open delivery stay at the head for
-    as long as 30 days; at the end it begins anew. That it forgets this with the process is no harm.
+    It remembers how far it has looked, because jobs with an open or a dead delivery stay at the
+    head for as long as 30 days; at the end it begins anew. That it forgets this with the process is
+    no harm.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, dead_kept_seconds: float) -> None:
+        """`dead_kept_seconds`: how long a dead delivery keeps its job."""
+        self._dead_kept_ms = round(dead_kept_seconds * 1000)
         self._after = _START
 
     def prune(self, session: Session, limit: int) -> int:
@@ -87,6 +90,7 @@ class Pruning:
         look = limit * LOOK_FACTOR
         parameters = {
             "now": session.now,
+            "dead_since": session.now - self._dead_kept_ms,
             "expires_at": self._after[0],
             "seq": self._after[1],
             "limit": look,
@@ -94,11 +98,11 @@ class Pruning:
         found = session.execute(_CANDIDATES, parameters).fetchall()
         erased = 0
         after = _START
-        for expires_at, seq, owes in found:
+        for expires_at, seq, stays in found:
             if erased == limit:
                 break
             after = (expires_at, seq)
-            if not owes:
+            if not stays:
                 session.execute(_PRUNE_JOB, (seq,))
                 erased += 1
         self._after = after if erased == limit or len(found) == look else _START

@@ -16,7 +16,12 @@ from dispatcher.adapters.sqlite.rows import (
     job_of,
 )
 from dispatcher.adapters.sqlite.statements import statement
-from dispatcher.core.lifecycle import FINAL_JOB_STATES, TERMINAL_EVENTS, shown_status
+from dispatcher.core.lifecycle import (
+    FINAL_DELIVERY_STATES,
+    FINAL_JOB_STATES,
+    TERMINAL_EVENTS,
+    shown_status,
+)
 from dispatcher.core.model import (
     INLINE_RESULT_BYTES,
     DeliveryState,
@@ -49,12 +54,17 @@ _LIST_CORRELATED = statement("list_jobs_correlated")
 _LIST_RARE = statement("list_jobs_in_rare_end")
 _LIST_DELIVERIES = statement("list_deliveries")
 _LIST_DELIVERIES_OF_JOB = statement("list_deliveries_of_job")
+_LIST_DELIVERIES_OF_CALLER = statement("list_deliveries_of_caller")
+_LIST_DELIVERIES_RARE = statement("list_deliveries_in_rare_end")
+_LIST_DELIVERIES_RARE_OF_CALLER = statement("list_deliveries_in_rare_end_of_caller")
+_DELIVERY_FOUND = statement("delivery_found")
 
 LOOK_ROWS: Final = 1_000
 """A page looks at no more rows than this, whether they fit or not."""
 
 _LAST: Final = 2**63 - 1
 _RARE_ENDS: Final = {JobStatus(end.value) for end in FINAL_JOB_STATES - {JobState.SUCCEEDED}}
+_RARE_DELIVERY_ENDS: Final = FINAL_DELIVERY_STATES - {DeliveryState.DELIVERED}
 
 Item = TypeVar("Item")
 
@@ -182,14 +192,45 @@ def list_deliveries(
         "before": _LAST if before is None else before,
         "look": LOOK_ROWS,
         "job_id": wanted.job_id,
+        "caller_id": wanted.caller_id,
+        "state": None if wanted.state is None else wanted.state.value,
     }
-    sql = _LIST_DELIVERIES if wanted.job_id is None else _LIST_DELIVERIES_OF_JOB
-
-    def fitting(row: Row) -> Row | None:
-        return row if wanted.caller_id in (None, row[-1]) else None
-
-    found, following = _page(read.execute(sql, parameters), fitting, limit)
+    rows = read.execute(_deliveries_sql(wanted), parameters)
+    found, following = _page(rows, lambda row: _wanted_delivery(row, wanted), limit)
     return DeliveryPage(tuple(_delivery_record(read, row) for _, row in found), following)
+
+
+def _deliveries_sql(wanted: DeliveryFilter) -> str:
+    """The statement that looks at the fewest rows for a filter."""
+    if wanted.job_id is not None:
+        return _LIST_DELIVERIES_OF_JOB
+    rare, anyones = wanted.state in _RARE_DELIVERY_ENDS, wanted.caller_id is None
+    if rare:
+        return _LIST_DELIVERIES_RARE if anyones else _LIST_DELIVERIES_RARE_OF_CALLER
+    return _LIST_DELIVERIES if anyones else _LIST_DELIVERIES_OF_CALLER
+
+
+def _wanted_delivery(row: Row, wanted: DeliveryFilter) -> Row | None:
+    delivery = delivery_in(row)
+    fits = (
+        wanted.caller_id in (None, delivery.caller_id)
+        and wanted.state in (None, delivery.state)
+        and wanted.event_type in (None, delivery.event_type)
+        and wanted.url in (None, delivery.url)
+        and (wanted.created_after is None or delivery.created_at > wanted.created_after)
+        and (wanted.created_before is None or delivery.created_at < wanted.created_before)
+    )
+    return row if fits else None
+
+
+def get_delivery(
+    read: sqlite3.Connection, delivery_id: str, caller_id: str | None
+) -> DeliveryRecord | None:
+    """A delivery with its attempts, if that caller may see it."""
+    row = read.execute(_DELIVERY_FOUND, (delivery_id,)).fetchone()
+    if row is None or caller_id not in (None, row[-1]):
+        return None
+    return _delivery_record(read, row)
 
 
 def _delivery_record(read: sqlite3.Connection, row: Row) -> DeliveryRecord:

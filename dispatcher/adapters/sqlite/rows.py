@@ -48,10 +48,12 @@ DELIVERY_COLUMNS: Final = (
     *("state", "lease", "lease_until", "created_at", "due_at", "finished_at", "attempt_count"),
     *("entries_used", "unknown_count", "first_lease", "first_number", "first_at"),
     *("first_duration_ms", "first_status_code", "first_error", "first_body"),
+    *("caller_id", "round", "redelivered_at", "cancel_requested_at"),
 )
 DELIVERY_WIDTH: Final = len(DELIVERY_COLUMNS)
 DELIVERY_LEASE: Final = DELIVERY_COLUMNS.index("lease")
 _FIRST: Final = DELIVERY_COLUMNS.index("first_number")
+_FIRST_END: Final = DELIVERY_COLUMNS.index("first_body") + 1
 
 _JOB_STATES: Final = {state.value: state for state in JobState}
 _DELIVERY_STATES: Final = {state.value: state for state in DeliveryState}
@@ -197,12 +199,15 @@ def delivery_of(
         unknown_count=row[16],
         finished_at=row[13],
         endpoint_id=row[5],
+        round=row[25],
+        redelivered_at=row[26],
+        cancel_requested_at=row[27],
     )
 
 
 def first_attempt_of(row: Row) -> Attempt | None:
     """The first attempt from the columns of `delivery.*`; None if none was recorded."""
-    columns = row[_FIRST:DELIVERY_WIDTH]
+    columns = row[_FIRST:_FIRST_END]
     return None if columns[0] is None else attempt_of(columns)
 
 

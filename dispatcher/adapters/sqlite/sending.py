@@ -30,6 +30,7 @@ _DUE = statement("deliveries_due")
 _UNKNOWN = statement("deliveries_unknown")
 _LEASE = statement("delivery_lease")
 _LEASED = statement("deliveries_leased")
+_HAND_ON = statement("delivery_hand_on")
 
 _EVENT_AT: Final = DELIVERY_WIDTH
 _JOB_AT: Final = _EVENT_AT + EVENT_WIDTH
@@ -121,11 +122,16 @@ def _lease(session: Session, picked: list[int], terms: DeliveryTerms) -> list[Le
         _LEASE,
         [{"seq": seq, "lease": new("lse"), "until": until, "now": now} for seq in picked],
     )
+    return _leased(session, picked)
+
+
+def _leased(session: Session, seqs: list[int]) -> list[LeasedDelivery]:
+    """Deliveries with all that their bytes are made of, in the order of their numbers here."""
     rows = session.execute(
-        _LEASED, {"wanted": _encode(picked).decode(), "inline_bytes": INLINE_RESULT_BYTES}
+        _LEASED, {"wanted": _encode(seqs).decode(), "inline_bytes": INLINE_RESULT_BYTES}
     )
     leased = {row[0]: _leased_of(row) for row in rows}
-    return [leased[seq] for seq in picked]
+    return [leased[seq] for seq in seqs]
 
 
 def lease_next(
@@ -134,6 +140,28 @@ def lease_next(
     """Lease the oldest due delivery of a destination; one must be due, and a slot be free."""
     unknown = heads.sending_until is not None and heads.sending_until <= session.now
     (leased,) = _lease(session, _heads(session, seq, 1, unknown=unknown), terms)
+    return leased
+
+
+def take_free_slot(session: Session, place: int, terms: DeliveryTerms) -> LeasedDelivery | None:
+    """Lease the oldest due delivery of a destination that is not ready by itself; None if none is.
+
+    Such a destination has no lease that ended, so there is nothing else to look at.
+    """
+    now = session.now
+    rows = session.execute(
+        _HAND_ON,
+        {
+            "place": place,
+            "lease": session.ids.new("lse"),
+            "until": lease_until(now, terms),
+            "now": now,
+            "slots": terms.slots,
+        },
+    ).fetchall()
+    if not rows:
+        return None
+    (leased,) = _leased(session, [rows[0][0]])
     return leased
 
 

@@ -22,7 +22,7 @@ from dispatcher.adapters.sqlite.changing import (
 from dispatcher.adapters.sqlite.checkpoint import Checkpointer
 from dispatcher.adapters.sqlite.claiming import claim_jobs
 from dispatcher.adapters.sqlite.connection import LOCK_SECONDS
-from dispatcher.adapters.sqlite.delivering import end_delivery, record_attempt, release_delivery
+from dispatcher.adapters.sqlite.delivering import change_delivery, record_attempt
 from dispatcher.adapters.sqlite.errors import whole_store
 from dispatcher.adapters.sqlite.reader import Readers
 from dispatcher.adapters.sqlite.schema import prepare
@@ -32,6 +32,7 @@ from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.adapters.sqlite.writer import CommitTold, Writer, tell_nobody
 from dispatcher.core.changes import (
     AskCancel,
+    AskCancelDelivery,
     Change,
     EndDelivery,
     FinishJob,
@@ -39,11 +40,13 @@ from dispatcher.core.changes import (
     NoteProgress,
     NoteStarted,
     RecordAttempt,
+    Redeliver,
     ReleaseDelivery,
     ReleaseJob,
 )
 from dispatcher.core.model import ApiKey, Caller, Event, Instant, Job, JobType, ServiceKey
 from dispatcher.ports.records import (
+    DEAD_KEPT_SECONDS,
     Addition,
     AddResult,
     ApplyResult,
@@ -53,6 +56,7 @@ from dispatcher.ports.records import (
     ClaimedJobs,
     DeliveryFilter,
     DeliveryPage,
+    DeliveryRecord,
     DeliveryTerms,
     HeldJob,
     JobClaim,
@@ -82,6 +86,7 @@ class SqliteStore:
         clock: Clock,
         ids: Ids,
         links_base: str = "",
+        dead_kept_seconds: float = DEAD_KEPT_SECONDS,
         readers: int = 2,
         lock_seconds: float = LOCK_SECONDS,
         on_commit: CommitTold = tell_nobody,
@@ -93,6 +98,7 @@ class SqliteStore:
             clock: decides what is due and which lease has ended; read from other threads.
             ids: for leases and deliveries; asked from the writing thread.
             links_base: the public URL, which events keep.
+            dead_kept_seconds: how long a dead delivery keeps its job.
             readers: how many threads read.
             lock_seconds: how long a write waits while another process holds the lock. A service
                 answers 503 after it; a tool beside a busy service needs more patience.
@@ -114,7 +120,7 @@ class SqliteStore:
             on_commit=on_commit,
         )
         self._readers = Readers(path, readers)
-        self._pruning = overdue.Pruning()
+        self._pruning = overdue.Pruning(dead_kept_seconds)
 
     def _session(self, connection: sqlite3.Connection) -> Session:
         return Session(
@@ -216,6 +222,10 @@ class SqliteStore:
     ) -> DeliveryPage:
         """See `JobReader.list_deliveries`."""
         return await self._readers.ask(reading.list_deliveries, wanted, limit=limit, before=before)
+
+    async def get_delivery(self, delivery_id: str, caller_id: str | None) -> DeliveryRecord | None:
+        """See `JobReader.get_delivery`."""
+        return await self._readers.ask(reading.get_delivery, delivery_id, caller_id)
 
     async def list_events(
         self, job_id: str, caller_id: str | None, *, limit: int, after: int
@@ -336,9 +346,7 @@ def _apply(session: Session, change: Change, terms: DeliveryTerms) -> ApplyResul
             return release_job(session, change)
         case AskCancel():
             return ask_cancel(session, change)
-        case ReleaseDelivery():
-            return release_delivery(session, change)
-        case EndDelivery():
-            return end_delivery(session, change)
+        case ReleaseDelivery() | EndDelivery() | AskCancelDelivery() | Redeliver():
+            return change_delivery(session, change, terms)
         case _:
             assert_never(change)

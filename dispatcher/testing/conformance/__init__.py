@@ -74,9 +74,16 @@ from dispatcher.testing.conformance.machine import stateful
 from dispatcher.testing.conformance.reading import (
     TestDeliverySummary,
     TestEvents,
-    TestListsOfDeliveries,
     TestListsOfJobs,
     TestOneJob,
+)
+from dispatcher.testing.conformance.reading_deliveries import (
+    TestListsOfDeliveries,
+    TestOneDelivery,
+)
+from dispatcher.testing.conformance.redelivering import (
+    TestAskingToCancelDeliveries,
+    TestRedelivering,
 )
 from dispatcher.testing.conformance.scene import Scene, scene
 from dispatcher.testing.conformance.stale import TestStaleDeliveries, TestStaleJobs
@@ -88,6 +95,7 @@ __all__ = [
     "ShuffledIds",
     "TestAdding",
     "TestAskingToCancel",
+    "TestAskingToCancelDeliveries",
     "TestBacklog",
     "TestCallers",
     "TestCheck",
@@ -116,10 +124,12 @@ __all__ = [
     "TestListsOfJobs",
     "TestManyAtOnce",
     "TestNoting",
+    "TestOneDelivery",
     "TestOneJob",
     "TestOrderOfJobs",
     "TestPrune",
     "TestRecordingAttempts",
+    "TestRedelivering",
     "TestReleasing",
     "TestRotatingSecrets",
     "TestSentAgain",

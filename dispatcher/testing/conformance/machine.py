@@ -13,19 +13,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from msgspec import Struct
 
-from dispatcher.core.changes import (
-    AskCancel,
-    Change,
-    EndDelivery,
-    NoteOutput,
-    NoteProgress,
-    ReleaseDelivery,
-)
-from dispatcher.core.model import Callback, DeliveryState, EventType, JobState, Progress
+from dispatcher.core.model import Callback, EventType
 from dispatcher.ports.records import Idempotency, NewJob
 from dispatcher.testing.conformance.agreement import agree
 from dispatcher.testing.conformance.backend import Backend
-from dispatcher.testing.conformance.changing import note_output
+from dispatcher.testing.conformance.moves import (
+    DELIVERIES_STEERED,
+    DELIVERY_MOVES,
+    JOB_MOVES,
+    MOVES,
+    Move,
+    as_change,
+)
 from dispatcher.testing.conformance.run import Run
 from dispatcher.testing.conformance.upkeep import finale, held_jobs, prune, sweep
 from dispatcher.testing.conformance.values import (
@@ -36,7 +35,6 @@ from dispatcher.testing.conformance.values import (
     OTHER_ORIGIN,
     REPORT,
     a_callback,
-    an_attempt,
 )
 
 CALLBACKS: Final[tuple[Callback | None, ...]] = (
@@ -69,19 +67,6 @@ class Wish(Struct, frozen=True, repr_omit_defaults=True):
     digest: bytes = b"d" * 32
 
 
-class Move(Struct, frozen=True, repr_omit_defaults=True):
-    """A change to be made: of which kind, with which token (0: the latest), how.
-
-    `late`: with any token that was ever given out, most of them ended; else with one in force.
-    """
-
-    kind: str
-    token: int = 0
-    delay_ms: int = 0
-    flag: bool = False
-    late: bool = False
-
-
 WISHES: Final = st.builds(
     Wish,
     caller_id=st.sampled_from((ANN, BEN)),
@@ -96,17 +81,6 @@ WISHES: Final = st.builds(
     hand_off=st.booleans(),
     key=st.sampled_from((None, None, "k1", "k2")),
     digest=st.sampled_from((b"d" * 32, b"e" * 32)),
-)
-JOB_MOVES: Final = ("succeeded", "failed", "canceled", "retry", "refund", "output", "progress")
-OTHER_MOVES: Final = ("ask-cancel", "end-waiting", "end-pending")
-DELIVERY_MOVES: Final = ("delivered", "dead", "tried", "unsent")
-MOVES: Final = st.builds(
-    Move,
-    kind=st.sampled_from(JOB_MOVES + DELIVERY_MOVES + OTHER_MOVES),
-    token=st.integers(0, 12),
-    delay_ms=st.sampled_from((0, 1, 5_000)),
-    flag=st.booleans(),
-    late=st.sampled_from((False, False, True)),
 )
 WHICH: Final = st.integers(0, 1)
 PICK: Final = st.integers(0, 3)
@@ -132,76 +106,6 @@ def as_job(run: Run, wish: Wish, holder: str) -> NewJob:
     )
     key = None if wish.key is None else Idempotency(wish.key, wish.digest, now + 10**12)
     return run.scene.new(job, key=key, holder=holder if wish.hand_off else None)
-
-
-def as_change(run: Run, move: Move) -> Change | None:
-    """The change that a move describes; None if there is nothing to make it of."""
-    if move.kind in JOB_MOVES:
-        return _of_a_job(run, move)
-    if move.kind in DELIVERY_MOVES:
-        return _of_a_delivery(run, move)
-    if move.kind == "end-pending":
-        ids = [one.delivery.id for one in run.model.deliveries.values()]
-        if not ids:
-            return None
-        to = DeliveryState.CANCELED if move.flag else DeliveryState.DEAD
-        return EndDelivery(ids[-1 - move.token % len(ids)], to, run.now)
-    jobs = [one.job for one in run.model.jobs.values()]
-    if not jobs:
-        return None
-    job = jobs[-1 - move.token % len(jobs)]
-    if move.kind == "ask-cancel":
-        return AskCancel(job.id, run.now)
-    return run.scene.end_waiting(job, JobState.CANCELED if move.flag else JobState.EXPIRED)
-
-
-def _of_a_job(run: Run, move: Move) -> Change | None:
-    tokens = run.leased_jobs
-    if move.late:  # best of all one whose job is another's by now
-        tokens = [one for one in tokens if run.model.is_anothers(one)] or tokens
-    else:
-        tokens = [one for one in tokens if run.model.jobs_lease(one.job.id) == one.lease]
-    if not tokens:
-        return None
-    leased = tokens[-1 - move.token % len(tokens)]
-    match move.kind:
-        case "retry" | "refund":
-            retrying = move.kind == "retry"
-            return run.scene.back(leased, after_seconds=move.delay_ms / 1000, retrying=retrying)
-        case "output":
-            output: NoteOutput = note_output(run.scene, leased.job, leased.lease)
-            return output
-        case "progress":
-            return NoteProgress(
-                job_id=leased.job.id,
-                lease=leased.lease,
-                at=run.now,
-                progress=Progress(move.token),
-                event_id=run.scene.ids.new("evt") if move.flag else None,
-            )
-        case _:
-            return run.scene.finish(leased, JobState(move.kind), hand_off=move.flag)
-
-
-def _of_a_delivery(run: Run, move: Move) -> Change | None:
-    tokens = run.leased_deliveries
-    if not move.late:
-        tokens = [one for one in tokens if run.model.deliverys_lease(one) == one.lease]
-    if not tokens:
-        return None
-    leased = tokens[-1 - move.token % len(tokens)]
-    if move.kind == "unsent":
-        return ReleaseDelivery(leased.delivery.id, leased.lease, run.now + move.delay_ms)
-    to = DeliveryState.PENDING if move.kind == "tried" else DeliveryState(move.kind)
-    number = leased.delivery.attempt_count + 1
-    return run.scene.tried(
-        leased,
-        to,
-        after_seconds=move.delay_ms / 1000,
-        attempt=an_attempt(number, run.now, status=None if move.delay_ms else 500),
-        uses_entry=move.delay_ms != 1,
-        hand_off=move.flag,
-    )
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -302,15 +206,22 @@ class StoreMachine(RuleBasedStateMachine):
 
         self.do(step())
 
-    @rule(which=WHICH, kinds=st.lists(st.sampled_from(DELIVERY_MOVES), min_size=1, max_size=5))
-    def deliver(self, which: int, kinds: list[str]) -> None:
-        """Claim deliveries, and record each in one call for all."""
+    @rule(
+        which=WHICH,
+        kinds=st.lists(st.sampled_from(DELIVERY_MOVES), min_size=1, max_size=5),
+        again=st.integers(0, 2),
+    )
+    def deliver(self, which: int, kinds: list[str], again: int) -> None:
+        """Claim deliveries, record each in one call for all, and begin some that ended again."""
 
         async def step() -> None:
             await self.run.lease(which, len(kinds))
             moves = [Move(kind, n, flag=n > 0) for n, kind in enumerate(kinds)]
             changes = [as_change(self.run, move) for move in moves]
             await self.run.apply(which, [change for change in changes if change is not None])
+            for token in range(again):
+                change = as_change(self.run, Move("redeliver", token))
+                await self.run.apply(1 - which, [] if change is None else [change])
 
         self.do(step())
 
@@ -324,6 +235,13 @@ class StoreMachine(RuleBasedStateMachine):
                 await self.run.backend.advance(20)
 
         self.do(step())
+
+    @rule(which=WHICH, token=st.integers(0, 12), kind=st.sampled_from(DELIVERIES_STEERED))
+    def steer(self, which: int, token: int, kind: str) -> None:
+        """A caller cancels or redelivers."""
+        change = as_change(self.run, Move(kind, token, flag=True))
+        if change is not None:
+            self.do(self.run.apply(which, [change]))
 
     @rule(which=WHICH, move=MOVES)
     def change(self, which: int, move: Move) -> None:

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import assert_never
 
 from msgspec.structs import replace
 
 from dispatcher.core.changes import (
     AskCancel,
+    AskCancelDelivery,
     Change,
+    DeliveryChange,
     EndDelivery,
     FinishJob,
     LeasedJob,
     NoteOutput,
     NoteProgress,
     RecordAttempt,
+    Redeliver,
     ReleaseDelivery,
     ReleaseJob,
 )
@@ -28,7 +31,7 @@ from dispatcher.core.lifecycle import (
     FINAL_DELIVERY_STATES,
     TERMINAL_EVENT,
     TERMINAL_EVENTS,
-    UNKNOWN_ATTEMPTS,
+    settled,
     wants,
 )
 from dispatcher.core.model import (
@@ -41,61 +44,7 @@ from dispatcher.core.model import (
     JobState,
 )
 from dispatcher.ports.records import Idempotency, LeasedDelivery
-
-Place: TypeAlias = tuple[str, str]
-"""A destination: caller and origin."""
-
-
-@dataclass
-class ModelJob:
-    """A job, who holds it, and its events in order."""
-
-    job: Job
-    input: bytes
-    lease: str | None = None
-    holder: str | None = None
-    result: bytes | None = None
-    events: list[tuple[str, EventType]] = field(default_factory=list)
-    seen: Job | None = None
-
-    def late(self, now: Instant) -> bool:
-        """Whether it is the sweep's: past its deadline, or its start."""
-        start_by = self.job.start_by if self.job.started_at is None else None
-        return any(limit is not None and limit <= now for limit in (self.job.deadline, start_by))
-
-    def waits(self, now: Instant) -> bool:
-        """Whether it waits and is due."""
-        return self.job.state is JobState.WAITING and self.job.due_at <= now
-
-
-@dataclass
-class ModelDelivery:
-    """A delivery (its id is learned when it is first seen), its lease, and its attempts."""
-
-    delivery: Delivery
-    lease: str | None = None
-    lease_until: Instant = 0
-    attempts: list[Attempt] = field(default_factory=list)
-    recorded: set[tuple[int, str]] = field(default_factory=set)
-
-    @property
-    def place(self) -> Place:
-        """Its destination."""
-        return self.delivery.caller_id, self.delivery.origin
-
-    def held(self, now: Instant) -> bool:
-        """Whether it takes up a slot: it is being sent, under a lease that lasts."""
-        return self.delivery.state is DeliveryState.SENDING and self.lease_until > now
-
-    def lost(self, now: Instant) -> bool:
-        """Whether it is being sent under a lease that has ended."""
-        return self.delivery.state is DeliveryState.SENDING and self.lease_until <= now
-
-    def claimable(self, now: Instant) -> bool:
-        """Whether a claim with a free slot would take it."""
-        if self.delivery.state is DeliveryState.PENDING:
-            return self.delivery.due_at <= now
-        return self.lost(now) and self.delivery.unknown_count < UNKNOWN_ATTEMPTS
+from dispatcher.testing.conformance.model_parts import ModelDelivery, ModelJob, Place
 
 
 @dataclass
@@ -203,13 +152,9 @@ class Model:
         sent = self.deliveries.get(leased.event.id)
         return None if sent is None else sent.lease
 
-    def open_deliveries(self, job_id: str) -> list[ModelDelivery]:
-        """The deliveries of a job that have not ended."""
-        return [
-            one
-            for one in self.deliveries.values()
-            if one.delivery.job_id == job_id and one.delivery.state not in FINAL_DELIVERY_STATES
-        ]
+    def of_job(self, job_id: str) -> list[ModelDelivery]:
+        """The deliveries of a job."""
+        return [one for one in self.deliveries.values() if one.delivery.job_id == job_id]
 
     # --- changes -------------------------------------------------------------------------------
 
@@ -222,29 +167,41 @@ class Model:
             case RecordAttempt(attempt=Attempt() as attempt):
                 sent = self.by_id(change.delivery_id)
                 return sent is not None and (attempt.number, change.lease) in sent.recorded
+            case Redeliver():
+                sent = self.by_id(change.delivery_id)
+                return sent is not None and sent.delivery.round >= change.round
             case _:
                 return False
 
     def applies(self, change: Change) -> bool:
         """Whether the guard of the change holds."""
+        if isinstance(change, DeliveryChange):
+            sent = self.by_id(change.delivery_id)
+            return sent is not None and self._fits_delivery(change, sent)
+        held = self.jobs.get(change.job_id)
+        if held is None:
+            return False
+        if isinstance(change, FinishJob):
+            return (held.job.state, held.lease) == (change.from_state, change.lease)
+        if held.job.state is not JobState.RUNNING:
+            return False
+        return isinstance(change, AskCancel) or held.lease == change.lease
+
+    def _fits_delivery(self, change: DeliveryChange, sent: ModelDelivery) -> bool:
+        state = sent.delivery.state
         match change:
             case EndDelivery():
-                sent = self.by_id(change.delivery_id)
-                return sent is not None and sent.delivery.state is DeliveryState.PENDING
+                same_round = change.round in (None, sent.delivery.round)
+                return state is DeliveryState.PENDING and same_round
+            case AskCancelDelivery():
+                return state is DeliveryState.SENDING
+            case Redeliver():
+                next_round = sent.delivery.round + 1
+                return state in FINAL_DELIVERY_STATES and change.round == next_round
             case RecordAttempt() | ReleaseDelivery():
-                sent = self.by_id(change.delivery_id)
-                if sent is None or sent.delivery.state is not DeliveryState.SENDING:
-                    return False
-                return sent.lease == change.lease
+                return state is DeliveryState.SENDING and sent.lease == change.lease
             case _:
-                held = self.jobs.get(change.job_id)
-                if held is None:
-                    return False
-                if isinstance(change, FinishJob):
-                    return (held.job.state, held.lease) == (change.from_state, change.lease)
-                if held.job.state is not JobState.RUNNING:
-                    return False
-                return isinstance(change, AskCancel) or held.lease == change.lease
+                assert_never(change)
 
     def apply(self, change: Change, now: Instant) -> ModelDelivery | None:
         """Do what the change says; the delivery that is owed for it, if one is."""
@@ -262,7 +219,9 @@ class Model:
             case RecordAttempt():
                 self._record(change)
             case ReleaseDelivery() | EndDelivery():
-                self._put_down(change)
+                self._put_down(change, now)
+            case AskCancelDelivery() | Redeliver():
+                self._steer(change, now)
             case _:
                 raise AssertionError(f"the machine never makes {change}")
         return None
@@ -280,7 +239,7 @@ class Model:
         )
         held.lease = held.holder = None
         held.result = change.result
-        for one in self.open_deliveries(change.job_id):
+        for one in self.of_job(change.job_id):
             best_effort = one.delivery.event_type not in TERMINAL_EVENTS
             if one.delivery.state is DeliveryState.PENDING and best_effort:
                 one.delivery = replace(
@@ -344,27 +303,52 @@ class Model:
         if change.attempt is not None:
             sent.attempts.append(change.attempt)
             sent.recorded.add((change.attempt.number, change.lease))
+        asked = sent.delivery.cancel_requested_at is not None
+        to = settled(change.to, cancel_requested=asked)
         sent.delivery = replace(
             sent.delivery,
-            state=change.to,
+            state=to,
             due_at=change.due_at,
             attempt_count=len(sent.attempts),
             entries_used=sent.delivery.entries_used + change.uses_entry,
             unknown_count=0,
-            finished_at=change.at if change.to in FINAL_DELIVERY_STATES else None,
+            finished_at=change.at if to in FINAL_DELIVERY_STATES else None,
         )
         sent.lease = None
 
-    def _put_down(self, change: ReleaseDelivery | EndDelivery) -> None:
+    def _put_down(self, change: ReleaseDelivery | EndDelivery, now: Instant) -> None:
         sent = self.by_id(change.delivery_id)
         assert sent is not None
-        if isinstance(change, ReleaseDelivery):
-            sent.delivery = replace(
-                sent.delivery, state=DeliveryState.PENDING, due_at=change.due_at
-            )
-            sent.lease = None
-        else:
+        if isinstance(change, EndDelivery):
             sent.delivery = replace(sent.delivery, state=change.to, finished_at=change.at)
+            return
+        asked = sent.delivery.cancel_requested_at is not None
+        sent.delivery = replace(
+            sent.delivery,
+            state=settled(DeliveryState.PENDING, cancel_requested=asked),
+            due_at=change.due_at,
+            finished_at=now if asked else None,
+        )
+        sent.lease = None
+
+    def _steer(self, change: AskCancelDelivery | Redeliver, now: Instant) -> None:
+        sent = self.by_id(change.delivery_id)
+        assert sent is not None
+        if isinstance(change, AskCancelDelivery):
+            asked_at = sent.delivery.cancel_requested_at or change.at
+            sent.delivery = replace(sent.delivery, cancel_requested_at=asked_at)
+            return
+        sent.delivery = replace(
+            sent.delivery,
+            state=DeliveryState.PENDING,
+            due_at=now,
+            entries_used=0,
+            unknown_count=0,
+            finished_at=None,
+            round=change.round,
+            redelivered_at=change.at,
+            cancel_requested_at=None,
+        )
 
     def forget(self, job_ids: Iterable[str]) -> None:
         """Erase jobs with all of theirs, the keys that stood for them included."""

@@ -276,20 +276,3 @@ class TestListsOfJobs:
         ]
         for members in filters:
             assert await scene.jobs(JobFilter(**members), limit=5) == [rare]
-
-
-class TestListsOfDeliveries:
-    async def test_newest_first_in_pages(self, scene: Scene) -> None:
-        owed = await scene.owed(*(f"https://r{number}.example" for number in range(5)))
-        for limit in (1, 2, 100):
-            records = await scene.delivery_records(limit=limit)
-            assert [record.delivery.id for record in records] == owed[::-1]
-
-    async def test_by_job_and_by_caller(self, scene: Scene) -> None:
-        anns = await scene.owed(caller_id=ANN)
-        bens = await scene.owed(caller_id=BEN)
-        found = await scene.delivery_records(caller_id=BEN)
-        assert [record.delivery.id for record in found] == bens
-        job_id = (await scene.delivery(anns[0])).job_id
-        assert [d.id for d in await scene.deliveries(job_id)] == anns
-        assert await scene.delivery_records(job_id, caller_id=BEN) == []

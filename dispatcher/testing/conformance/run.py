@@ -31,7 +31,8 @@ from dispatcher.ports.records import (
 from dispatcher.ports.store import Heart, Store
 from dispatcher.testing.conformance.agreement import same_job
 from dispatcher.testing.conformance.backend import Backend
-from dispatcher.testing.conformance.model import Model, ModelDelivery, ModelJob
+from dispatcher.testing.conformance.model import Model
+from dispatcher.testing.conformance.model_parts import ModelDelivery, ModelJob
 from dispatcher.testing.conformance.scene import Scene
 from dispatcher.testing.conformance.values import raise_first
 

@@ -303,10 +303,10 @@ class Scene:
         raise AssertionError(f"a list of jobs goes on after {_MOST_PAGES} pages")
 
     async def delivery_records(
-        self, job_id: str | None = None, *, limit: int = 100, caller_id: str | None = None
+        self, job_id: str | None = None, *, limit: int = 100, **members: Any
     ) -> list[DeliveryRecord]:
-        """Every delivery (of a job), newest first, through all pages."""
-        wanted = DeliveryFilter(job_id=job_id, caller_id=caller_id)
+        """Every delivery (of a job; of a filter's `members`), newest first, through all pages."""
+        wanted = DeliveryFilter(job_id=job_id, **members)
         found: list[DeliveryRecord] = []
         before: int | None = None
         for _ in range(_MOST_PAGES):

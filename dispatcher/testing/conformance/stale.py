@@ -12,6 +12,7 @@ import pytest
 
 from dispatcher.core.changes import (
     AskCancel,
+    AskCancelDelivery,
     Change,
     EndDelivery,
     FinishJob,
@@ -19,6 +20,7 @@ from dispatcher.core.changes import (
     NoteProgress,
     NoteStarted,
     RecordAttempt,
+    Redeliver,
     ReleaseDelivery,
     ReleaseJob,
 )
@@ -51,6 +53,8 @@ DELIVERY_CHANGES = (
     *(f"record-{to}" for to in ("delivered", "dead", "pending")),
     "release",
     *(f"end-{to}" for to in ("canceled", "dead")),
+    "cancel",
+    "redeliver",
 )
 LEASES = ("own", "former", "none")
 
@@ -179,6 +183,10 @@ def delivery_change(scene: Scene, name: str, delivery_id: str, lease: str | None
     kind, _, to = name.partition("-")
     if kind == "end":
         return EndDelivery(delivery_id, DeliveryState(to), scene.now)
+    if kind == "cancel":
+        return AskCancelDelivery(delivery_id, scene.now)
+    if kind == "redeliver":
+        return Redeliver(delivery_id=delivery_id, round=2, at=scene.now)
     if lease is None:
         return None
     if kind == "release":
@@ -197,7 +205,9 @@ def delivery_change(scene: Scene, name: str, delivery_id: str, lease: str | None
 def delivery_change_applies(name: str, state: DeliveryState, which: str) -> bool:
     if name.startswith("end-"):
         return state is DeliveryState.PENDING
-    return state is DeliveryState.SENDING and which == "own"
+    if name == "redeliver":
+        return state in FINAL_DELIVERY_STATES
+    return state is DeliveryState.SENDING and (name == "cancel" or which == "own")
 
 
 def delivery_cases() -> Iterator[tuple[str, DeliveryState]]:

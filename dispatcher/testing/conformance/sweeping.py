@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dispatcher.core.changes import EndDelivery, Redeliver
 from dispatcher.core.lifecycle import UNKNOWN_ATTEMPTS, decide_overdue
 from dispatcher.core.model import DeliveryState, JobState
-from dispatcher.ports.records import Idempotency, Overdue
+from dispatcher.ports.records import DEAD_KEPT_SECONDS, Idempotency, Overdue
 from dispatcher.testing.conformance.changing import note_output
 from dispatcher.testing.conformance.scene import Scene
 from dispatcher.testing.conformance.values import (
@@ -159,9 +160,36 @@ class TestPrune:
         assert await scene.store.prune(100) == 0
         (sending,) = (await scene.lease()).deliveries
         assert await scene.store.prune(100) == 0
-        await scene.apply(scene.tried(sending, DeliveryState.DEAD))
+        await scene.apply(scene.tried(sending, DeliveryState.DELIVERED))
         assert await scene.store.prune(100) == 1
         assert await scene.store.get_job(job.id, None) is None
+
+    async def test_a_dead_delivery_keeps_its_job_for_thirty_days(self, scene: Scene) -> None:
+        sending = await scene.sending(retention_seconds=1)
+        await scene.advance(10)
+        await scene.apply(scene.tried(sending, DeliveryState.DEAD))
+        await scene.advance(DEAD_KEPT_SECONDS - 0.001)
+        assert await scene.store.prune(100) == 0
+        assert (await scene.delivery(sending.delivery.id)).state is DeliveryState.DEAD
+        await scene.advance(0.001)
+        assert await scene.store.prune(100) == 1
+        assert await scene.store.get_delivery(sending.delivery.id, None) is None
+
+    async def test_a_canceled_delivery_goes_with_its_job(self, scene: Scene) -> None:
+        (owed,) = await scene.owed()
+        await scene.apply(EndDelivery(owed, DeliveryState.CANCELED, scene.now))
+        await scene.advance(3_600)
+        assert await scene.store.prune(100) == 1
+
+    async def test_one_redelivered_and_delivered_goes_with_its_job(self, scene: Scene) -> None:
+        sending = await scene.sending(retention_seconds=1)
+        await scene.apply(scene.tried(sending, DeliveryState.DEAD))
+        await scene.advance(10)
+        await scene.apply(Redeliver(delivery_id=sending.delivery.id, round=2, at=scene.now))
+        assert await scene.store.prune(100) == 0
+        (again,) = (await scene.lease()).deliveries
+        await scene.apply(scene.tried(again, DeliveryState.DELIVERED))
+        assert await scene.store.prune(100) == 1
 
     async def test_one_that_stays_blocks_no_other(self, scene: Scene) -> None:
         for _ in range(5):

@@ -7,7 +7,6 @@ from typing import Final
 from dispatcher.core.changes import Change, FinishJob
 from dispatcher.core.lifecycle import (
     FINAL_DELIVERY_STATES,
-    UNKNOWN_ATTEMPTS,
     decide_delivery,
     decide_job,
     decide_overdue,
@@ -35,11 +34,7 @@ def _check(model: Model, overdue: Overdue, now: Instant) -> None:
     assert lost - late <= found_lost <= lost
     for job, lease in (*overdue.lost_jobs, *overdue.late_jobs):
         assert lease == model.jobs[job.id].lease
-    gone = {
-        one.delivery.id
-        for one in model.deliveries.values()
-        if one.lost(now) and one.delivery.unknown_count >= UNKNOWN_ATTEMPTS
-    }
+    gone = {one.delivery.id for one in model.deliveries.values() if one.lost(now) and one.given_up}
     assert {delivery.id for delivery, _, _ in overdue.lost_deliveries} == gone
     for delivery, token, _ in overdue.lost_deliveries:
         sent = model.by_id(delivery.id)
@@ -93,7 +88,7 @@ async def prune(run: Run, which: int, limit: int) -> None:
             for one in run.model.jobs.values()
             if one.job.expires_at is not None
             and one.job.expires_at <= run.now
-            and not run.model.open_deliveries(one.job.id)
+            and not any(sent.keeps_its_job(run.now) for sent in run.model.of_job(one.job.id))
         }
         count = await run.stores[which].prune(limit)
         gone = set(run.model.jobs) - {job.id for job in await run.scene.jobs()}

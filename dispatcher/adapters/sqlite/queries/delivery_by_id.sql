@@ -2,7 +2,8 @@
 -- that has ended may be forgotten already.
 SELECT
   delivery.seq, delivery.lease, delivery.attempt_count, delivery.first_lease,
-  delivery.first_number, delivery.destination_seq, destination.ready_at
+  delivery.first_number, delivery.destination_seq, destination.ready_at,
+  delivery.cancel_requested_at
 FROM delivery
 LEFT JOIN destination ON destination.seq = delivery.destination_seq
 WHERE delivery.id = ?

@@ -1,2 +1,3 @@
 -- End a delivery that waits.
-UPDATE delivery SET state = :to, finished_at = :at WHERE id = :id AND state = 'pending'
+UPDATE delivery SET state = :to, finished_at = :at
+WHERE id = :id AND state = 'pending' AND (:round IS NULL OR round = :round)

@@ -5,4 +5,10 @@ UPDATE delivery SET
   lease = :lease,
   lease_until = :until
 WHERE seq = :seq
-  AND (state = 'pending' OR (state = 'sending' AND lease_until <= :now AND unknown_count < 3))
+  AND (
+    state = 'pending'
+    OR (
+      state = 'sending' AND lease_until <= :now AND unknown_count < 3
+      AND cancel_requested_at IS NULL
+    )
+  )

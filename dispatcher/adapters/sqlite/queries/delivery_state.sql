@@ -1,0 +1,2 @@
+-- The state of a delivery.
+SELECT state FROM delivery WHERE id = ?

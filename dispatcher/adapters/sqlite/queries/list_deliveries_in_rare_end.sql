@@ -1,0 +1,9 @@
+-- Deliveries that ended in a way that is rare, newest first.
+SELECT delivery.*, event.id, event.type, job.id, job.caller_id
+FROM delivery
+JOIN event ON event.seq = delivery.event_seq
+JOIN job ON job.seq = delivery.job_seq
+WHERE delivery.state = :state AND (delivery.state = 'dead' OR delivery.state = 'canceled')
+  AND delivery.seq < :before
+ORDER BY delivery.seq DESC
+LIMIT :look

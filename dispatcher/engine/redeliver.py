@@ -1,0 +1,81 @@
+"""Redelivering and canceling one delivery: the use-cases that callers drive."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dispatcher.core.errors import DeliveryPending, NotFound, StoreUnavailable
+from dispatcher.core.lifecycle import decide_cancel_delivery, decide_redeliver
+from dispatcher.engine.commit import Commit
+from dispatcher.engine.deliver import Deliveries
+from dispatcher.engine.terms import System
+from dispatcher.ports.records import Applied, DeliveryRecord
+from dispatcher.ports.store import JobReader
+
+TRIES: Final = 5
+"""How often a decision is made anew because the delivery moved on meanwhile."""
+
+
+class Redeliver:
+    """Begins a new round of attempts for a delivery that has ended, however it ended."""
+
+    def __init__(
+        self, store: JobReader, deliveries: Deliveries, commit: Commit, system: System
+    ) -> None:
+        self._store = store
+        self._deliveries = deliveries
+        self._commit = commit
+        self._clock = system.clock
+
+    async def redeliver(self, delivery_id: str, caller_id: str | None) -> DeliveryRecord:
+        """Begin a new round, and give the delivery as it is now.
+
+        The same event goes to the same URL: `webhook-id` and body are as before, and the attempts
+        count on. Two requests at the same time begin one round. Raises `NotFound`,
+        `DeliveryPending` while a round is under way, `StoreUnavailable`.
+        """
+        for _ in range(TRIES):
+            record = await _read(self._store, delivery_id, caller_id)
+            change = decide_redeliver(record.delivery, now=self._clock.now())
+            if change is None:
+                raise DeliveryPending(
+                    f"The delivery is {record.delivery.state}: its attempts are under way. Wait "
+                    "for their end, or cancel it first."
+                )
+            result = await self._commit.apply_once(change)
+            if isinstance(result, Applied):
+                self._deliveries.loop.wake(result.delivery_ready_at)
+                return await _read(self._store, delivery_id, caller_id)
+        raise StoreUnavailable("The delivery changes faster than it can be redelivered; try again.")
+
+
+class CancelDelivery:
+    """Cancels deliveries: idempotent, and the first committed end wins."""
+
+    def __init__(self, store: JobReader, commit: Commit, system: System) -> None:
+        self._store = store
+        self._commit = commit
+        self._clock = system.clock
+
+    async def cancel(self, delivery_id: str, caller_id: str | None) -> DeliveryRecord:
+        """Cancel, and give the delivery as it is now.
+
+        One that waits has ended. One that is being sent is noted, and ends with the attempt under
+        way: delivered if that lands, else canceled. One that had ended is as it was. Raises
+        `NotFound`, `StoreUnavailable`.
+        """
+        for _ in range(TRIES):
+            record = await _read(self._store, delivery_id, caller_id)
+            change = decide_cancel_delivery(record.delivery, now=self._clock.now())
+            if change is None:
+                return record
+            if isinstance(await self._commit.apply_once(change), Applied):
+                return await _read(self._store, delivery_id, caller_id)
+        raise StoreUnavailable("The delivery changes faster than it can be canceled; try again.")
+
+
+async def _read(store: JobReader, delivery_id: str, caller_id: str | None) -> DeliveryRecord:
+    record = await store.get_delivery(delivery_id, caller_id)
+    if record is None:
+        raise NotFound("delivery", delivery_id)
+    return record
