@@ -29,7 +29,7 @@ from dispatcher.core.model import (
     Job,
     JobState,
 )
-from dispatcher.core.payload import snapshot
+from dispatcher.core.payload import is_terminal, snapshot
 from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms, LeasedDelivery, Stale
 
 _JOB_BY_ID = statement("job_by_id")
@@ -260,7 +260,7 @@ class _Owed:
         place = destinations.destination(session, self.job.caller_id, self.callback.origin)
         free = place.sending < terms.slots and not place.due
         if not (hand_off and free and due_at == session.now):
-            return self._wait(place, due_at, terms)
+            return self._wait(place, due_at, terms, result)
         lease = session.ids.new("lse")
         until = lease_until(session.now, terms)
         delivery = self._add(place.seq, due_at, DeliveryState.SENDING, lease, until)
@@ -270,13 +270,20 @@ class _Owed:
     def add_best_effort(self, terms: DeliveryTerms) -> Applied:
         """Owe an event that is not the last: due at once."""
         place = destinations.destination(self.session, self.job.caller_id, self.callback.origin)
-        return self._wait(place, self.session.now, terms)
+        return self._wait(place, self.session.now, terms, None)
 
     def _wait(
-        self, place: destinations.Destination, due_at: Instant, terms: DeliveryTerms
+        self,
+        place: destinations.Destination,
+        due_at: Instant,
+        terms: DeliveryTerms,
+        result: bytes | None,
     ) -> Applied:
-        self._add(place.seq, due_at, DeliveryState.PENDING, None, None)
+        delivery = self._add(place.seq, due_at, DeliveryState.PENDING, None, None)
         if place.sending >= terms.slots:
+            if is_terminal(self.event):
+                made_of = LeasedDelivery(delivery, "", self.event, self.job, result)
+                self.session.waiting.keep(made_of)
             free_at = destinations.wait_for_slot(self.session, place, due_at, terms.slots)
             return Applied(delivery_ready_at=free_at)
         destinations.ready_by(self.session, place.seq, place.ready_at, due_at)

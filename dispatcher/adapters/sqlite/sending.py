@@ -149,11 +149,12 @@ def take_free_slot(session: Session, place: int, terms: DeliveryTerms) -> Leased
     Such a destination has no lease that ended, so there is nothing else to look at.
     """
     now = session.now
+    lease = session.ids.new("lse")
     rows = session.execute(
         _HAND_ON,
         {
             "place": place,
-            "lease": session.ids.new("lse"),
+            "lease": lease,
             "until": lease_until(now, terms),
             "now": now,
             "slots": terms.slots,
@@ -161,7 +162,11 @@ def take_free_slot(session: Session, place: int, terms: DeliveryTerms) -> Leased
     ).fetchall()
     if not rows:
         return None
-    (leased,) = _leased(session, [rows[0][0]])
+    seq, delivery_id, *stands = rows[0]
+    kept = session.waiting.take(delivery_id, lease, stands)
+    if kept is not None:
+        return kept
+    (leased,) = _leased(session, [seq])
     return leased
 
 

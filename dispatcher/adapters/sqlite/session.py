@@ -6,6 +6,7 @@ import sqlite3
 from typing import Any
 
 from dispatcher.adapters.sqlite.statements import statement
+from dispatcher.adapters.sqlite.waiting import Waiting
 from dispatcher.core.model import Instant
 from dispatcher.ports.system import Ids
 
@@ -15,16 +16,23 @@ _HOLDER_FIND = statement("holder_find")
 class Session:
     """What an operation needs. `now` is read once, so that a batch sees one instant."""
 
-    __slots__ = ("_holders", "connection", "execute", "ids", "links_base", "now")
+    __slots__ = ("_holders", "connection", "execute", "ids", "links_base", "now", "waiting")
 
     def __init__(
-        self, connection: sqlite3.Connection, *, now: Instant, ids: Ids, links_base: str
+        self,
+        connection: sqlite3.Connection,
+        *,
+        now: Instant,
+        ids: Ids,
+        links_base: str,
+        waiting: Waiting,
     ) -> None:
         self.connection = connection
         self.execute = connection.execute
         self.now = now
         self.ids = ids
         self.links_base = links_base
+        self.waiting = waiting
         self._holders: dict[str, bool] = {}
 
     def one(self, sql: str, parameters: Any = ()) -> Any:

@@ -29,6 +29,7 @@ from dispatcher.adapters.sqlite.schema import prepare
 from dispatcher.adapters.sqlite.sending import claim_deliveries
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
+from dispatcher.adapters.sqlite.waiting import Waiting
 from dispatcher.adapters.sqlite.writer import CommitTold, Writer, tell_nobody
 from dispatcher.core.changes import (
     AskCancel,
@@ -119,12 +120,17 @@ class SqliteStore:
             monotonic=clock.monotonic,
             on_commit=on_commit,
         )
+        self._waiting = Waiting()
         self._readers = Readers(path, readers)
         self._pruning = overdue.Pruning(dead_kept_seconds)
 
     def _session(self, connection: sqlite3.Connection) -> Session:
         return Session(
-            connection, now=self._clock.now(), ids=self._ids, links_base=self._links_base
+            connection,
+            now=self._clock.now(),
+            ids=self._ids,
+            links_base=self._links_base,
+            waiting=self._waiting,
         )
 
     # --- opening and closing -------------------------------------------------------------------

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
+from dispatcher.core.changes import EndDelivery, Redeliver
 from dispatcher.core.model import DeliveryState
 from dispatcher.ports.records import Applied, ClaimedDeliveries, DeliveryTerms, Stale
 from dispatcher.testing.conformance.scene import Scene
@@ -204,6 +207,40 @@ class TestHandingOn:
         await scene.apply(scene.tried(handed, DeliveryState.DELIVERED), terms=ONE_SLOT)
         (last,) = (await scene.lease(terms=ONE_SLOT)).deliveries
         assert last.delivery.id == wanted[2]
+
+    @pytest.mark.parametrize("mine", [True, False])
+    async def test_it_is_made_of_what_is_stored(self, scene: Scene, mine: bool) -> None:
+        """Whoever ended the job, and whether or not a store keeps what it has just written."""
+        first = await scene.running(callback=a_callback())
+        second = await scene.running(
+            callback=a_callback(), correlation_id="c-1", metadata={"a": "b"}
+        )
+        owed = await scene.apply(scene.finish(first, hand_off=True), terms=ONE_SLOT)
+        full = scene.finish(second, hand_off=True, result=b'{"pages": [1,  2.0]}')
+        assert (await scene.apply(full, terms=ONE_SLOT)).handed == ()
+        (sending,) = owed.handed
+        change = scene.tried(sending, DeliveryState.DELIVERED, hand_off=True)
+        store = scene.store if mine else scene.other
+        (handed,) = (await scene.apply(change, terms=ONE_SLOT, store=store)).handed
+        assert handed.delivery == await scene.delivery(handed.delivery.id)
+        assert handed.job == (await scene.record(second.job.id)).job
+        assert [handed.event] == await scene.events(second.job.id)
+        assert handed.result == b'{"pages": [1,  2.0]}'
+
+    async def test_one_of_a_later_round_is_made_of_what_is_stored(self, scene: Scene) -> None:
+        first = await scene.running(callback=a_callback())
+        second = await scene.running(callback=a_callback())
+        (sending,) = (await scene.apply(scene.finish(first, hand_off=True), terms=ONE_SLOT)).handed
+        await scene.apply(scene.finish(second, hand_off=True), terms=ONE_SLOT)
+        (waiting,) = await scene.deliveries(second.job.id)
+        end = EndDelivery(waiting.id, DeliveryState.CANCELED, scene.now)
+        await scene.apply(end)
+        again = Redeliver(delivery_id=waiting.id, round=2, at=scene.now)
+        await scene.apply(again, terms=ONE_SLOT)
+        change = scene.tried(sending, DeliveryState.DELIVERED, hand_off=True)
+        (handed,) = (await scene.apply(change, terms=ONE_SLOT)).handed
+        assert handed.delivery == await scene.delivery(waiting.id)
+        assert handed.delivery.round == 2
 
     async def test_its_lease_lasts_as_the_terms_say(self, scene: Scene) -> None:
         await scene.owed(ORIGIN, ORIGIN)

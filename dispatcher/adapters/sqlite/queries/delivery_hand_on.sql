@@ -13,4 +13,4 @@ WHERE
     SELECT count(*) FROM delivery
     WHERE destination_seq = :place AND state = 'sending' AND lease_until > :now
   ) < :slots
-RETURNING seq
+RETURNING seq, id, due_at, attempt_count, unknown_count, round
