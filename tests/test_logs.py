@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, TextIO
 
 import pytest
+from msgspec.structs import replace
 
 from dispatcher.adapters.logs import (
     JsonLines,
@@ -30,27 +31,17 @@ from dispatcher.core.facts import (
     LoopFailed,
     LoopIdle,
     StoreFailed,
-    StoreRecovered,
 )
-from dispatcher.core.model import Callback, DeliveryState, Job, JobState, Trace
-from tests.fact_samples import SWEPT
+from dispatcher.core.model import Callback, DeliveryState, Trace
+from tests import fact_samples as samples
 
 SECRET = "whsec_ZGlzcGF0Y2hlci1kZXZlbG9wbWVudC1zZWNyZXQtMDE="
 API_KEY = "dsp_" + "a" * 43
 
-JOB = Job(
-    id="job_1",
+JOB = replace(
+    samples.JOB,
     caller_id="clr_1",
-    type="csv.profile",
     queue="default",
-    priority=5,
-    state=JobState.RUNNING,
-    attempt_count=1,
-    max_attempts=3,
-    timeout_seconds=600,
-    retention_seconds=600,
-    created_at=1,
-    due_at=1,
     callback=Callback(
         url="https://receiver.example/in?token=hunter2",
         origin="https://receiver.example:443",
@@ -61,20 +52,12 @@ JOB = Job(
     metadata={"password": "hunter2"},
     trace=Trace("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
 )
-
-ATTEMPT = JobAttemptEnded(
-    job=JOB, attempt=1, outcome="succeeded", to=JobState.SUCCEEDED, duration_ms=12, waited_ms=4
-)
-DELIVERY = DeliveryAttemptEnded(
-    delivery_id="dlv_1",
-    event_id="evt_1",
-    event_type="job.succeeded",
-    job_id="job_1",
+ATTEMPT = replace(samples.ENDED, job=JOB, outcome="succeeded", duration_ms=12, waited_ms=4)
+DELIVERY = replace(
+    samples.SENT,
     caller_id="clr_1",
-    url="https://receiver.example/in?token=hunter2",
     attempt=2,
     to=DeliveryState.PENDING,
-    duration_ms=40,
     waited_ms=5,
     status_code=503,
     error_code="status",
@@ -82,17 +65,9 @@ DELIVERY = DeliveryAttemptEnded(
     next_at=1_769_860_800_000,
     correlation_id="order-7",
 )
+OF_JOBS = (JobAccepted, JobAttemptEnded, JobEnded)
 FACTS: list[Fact] = [
-    JobAccepted(JOB, handed_off=True),
-    ATTEMPT,
-    JobEnded(JOB, JobState.SUCCEEDED),
-    DELIVERY,
-    SWEPT,
-    LeaseLost("hld_1", 3),
-    StoreFailed("claim jobs", "disk full"),
-    StoreRecovered("claim jobs"),
-    LoopFailed("jobs", "KeyError", "Traceback …"),
-    LoopIdle("jobs"),
+    replace(each, job=JOB) if isinstance(each, OF_JOBS) else each for each in samples.FACTS
 ]
 
 
