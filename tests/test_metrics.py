@@ -213,11 +213,13 @@ async def test_what_went_wrong_is_counted_without_ids(service: Service) -> None:
         LeaseLost("hld_1", 3),
         StoreFailed("FinishJob", "disk full"),
         StoreFailed("FinishJob", "disk full"),
+        *(StoreFailed(f"signing for clr_{number}", "other key") for number in range(50)),
         LoopFailed("sweep", "KeyError", ""),
         *(LoopFailed(f"job job_{number}", "KeyError", "") for number in range(50)),
     )
     assert shown.value("dispatcher_leases_lost_total") == 1
     assert shown.value("dispatcher_store_failures_total", during="FinishJob") == 2
+    assert shown.value("dispatcher_store_failures_total", during="signing") == 50
     assert shown.value("dispatcher_loop_failures_total", loop="sweep") == 1
     assert shown.value("dispatcher_loop_failures_total", loop="job") == 50
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from aiohttp import web
@@ -35,13 +36,24 @@ class PublicKeys:
         self._store = services.store
         self._clock = services.clock
         self._kept: _Kept | None = None
+        self._asking: asyncio.Future[_Kept] | None = None
 
     async def show(self, request: web.Request) -> web.Response:
         """`GET`: `{keys: [{kty, crv, x, kid, use, alg, whpk}]}`, newest first; all of them sign."""
         read_query(request)
-        now = self._clock.monotonic()
         kept = self._kept
-        if kept is None or kept.until <= now:
-            keys = [PublicKey(key.public).jwk() for key, _ in await self._store.service_keys()]
-            kept = self._kept = _Kept(encode({"keys": keys}), now + KEPT_SECONDS)
+        if kept is None or kept.until <= self._clock.monotonic():
+            if self._asking is None:  # who comes meanwhile waits for the same look-up
+                self._asking = asyncio.ensure_future(self._look_up())
+                self._asking.add_done_callback(self._asked)
+            kept = await asyncio.shield(self._asking)
         return web.Response(body=kept.body, headers=_HEADERS)
+
+    async def _look_up(self) -> _Kept:
+        now = self._clock.monotonic()
+        keys = [PublicKey(key.public).jwk() for key, _ in await self._store.service_keys()]
+        self._kept = kept = _Kept(encode({"keys": keys}), now + KEPT_SECONDS)
+        return kept
+
+    def _asked(self, _: asyncio.Future[_Kept]) -> None:
+        self._asking = None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+
+import pytest
 
 from dispatcher.adapters.system import SystemRandom
 from dispatcher.client import verify
@@ -44,6 +47,26 @@ async def test_strangers_reach_the_store_once_in_a_while(edge: Edge) -> None:
     edge.memory.own_keys = [a_key(1)]
     edge.clock.advance(KEPT_SECONDS)
     assert len((await edge.call("GET", PATH, key=None)).json["keys"]) == 1
+
+
+async def test_strangers_at_once_share_one_look_up(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_up, begun, go_on = edge.memory.service_keys, asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> list[tuple[ServiceKey, bytes]]:
+        found = await look_up()
+        begun.set()
+        await go_on.wait()
+        return found
+
+    monkeypatch.setattr(edge.memory, "service_keys", slowly)
+    asked = [asyncio.create_task(edge.call("GET", PATH, key=None)) for _ in range(5)]
+    await begun.wait()
+    assert (await edge.call("GET", "/healthz", key=None)).status == 200  # the others came too
+    go_on.set()
+    assert [(await each).status for each in asked] == [200] * 5
+    assert edge.memory.look_ups == 1
 
 
 async def test_a_store_that_is_down_is_told(edge: Edge) -> None:

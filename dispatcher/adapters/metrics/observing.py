@@ -141,10 +141,10 @@ class Metrics(Collector):
         self._leases_lost.cells[()] += 1
 
     def _store_failed(self, fact: StoreFailed) -> None:
-        self._store_failures.add(fact.during)
+        self._store_failures.add(_what(fact.during))
 
     def _loop_failed(self, fact: LoopFailed) -> None:
-        self._loop_failures.add(fact.loop.partition(" ")[0])  # "job job_…": its id is no label
+        self._loop_failures.add(_what(fact.loop))
 
     # --- what is read --------------------------------------------------------------------------
 
@@ -177,6 +177,11 @@ class Metrics(Collector):
             self._leases_lost,
             self._loop_failures.count,
         )
+
+
+def _what(words: str) -> str:
+    """The first word: what follows, as in "job job_…" and "signing for clr_…", is no label."""
+    return words.partition(" ")[0]
 
 
 def result_of(fact: DeliveryAttemptEnded) -> str:

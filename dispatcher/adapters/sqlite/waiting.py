@@ -16,8 +16,8 @@ from dispatcher.core.model import DeliveryState
 from dispatcher.ports.records import LeasedDelivery
 
 MOST_KEPT: Final = 1_024
-LARGEST_RESULT_BYTES: Final = 4_096
-"""So that all that is kept takes a few megabytes at most."""
+LARGEST_BYTES: Final = 4_096
+"""Of what callers choose the size of, so that all that is kept takes a few megabytes at most."""
 
 
 class Waiting:
@@ -28,7 +28,7 @@ class Waiting:
 
     def keep(self, made_of: LeasedDelivery) -> None:
         """Keep one that was made to wait; the oldest gives way. Its lease is not looked at."""
-        if made_of.result is not None and len(made_of.result) > LARGEST_RESULT_BYTES:
+        if _bytes_of(made_of) > LARGEST_BYTES:
             return
         if len(self._kept) >= MOST_KEPT:
             del self._kept[next(iter(self._kept))]
@@ -46,3 +46,14 @@ class Waiting:
         if stands != [was.due_at, was.attempt_count, was.unknown_count, was.round]:
             return None
         return replace(made_of, delivery=replace(was, state=DeliveryState.SENDING), lease=lease)
+
+
+def _bytes_of(made_of: LeasedDelivery) -> int:
+    """How much memory what may be large takes, at most."""
+    callback, metadata = made_of.job.callback, made_of.job.metadata
+    size = 0 if made_of.result is None else len(made_of.result)
+    if callback is not None and callback.sealed_headers is not None:
+        size += len(callback.sealed_headers)
+    if metadata:
+        size += 4 * sum([len(name) + len(value) for name, value in metadata.items()])
+    return size
