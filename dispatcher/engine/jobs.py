@@ -199,7 +199,7 @@ class Jobs:
 
     async def _ended(self, seconds: float) -> bool:
         runs = [run.task for run in self._all() if run.task is not None]
-        tasks: list[asyncio.Future[Any]] = [*runs, *self._ending]
+        tasks: list[asyncio.Future[Any]] = [*runs, *self._ending, *self._doubts]
         if not tasks:
             return True
         _, pending = await asyncio.wait(tasks, timeout=seconds)

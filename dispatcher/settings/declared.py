@@ -205,7 +205,10 @@ _LIMITS: Final[dict[str, Meta]] = {
     "default_priority": _says("The priority of a job that names none.", 0, 9),
     "idempotency_seconds": _says("How long an `Idempotency-Key` is kept.", 1, 365 * _DAY),
     "submissions_at_once": _says(
-        "Submissions under way at once at most; more are answered 503. Bounds memory.", 1, 1_000_000
+        "Submissions under way at once at most, a quarter of them one caller's; more are answered "
+        "503. Bounds memory.",
+        1,
+        1_000_000,
     ),
     "page_items": _says("Items of a page of a list at most.", 1, 10_000),
     "default_page_items": _says("Items of a page if the request names no limit.", 1, 10_000),

@@ -116,17 +116,21 @@ class Gate:
     def __init__(self) -> None:
         self._open = asyncio.Event()
         self._reached = asyncio.Event()
+        self.came = 0
 
     def open(self) -> None:
         """Let all pass, from now on."""
         self._open.set()
 
-    async def reached(self) -> None:
-        """Wait until somebody waits at the gate."""
+    async def reached(self, count: int = 1) -> None:
+        """Wait until so many have come to the gate."""
         async with asyncio.timeout(10):
-            await self._reached.wait()
+            while self.came < count:
+                self._reached.clear()
+                await self._reached.wait()
 
     async def pass_through(self) -> None:
         """Wait at the gate."""
+        self.came += 1
         self._reached.set()
         await self._open.wait()

@@ -254,3 +254,18 @@ async def test_more_submissions_at_once_than_may_be_held_are_turned_away(tmp_pat
         gate.open()
         await first
         await here.submit()
+
+
+async def test_one_caller_does_not_keep_the_others_from_submitting(tmp_path: Path) -> None:
+    """A quarter of the submissions under way may be one caller's."""
+    async with service(tmp_path, limits=Limits(submissions_at_once=4)) as here:
+        gate = here.stage.faults.hold("add_jobs")
+        first = asyncio.create_task(here.submit())
+        await gate.reached()
+        refused = await here.call("POST", "/v1/jobs", json=WORK)
+        assert (refused.status, refused.json["code"]) == (503, "overloaded")
+        other = asyncio.create_task(here.edge.call("POST", "/v1/jobs", key=OTHER.id, json=WORK))
+        await gate.reached(2)
+        gate.open()
+        await first
+        assert (await other).status == 202
