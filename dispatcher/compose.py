@@ -203,6 +203,9 @@ def _sender_terms(settings: Settings) -> SenderTerms:
     return SenderTerms(
         total_seconds=settings.delivery_timeout_seconds,
         connect_seconds=settings.connect_timeout_seconds,
+        # Room for all that is sent at once and as much again idle: who waits here for a connection
+        # would be timed out, and count as a failed attempt.
+        connections=2 * settings.deliveries_at_once,
     )
 
 
