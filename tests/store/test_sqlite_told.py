@@ -8,6 +8,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
 from dispatcher.adapters.sqlite import SqliteStore
 from dispatcher.core.errors import StoreUnavailable
 from tests.store.sqlite_scene import SqliteScene
@@ -81,4 +83,21 @@ async def test_a_store_that_can_not_be_written_is(tmp_path: Path) -> None:
         (answer,) = await scene.store.add_jobs([scene.new(scene.job())])
     assert isinstance(answer, StoreUnavailable)
     assert [(told.items, told.failed) for told in scene.told] == [(1, True)]
+    await scene.store.close()
+
+
+async def test_a_defect_of_who_watches_keeps_no_answer(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else the writing thread would end, and whoever waits would wait for ever."""
+    scene = await opened(tmp_path)
+
+    def breaks(seconds: float, items: int, *, failed: bool) -> None:
+        raise ZeroDivisionError("theirs")
+
+    scene.store._writer._on_commit = breaks
+    async with asyncio.timeout(10):
+        await scene.add([scene.job()])
+        await scene.add([scene.job()])
+    assert "met a defect" in caplog.text
     await scene.store.close()

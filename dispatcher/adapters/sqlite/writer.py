@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
@@ -30,6 +31,8 @@ from dispatcher.adapters.sqlite.errors import (
 )
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.core.errors import StoreError, StoreUnavailable
+
+_log: Final = logging.getLogger("dispatcher.store")
 
 BATCH_ITEMS: Final = 500
 """A batch takes no more calls once it has this many items: it bounds how long others wait."""
@@ -192,8 +195,7 @@ class Writer:
                 batch = batch + self._waiting()
             for call in batch:
                 call.fail(failure)
-        items = sum([len(call.items) for call in batch])
-        self._on_commit(self._monotonic() - began, items, failed=failed)
+        self._tell(self._monotonic() - began, batch, failed=failed)
         loops: dict[asyncio.AbstractEventLoop, list[_Call]] = {}
         for call in batch:
             if call.loop is None:
@@ -203,6 +205,13 @@ class Writer:
         for loop, calls in loops.items():
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(_settle_all, calls)
+
+    def _tell(self, seconds: float, batch: list[_Call], *, failed: bool) -> None:
+        """Tell who looks on; a defect of theirs must not keep their answers from those who wait."""
+        try:
+            self._on_commit(seconds, sum([len(call.items) for call in batch]), failed=failed)
+        except Exception:  # noqa: BLE001  # whatever it is: it is logged, and the thread must live
+            _log.exception("what is told of each commit met a defect")
 
     def _waiting(self) -> list[_Call]:
         """All that waits: it has waited for the lock as long as the batch that did not get it."""
