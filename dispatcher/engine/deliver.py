@@ -21,7 +21,7 @@ from dispatcher.engine.commit import Commit, stands_as
 from dispatcher.engine.loop import NO_ROOM, ClaimLoop
 from dispatcher.engine.secrets import Secrets
 from dispatcher.engine.slots import Slots
-from dispatcher.engine.terms import EngineTerms, System
+from dispatcher.engine.terms import LEASE_MARGIN_SECONDS, EngineTerms, System
 from dispatcher.ports.records import Applied, ApplyResult, LeasedDelivery, Stale
 from dispatcher.ports.sender import Callout, Sender
 from dispatcher.ports.store import Store
@@ -29,6 +29,9 @@ from dispatcher.ports.vault import Vault
 
 BEST_EFFORT = Schedule((0.0,))
 """Events that are not a job's last get one attempt."""
+
+READY_SECONDS: Final = LEASE_MARGIN_SECONDS / 2
+"""So much of a lease's margin may pass before the sending; the rest is for recording."""
 
 TOLD_CALLERS: Final = 1_000
 """Of more callers than this at once it is not told that their secrets can't be read."""
@@ -150,7 +153,12 @@ class Deliveries:
             self.slots.give()
 
     async def deliver(self, leased: LeasedDelivery) -> LeasedDelivery | None:
-        """Send one delivery and record what came of it; gives the next for the same destination."""
+        """Send one delivery and record what came of it; gives the next for the same destination.
+
+        One that could not be made ready in time is given back unsent: sent now, its lease could end
+        under way, and another be sent beside it.
+        """
+        ready_by = self._clock.monotonic() + READY_SECONDS
         try:
             callout = await self._callout(leased)
         except DispatcherError as error:
@@ -158,6 +166,9 @@ class Deliveries:
             await self._release(leased, self._clock.now() + UNPREPARED_MS)
             return None
         self._unreadable.discard(leased.delivery.caller_id)
+        if self._clock.monotonic() > ready_by:
+            await self._release(leased, self._clock.now())
+            return None
         started_at = self._clock.now()
         sent = await self._send(callout)
         now = self._clock.now()

@@ -261,6 +261,23 @@ async def test_secrets_that_cannot_be_read_delay_it_and_use_up_nothing(stages: S
     assert (fact.to, fact.attempt) == (DELIVERED, 1)
 
 
+async def test_one_that_is_ready_too_late_for_its_lease_is_not_sent_under_it(
+    stages: Stages,
+) -> None:
+    """Sent late, its lease would end under way, and another be sent beside it."""
+    stage = await stages.start()
+    gate = stage.faults.hold("sealed_secrets")
+    job = await stage.submit()
+    await gate.reached()
+    stage.clock.advance(8.0)
+    gate.open()
+    await stage.seen(DeliveryAttemptEnded)
+    assert stage.faults.calls["apply"] == 3  # the job's end, given back, recorded
+    delivery = await stage.delivery(job)
+    assert (delivery.state, delivery.attempt_count) == (DELIVERED, 1)
+    assert len(stage.sender.sent) == 1
+
+
 async def test_a_defect_while_sending_is_told_and_the_callback_comes(stages: Stages) -> None:
     stage = await stages.start()
     send, calls = stage.sender.send, []
