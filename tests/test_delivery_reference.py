@@ -32,7 +32,10 @@ def test_the_schedule() -> None:
     rows = cells("When it is tried again")
     assert tuple(seconds(wait) for _, wait, _ in rows) == DEFAULT_SCHEDULE_SECONDS
     at = [sum(DEFAULT_SCHEDULE_SECONDS[: n + 1]) for n in range(len(rows))]
-    assert [seconds(since) for _, _, since in rows] == at
+    shown = [seconds(since) for _, _, since in rows]
+    # From the first minute on the page leaves seconds out.
+    assert [each // 60 for each in shown] == [int(each) // 60 for each in at]
+    assert shown[:2] == at[:2]
     assert f"up to {MAX_JITTER:.0%}".replace("%", " %") in TEXT
 
 

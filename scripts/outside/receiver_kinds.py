@@ -128,7 +128,9 @@ def _installed(kind: str, folder: Path, python: str | None) -> list[str]:
         _install([npm, "install", *quiet, "--fetch-retries=1", "--fetch-timeout=20000"], target)
         return [node, str(target / "receiver.js")]
     if kind == "go":
-        _install([_found("go"), "build", "-o", str(folder / "receiver"), "."], source)
+        _install(
+            [_found("go"), "build", "-buildvcs=false", "-o", str(folder / "receiver"), "."], source
+        )
         return [str(folder / "receiver")]
     if python is None:
         _install([sys.executable, "-m", "venv", str(folder / "venv")], folder)
