@@ -51,6 +51,7 @@ DELIVERY_COLUMNS: Final = (
     *("entries_used", "unknown_count", "first_lease", "first_number", "first_at"),
     *("first_duration_ms", "first_status_code", "first_error", "first_body"),
     *("caller_id", "round", "redelivered_at", "cancel_requested_at"),
+    *("target_seq", "chain", "on_dead", "blocked"),
 )
 DELIVERY_WIDTH: Final = len(DELIVERY_COLUMNS)
 DELIVERY_LEASE: Final = DELIVERY_COLUMNS.index("lease")
