@@ -149,7 +149,11 @@ def after(breaker: Breaker | None, outcome: Outcome, terms: BreakerTerms) -> Bre
         case BreakerState.OPEN:
             if _began_before(breaker, outcome):
                 return breaker
-            return _opened(breaker, outcome, terms) if outcome.failed else _step(1, 1, breaker, outcome)
+            return (
+                _opened(breaker, outcome, terms)
+                if outcome.failed
+                else _step(1, 1, breaker, outcome)
+            )
         case BreakerState.HALF_OPEN:
             if _began_before(breaker, outcome):
                 return breaker

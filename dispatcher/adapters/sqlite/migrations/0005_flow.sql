@@ -51,7 +51,7 @@ CREATE TABLE target (
   UNIQUE (destination_seq, url)
 ) STRICT;
 CREATE INDEX target_ready ON target (destination_seq, ready_at) WHERE ready_at IS NOT NULL;
-CREATE INDEX target_idle ON target (destination_seq, breaker_at) WHERE ready_at IS NULL;
+CREATE INDEX target_idle ON target (breaker_at) WHERE ready_at IS NULL;
 CREATE INDEX target_breaker ON target (breaker_state) WHERE breaker_state IS NOT NULL;
 
 -- The line that a delivery waits in: 0 is the destination's, else a target's.
@@ -66,11 +66,14 @@ ALTER TABLE delivery ADD COLUMN on_dead TEXT
 ALTER TABLE delivery ADD COLUMN blocked INTEGER NOT NULL DEFAULT 0
   CHECK (CASE blocked WHEN 0 THEN 1 WHEN 1 THEN state = 'pending' AND chain IS NOT NULL ELSE 0 END);
 
+-- Whether it was tried before: first attempts do not wait behind retries.
+ALTER TABLE delivery ADD COLUMN retried INTEGER NOT NULL DEFAULT 0 CHECK (retried IN (0, 1));
+UPDATE delivery SET retried = 1 WHERE attempt_count > 0;
+
 DROP INDEX delivery_pending;
--- First attempts stand before what was tried already. `state` is in it so that what waits is counted
--- without looking at the rows.
+-- `state` and `blocked` are in it so that what waits is counted without looking at the rows.
 CREATE INDEX delivery_pending
-  ON delivery (destination_seq, target_seq, (attempt_count > 0), due_at, seq, state)
+  ON delivery (destination_seq, target_seq, retried, due_at, seq, state, blocked)
   WHERE state = 'pending' AND blocked = 0;
 DROP INDEX delivery_sending;
 -- Slots are counted, and the next to be claimed is found, without looking at the rows.
