@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dispatcher.core.breaker import BreakerState
 from dispatcher.core.facts import (
+    BreakerChanged,
     DeliveryAttemptEnded,
     DeliverySwept,
     Fact,
@@ -69,6 +71,16 @@ FACTS: list[Fact] = [
     JobEnded(JOB, JobState.SUCCEEDED),
     SENT,
     SWEPT,
+    BreakerChanged(
+        destination_id="dst_1",
+        caller_id="clr_secret",
+        origin="https://receiver.example",
+        endpoint_id=None,
+        url="https://receiver.example/in?token=hunter2",
+        before=BreakerState.CLOSED,
+        state=BreakerState.OPEN,
+        open_until=30_000,
+    ),
     LeaseLost("hld_1", 3),
     StoreFailed("jobs", "disk full"),
     StoreRecovered("jobs"),

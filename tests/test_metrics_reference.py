@@ -107,7 +107,7 @@ def test_a_summary_speaks_of_labels_that_its_alert_has() -> None:
 
 
 def test_what_the_log_is_said_to_hold_is_there() -> None:
-    text = (ROOT / "dispatcher" / "adapters" / "logs.py").read_text("utf-8")
+    text = (ROOT / "dispatcher" / "adapters" / "log_events.py").read_text("utf-8")
     for rule in alerts():
         for event in re.findall(r"\b(?:job|delivery|store|loop)\.[a-z]+\b", str(rule)):
             assert f'"{event}"' in text, event

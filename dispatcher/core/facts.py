@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from dispatcher.core.breaker import BreakerState
 from dispatcher.core.model import Delivery, DeliveryState, Job, JobState
 
 
@@ -76,6 +77,22 @@ class DeliverySwept(Struct, frozen=True):
     to: DeliveryState
 
 
+class BreakerChanged(Struct, frozen=True, kw_only=True):
+    """A breaker is in another state, or has opened again; `url` None: the whole destination's.
+
+    While it is open, until `open_until`, nothing is sent.
+    """
+
+    destination_id: str
+    caller_id: str
+    origin: str
+    endpoint_id: str | None
+    url: str | None
+    before: BreakerState
+    state: BreakerState
+    open_until: int | None = None
+
+
 class LeaseLost(Struct, frozen=True):
     """This process could not renew its lease in time and stops what it holds."""
 
@@ -116,6 +133,7 @@ Fact: TypeAlias = (
     | JobEnded
     | DeliveryAttemptEnded
     | DeliverySwept
+    | BreakerChanged
     | LeaseLost
     | StoreFailed
     | StoreRecovered

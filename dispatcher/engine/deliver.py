@@ -13,7 +13,7 @@ from dispatcher.core.errors import DispatcherError
 from dispatcher.core.facts import DeliveryAttemptEnded, LoopFailed, StoreFailed
 from dispatcher.core.lifecycle import BEST_EFFORT_EVENTS, decide_delivery
 from dispatcher.core.model import Attempt, AttemptError, Delivery, DeliveryState, Instant, Job
-from dispatcher.core.outcome import Answered, NotSent, SendResult, Verdict, classify
+from dispatcher.core.outcome import Answered, NotSent, SendResult, Verdict, classify, sign_of
 from dispatcher.core.payload import callback_body
 from dispatcher.core.retry import Schedule
 from dispatcher.core.signature import sign
@@ -183,6 +183,7 @@ class Deliveries:
             now=now,
             jitter=self._random.unit(),
             hand_off=self.slots.to_spare and not self.loop.stopping,
+            sign=sign_of(sent),
         )
         return await self._record(leased, change, attempt)
 
@@ -219,6 +220,8 @@ class Deliveries:
         self._observer.saw(_ended(leased, change, attempt, result))
         if isinstance(result, Stale):
             return None
+        for changed in result.breakers:
+            self._observer.saw(changed)
         if result.delivery_ready_at is not None:
             self.loop.wake(result.delivery_ready_at)
         handed = result.handed[0] if result.handed else None

@@ -9,8 +9,9 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-from dispatcher.core.breaker import DEFAULT_BREAKER, BreakerState, BreakerTerms
+from dispatcher.core.breaker import DEFAULT_BREAKER, BreakerTerms
 from dispatcher.core.changes import LeasedJob
+from dispatcher.core.facts import BreakerChanged
 from dispatcher.core.model import (
     ApiKey,
     Caller,
@@ -105,22 +106,6 @@ class LeasedDelivery(Struct, frozen=True):
     result: bytes | None
 
 
-class BreakerMoved(Struct, frozen=True, kw_only=True):
-    """A breaker is in another state, or has opened again; `url` None: the whole destination's.
-
-    `open_until`: while it is open nothing is sent.
-    """
-
-    destination_id: str
-    caller_id: str
-    origin: str
-    endpoint_id: str | None
-    url: str | None
-    before: BreakerState
-    state: BreakerState
-    open_until: Instant | None = None
-
-
 class Applied(Struct, frozen=True):
     """The change stands. `handed` are deliveries leased to the sender of the change at once.
 
@@ -134,7 +119,7 @@ class Applied(Struct, frozen=True):
     job_ready_at: Instant | None = None
     delivery_ready_at: Instant | None = None
     canceled: bool = False
-    breakers: tuple[BreakerMoved, ...] = ()
+    breakers: tuple[BreakerChanged, ...] = ()
 
 
 class Stale(Struct, frozen=True):

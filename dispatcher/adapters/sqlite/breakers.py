@@ -11,7 +11,8 @@ from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.breaker import Breaker, Outcome, Sign, after, state_of
 from dispatcher.core.changes import RecordAttempt
-from dispatcher.ports.records import BreakerMoved, DeliveryTerms
+from dispatcher.core.facts import BreakerChanged
+from dispatcher.ports.records import DeliveryTerms
 
 _KEEP = statement("destination_breaker")
 _NAME = statement("destination_name")
@@ -32,7 +33,7 @@ def tell(
     url: str,
     change: RecordAttempt,
     terms: DeliveryTerms,
-) -> tuple[BreakerMoved, ...]:
+) -> tuple[BreakerChanged, ...]:
     """Keep what an attempt tells of its receiver; the breakers that have moved."""
     attempt, sign = change.attempt, change.sign
     if attempt is None or sign is Sign.NOTHING:
@@ -50,7 +51,7 @@ def tell(
         )
 
     failed = sign is Sign.NO_CONNECTION or (here.whole and sign is Sign.NO_SERVICE)
-    moved: list[BreakerMoved] = []
+    moved: list[BreakerChanged] = []
     breaker = after(here.breaker, outcome(failed=failed), terms.breaker)
     if breaker != here.breaker:
         session.execute(_KEEP, {"seq": seq, **_row(session, breaker)}).fetchall()
@@ -63,7 +64,7 @@ def tell(
 
 def _tell_target(
     session: Session, seq: int, url: str, outcome: Outcome, terms: DeliveryTerms
-) -> list[BreakerMoved]:
+) -> list[BreakerChanged]:
     row = session.one(_TARGET_FIND, {"seq": seq, "url": url})
     target, text = (None, None) if row is None else row
     before = None if text is None else destinations.breaker_of(text)
@@ -105,14 +106,14 @@ def _row(session: Session, breaker: Breaker | None) -> dict[str, Any]:
 
 def _moved(
     session: Session, seq: int, url: str | None, before: Breaker | None, breaker: Breaker | None
-) -> list[BreakerMoved]:
+) -> list[BreakerChanged]:
     """What is told of a breaker: that its state is another, or that it has opened again."""
     reopened = breaker is not None and before is not None and breaker.openings > before.openings
     if state_of(before) is state_of(breaker) and not reopened:
         return []
     id_, caller_id, origin, endpoint_id = session.one(_NAME, (seq,))
     return [
-        BreakerMoved(
+        BreakerChanged(
             destination_id=id_,
             caller_id=caller_id,
             origin=origin,
