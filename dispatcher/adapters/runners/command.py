@@ -31,7 +31,17 @@ LINGER_SECONDS: Final = 1.0
 """Once a command has ended, its pipes are read so much longer: whoever left its group with `setsid`
 may hold them open for ever."""
 
-_KEPT_NAMES: Final = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TZ", "LANG", "LC_ALL", "LC_CTYPE")
+_KEPT_NAMES: Final = (
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "TMPDIR",
+    "TZ",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+)
 """Of the service's own environment a command sees these; its secrets are none of its business."""
 
 
@@ -87,7 +97,7 @@ class CommandRunner:
         try:
             child = await self._children.start(self._terms.command, self._environment(job))
         except ChildrenUnavailable as error:
-            logger.error(  # noqa: TRY400  # the reason says it; a traceback of ours adds nothing
+            logger.error(  # the reason says it; a traceback of ours adds nothing
                 "The command of job %s (%s), %s, can't be started: %s.",
                 job.id,
                 job.type,
@@ -130,7 +140,9 @@ class CommandRunner:
             return fault
         return await self._outcome(leased.job, await child.wait(), result.result(), said)
 
-    def _fault(self, result: asyncio.Task[bytes], listening: asyncio.Task[None]) -> JobOutcome | None:
+    def _fault(
+        self, result: asyncio.Task[bytes], listening: asyncio.Task[None]
+    ) -> JobOutcome | None:
         if _broken(result):
             most = self._terms.result_bytes
             return Failed(BAD_RESULT, f"The command wrote more than {most} bytes as its result.")

@@ -8,5 +8,4 @@ from dispatcher.adapters.runners.processes.children import (
     ChildrenUnavailable,
 )
 
-
 __all__ = ["Child", "Children", "ChildrenUnavailable"]

@@ -88,7 +88,8 @@ class Child:
             self.transports[0].close()
 
     def close(self) -> None:
-        """Close the pipes."""
+        """Close the pipes; it must have ended."""
+        self._children.forget(self)
         for each in self.transports:
             each.close()
 
@@ -104,6 +105,7 @@ class Children:
         self._beginning = asyncio.Lock()
         self._ids = itertools.count(1)
         self._children: dict[int, Child] = {}
+        self._open: set[Child] = set()
         self._closed = False
 
     async def start(self, argv: Sequence[str], env: Mapping[str, str]) -> Child:
@@ -139,6 +141,13 @@ class Children:
                 wait.cancel()
         if self._warden is not None:
             await self._warden.close()
+        for each in list(self._open):
+            each.close()
+        await asyncio.sleep(0)  # for the pipes to close while there is a loop
+
+    def forget(self, child: Child) -> None:
+        """For `Child`: its pipes are closed."""
+        self._open.discard(child)
 
     def say(self, id_: int, number: int) -> None:
         """For `Child`: a signal to its group."""
@@ -170,6 +179,7 @@ class Children:
                 os.close(each)
             raise
         self._children[id_] = child
+        self._open.add(child)
         await _connect(child, ours)
         early = warden.early.pop(id_, None)
         if early is not None:

@@ -38,7 +38,7 @@ CHUNK = 65_536
 STREAMS = 3
 LOOK_SECONDS = 0.01
 PATIENCE_SECONDS = 5.0
-"""So long is waited for a killed group to be gone; a process in an uninterruptible call may stay."""
+"""So long a killed group is waited for; a process in an uninterruptible call may stay longer."""
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
