@@ -106,8 +106,8 @@ def test_a_table_in_the_file_is_an_unknown_key() -> None:
         from_toml("[limits]\nbody_bytes = 1")
 
 
-def test_types_in_the_file_say_that_they_come_later() -> None:
-    with pytest.raises(SettingsError, match=r"types can't be declared here yet.*@app\.job"):
+def test_a_type_in_the_file_is_no_setting() -> None:
+    with pytest.raises(SettingsError, match=r"the type 'media\.probe'.*`command`"):
         from_toml('[types."media.probe"]\nrunner = "command"')
 
 

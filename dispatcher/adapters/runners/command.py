@@ -231,10 +231,9 @@ def _understood(line: bytes) -> tuple[Progress | None, bytes | None] | None:
         return None
     try:
         told = _told.decode(line)
-        # Raw says nothing of the UTF-8 in it, nor of what is nested too deep.
-        output = None if told.output is UNSET else msgspec.json.encode(told.output)
+        output = None if told.output is UNSET else bytes(told.output)
         if output is not None:
-            msgspec.json.decode(output)
+            msgspec.json.decode(output)  # Raw says nothing of the UTF-8 in it
         progress: Any = None
         if told.progress is not UNSET:
             given = told.progress
