@@ -45,6 +45,7 @@ from dispatcher.ports.store import Store
 from dispatcher.ports.vault import Vault
 from dispatcher.settings import Settings
 from dispatcher.web.app import make_app
+from dispatcher.web.schemas import Schemas
 from dispatcher.web.server import EdgeRunner
 from dispatcher.web.services import DevMode, Services
 
@@ -196,7 +197,10 @@ def _types(settings: Settings, app: Dispatcher | None) -> list[JobType]:
             raise SettingsError(
                 f"the type {each.name!r} is declared by the app and in the settings: rename one"
             )
-    return [*types, *(job_type(each) for each in settings.types)]
+    declared = [job_type(each) for each in settings.types]
+    for own in declared:
+        Schemas().check(own)
+    return [*types, *declared]
 
 
 def _runners(

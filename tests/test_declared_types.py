@@ -14,6 +14,7 @@ from dispatcher import Dispatcher
 from dispatcher.adapters.runners.declared import declared_runners
 from dispatcher.adapters.runners.processes import Children
 from dispatcher.adapters.system import SystemClock
+from dispatcher.cli.examine import Level, examine
 from dispatcher.compose import _types
 from dispatcher.core.errors import SettingsError
 from dispatcher.core.retry import JobBackoff
@@ -154,6 +155,21 @@ def test_types_that_are_no_tables(found: object) -> None:
 def test_a_program_that_is_not_there_is_told_at_the_start() -> None:
     with pytest.raises(SettingsError, match="'x': there is no program 'no-such-program'"):
         runners_of('[types.x]\nrunner = "command"\ncommand = ["no-such-program"]')
+
+
+def test_the_doctor_names_a_program_that_is_not_there(tmp_path: Path) -> None:
+    file = tmp_path / "dispatcher.toml"
+    file.write_text(BOTH.replace('"cat"', '"no-such-program"'))
+    found = [each for each in examine({}, {}, file) if each.check == "type"]
+    assert [each.level for each in found] == [Level.FAIL, Level.OK]
+    assert "'no-such-program'" in found[0].detail
+
+
+def test_a_schema_that_is_none_is_refused_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_text('{"type": "strin"}')
+    settings = Settings(types=types_of(f'{BOTH}schema = "{tmp_path}/bad.json"'))
+    with pytest.raises(SettingsError, match=r"The schema of type pdf\.render is no JSON Schema"):
+        _types(settings, None)
 
 
 def test_a_type_of_the_app_cannot_be_declared_again() -> None:

@@ -93,14 +93,15 @@ async def test_the_request_is_signed_with_the_callers_secret_as_its_callback_is(
         assert headers["correlation-id"] == "c"
 
 
+@pytest.mark.parametrize("attempts", [1, 3])
 @pytest.mark.parametrize("end", ["kill", "drain", "timeout"])
 async def test_what_was_sent_and_not_answered_is_not_sent_again(
-    tmp_path: Path, endpoint: Endpoint, end: str
+    tmp_path: Path, endpoint: Endpoint, end: str, attempts: int
 ) -> None:
     declare(tmp_path, endpoint)
     async with rig(tmp_path) as made:
         seconds = 1 if end == "timeout" else 600
-        job_id = await made.submitted("work.once", timeoutSeconds=seconds)
+        job_id = await made.submitted("work.once", timeoutSeconds=seconds, maxAttempts=attempts)
         await endpoint.until(1)
         if end == "kill":
             made.service.kill()

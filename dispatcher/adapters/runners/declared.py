@@ -40,7 +40,8 @@ def declared_runners(
                     environment=each.environment,
                     result_bytes=each.result_bytes,
                 )
-                _find(each)
+                if (missing := missing_program(each)) is not None:
+                    raise SettingsError(missing)
                 found[each.name] = CommandRunner(own, backoff, terms, children)
             case HttpType():
                 http = HttpTerms(
@@ -77,10 +78,12 @@ def _backoff(declared: DeclaredType) -> JobBackoff:
     return JobBackoff(first_seconds=first, max_seconds=max(first, DEFAULT_JOB_BACKOFF.max_seconds))
 
 
-def _find(declared: CommandType) -> None:
+def missing_program(declared: CommandType) -> str | None:
+    """What to say if the command's program is not there; None: it is."""
     program = declared.command[0]
-    if shutil.which(program, path=declared.environment.get("PATH")) is None:
-        raise SettingsError(
-            f"the type {declared.name!r}: there is no program {program!r} that can be run: install "
-            "it, or name it with its path"
-        )
+    if shutil.which(program, path=declared.environment.get("PATH")) is not None:
+        return None
+    return (
+        f"the type {declared.name!r}: there is no program {program!r} that can be run: install it, "
+        "or name it with its path"
+    )

@@ -30,7 +30,7 @@ from dispatcher.core.changes import LeasedJob
 from dispatcher.core.errors import DispatcherError, SettingsError
 from dispatcher.core.lifecycle import RETRY_AFTER_CAP_MS
 from dispatcher.core.model import Job, JobType
-from dispatcher.core.outcome import AttemptFailed, Failed, JobOutcome, Succeeded
+from dispatcher.core.outcome import AttemptFailed, Failed, JobOutcome, Succeeded, WorkerLost
 from dispatcher.core.retry import JobBackoff, job_due_at, parse_retry_after
 from dispatcher.core.urls import Refused, parse_url
 from dispatcher.ports.runner import RunReport
@@ -136,6 +136,10 @@ class HttpRunner:
         except Exception as error:  # noqa: BLE001  # whatever an endpoint does, the job must end
             _tell_operators(job, "failed", error)
             return self._broken(error, exchange)
+
+    def lost(self, job: Job) -> JobOutcome:  # noqa: ARG002  # whatever the job
+        """See `JudgesLoss.lost`: the request may have been sent."""
+        return WorkerLost() if self._terms.safe_to_repeat else _UNKNOWN
 
     async def _post(
         self, leased: LeasedJob, headers: list[tuple[str, str]], exchange: _Exchange
