@@ -18,7 +18,7 @@ from standardwebhooks import Webhook
 from dispatcher.adapters.runners.http import HttpRunner, HttpTerms
 from dispatcher.core.errors import SettingsError, StoreUnavailable
 from dispatcher.core.model import JobError, JobType
-from dispatcher.core.outcome import AttemptFailed, Failed, JobOutcome, Succeeded
+from dispatcher.core.outcome import AttemptFailed, Failed, JobOutcome, Succeeded, WorkerLost
 from dispatcher.core.retry import DEFAULT_JOB_BACKOFF
 from dispatcher.core.signature import sign
 from dispatcher.testing.clock import ManualClock
@@ -321,6 +321,11 @@ async def test_an_attempt_that_left_no_record_may_have_been_sent(
     assert outcome == (Succeeded(b"null") if sent else UNKNOWN)
     assert len(endpoint.came) == sent
     assert await run(make(safe=True), attempt_count=attempt, error=error) == Succeeded(b"null")
+
+
+def test_an_attempt_that_was_lost_may_have_been_sent(make: Make) -> None:
+    assert make().lost(leased().job) == UNKNOWN
+    assert make(safe=True).lost(leased().job) == WorkerLost()
 
 
 @pytest.mark.parametrize("url", ["http://user@host/", "ftp://host/", "http://host/#x"])

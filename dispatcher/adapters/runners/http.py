@@ -123,7 +123,7 @@ class HttpRunner:
             return _UNKNOWN
         try:
             headers = await self._headers(leased)
-        except DispatcherError as error:
+        except (DispatcherError, ValueError) as error:  # no secret, or none that can be opened
             _tell_operators(job, "can't be signed", error)
             return AttemptFailed(SIGNING, "The request could not be signed.")
         exchange = _Exchange()

@@ -22,6 +22,9 @@ TERM_SECONDS: Final = 2.0
 LEAVE_SECONDS: Final = 2.0
 """At the end of the service, children whose input was closed have this long to leave."""
 
+WARDEN_SECONDS: Final = 10.0
+"""The warden has this long to kill what is left and to end; then it is killed itself."""
+
 LOST: Final = -signal.SIGKILL
 """The exit status of a child whose warden was killed, and which was killed for that."""
 
@@ -297,7 +300,11 @@ class _Line:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._control.close()
-        await asyncio.to_thread(self._process.wait)
+        try:
+            await asyncio.to_thread(self._process.wait, WARDEN_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            await asyncio.to_thread(self._process.wait)
 
     async def _write(self) -> None:
         loop = asyncio.get_running_loop()
