@@ -11,8 +11,8 @@ from msgspec import Struct
 from dispatcher.core.errors import Forbidden, NameTaken, NotFound, TooMany
 from dispatcher.core.model import ApiKey, Caller, Instant, Role
 from dispatcher.core.signature import format_secret
+from dispatcher.ports.callers import CallerStore
 from dispatcher.ports.records import MOST_KEYS, MOST_SECRETS, Addition
-from dispatcher.ports.store import CallerStore
 from dispatcher.ports.system import Clock, Ids, Random
 from dispatcher.ports.vault import Vault
 

@@ -9,8 +9,9 @@ from dispatcher.core.lifecycle import decide_cancel_delivery, decide_redeliver
 from dispatcher.engine.commit import Commit
 from dispatcher.engine.deliver import Deliveries
 from dispatcher.engine.terms import System
-from dispatcher.ports.records import Applied, DeliveryRecord
-from dispatcher.ports.store import JobReader
+from dispatcher.ports.readers import JobReader
+from dispatcher.ports.records import Applied
+from dispatcher.ports.views import DeliveryRecord
 
 TRIES: Final = 5
 """How often a decision is made anew because the delivery moved on meanwhile."""

@@ -1,0 +1,71 @@
+"""The part of the store that keeps callers, their keys and secrets, and the service's own keys."""
+
+from __future__ import annotations
+
+from dispatcher.adapters.sqlite import callers, grants
+from dispatcher.adapters.sqlite.reader import Readers
+from dispatcher.adapters.sqlite.writer import Writer
+from dispatcher.core.model import ApiKey, Caller, Instant, ServiceKey
+from dispatcher.ports.records import Addition, CallerPage
+from dispatcher.ports.system import Clock
+
+
+class CallersKept:
+    """Implements `dispatcher.ports.callers`."""
+
+    _readers: Readers
+    _writer: Writer
+    _clock: Clock
+
+    async def add_caller(self, caller: Caller, key: ApiKey, digest: bytes, sealed: bytes) -> bool:
+        """See `CallerStore.add_caller`."""
+        new = callers.NewCaller(caller, key, digest, sealed)
+        return await self._writer.one(callers.add_caller, new)
+
+    async def find_key(self, digest: bytes) -> tuple[ApiKey, Caller] | None:
+        """See `CallerStore.find_key`."""
+        return await self._readers.ask(callers.find_key, digest)
+
+    async def find_caller(self, name_or_id: str) -> Caller | None:
+        """See `CallerStore.find_caller`."""
+        return await self._readers.ask(callers.find_caller, name_or_id)
+
+    async def sealed_secrets(self, caller_id: str) -> list[bytes]:
+        """See `CallerStore.sealed_secrets`."""
+        return await self._readers.ask(callers.sealed_secrets, caller_id, self._clock.now())
+
+    async def list_callers(self, *, limit: int, before: int | None) -> CallerPage:
+        """See `CallerStore.list_callers`."""
+        now = self._clock.now()
+        return await self._readers.ask(grants.list_callers, now, limit=limit, before=before)
+
+    async def add_key(self, key: ApiKey, digest: bytes) -> Addition:
+        """See `CallerStore.add_key`."""
+        return await self._writer.one(grants.add_key, grants.NewKey(key, digest))
+
+    async def revoke_key(self, caller_id: str, key_id: str) -> bool:
+        """See `CallerStore.revoke_key`."""
+        return await self._writer.one(grants.revoke_key, (caller_id, key_id))
+
+    async def rotate_secret(
+        self, caller_id: str, sealed: bytes, created_at: Instant, *, overlap_seconds: float
+    ) -> Addition:
+        """See `CallerStore.rotate_secret`."""
+        new = grants.NewSecret(caller_id, sealed, created_at, overlap_seconds)
+        return await self._writer.one(grants.rotate_secret, new)
+
+    async def service_keys(self) -> list[tuple[ServiceKey, bytes]]:
+        """See `ServiceKeyStore.service_keys`."""
+        return await self._readers.ask(grants.service_keys, self._clock.now())
+
+    async def add_service_key(self, key: ServiceKey, sealed: bytes) -> bool:
+        """See `ServiceKeyStore.add_service_key`."""
+        new = grants.NewServiceKey(key, sealed, None)
+        return await self._writer.one(grants.add_service_key, new)
+
+    async def rotate_service_key(
+        self, key: ServiceKey, sealed: bytes, *, overlap_seconds: float
+    ) -> bool:
+        """See `ServiceKeyStore.rotate_service_key`."""
+        new = grants.NewServiceKey(key, sealed, overlap_seconds)
+        return await self._writer.one(grants.add_service_key, new)
