@@ -126,9 +126,9 @@ async def test_a_worker_that_dies_while_it_is_idle_is_replaced(work: Runners) ->
     assert isinstance(first, Succeeded)
     os.kill(int(first.result), 9)
     assert await until_gone(int(first.result)) == set()
+    worker = work["work.pid"]._idle[0]  # type: ignore[attr-defined]  # a ProcessRunner
+    await worker._child.wait()
     second = await run(work["work.pid"])
-    while second == WorkerLost():  # the job may reach it before the news of its end does
-        second = await run(work["work.pid"])
     assert isinstance(second, Succeeded)
     assert second != first
 
@@ -160,6 +160,29 @@ async def test_an_async_handler_is_cancelled_and_its_worker_kept(work: Runners) 
     with pytest.raises(asyncio.CancelledError):
         await task
     assert await run(work["work.async"], 0) == first  # its pid
+
+
+async def test_stopping_a_job_whose_worker_is_just_starting_leaves_nothing(
+    work: Runners, children: Children
+) -> None:
+    task = asyncio.create_task(run(work["work.pid"]))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert children._children == {}
+    assert isinstance(await run(work["work.pid"]), Succeeded)
+
+
+async def test_a_defect_of_ours_leaves_nothing(work: Runners, tmp_path: Path) -> None:
+    class Broken(Recorder):
+        def progress(self, progress: Progress) -> None:
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await run(work["work.async"], 600, Broken())
+    assert isinstance(await run(work["work.async"], 0), Succeeded)
 
 
 async def test_an_output_that_cannot_be_kept_fails_the_attempt(work: Runners) -> None:

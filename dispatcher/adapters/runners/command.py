@@ -110,6 +110,7 @@ class CommandRunner:
         try:
             return await self._attend(child, leased, report, said)
         finally:
+            await child.stop(at_once=True)  # it has ended, but for a defect of ours
             child.close()
 
     async def _attend(
@@ -149,6 +150,7 @@ class CommandRunner:
         if listening.cancelled():  # the lease was lost, as `RunReport.output` says
             raise asyncio.CancelledError
         if _broken(listening):
+            logger.error("What a command says can't be kept.", exc_info=listening.exception())
             return AttemptFailed(COMMAND_OUTPUT, "An intermediate result could not be kept.")
         return None
 

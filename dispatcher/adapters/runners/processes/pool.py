@@ -21,6 +21,7 @@ from dispatcher.adapters.runners.processes.frames import (
     Boot,
     Do,
     Ended,
+    FromWorker,
     Kept,
     Logged,
     Output,
@@ -52,6 +53,10 @@ WORKER_START: Final = "worker-start"
 
 STOP_SECONDS: Final = 1.0
 """A handler that was told to stop has this long; then its process group gets SIGTERM."""
+
+
+LINGER_SECONDS: Final = 1.0
+"""Standard error of a worker that has ended is read so much longer, if somebody holds it open."""
 
 
 class Home(Struct, frozen=True):
@@ -113,7 +118,7 @@ class ProcessRunner:
             if worker.well:
                 self._idle.append(worker)
             else:
-                worker.close()
+                await worker.end()
         if isinstance(outcome, WorkerLost):
             _tell_operators(job, worker.status, said)
         return outcome
@@ -124,7 +129,7 @@ class ProcessRunner:
             worker = self._idle.pop()  # the one used last: its caches are warm
             if worker.well:
                 return worker
-            worker.close()
+            await worker.end()
         environment = dict(os.environ)
         child = await self._children.start(
             [sys.executable, "-m", "dispatcher.adapters.runners.processes.worker"], environment
@@ -133,8 +138,7 @@ class ProcessRunner:
         try:
             await worker.boot(self._home, self._type.name, said)
         except BaseException:
-            await child.stop(at_once=True)
-            worker.close()
+            await worker.end()
             raise
         return worker
 
@@ -146,8 +150,12 @@ class _Worker:
         self._child = child
         self._said: Said | None = None
         self._listening = asyncio.get_running_loop().create_task(self._listen())
-        self.well = True
-        """Whether it waits for a job; false while it does one."""
+        self._busy = False
+
+    @property
+    def well(self) -> bool:
+        """Whether it waits for a job: it does none, and has not ended."""
+        return not self._busy and self.status is None
 
     @property
     def status(self) -> int | None:
@@ -159,12 +167,10 @@ class _Worker:
         self._said = said
         level = logging.getLogger().getEffectiveLevel()
         await self._say(Boot(sys.path, home.module, home.file, name, level))
-        data = await receive(self._child.stdout)
-        ready = None if data is None else from_worker.decode(data)
+        ready = await self._hear()
         while isinstance(ready, Logged):
             _pass_on(ready)
-            data = await receive(self._child.stdout)
-            ready = None if data is None else from_worker.decode(data)
+            ready = await self._hear()
         if not isinstance(ready, Ready):
             raise _NotStarted(f"it ended before it was ready; it said: {said.end}")
         if ready.error is not None:
@@ -173,7 +179,7 @@ class _Worker:
     async def do(self, leased: LeasedJob, report: RunReport, said: Said) -> JobOutcome:
         """Do a job; see `ports.runner.Runner.run`. It is `well` after it if it can do another."""
         self._said = said
-        self.well = False
+        self._busy = True
         job = replace(leased.job, callback=None)
         # At once, so that a Stop can only come behind it.
         self._child.stdin.write(frame(Do(job, Raw(leased.input))))
@@ -181,11 +187,12 @@ class _Worker:
         canceled = await self._see_through(doing)
         ended = doing.result()
         if ended is None:
-            await self._child.stop(at_once=True)
+            await self._child.stop(at_once=True)  # it has ended, or makes no sense
             if canceled is not None:
                 raise canceled
+            await asyncio.wait((self._listening,), timeout=LINGER_SECONDS)  # its last words
             return WorkerLost()
-        self.well = True
+        self._busy = False
         outcome = _outcome(ended)
         if outcome is None:  # it was stopped, and says so
             raise canceled or asyncio.CancelledError
@@ -212,18 +219,15 @@ class _Worker:
                     await self._child.stop()
         return canceled
 
-    def close(self) -> None:
-        """Let go of a process that has ended."""
+    async def end(self) -> None:
+        """Leave nothing of it."""
+        await self._child.stop(at_once=True)
         self._listening.cancel()
         self._child.close()
 
     async def _converse(self, job: Job, report: RunReport) -> Ended | None:
         """Pass on what the job tells, until it ends; None: the process has gone."""
-        while (data := await receive(self._child.stdout)) is not None:
-            try:
-                message = from_worker.decode(data)
-            except msgspec.MsgspecError:  # somebody else writes to its pipe
-                return None
+        while (message := await self._hear()) is not None:
             match message:
                 case Ended():
                     return message
@@ -239,6 +243,14 @@ class _Worker:
                 case _:
                     assert_never(message)
         return None
+
+    async def _hear(self) -> FromWorker | None:
+        """The next message; None once it has ended, or if somebody else writes to its pipe."""
+        data = await receive(self._child.stdout)
+        try:
+            return None if data is None else from_worker.decode(data)
+        except (ValueError, msgspec.MsgspecError):
+            return None
 
     async def _say(self, message: ToWorker) -> None:
         self._child.stdin.write(frame(message))
