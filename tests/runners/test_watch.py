@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -13,7 +14,7 @@ import pytest
 from dispatcher.adapters.runners.watch import LoopWatch
 from tests.runners.fakes import Recorder, leased, runner_of
 
-BLOCKED = 0.05
+BLOCKED = 0.15
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ async def watch() -> AsyncIterator[LoopWatch]:
 
 
 async def blocking() -> int:
-    time.sleep(BLOCKED * 6)  # noqa: ASYNC251  # that is what the test is about
+    time.sleep(BLOCKED * 4)  # noqa: ASYNC251  # that is what the test is about
     return 1
 
 
@@ -72,11 +73,13 @@ async def test_a_handler_that_blocks_is_named_while_it_does_and_after_it(
     await runner_of(blocking).run(leased(), Recorder())
     during, after = await ear.until(caplog, 2)
     name = f"The handler of job {leased().job.id} (test.job)"
-    assert during.getMessage().startswith(f"{name} has blocked the event loop for 0.1 s")
+    assert during.getMessage().startswith(f"{name} has blocked the event loop for 0.1 s, and goes")
     assert "test_watch.py, line" in during.getMessage()
     assert "in blocking. Nothing" in during.getMessage()
     assert during.created < after.created
-    assert after.getMessage() == f"{name} blocked the event loop for 0.3 s."
+    assert re.fullmatch(
+        rf"{re.escape(name)} blocked the event loop for 0\.\d s\.", after.getMessage()
+    )
     assert (during.levelname, getattr(during, "job_id", None)) == ("WARNING", leased().job.id)
 
 
@@ -92,7 +95,8 @@ async def test_so_is_a_task_that_the_handler_started(
 
 async def test_who_awaits_blocks_nobody(watch: LoopWatch, caplog: pytest.LogCaptureFixture) -> None:
     async def patient() -> None:
-        await asyncio.sleep(BLOCKED * 6)
+        await asyncio.sleep(BLOCKED * 4)
 
     await runner_of(patient).run(leased(), Recorder())
-    assert warnings(caplog) == []
+    # A machine that is busy with others may hold the loop up; that is no handler's doing.
+    assert [each for each in warnings(caplog) if "The handler" in each.getMessage()] == []

@@ -21,6 +21,7 @@ PAGES = (
     "docs/howto/receive-callbacks.md",
     "docs/howto/operate.md",
     "docs/howto/make-an-endpoint-asynchronous.md",
+    "docs/howto/runbook.md",
 )
 
 
