@@ -9,11 +9,18 @@ from typing import Final
 
 from msgspec import Struct
 
+from dispatcher.core.quotas import CallerLimits
+from dispatcher.core.ratelimit import Rate
+
 DAY_SECONDS: Final = 86_400
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """The bounds in force. Sizes are bytes of JSON in UTF-8 unless they say characters."""
+    """The bounds in force. Sizes are bytes of JSON in UTF-8 unless they say characters.
+
+    `body_bytes` and those from `submissions` on are what holds for a caller of whom nothing else is
+    set; the latter are None: no limit. `queue_jobs` holds for a queue, of all callers.
+    """
 
     body_bytes: int = 1_048_576
     body_depth: int = 64
@@ -34,3 +41,22 @@ class Limits(Struct, frozen=True, kw_only=True):
     submissions_at_once: int = 1_000
     page_items: int = 100
     default_page_items: int = 20
+    submissions: int | None = None
+    submissions_window_seconds: int = 60
+    jobs_waiting: int | None = None
+    bytes_waiting: int | None = None
+    queue_jobs: int | None = None
+
+    @property
+    def of_a_caller(self) -> CallerLimits:
+        """What holds for a caller of whom nothing else is set."""
+        return CallerLimits(
+            rate=(
+                None
+                if self.submissions is None
+                else Rate(self.submissions, self.submissions_window_seconds)
+            ),
+            jobs_waiting=self.jobs_waiting,
+            bytes_waiting=self.bytes_waiting,
+            body_bytes=self.body_bytes,
+        )

@@ -46,12 +46,11 @@ _headers_decoder = msgspec.json.Decoder(dict[str, str])
 
 
 def schedule_of(delivery: Delivery, job: Job, default: Schedule) -> Schedule:
-    """The schedule in force: the job's own, or the default; one attempt for best effort."""
+    """The schedule in force: the job's, its caller's, or the default; once for best effort."""
     if delivery.event_type not in TERMINAL_EVENTS:
         return BEST_EFFORT
-    if job.callback is not None and job.callback.schedule is not None:
-        return job.callback.schedule
-    return default
+    own = None if job.callback is None else job.callback.own_schedule
+    return default if own is None else own
 
 
 class _CutShort(Exception):
