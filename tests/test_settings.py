@@ -175,6 +175,8 @@ def other_value(setting: Setting) -> str:
     }
     if setting.name in special:
         return special[setting.name]
+    if setting.default is None:
+        return "7"
     assert isinstance(setting.default, int | float | str)
     return f"{setting.default}" if isinstance(setting.default, str) else f"{setting.default + 1}"
 

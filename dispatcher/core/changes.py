@@ -178,6 +178,7 @@ JobChange: TypeAlias = FinishJob | ReleaseJob | AskCancel | NoteProgress | NoteO
 DeliveryChange: TypeAlias = (
     RecordAttempt | ReleaseDelivery | EndDelivery | AskCancelDelivery | Redeliver
 )
+Change: TypeAlias = JobChange | DeliveryChange
 
 
 class Audited(Struct, frozen=True):
@@ -186,8 +187,5 @@ class Audited(Struct, frozen=True):
     The same entry is written once, however often the change is sent.
     """
 
-    change: JobChange | DeliveryChange
+    change: Change
     entry: AuditEntry
-
-
-Change: TypeAlias = JobChange | DeliveryChange | Audited

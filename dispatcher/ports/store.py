@@ -47,7 +47,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from dispatcher.core.changes import Change
+from dispatcher.core.audit import AuditEntry
+from dispatcher.core.changes import Audited, Change
 from dispatcher.core.model import (
     ApiKey,
     Caller,
@@ -57,12 +58,15 @@ from dispatcher.core.model import (
     JobType,
     ServiceKey,
 )
+from dispatcher.core.quotas import CallerTerms
+from dispatcher.ports.audit import AuditStore
 from dispatcher.ports.records import (
     Addition,
     AddResult,
     ApplyResult,
     Backlog,
     CallerPage,
+    CallerRecord,
     ClaimedDeliveries,
     ClaimedJobs,
     DeliveryFilter,
@@ -104,7 +108,10 @@ class JobStore(Protocol):
         """Add jobs: the 202 is sent after this returns.
 
         Two jobs with the same key of one caller, in one call, in two at once, or over two stores:
-        one is `Added`, the other `Replayed` or `KeyReused`.
+        one is `Added`, the other `Replayed` or `KeyReused`. A job that would have to wait is added
+        only if there is `room`, else it is `NoRoom`; a known key is answered before that is asked.
+        What waits is counted as of the commit; of jobs that are added at the same time over
+        another store it need not be seen.
         """
         ...
 
@@ -128,7 +135,7 @@ class JobStore(Protocol):
         ...
 
     async def apply(
-        self, changes: Sequence[Change], terms: DeliveryTerms
+        self, changes: Sequence[Change | Audited], terms: DeliveryTerms
     ) -> list[ApplyResult | Exception]:
         """Apply changes with compare-and-set; see each change for its guard and effect.
 
@@ -139,7 +146,8 @@ class JobStore(Protocol):
         and due. `RecordAttempt` keeps the first attempt in the delivery's own row; with `hand_off`
         the destination's oldest due delivery is leased in the slot that came free. Deliveries of
         events that are not terminal are due at once. `Redeliver` makes the delivery wait again,
-        due at once: no lease is given, and its destination is there and ready.
+        due at once: no lease is given, and its destination is there and ready. `Audited` applies the
+        change in it, and if that is applied writes its entry in the same commit.
         """
         ...
 
@@ -156,8 +164,8 @@ class JobStore(Protocol):
 
         One that owes an open delivery stays, and so does one with a delivery that is dead since
         less than `dead_kept_seconds`; other deliveries that have ended go with their job.
-        Also forgets idempotency keys past their time and holders without jobs. Returns how many
-        jobs went.
+        Also forgets idempotency keys past their time, holders without jobs, and entries of the
+        audit log older than `audit_kept_seconds`. Returns how many jobs went.
         """
         ...
 
@@ -202,9 +210,19 @@ class JobReader(Protocol):
 
 
 class CallerStore(Protocol):
-    """Callers, their keys and secrets. Secrets are sealed before they come here."""
+    """Callers, their keys and secrets. Secrets are sealed before they come here.
 
-    async def add_caller(self, caller: Caller, key: ApiKey, digest: bytes, sealed: bytes) -> bool:
+    With `entry` what was done stands in the audit log: see `AuditStore`.
+    """
+
+    async def add_caller(
+        self,
+        caller: Caller,
+        key: ApiKey,
+        digest: bytes,
+        sealed: bytes,
+        entry: AuditEntry | None = None,
+    ) -> bool:
         """Add a caller with its first key and signing secret; False if the name is taken.
 
         `digest` is the SHA-256 of the key; `sealed` the encrypted secret.
@@ -219,15 +237,33 @@ class CallerStore(Protocol):
         """A caller by its id or its name."""
         ...
 
+    async def get_caller(self, caller_id: str) -> CallerRecord | None:
+        """A caller by its id, with its keys and secrets in force."""
+        ...
+
+    async def set_terms(
+        self,
+        caller_id: str,
+        before: CallerTerms,
+        after: CallerTerms,
+        entry: AuditEntry | None = None,
+    ) -> bool:
+        """Set a caller's terms; False if they are not `before`, or there is no such caller."""
+        ...
+
     async def list_callers(self, *, limit: int, before: int | None) -> CallerPage:
         """Callers, newest first, each with its keys and secrets in force."""
         ...
 
-    async def add_key(self, key: ApiKey, digest: bytes) -> Addition:
+    async def add_key(
+        self, key: ApiKey, digest: bytes, entry: AuditEntry | None = None
+    ) -> Addition:
         """Add a key to a caller. At most `MOST_KEYS` of its keys are in force at once."""
         ...
 
-    async def revoke_key(self, caller_id: str, key_id: str) -> bool:
+    async def revoke_key(
+        self, caller_id: str, key_id: str, entry: AuditEntry | None = None
+    ) -> bool:
         """Revoke a caller's key from now on; False if it has no such key.
 
         One that was revoked before keeps its `revoked_at`.
@@ -239,7 +275,13 @@ class CallerStore(Protocol):
         ...
 
     async def rotate_secret(
-        self, caller_id: str, sealed: bytes, created_at: Instant, *, overlap_seconds: float
+        self,
+        caller_id: str,
+        sealed: bytes,
+        created_at: Instant,
+        *,
+        overlap_seconds: float,
+        entry: AuditEntry | None = None,
     ) -> Addition:
         """Add a secret; those in force before it stay so for `overlap_seconds`, none for longer.
 
@@ -261,7 +303,12 @@ class ServiceKeyStore(Protocol):
         ...
 
     async def rotate_service_key(
-        self, key: ServiceKey, sealed: bytes, *, overlap_seconds: float
+        self,
+        key: ServiceKey,
+        sealed: bytes,
+        *,
+        overlap_seconds: float,
+        entry: AuditEntry | None = None,
     ) -> bool:
         """Add a key; the others end as in `rotate_secret`. False: `MOST_SECRETS` are in force.
 
@@ -282,7 +329,9 @@ class BacklogReader(Protocol):
         ...
 
 
-class Store(JobStore, JobReader, BacklogReader, CallerStore, ServiceKeyStore, Protocol):
+class Store(
+    JobStore, JobReader, BacklogReader, CallerStore, ServiceKeyStore, AuditStore, Protocol
+):
     """The whole store, as adapters offer it and `compose` hands it out."""
 
     async def open(self) -> None:

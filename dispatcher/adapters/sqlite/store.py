@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import assert_never
 
-from dispatcher.adapters.sqlite import callers, grants, holders, overdue, reading
+from dispatcher.adapters.sqlite import audit, callers, grants, holders, overdue, reading
 from dispatcher.adapters.sqlite.adding import add_job
 from dispatcher.adapters.sqlite.backlog import backlog
 from dispatcher.adapters.sqlite.changing import (
@@ -31,9 +31,11 @@ from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.adapters.sqlite.waiting import Waiting
 from dispatcher.adapters.sqlite.writer import CommitTold, Writer, tell_nobody
+from dispatcher.core.audit import AuditEntry
 from dispatcher.core.changes import (
     AskCancel,
     AskCancelDelivery,
+    Audited,
     Change,
     EndDelivery,
     FinishJob,
@@ -46,13 +48,17 @@ from dispatcher.core.changes import (
     ReleaseJob,
 )
 from dispatcher.core.model import ApiKey, Caller, Event, Instant, Job, JobType, ServiceKey
+from dispatcher.core.quotas import CallerTerms
+from dispatcher.ports.audit import AUDIT_KEPT_SECONDS, AuditFilter, AuditPage
 from dispatcher.ports.records import (
     DEAD_KEPT_SECONDS,
     Addition,
     AddResult,
+    Applied,
     ApplyResult,
     Backlog,
     CallerPage,
+    CallerRecord,
     ClaimedDeliveries,
     ClaimedJobs,
     DeliveryFilter,
@@ -88,6 +94,7 @@ class SqliteStore:
         ids: Ids,
         links_base: str = "",
         dead_kept_seconds: float = DEAD_KEPT_SECONDS,
+        audit_kept_seconds: float = AUDIT_KEPT_SECONDS,
         readers: int = 2,
         lock_seconds: float = LOCK_SECONDS,
         on_commit: CommitTold = tell_nobody,
@@ -100,6 +107,7 @@ class SqliteStore:
             ids: for leases and deliveries; asked from the writing thread.
             links_base: the public URL, which events keep.
             dead_kept_seconds: how long a dead delivery keeps its job.
+            audit_kept_seconds: how long an entry of the audit log is kept.
             readers: how many threads read.
             lock_seconds: how long a write waits while another process holds the lock. A service
                 answers 503 after it; a tool beside a busy service needs more patience.
@@ -122,7 +130,7 @@ class SqliteStore:
         )
         self._waiting = Waiting()
         self._readers = Readers(path, readers)
-        self._pruning = overdue.Pruning(dead_kept_seconds)
+        self._pruning = overdue.Pruning(dead_kept_seconds, audit_kept_seconds)
 
     def _session(self, connection: sqlite3.Connection) -> Session:
         return Session(
@@ -183,11 +191,11 @@ class SqliteStore:
         return await self._writer.one(claim, limit)
 
     async def apply(
-        self, changes: Sequence[Change], terms: DeliveryTerms
+        self, changes: Sequence[Change | Audited], terms: DeliveryTerms
     ) -> list[ApplyResult | Exception]:
         """See `JobStore.apply`."""
 
-        def apply(session: Session, change: Change) -> ApplyResult:
+        def apply(session: Session, change: Change | Audited) -> ApplyResult:
             return _apply(session, change, terms)
 
         return await self._writer.each(apply, changes) if changes else []
@@ -261,9 +269,16 @@ class SqliteStore:
 
     # --- callers and types ---------------------------------------------------------------------
 
-    async def add_caller(self, caller: Caller, key: ApiKey, digest: bytes, sealed: bytes) -> bool:
+    async def add_caller(
+        self,
+        caller: Caller,
+        key: ApiKey,
+        digest: bytes,
+        sealed: bytes,
+        entry: AuditEntry | None = None,
+    ) -> bool:
         """See `CallerStore.add_caller`."""
-        new = callers.NewCaller(caller, key, digest, sealed)
+        new = callers.NewCaller(caller, key, digest, sealed, entry)
         return await self._writer.one(callers.add_caller, new)
 
     async def find_key(self, digest: bytes) -> tuple[ApiKey, Caller] | None:
@@ -274,6 +289,21 @@ class SqliteStore:
         """See `CallerStore.find_caller`."""
         return await self._readers.ask(callers.find_caller, name_or_id)
 
+    async def get_caller(self, caller_id: str) -> CallerRecord | None:
+        """See `CallerStore.get_caller`."""
+        return await self._readers.ask(grants.get_caller, self._clock.now(), caller_id)
+
+    async def set_terms(
+        self,
+        caller_id: str,
+        before: CallerTerms,
+        after: CallerTerms,
+        entry: AuditEntry | None = None,
+    ) -> bool:
+        """See `CallerStore.set_terms`."""
+        new = callers.NewTerms(caller_id, before, after, entry)
+        return await self._writer.one(callers.set_terms, new)
+
     async def sealed_secrets(self, caller_id: str) -> list[bytes]:
         """See `CallerStore.sealed_secrets`."""
         return await self._readers.ask(callers.sealed_secrets, caller_id, self._clock.now())
@@ -283,19 +313,29 @@ class SqliteStore:
         now = self._clock.now()
         return await self._readers.ask(grants.list_callers, now, limit=limit, before=before)
 
-    async def add_key(self, key: ApiKey, digest: bytes) -> Addition:
+    async def add_key(
+        self, key: ApiKey, digest: bytes, entry: AuditEntry | None = None
+    ) -> Addition:
         """See `CallerStore.add_key`."""
-        return await self._writer.one(grants.add_key, grants.NewKey(key, digest))
+        return await self._writer.one(grants.add_key, grants.NewKey(key, digest, entry))
 
-    async def revoke_key(self, caller_id: str, key_id: str) -> bool:
+    async def revoke_key(
+        self, caller_id: str, key_id: str, entry: AuditEntry | None = None
+    ) -> bool:
         """See `CallerStore.revoke_key`."""
-        return await self._writer.one(grants.revoke_key, (caller_id, key_id))
+        return await self._writer.one(grants.revoke_key, grants.EndedKey(caller_id, key_id, entry))
 
     async def rotate_secret(
-        self, caller_id: str, sealed: bytes, created_at: Instant, *, overlap_seconds: float
+        self,
+        caller_id: str,
+        sealed: bytes,
+        created_at: Instant,
+        *,
+        overlap_seconds: float,
+        entry: AuditEntry | None = None,
     ) -> Addition:
         """See `CallerStore.rotate_secret`."""
-        new = grants.NewSecret(caller_id, sealed, created_at, overlap_seconds)
+        new = grants.NewSecret(caller_id, sealed, created_at, overlap_seconds, entry)
         return await self._writer.one(grants.rotate_secret, new)
 
     async def service_keys(self) -> list[tuple[ServiceKey, bytes]]:
@@ -308,11 +348,26 @@ class SqliteStore:
         return await self._writer.one(grants.add_service_key, new)
 
     async def rotate_service_key(
-        self, key: ServiceKey, sealed: bytes, *, overlap_seconds: float
+        self,
+        key: ServiceKey,
+        sealed: bytes,
+        *,
+        overlap_seconds: float,
+        entry: AuditEntry | None = None,
     ) -> bool:
         """See `ServiceKeyStore.rotate_service_key`."""
-        new = grants.NewServiceKey(key, sealed, overlap_seconds)
+        new = grants.NewServiceKey(key, sealed, overlap_seconds, entry)
         return await self._writer.one(grants.add_service_key, new)
+
+    async def add_audit(self, entry: AuditEntry) -> None:
+        """See `AuditStore.add_audit`."""
+        await self._writer.one(audit.add_audit, entry)
+
+    async def list_audit(
+        self, wanted: AuditFilter, *, limit: int, before: int | None
+    ) -> AuditPage:
+        """See `AuditStore.list_audit`."""
+        return await self._readers.ask(audit.list_audit, wanted, limit=limit, before=before)
 
     async def put_types(self, types: Sequence[JobType]) -> None:
         """See `Store.put_types`."""
@@ -336,7 +391,7 @@ def _held(read: sqlite3.Connection, holder_id: str) -> list[HeldJob]:
     return [HeldJob(job_id, lease, asked == 1) for job_id, lease, asked in rows]
 
 
-def _apply(session: Session, change: Change, terms: DeliveryTerms) -> ApplyResult:
+def _apply(session: Session, change: Change | Audited, terms: DeliveryTerms) -> ApplyResult:
     match change:
         case FinishJob():
             return finish_job(session, change, terms)
@@ -354,5 +409,10 @@ def _apply(session: Session, change: Change, terms: DeliveryTerms) -> ApplyResul
             return ask_cancel(session, change)
         case ReleaseDelivery() | EndDelivery() | AskCancelDelivery() | Redeliver():
             return change_delivery(session, change, terms)
+        case Audited(change=inner, entry=entry):
+            result = _apply(session, inner, terms)
+            if isinstance(result, Applied):
+                audit.add_audit(session, entry)
+            return result
         case _:
             assert_never(change)
