@@ -193,9 +193,7 @@ class Cancel:
         self._observer = system.observer
         self._audit = Entries(system.clock, system.ids)
 
-    async def cancel(
-        self, job_id: str, caller_id: str | None, actor: Actor | None = None
-    ) -> Job:
+    async def cancel(self, job_id: str, caller_id: str | None, actor: Actor | None = None) -> Job:
         """Cancel and give the job as it is now.
 
         It has ended at once, or had ended before, or still runs and was asked to stop. If `actor`

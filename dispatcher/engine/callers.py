@@ -18,9 +18,9 @@ from dispatcher.core.payload import rfc3339, seconds
 from dispatcher.core.quotas import CallerTerms
 from dispatcher.core.signature import format_secret
 from dispatcher.engine.audit import Entries
+from dispatcher.ports.callers import CallerStore
 from dispatcher.ports.observer import Observer
 from dispatcher.ports.records import MOST_KEYS, MOST_SECRETS, Addition
-from dispatcher.ports.store import CallerStore
 from dispatcher.ports.system import Clock, Ids, Random
 from dispatcher.ports.vault import Vault
 

@@ -14,8 +14,9 @@ from dispatcher.engine.audit import Entries
 from dispatcher.engine.commit import Commit
 from dispatcher.engine.deliver import Deliveries
 from dispatcher.engine.terms import System
-from dispatcher.ports.records import Applied, DeliveryRecord
-from dispatcher.ports.store import JobReader
+from dispatcher.ports.readers import JobReader
+from dispatcher.ports.records import Applied
+from dispatcher.ports.views import DeliveryRecord
 
 TRIES: Final = 5
 """How often a decision is made anew because the delivery moved on meanwhile."""

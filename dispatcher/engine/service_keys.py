@@ -5,8 +5,8 @@ from __future__ import annotations
 from dispatcher.core.ed25519 import SEED_BYTES, PrivateKey, parse_private_key
 from dispatcher.core.errors import SecretsUnreadable, TooMany
 from dispatcher.core.model import ServiceKey
+from dispatcher.ports.callers import ServiceKeyStore
 from dispatcher.ports.records import MOST_SECRETS, OVERLAP_SECONDS
-from dispatcher.ports.store import ServiceKeyStore
 from dispatcher.ports.system import Clock, Random
 from dispatcher.ports.vault import Vault
 

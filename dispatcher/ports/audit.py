@@ -48,8 +48,6 @@ class AuditStore(Protocol):
         """Write an entry by itself: before something is done that is no verb of the store."""
         ...
 
-    async def list_audit(
-        self, wanted: AuditFilter, *, limit: int, before: int | None
-    ) -> AuditPage:
+    async def list_audit(self, wanted: AuditFilter, *, limit: int, before: int | None) -> AuditPage:
         """Entries, newest first."""
         ...

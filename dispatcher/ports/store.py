@@ -47,42 +47,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from dispatcher.core.audit import AuditEntry
 from dispatcher.core.changes import Audited, Change
 from dispatcher.core.model import (
-    ApiKey,
-    Caller,
-    Event,
-    Instant,
-    Job,
     JobType,
-    ServiceKey,
 )
-from dispatcher.core.quotas import CallerTerms
 from dispatcher.ports.audit import AuditStore
+from dispatcher.ports.callers import CallerStore, ServiceKeyStore
+from dispatcher.ports.readers import BacklogReader, JobReader
 from dispatcher.ports.records import (
-    Addition,
     AddResult,
     ApplyResult,
-    Backlog,
-    CallerPage,
-    CallerRecord,
     ClaimedDeliveries,
     ClaimedJobs,
-    DeliveryFilter,
-    DeliveryPage,
-    DeliveryRecord,
     DeliveryTerms,
     HeldJob,
     JobClaim,
-    JobFilter,
-    JobPage,
-    JobRecord,
     NewJob,
     Overdue,
 )
-
-# --- The protocols -----------------------------------------------------------------------------
 
 
 class Heart(Protocol):
@@ -146,8 +128,8 @@ class JobStore(Protocol):
         and due. `RecordAttempt` keeps the first attempt in the delivery's own row; with `hand_off`
         the destination's oldest due delivery is leased in the slot that came free. Deliveries of
         events that are not terminal are due at once. `Redeliver` makes the delivery wait again,
-        due at once: no lease is given, and its destination is there and ready. `Audited` applies the
-        change in it, and if that is applied writes its entry in the same commit.
+        due at once: no lease is given, and its destination is there and ready. `Audited` applies
+        the change in it, and if that is applied writes its entry in the same commit.
         """
         ...
 
@@ -170,168 +152,7 @@ class JobStore(Protocol):
         ...
 
 
-class JobReader(Protocol):
-    """Questions about jobs; a `caller_id` of None sees every caller's."""
-
-    async def get_job(
-        self, job_id: str, caller_id: str | None, *, with_input: bool = False
-    ) -> JobRecord | None:
-        """A job with its delivery's summary and its result if that may stand inline."""
-        ...
-
-    async def get_result(
-        self, job_id: str, caller_id: str | None
-    ) -> tuple[Job, bytes | None] | None:
-        """A job with its result, at any size."""
-        ...
-
-    async def list_jobs(self, wanted: JobFilter, *, limit: int, before: int | None) -> JobPage:
-        """Jobs, newest first; without inputs and results."""
-        ...
-
-    async def list_deliveries(
-        self, wanted: DeliveryFilter, *, limit: int, before: int | None
-    ) -> DeliveryPage:
-        """Deliveries, newest first, each with its attempts."""
-        ...
-
-    async def get_delivery(self, delivery_id: str, caller_id: str | None) -> DeliveryRecord | None:
-        """A delivery with its attempts; None too once it was erased with its job."""
-        ...
-
-    async def list_events(
-        self, job_id: str, caller_id: str | None, *, limit: int, after: int
-    ) -> tuple[Job, tuple[tuple[Event, bytes | None], ...]] | None:
-        """A job and its stored events with `sequence` above `after`, oldest first.
-
-        Each event comes with the result if it is the job's last and the result may stand inline.
-        """
-        ...
-
-
-class CallerStore(Protocol):
-    """Callers, their keys and secrets. Secrets are sealed before they come here.
-
-    With `entry` what was done stands in the audit log: see `AuditStore`.
-    """
-
-    async def add_caller(
-        self,
-        caller: Caller,
-        key: ApiKey,
-        digest: bytes,
-        sealed: bytes,
-        entry: AuditEntry | None = None,
-    ) -> bool:
-        """Add a caller with its first key and signing secret; False if the name is taken.
-
-        `digest` is the SHA-256 of the key; `sealed` the encrypted secret.
-        """
-        ...
-
-    async def find_key(self, digest: bytes) -> tuple[ApiKey, Caller] | None:
-        """The key with that digest, and whose it is."""
-        ...
-
-    async def find_caller(self, name_or_id: str) -> Caller | None:
-        """A caller by its id or its name."""
-        ...
-
-    async def get_caller(self, caller_id: str) -> CallerRecord | None:
-        """A caller by its id, with its keys and secrets in force."""
-        ...
-
-    async def set_terms(
-        self,
-        caller_id: str,
-        before: CallerTerms,
-        after: CallerTerms,
-        entry: AuditEntry | None = None,
-    ) -> bool:
-        """Set a caller's terms; False if they are not `before`, or there is no such caller."""
-        ...
-
-    async def list_callers(self, *, limit: int, before: int | None) -> CallerPage:
-        """Callers, newest first, each with its keys and secrets in force."""
-        ...
-
-    async def add_key(
-        self, key: ApiKey, digest: bytes, entry: AuditEntry | None = None
-    ) -> Addition:
-        """Add a key to a caller. At most `MOST_KEYS` of its keys are in force at once."""
-        ...
-
-    async def revoke_key(
-        self, caller_id: str, key_id: str, entry: AuditEntry | None = None
-    ) -> bool:
-        """Revoke a caller's key from now on; False if it has no such key.
-
-        One that was revoked before keeps its `revoked_at`.
-        """
-        ...
-
-    async def sealed_secrets(self, caller_id: str) -> list[bytes]:
-        """The caller's signing secrets in force, newest first, sealed."""
-        ...
-
-    async def rotate_secret(
-        self,
-        caller_id: str,
-        sealed: bytes,
-        created_at: Instant,
-        *,
-        overlap_seconds: float,
-        entry: AuditEntry | None = None,
-    ) -> Addition:
-        """Add a secret; those in force before it stay so for `overlap_seconds`, none for longer.
-
-        What an earlier rotation set to end sooner ends as that said; what has ended is erased. At
-        most `MOST_SECRETS` are in force at once.
-        """
-        ...
-
-
-class ServiceKeyStore(Protocol):
-    """The service's own keys, with their private half sealed. One of them has no end."""
-
-    async def service_keys(self) -> list[tuple[ServiceKey, bytes]]:
-        """The keys in force, newest first, each with its sealed private key."""
-        ...
-
-    async def add_service_key(self, key: ServiceKey, sealed: bytes) -> bool:
-        """Add the first key; False if there is one already. At once from two stores, one is."""
-        ...
-
-    async def rotate_service_key(
-        self,
-        key: ServiceKey,
-        sealed: bytes,
-        *,
-        overlap_seconds: float,
-        entry: AuditEntry | None = None,
-    ) -> bool:
-        """Add a key; the others end as in `rotate_secret`. False: `MOST_SECRETS` are in force.
-
-        The same key sent again answers True, without effect.
-        """
-        ...
-
-
-class BacklogReader(Protocol):
-    """How much there is to do."""
-
-    async def backlog(self, most: int) -> Backlog:
-        """Count what waits and what is under way, by index, whatever is done already.
-
-        Its cost is bounded: each count ends at about `most` rows (so many or more are there), and
-        no more lanes and destinations than that are looked at, the longest unserved first.
-        """
-        ...
-
-
-class Store(
-    JobStore, JobReader, BacklogReader, CallerStore, ServiceKeyStore, AuditStore, Protocol
-):
+class Store(JobStore, JobReader, BacklogReader, CallerStore, ServiceKeyStore, AuditStore, Protocol):
     """The whole store, as adapters offer it and `compose` hands it out."""
 
     async def open(self) -> None:

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from dispatcher.core.errors import Forbidden, Unauthenticated
 from dispatcher.core.model import ApiKey, Caller, Instant, Role
-from dispatcher.ports.store import CallerStore
+from dispatcher.ports.callers import CallerStore
 from dispatcher.ports.system import Clock
 from dispatcher.web.dev import check_local
 from dispatcher.web.services import DevMode

@@ -10,7 +10,7 @@ from aiohttp import web
 from dispatcher.core.errors import NotFound
 from dispatcher.core.model import DeliveryState, EventType
 from dispatcher.core.payload import encode
-from dispatcher.ports.records import DeliveryFilter, DeliveryRecord
+from dispatcher.ports.views import DeliveryFilter, DeliveryRecord
 from dispatcher.web.auth import Identity
 from dispatcher.web.body import read_nothing
 from dispatcher.web.queries import (

@@ -18,16 +18,8 @@ from dispatcher.core.errors import (
 )
 from dispatcher.core.model import Caller, JobState
 from dispatcher.core.payload import encode, event_json
-from dispatcher.ports.records import (
-    Added,
-    AddResult,
-    DeliveryFilter,
-    Idempotency,
-    JobFilter,
-    JobRecord,
-    KeyReused,
-    Replayed,
-)
+from dispatcher.ports.records import Added, AddResult, Idempotency, KeyReused, Replayed
+from dispatcher.ports.views import DeliveryFilter, JobFilter, JobRecord
 from dispatcher.web.auth import Identity
 from dispatcher.web.body import read_json, read_nothing
 from dispatcher.web.headers import (

@@ -11,10 +11,12 @@ from dispatcher.core.limits import Limits
 from dispatcher.core.model import Caller, Job, Submission
 from dispatcher.engine.callers import Callers
 from dispatcher.engine.catalog import Catalog
-from dispatcher.ports.records import AddResult, DeliveryRecord, Idempotency
-from dispatcher.ports.store import CallerStore, JobReader, ServiceKeyStore
+from dispatcher.ports.callers import CallerStore, ServiceKeyStore
+from dispatcher.ports.readers import JobReader
+from dispatcher.ports.records import AddResult, Idempotency
 from dispatcher.ports.system import Clock, Ids
 from dispatcher.ports.vault import Vault
+from dispatcher.ports.views import DeliveryRecord
 
 
 class EdgeStore(JobReader, CallerStore, ServiceKeyStore, Protocol):

@@ -21,15 +21,17 @@ from dispatcher.ports.records import (
     Addition,
     AddResult,
     CallerPage,
+    Idempotency,
+    KeyReused,
+    Replayed,
+)
+from dispatcher.ports.views import (
     DeliveryFilter,
     DeliveryPage,
     DeliveryRecord,
-    Idempotency,
     JobFilter,
     JobPage,
     JobRecord,
-    KeyReused,
-    Replayed,
 )
 from dispatcher.testing.clock import CountingIds, ManualClock
 

@@ -74,9 +74,7 @@ def _full(session: Session, new: NewJob, room: Room) -> Full | None:
     in_queue = 0
     if room.queue_jobs is not None:
         (in_queue,) = session.one(_WAITING_IN_QUEUE, (new.job.queue,))
-    return room.full(
-        jobs=jobs + 1, bytes_=waiting_bytes + len(new.input), queue_jobs=in_queue + 1
-    )
+    return room.full(jobs=jobs + 1, bytes_=waiting_bytes + len(new.input), queue_jobs=in_queue + 1)
 
 
 def _known(session: Session, caller_id: str, key: Idempotency) -> AddResult | None:

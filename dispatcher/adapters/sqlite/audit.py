@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 
+from dispatcher.adapters.sqlite.reader import Readers
 from dispatcher.adapters.sqlite.reading import LAST, LOOK_ROWS, page_of
 from dispatcher.adapters.sqlite.rows import Row
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
+from dispatcher.adapters.sqlite.writer import Writer
 from dispatcher.core.audit import Actor, AuditEntry, Via
 from dispatcher.ports.audit import AuditFilter, AuditPage
 
@@ -15,6 +17,21 @@ _ADD = statement("audit_add")
 _LIST = statement("audit_before")
 _LIST_OF_CALLER = statement("audit_of_caller")
 _LIST_OF_TARGET = statement("audit_of_target")
+
+
+class AuditKept:
+    """The part of the store that keeps the audit log: implements `ports.audit.AuditStore`."""
+
+    _readers: Readers
+    _writer: Writer
+
+    async def add_audit(self, entry: AuditEntry) -> None:
+        """See `AuditStore.add_audit`."""
+        await self._writer.one(add_audit, entry)
+
+    async def list_audit(self, wanted: AuditFilter, *, limit: int, before: int | None) -> AuditPage:
+        """See `AuditStore.list_audit`."""
+        return await self._readers.ask(list_audit, wanted, limit=limit, before=before)
 
 
 def add_audit(session: Session, entry: AuditEntry | None) -> None:

@@ -31,7 +31,7 @@ from dispatcher.core.model import (
     JobState,
     JobStatus,
 )
-from dispatcher.ports.records import (
+from dispatcher.ports.views import (
     DeliveryFilter,
     DeliveryPage,
     DeliveryRecord,

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import assert_never
 
-from dispatcher.adapters.sqlite import audit, callers, grants, holders, overdue, reading
+from dispatcher.adapters.sqlite import callers, holders, overdue
 from dispatcher.adapters.sqlite.adding import add_job
-from dispatcher.adapters.sqlite.backlog import backlog
+from dispatcher.adapters.sqlite.answers import Answers
+from dispatcher.adapters.sqlite.audit import AuditKept, add_audit
+from dispatcher.adapters.sqlite.callers_kept import CallersKept
 from dispatcher.adapters.sqlite.changing import (
     ask_cancel,
     finish_job,
@@ -31,7 +33,6 @@ from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.adapters.sqlite.waiting import Waiting
 from dispatcher.adapters.sqlite.writer import CommitTold, Writer, tell_nobody
-from dispatcher.core.audit import AuditEntry
 from dispatcher.core.changes import (
     AskCancel,
     AskCancelDelivery,
@@ -47,29 +48,18 @@ from dispatcher.core.changes import (
     ReleaseDelivery,
     ReleaseJob,
 )
-from dispatcher.core.model import ApiKey, Caller, Event, Instant, Job, JobType, ServiceKey
-from dispatcher.core.quotas import CallerTerms
-from dispatcher.ports.audit import AUDIT_KEPT_SECONDS, AuditFilter, AuditPage
+from dispatcher.core.model import JobType
+from dispatcher.ports.audit import AUDIT_KEPT_SECONDS
 from dispatcher.ports.records import (
     DEAD_KEPT_SECONDS,
-    Addition,
     AddResult,
     Applied,
     ApplyResult,
-    Backlog,
-    CallerPage,
-    CallerRecord,
     ClaimedDeliveries,
     ClaimedJobs,
-    DeliveryFilter,
-    DeliveryPage,
-    DeliveryRecord,
     DeliveryTerms,
     HeldJob,
     JobClaim,
-    JobFilter,
-    JobPage,
-    JobRecord,
     NewJob,
     Overdue,
 )
@@ -79,7 +69,7 @@ from dispatcher.ports.system import Clock, Ids
 _HELD = statement("jobs_held")
 
 
-class SqliteStore:
+class SqliteStore(Answers, CallersKept, AuditKept):
     """Implements `dispatcher.ports.store.Store` on one SQLite file.
 
     All that is written goes through one thread and is batched there; a few threads read. Another
@@ -196,6 +186,11 @@ class SqliteStore:
         """See `JobStore.apply`."""
 
         def apply(session: Session, change: Change | Audited) -> ApplyResult:
+            if isinstance(change, Audited):
+                result = _apply(session, change.change, terms)
+                if isinstance(result, Applied):
+                    add_audit(session, change.entry)
+                return result
             return _apply(session, change, terms)
 
         return await self._writer.each(apply, changes) if changes else []
@@ -212,47 +207,6 @@ class SqliteStore:
         """See `JobStore.prune`."""
         return await self._writer.one(self._pruning.prune, limit)
 
-    # --- reading -------------------------------------------------------------------------------
-
-    async def get_job(
-        self, job_id: str, caller_id: str | None, *, with_input: bool = False
-    ) -> JobRecord | None:
-        """See `JobReader.get_job`."""
-        return await self._readers.ask(reading.get_job, job_id, caller_id, with_input=with_input)
-
-    async def get_result(
-        self, job_id: str, caller_id: str | None
-    ) -> tuple[Job, bytes | None] | None:
-        """See `JobReader.get_result`."""
-        return await self._readers.ask(reading.get_result, job_id, caller_id)
-
-    async def list_jobs(self, wanted: JobFilter, *, limit: int, before: int | None) -> JobPage:
-        """See `JobReader.list_jobs`."""
-        now = self._clock.now()
-        return await self._readers.ask(reading.list_jobs, wanted, now, limit=limit, before=before)
-
-    async def list_deliveries(
-        self, wanted: DeliveryFilter, *, limit: int, before: int | None
-    ) -> DeliveryPage:
-        """See `JobReader.list_deliveries`."""
-        return await self._readers.ask(reading.list_deliveries, wanted, limit=limit, before=before)
-
-    async def get_delivery(self, delivery_id: str, caller_id: str | None) -> DeliveryRecord | None:
-        """See `JobReader.get_delivery`."""
-        return await self._readers.ask(reading.get_delivery, delivery_id, caller_id)
-
-    async def list_events(
-        self, job_id: str, caller_id: str | None, *, limit: int, after: int
-    ) -> tuple[Job, tuple[tuple[Event, bytes | None], ...]] | None:
-        """See `JobReader.list_events`."""
-        return await self._readers.ask(
-            reading.list_events, job_id, caller_id, limit=limit, after=after
-        )
-
-    async def backlog(self, most: int) -> Backlog:
-        """See `BacklogReader.backlog`."""
-        return await self._readers.ask(backlog, self._clock.now(), most)
-
     # --- holders -------------------------------------------------------------------------------
 
     def heart(self, holder_id: str, name: str, lease_seconds: float) -> Heart:
@@ -267,107 +221,7 @@ class SqliteStore:
         """See `Store.end_other_leases`."""
         await self._writer.one(holders.end_other_leases, holder_id)
 
-    # --- callers and types ---------------------------------------------------------------------
-
-    async def add_caller(
-        self,
-        caller: Caller,
-        key: ApiKey,
-        digest: bytes,
-        sealed: bytes,
-        entry: AuditEntry | None = None,
-    ) -> bool:
-        """See `CallerStore.add_caller`."""
-        new = callers.NewCaller(caller, key, digest, sealed, entry)
-        return await self._writer.one(callers.add_caller, new)
-
-    async def find_key(self, digest: bytes) -> tuple[ApiKey, Caller] | None:
-        """See `CallerStore.find_key`."""
-        return await self._readers.ask(callers.find_key, digest)
-
-    async def find_caller(self, name_or_id: str) -> Caller | None:
-        """See `CallerStore.find_caller`."""
-        return await self._readers.ask(callers.find_caller, name_or_id)
-
-    async def get_caller(self, caller_id: str) -> CallerRecord | None:
-        """See `CallerStore.get_caller`."""
-        return await self._readers.ask(grants.get_caller, self._clock.now(), caller_id)
-
-    async def set_terms(
-        self,
-        caller_id: str,
-        before: CallerTerms,
-        after: CallerTerms,
-        entry: AuditEntry | None = None,
-    ) -> bool:
-        """See `CallerStore.set_terms`."""
-        new = callers.NewTerms(caller_id, before, after, entry)
-        return await self._writer.one(callers.set_terms, new)
-
-    async def sealed_secrets(self, caller_id: str) -> list[bytes]:
-        """See `CallerStore.sealed_secrets`."""
-        return await self._readers.ask(callers.sealed_secrets, caller_id, self._clock.now())
-
-    async def list_callers(self, *, limit: int, before: int | None) -> CallerPage:
-        """See `CallerStore.list_callers`."""
-        now = self._clock.now()
-        return await self._readers.ask(grants.list_callers, now, limit=limit, before=before)
-
-    async def add_key(
-        self, key: ApiKey, digest: bytes, entry: AuditEntry | None = None
-    ) -> Addition:
-        """See `CallerStore.add_key`."""
-        return await self._writer.one(grants.add_key, grants.NewKey(key, digest, entry))
-
-    async def revoke_key(
-        self, caller_id: str, key_id: str, entry: AuditEntry | None = None
-    ) -> bool:
-        """See `CallerStore.revoke_key`."""
-        return await self._writer.one(grants.revoke_key, grants.EndedKey(caller_id, key_id, entry))
-
-    async def rotate_secret(
-        self,
-        caller_id: str,
-        sealed: bytes,
-        created_at: Instant,
-        *,
-        overlap_seconds: float,
-        entry: AuditEntry | None = None,
-    ) -> Addition:
-        """See `CallerStore.rotate_secret`."""
-        new = grants.NewSecret(caller_id, sealed, created_at, overlap_seconds, entry)
-        return await self._writer.one(grants.rotate_secret, new)
-
-    async def service_keys(self) -> list[tuple[ServiceKey, bytes]]:
-        """See `ServiceKeyStore.service_keys`."""
-        return await self._readers.ask(grants.service_keys, self._clock.now())
-
-    async def add_service_key(self, key: ServiceKey, sealed: bytes) -> bool:
-        """See `ServiceKeyStore.add_service_key`."""
-        new = grants.NewServiceKey(key, sealed, None)
-        return await self._writer.one(grants.add_service_key, new)
-
-    async def rotate_service_key(
-        self,
-        key: ServiceKey,
-        sealed: bytes,
-        *,
-        overlap_seconds: float,
-        entry: AuditEntry | None = None,
-    ) -> bool:
-        """See `ServiceKeyStore.rotate_service_key`."""
-        new = grants.NewServiceKey(key, sealed, overlap_seconds, entry)
-        return await self._writer.one(grants.add_service_key, new)
-
-    async def add_audit(self, entry: AuditEntry) -> None:
-        """See `AuditStore.add_audit`."""
-        await self._writer.one(audit.add_audit, entry)
-
-    async def list_audit(
-        self, wanted: AuditFilter, *, limit: int, before: int | None
-    ) -> AuditPage:
-        """See `AuditStore.list_audit`."""
-        return await self._readers.ask(audit.list_audit, wanted, limit=limit, before=before)
+    # --- types and the encryption key -----------------------------------------------------------
 
     async def put_types(self, types: Sequence[JobType]) -> None:
         """See `Store.put_types`."""
@@ -391,7 +245,7 @@ def _held(read: sqlite3.Connection, holder_id: str) -> list[HeldJob]:
     return [HeldJob(job_id, lease, asked == 1) for job_id, lease, asked in rows]
 
 
-def _apply(session: Session, change: Change | Audited, terms: DeliveryTerms) -> ApplyResult:
+def _apply(session: Session, change: Change, terms: DeliveryTerms) -> ApplyResult:
     match change:
         case FinishJob():
             return finish_job(session, change, terms)
@@ -409,10 +263,5 @@ def _apply(session: Session, change: Change | Audited, terms: DeliveryTerms) -> 
             return ask_cancel(session, change)
         case ReleaseDelivery() | EndDelivery() | AskCancelDelivery() | Redeliver():
             return change_delivery(session, change, terms)
-        case Audited(change=inner, entry=entry):
-            result = _apply(session, inner, terms)
-            if isinstance(result, Applied):
-                audit.add_audit(session, entry)
-            return result
         case _:
             assert_never(change)

@@ -14,7 +14,7 @@ from dispatcher.core.model import (
     JobState,
     JobStatus,
 )
-from dispatcher.ports.records import DeliveryFilter, DeliverySummary, JobFilter
+from dispatcher.ports.views import DeliveryFilter, DeliverySummary, JobFilter
 from dispatcher.testing.conformance.changing import note_output
 from dispatcher.testing.conformance.scene import Scene
 from dispatcher.testing.conformance.values import (

@@ -31,18 +31,15 @@ from dispatcher.ports.records import (
     ApplyResult,
     ClaimedDeliveries,
     ClaimedJobs,
-    DeliveryFilter,
-    DeliveryRecord,
     DeliveryTerms,
     HandOff,
     Idempotency,
     JobClaim,
-    JobFilter,
-    JobRecord,
     LeasedDelivery,
     NewJob,
 )
 from dispatcher.ports.store import Store
+from dispatcher.ports.views import DeliveryFilter, DeliveryRecord, JobFilter, JobRecord
 from dispatcher.testing.conformance.backend import Backend, ShuffledIds
 from dispatcher.testing.conformance.values import (
     ANN,
