@@ -33,6 +33,7 @@ from dispatcher.core.model import ApiKey, Caller, Role
 from dispatcher.core.signature import parse_secret
 from dispatcher.engine.callers import Callers, new_api_key
 from dispatcher.engine.catalog import Catalog
+from dispatcher.engine.rates import Rates
 from dispatcher.engine.supervisor import Engine
 from dispatcher.engine.terms import EngineTerms, System
 from dispatcher.ports.observer import Observer
@@ -85,6 +86,7 @@ async def open_store(
         ids=Uuid7Ids(),
         links_base=settings.links_base() if links_base is None else links_base,
         dead_kept_seconds=settings.dead_kept_seconds,
+        audit_kept_seconds=settings.audit_kept_seconds,
         lock_seconds=PATIENCE_SECONDS if patient else LOCK_SECONDS,
         on_commit=on_commit,
     )
@@ -149,14 +151,15 @@ async def service(
                 cancel=engine.cancel,
                 redeliver=engine.redeliver,
                 cancel_delivery=engine.cancel_delivery,
-                callers=Callers(store, vault, system.clock, system.ids, system.random),
+                callers=Callers(store, vault, system.clock, system.ids, system.random, told),
+                rates=Rates(settings.limits_in_force.of_a_caller, system.clock, told),
                 store=store,
                 catalog=catalog,
                 vault=vault,
                 clock=system.clock,
                 ids=system.ids,
                 policy=settings.policy,
-                limits=settings.limits,
+                limits=settings.limits_in_force,
                 public_url=url,
                 dev=await _dev_mode(store, vault, system) if settings.dev else None,
                 ready=engine.ready,
@@ -196,6 +199,7 @@ def _engine_terms(settings: Settings) -> EngineTerms:
         send_seconds=settings.delivery_timeout_seconds,
         lease_seconds=settings.lease_seconds,
         grace_seconds=settings.grace_seconds,
+        limits=settings.limits_in_force,
     )
 
 

@@ -8,11 +8,15 @@ from __future__ import annotations
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from dispatcher.core.quotas import CallerLimits
 from dispatcher.core.ratelimit import Rate
 
 DAY_SECONDS: Final = 86_400
+MOST_BODY_BYTES: Final = 2**30
+MOST_WAITING: Final = 1_000_000_000
+MOST_BYTES_WAITING: Final = 2**50
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -46,6 +50,12 @@ class Limits(Struct, frozen=True, kw_only=True):
     jobs_waiting: int | None = None
     bytes_waiting: int | None = None
     queue_jobs: int | None = None
+
+    def unlimited(self) -> Limits:
+        """The same without what is counted of callers and queues."""
+        return replace(
+            self, submissions=None, jobs_waiting=None, bytes_waiting=None, queue_jobs=None
+        )
 
     @property
     def of_a_caller(self) -> CallerLimits:

@@ -44,6 +44,10 @@ class CallerTerms(Struct, frozen=True, kw_only=True, omit_defaults=True):
     schedule: Schedule | None = None
 
 
+RATE = "rate"
+"""The word for what keeps a submission out that came too soon, as those of `Full` are."""
+
+
 class Full(StrEnum):
     """Why a job was not taken in: which limit what waits has reached."""
 

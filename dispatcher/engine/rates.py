@@ -7,7 +7,7 @@ from typing import Final
 
 from dispatcher.core.facts import SubmissionRefused
 from dispatcher.core.model import Caller
-from dispatcher.core.quotas import CallerLimits
+from dispatcher.core.quotas import RATE, CallerLimits
 from dispatcher.core.ratelimit import Bucket, Standing, take
 from dispatcher.ports.observer import Observer
 from dispatcher.ports.system import Clock
@@ -39,7 +39,7 @@ class Rates:
         if bucket is not None and standing.taken:
             self._keep(caller.id, bucket, now)
         if not standing.taken:
-            self._observer.saw(SubmissionRefused(caller.id, "rate"))
+            self._observer.saw(SubmissionRefused(caller.id, RATE))
         return standing
 
     def _keep(self, caller_id: str, bucket: Bucket, now: int) -> None:

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from dispatcher.core.addresses import Policy
 from dispatcher.core.errors import SettingsError
-from dispatcher.core.limits import Limits
+from dispatcher.core.limits import MOST_BODY_BYTES, MOST_BYTES_WAITING, MOST_WAITING, Limits
 from dispatcher.core.ratelimit import MOST_REQUESTS, MOST_WINDOW_SECONDS
 from dispatcher.core.retry import DEFAULT_SCHEDULE, Schedule
 
@@ -165,6 +165,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         """Where callbacks may go."""
         return Policy.parse(self.allow_callbacks, dev=self.dev)
 
+    @property
+    def limits_in_force(self) -> Limits:
+        """The limits; in `--dev` without rates and quotas, which would only be in the way."""
+        return self.limits.unlimited() if self.dev else self.limits
+
     def links_base(self, port: int | None = None) -> str:
         """What links begin with, without a slash at its end; `port` is the one really bound."""
         if self.public_url is not None:
@@ -192,9 +197,8 @@ class Setting(Struct, frozen=True):
 
 
 LIMIT_PREFIX: Final = "limit_"
-_MOST_WAITING: Final = 1_000_000_000
 _LIMITS: Final[dict[str, Meta]] = {
-    "body_bytes": _says("Bytes of a request's body at most.", 1, 2**30),
+    "body_bytes": _says("Bytes of a request's body at most.", 1, MOST_BODY_BYTES),
     "body_depth": _says("How deep a request's JSON is nested at most.", 1, 500),
     "url_characters": _says("Characters of a URL at most.", 16, 65_536),
     "text_characters": _says("Characters of `correlationId`, keys and header values.", 1, 8_192),
@@ -222,12 +226,14 @@ _LIMITS: Final[dict[str, Meta]] = {
         "Submissions of a caller in each window; more are answered 429.", 1, MOST_REQUESTS
     ),
     "submissions_window_seconds": _says("How long that window is.", 1, MOST_WINDOW_SECONDS),
-    "jobs_waiting": _says("Jobs of a caller that wait at most; 429 beyond.", 1, _MOST_WAITING),
+    "jobs_waiting": _says("Jobs of a caller that wait at most; 429 beyond.", 1, MOST_WAITING),
     "bytes_waiting": _says(
-        "Bytes of the inputs of a caller's waiting jobs at most; 429 beyond.", 1, 2**50
+        "Bytes of the inputs of a caller's waiting jobs at most; 429 beyond.",
+        1,
+        MOST_BYTES_WAITING,
     ),
     "queue_jobs": _says(
-        "Jobs that wait in a queue at most, of all callers; 503 beyond.", 1, _MOST_WAITING
+        "Jobs that wait in a queue at most, of all callers; 503 beyond.", 1, MOST_WAITING
     ),
 }
 _UNDESCRIBED: Final = Meta(description="")  # a limit that is new in core: a test asks for its words

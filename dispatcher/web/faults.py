@@ -126,7 +126,8 @@ def _plain(kind: Any) -> Any:
         if origin is Annotated:
             kind = get_args(kind)[0]
         elif origin in (Union, types.UnionType):
-            kind = next(each for each in get_args(kind) if each is not types.NoneType)
+            absent = (types.NoneType, msgspec.UnsetType)
+            kind = next(each for each in get_args(kind) if each not in absent)
         else:
             return kind
 

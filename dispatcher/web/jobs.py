@@ -15,10 +15,12 @@ from dispatcher.core.errors import (
     JobUnsuccessful,
     NotFound,
     Overloaded,
+    OverRate,
 )
 from dispatcher.core.model import Caller, JobState
 from dispatcher.core.payload import encode, event_json
-from dispatcher.ports.records import Added, AddResult, Idempotency, KeyReused, Replayed
+from dispatcher.core.ratelimit import limit_field, policy_field
+from dispatcher.ports.records import Added, Idempotency, KeyReused, Replayed, Taken
 from dispatcher.ports.views import DeliveryFilter, JobFilter, JobRecord
 from dispatcher.web.auth import Identity
 from dispatcher.web.body import read_json, read_nothing
@@ -65,6 +67,9 @@ _LIST_PARAMETERS: Final = PAGE | {
 }
 _JSON: Final = "application/json"
 
+ANSWER_HEADERS: Final = web.RequestKey("headers of the answer", dict[str, str])
+"""Headers that the answer to a request bears, whether it is one of ours or a problem."""
+
 
 class Jobs:
     """The handlers of `/v1/jobs` and below."""
@@ -72,6 +77,7 @@ class Jobs:
     def __init__(self, services: Services) -> None:
         self._accept = services.accept
         self._cancel = services.cancel
+        self._rates = services.rates
         self._store = services.store
         self._clock = services.clock
         self._limits = services.limits
@@ -108,7 +114,9 @@ class Jobs:
         if "traceparent" in headers:
             trace = parse_trace(headers.getall("traceparent"), headers.getall("tracestate", ()))
         caller = who.caller if not query else await self._named_caller(who, query)
-        body = await read_json(request, self._limits)
+        self._count(request, caller)
+        own = caller.terms.limits.body_bytes
+        body = await read_json(request, self._limits, own)
         submission = self._parser.parse(body, caller.id, trace)
         idempotency = None
         if key is not None:
@@ -128,7 +136,20 @@ class Jobs:
             raise NotFound("caller", caller_id)
         return caller
 
-    async def _accepted(self, result: AddResult, caller: Caller) -> web.Response:
+    def _count(self, request: web.Request, caller: Caller) -> None:
+        """Count the submission; whatever is answered to it tells how the caller stands then."""
+        standing = self._rates.take(caller)
+        if standing is None:
+            return
+        request[ANSWER_HEADERS] = {
+            "RateLimit-Policy": policy_field(standing.rate),
+            "RateLimit": limit_field(standing),
+        }
+        if not standing.taken:
+            rate = standing.rate
+            raise OverRate(rate.requests, rate.window_seconds, standing.more_in_seconds)
+
+    async def _accepted(self, result: Taken, caller: Caller) -> web.Response:
         match result:
             case KeyReused():
                 raise IdempotencyKeyReused(
@@ -181,7 +202,7 @@ class Jobs:
         read_query(request)
         job_id = _job_id(request)
         await read_nothing(request, self._limits)
-        job = await self._cancel.cancel(job_id, who.scope)
+        job = await self._cancel.cancel(job_id, who.scope, who.acting(request))
         record = await self._store.get_job(job_id, who.scope) or JobRecord(job)
         return self._job_response(record, 200 if record.job.done else 202, {})
 

@@ -117,7 +117,9 @@ def test_a_bucket_is_full_again_after_its_window() -> None:
     assert bucket.is_full(60_005)
 
 
-@pytest.mark.parametrize(("requests", "window"), [(0, 1), (1, 0), (-1, 5), (10**9 + 1, 1), (1, 86_401)])
+@pytest.mark.parametrize(
+    ("requests", "window"), [(0, 1), (1, 0), (-1, 5), (10**9 + 1, 1), (1, 86_401)]
+)
 def test_a_rate_that_can_not_be(requests: int, window: int) -> None:
     with pytest.raises(ValueError, match="rate"):
         Rate(requests, window)
