@@ -8,7 +8,7 @@ import re
 from typing import Final
 
 import msgspec
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from dispatcher.core.errors import InvalidFields, MalformedBody
 from dispatcher.core.limits import Limits
@@ -99,7 +99,8 @@ async def read_bytes(request: web.Request, limit: int) -> bytes:
     length = request.content_length
     if length is not None and length > limit:
         raise BodyTooLarge(limit)
-    if "Expect" in request.headers:  # the caller waits to be asked for it
+    # Who waits to be asked for it is; there is nothing of the kind in HTTP/1.0 (RFC 9110, 10.1.1).
+    if "Expect" in request.headers and request.version >= HttpVersion11:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # the answer itself has not begun
     content = request.content
