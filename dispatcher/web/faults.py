@@ -81,7 +81,10 @@ def _of_members(
             good[field.name] = value
         elif value is not None:
             kept = _plain(field.type)
-            good[field.name] = kept(**value) if _is_struct(kept) else value
+            if not _is_struct(kept):
+                good[field.name] = value
+            elif all(each.name in value for each in _required(kept)):
+                good[field.name] = kept(**value)
     known = ", ".join(field.encode_name for field in msgspec.structs.fields(kind))
     for name in members:
         if len(faults) >= MAX_FAULTS:
@@ -113,6 +116,10 @@ def _of_items(
         if len(faults) >= MAX_FAULTS:
             break
     return good, faults
+
+
+def _required(kind: type[Struct]) -> list[msgspec.structs.FieldInfo]:
+    return [each for each in msgspec.structs.fields(kind) if each.required]
 
 
 def _is_struct(kind: Any) -> bool:
