@@ -34,13 +34,16 @@ class CallerLimits(Struct, frozen=True, kw_only=True, omit_defaults=True):
         )
 
 
+NO_LIMITS = CallerLimits()
+
+
 class CallerTerms(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is set for a caller: its limits, and the schedule of its callbacks.
 
     The schedule is in force for jobs submitted from then on that name none of their own.
     """
 
-    limits: CallerLimits = CallerLimits()
+    limits: CallerLimits = NO_LIMITS
     schedule: Schedule | None = None
 
 

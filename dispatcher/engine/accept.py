@@ -20,7 +20,7 @@ from dispatcher.core.errors import (
 from dispatcher.core.facts import CancelAsked, JobAccepted, SubmissionRefused
 from dispatcher.core.lifecycle import decide_cancel
 from dispatcher.core.model import Callback, Caller, Job, JobState, Submission
-from dispatcher.core.quotas import CallerLimits, Full, Room, room_for
+from dispatcher.core.quotas import NO_LIMITS, CallerLimits, Full, Room, room_for
 from dispatcher.engine.audit import Entries
 from dispatcher.engine.commit import Commit
 from dispatcher.engine.jobs import Jobs
@@ -56,6 +56,7 @@ class Accept:
         self._jobs = jobs
         self._limits = limits
         self._queue_jobs = queue_jobs
+        self._usual_room = room_for(limits, queue_jobs)
         self._clock = system.clock
         self._ids = system.ids
         self._observer = system.observer
@@ -83,10 +84,15 @@ class Accept:
         job = self._job(caller, submission)
         self._adding += 1
         try:
-            room = room_for(caller.terms.limits.over(self._limits), self._queue_jobs)
-            return await self._add(job, submission.input, idempotency, room)
+            return await self._add(job, submission.input, idempotency, self._room(caller))
         finally:
             self._added()
+
+    def _room(self, caller: Caller) -> Room | None:
+        own = caller.terms.limits
+        if own == NO_LIMITS:
+            return self._usual_room
+        return room_for(own.over(self._limits), self._queue_jobs)
 
     def _added(self) -> None:
         self._adding -= 1

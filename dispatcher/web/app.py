@@ -112,7 +112,8 @@ def _edge(ids: Ids) -> Middleware:
         except Exception as error:  # noqa: BLE001  # whatever it is, the caller gets a problem; the table logs what is ours
             response = problem_of(error, request.rel_url.raw_path, request_id)
         response.headers[REQUEST_ID] = request_id
-        response.headers.update(request.get(ANSWER_HEADERS, {}))
+        if ANSWER_HEADERS in request:
+            response.headers.update(request[ANSWER_HEADERS])
         response.headers["Server"] = "dispatcher"  # aiohttp would tell its version, and Python's
         return response
 
