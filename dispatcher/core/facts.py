@@ -55,7 +55,7 @@ class DeliveryAttemptEnded(Struct, frozen=True, kw_only=True):
     delivery_id: str
     event_id: str
     event_type: str
-    job_id: str
+    job_id: str | None
     caller_id: str
     url: str
     attempt: int

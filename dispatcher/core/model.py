@@ -68,6 +68,9 @@ class EventType(StrEnum):
     JOB_FAILED = "job.failed"
     JOB_CANCELED = "job.canceled"
     JOB_EXPIRED = "job.expired"
+    DELIVERY_DEAD = "delivery.dead"
+    ENDPOINT_DISABLED = "endpoint.disabled"
+    PING = "ping"
 
 
 class CallbackMode(StrEnum):
@@ -168,6 +171,7 @@ class Job(Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] | None = None
     replay_of: str | None = None
     trace: Trace | None = None
+    ordering_key: str | None = None
     api_version: str = API_VERSION
     version: int = 1
     event_count: int = 0
@@ -179,19 +183,21 @@ class Job(Struct, frozen=True, kw_only=True):
 
 
 class Event(Struct, frozen=True, kw_only=True):
-    """Something that happened to a job, told to whoever asked for it.
+    """Something that happened, told to whoever asked for it.
 
-    `sequence` counts within the job. `links_base` is the public URL in force when it was
-    committed, so that each attempt sends the same bytes. `data` is None for a terminal event (all
-    it says stands in the job, which changes no more); for others it holds the job's changing
-    members as they were, and the output, as JSON (see `payload.snapshot`).
+    What happens to a job is its course, in which `sequence` counts. `delivery.dead` belongs to the
+    delivery's job but not to its course; `endpoint.disabled` and `ping` belong to no job.
+    `links_base` is the public URL in force when it was committed, so that each attempt sends the
+    same bytes. `data` is JSON: None for a terminal event (all it says stands in the job, which
+    changes no more); for others of a job's course the job's changing members as they were, and the
+    output (see `payload.snapshot`); for the rest all that the event says.
     """
 
     id: str
-    job_id: str
+    job_id: str | None
     caller_id: str
     type: EventType
-    sequence: int
+    sequence: int | None
     at: Instant
     links_base: str
     data: bytes | None = None
@@ -228,7 +234,7 @@ class Delivery(Struct, frozen=True, kw_only=True):
     id: str
     event_id: str
     event_type: EventType
-    job_id: str
+    job_id: str | None
     caller_id: str
     url: str
     origin: str

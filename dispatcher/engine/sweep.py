@@ -138,7 +138,7 @@ class Sweep:
         self._jobs.stop(job.id, StopReason.LOST)
         return result
 
-    async def _lost_delivery(self, delivery: Delivery, lease: str, job: Job) -> ApplyResult:
+    async def _lost_delivery(self, delivery: Delivery, lease: str, job: Job | None) -> ApplyResult:
         change = decide_delivery(
             delivery,
             lease,

@@ -101,13 +101,14 @@ AddResult: TypeAlias = Taken | NoRoom
 class LeasedDelivery(Struct, frozen=True):
     """A delivery to be sent now, with everything its bytes are made of.
 
-    `result` is there for a job that succeeded with a result that may stand inline.
+    `job` is the one that the event belongs to, if any. `result` is there for a job that succeeded
+    with a result that may stand inline.
     """
 
     delivery: Delivery
     lease: str
     event: Event
-    job: Job
+    job: Job | None
     result: bytes | None
 
 
@@ -189,7 +190,7 @@ class Overdue(Struct, frozen=True):
 
     lost_jobs: tuple[tuple[Job, str], ...] = ()
     late_jobs: tuple[tuple[Job, str | None], ...] = ()
-    lost_deliveries: tuple[tuple[Delivery, str, Job], ...] = ()
+    lost_deliveries: tuple[tuple[Delivery, str, Job | None], ...] = ()
     old_deliveries: tuple[Delivery, ...] = ()
 
 

@@ -7,6 +7,7 @@ takes away what was set).
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, TypeAlias
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
@@ -16,12 +17,25 @@ from dispatcher.core.model import CallbackMode, EventType, Role
 from dispatcher.core.ratelimit import MOST_REQUESTS, MOST_WINDOW_SECONDS
 from dispatcher.ports.records import MOST_OVERLAP_SECONDS, OVERLAP_SECONDS
 
+
+class JobEvent(StrEnum):
+    """What a job's own callback can ask for; the rest goes to the feed and to endpoints alone."""
+
+    STARTED = EventType.JOB_STARTED
+    PROGRESS = EventType.JOB_PROGRESS
+    OUTPUT = EventType.JOB_OUTPUT
+    SUCCEEDED = EventType.JOB_SUCCEEDED
+    FAILED = EventType.JOB_FAILED
+    CANCELED = EventType.JOB_CANCELED
+    EXPIRED = EventType.JOB_EXPIRED
+
+
 # The end is said twice because `$` of Python's `re` also fits before a final line feed.
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,99}$(?!\n)"
 
 Name: TypeAlias = Annotated[str, Meta(pattern=NAME_PATTERN)]
 Priority: TypeAlias = Annotated[int, Meta(ge=0, le=9)]
-Events: TypeAlias = Annotated[list[EventType], Meta(min_length=1)]
+Events: TypeAlias = Annotated[list[JobEvent], Meta(min_length=1)]
 
 
 class CallbackBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):

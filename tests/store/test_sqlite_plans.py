@@ -60,7 +60,10 @@ INDEXES = {
     "delivery_record_first": ["delivery USING INTEGER PRIMARY KEY"],
     "delivery_summary": ["delivery USING INDEX delivery_of_job (job_seq=?)"],
     "destination_find": [
-        "destination USING INDEX sqlite_autoindex_destination_1 (caller_id=? AND origin=?)",
+        (
+            "destination USING INDEX sqlite_autoindex_destination_1 "
+            "(caller_id=? AND origin=? AND endpoint_id=?)"
+        ),
         "delivery USING COVERING INDEX delivery_sending (destination_seq=? AND lease_until>?)",
         "delivery_pending (destination_seq=? AND due_at<?)",
     ],

@@ -128,7 +128,7 @@ class Memory:
         record = self._job(job_id, caller_id)
         if record is None:
             return None
-        found = [row for row in self.events.get(job_id, []) if row[0].sequence > after]
+        found = [row for row in self.events.get(job_id, []) if (row[0].sequence or 0) > after]
         return record.job, tuple(found[:limit])
 
     async def find_key(self, digest: bytes) -> tuple[ApiKey, Caller] | None:

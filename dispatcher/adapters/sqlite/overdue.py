@@ -56,21 +56,19 @@ def sweep(read: sqlite3.Connection, now: Instant, limit: int) -> Overdue:
     )
 
 
-def _lost(row: Row) -> tuple[Delivery, str, Job]:
+def _lost(row: Row) -> tuple[Delivery, str, Job | None]:
     event_id, event_type = row[DELIVERY_WIDTH : DELIVERY_WIDTH + 2]
-    job = job_of(row[DELIVERY_WIDTH + 2 :])
-    delivery = delivery_of(
-        row, event_id=event_id, event_type=event_type, job_id=job.id, caller_id=job.caller_id
-    )
+    columns = row[DELIVERY_WIDTH + 2 :]
+    job = None if columns[0] is None else job_of(columns)
+    job_id = None if job is None else job.id
+    delivery = delivery_of(row, event_id=event_id, event_type=event_type, job_id=job_id)
     return delivery, row[DELIVERY_LEASE], job
 
 
 def delivery_in(row: Row) -> Delivery:
-    """A delivery from `delivery.*, event.id, event.type, job.id, job.caller_id`."""
-    event_id, event_type, job_id, caller_id = row[DELIVERY_WIDTH:]
-    return delivery_of(
-        row, event_id=event_id, event_type=event_type, job_id=job_id, caller_id=caller_id
-    )
+    """A delivery from `delivery.*, event.id, event.type, job.id`."""
+    event_id, event_type, job_id = row[DELIVERY_WIDTH:]
+    return delivery_of(row, event_id=event_id, event_type=event_type, job_id=job_id)
 
 
 class Pruning:

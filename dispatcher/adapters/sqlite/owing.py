@@ -35,7 +35,16 @@ def add_event(
         links_base=session.links_base,
         data=data,
     )
-    row = (event_id, job_seq, type_.value, event.sequence, at, event.links_base, data)
+    row = (
+        event_id,
+        job.caller_id,
+        job_seq,
+        type_.value,
+        event.sequence,
+        at,
+        session.links_base,
+        data,
+    )
     event_seq = session.execute(_EVENT_ADD, row).lastrowid
     if event_seq is None:
         raise AssertionError("an insert has a row id")

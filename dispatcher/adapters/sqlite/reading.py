@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 
 from dispatcher.adapters.sqlite.overdue import delivery_in
 from dispatcher.adapters.sqlite.rows import (
+    DELIVERY_CALLER,
     JOB_SEQ,
     Row,
     attempt_of,
@@ -110,7 +111,7 @@ def list_events(
     rows = read.execute(_EVENTS, {"job_seq": seq, "after": after, "limit": limit}).fetchall()
     events = []
     for each in rows:
-        event = event_of(each, job)
+        event = event_of(each, job.id)
         last = event.type in TERMINAL_EVENTS
         events.append((event, _inline_result(read, seq, job) if last else None))
     return job, tuple(events)
@@ -228,7 +229,7 @@ def get_delivery(
 ) -> DeliveryRecord | None:
     """A delivery with its attempts, if that caller may see it."""
     row = read.execute(_DELIVERY_FOUND, (delivery_id,)).fetchone()
-    if row is None or caller_id not in (None, row[-1]):
+    if row is None or caller_id not in (None, row[DELIVERY_CALLER]):
         return None
     return _delivery_record(read, row)
 

@@ -166,6 +166,7 @@ class TestLeasedDeliveries:
         await scene.apply(scene.finish(leased, result=result))
         (sending,) = (await scene.lease()).deliveries
         assert sending.result == (None if over else result)
+        assert sending.job is not None
         assert sending.job.result_bytes == len(result)
 
 

@@ -175,7 +175,7 @@ class TestEvents:
                 break
             assert len(page) <= 2
             told += page
-            after = page[-1][0].sequence
+            after = page[-1][0].sequence or 0
         assert [event.sequence for event, _ in told] == [1, 2, 3, 4, 5, 6]
         assert [result for _, result in told] == [None] * 5 + [b'"r"']
 
