@@ -91,11 +91,11 @@ POLICY_NAME = "submissions"
 def policy_field(rate: Rate) -> str:
     """`RateLimit-Policy`: the quota `q` in a window of `w` seconds.
 
-    draft-ietf-httpapi-ratelimit-headers-10, 3: a List of Items, each a String (RFC 9651).
+    draft-ietf-httpapi-ratelimit-headers-10: a List of Items, each a String (RFC 9651).
     """
     return f'"{POLICY_NAME}";q={rate.requests};w={rate.window_seconds}'
 
 
 def limit_field(standing: Standing) -> str:
-    """`RateLimit`: `r` remain, and in `t` seconds there are more (the same draft, 4)."""
+    """`RateLimit`: `r` remain, and in `t` seconds there are more (the same draft)."""
     return f'"{POLICY_NAME}";r={standing.remaining};t={standing.more_in_seconds}'

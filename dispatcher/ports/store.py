@@ -33,7 +33,8 @@ due rows in one cost the others nothing, and cost does not grow with finished ro
 that a callback's bytes don't change when the setting does.
 
 **Retention.** The store is given `dead_kept_seconds` when it is made: so long a dead delivery, and
-with it its job and all that its callback is made of, stays to be redelivered.
+with it its job and all that its callback is made of, stays to be redelivered. It is given
+`audit_kept_seconds` too: so long an entry of the audit log stays.
 
 **Hand-off.** A job may be inserted already leased, a delivery too, exactly when the claim would
 choose it now: see `add_jobs` and `apply`.

@@ -17,10 +17,11 @@ from dispatcher.web.deliveries import Deliveries
 from dispatcher.web.dev import Inbox
 from dispatcher.web.headers import check_transfer, sane_request_id
 from dispatcher.web.health import Health
-from dispatcher.web.jobs import ANSWER_HEADERS, Jobs
+from dispatcher.web.jobs import Jobs
 from dispatcher.web.jwks import PublicKeys
 from dispatcher.web.metrics import MetricsPage
 from dispatcher.web.problems import problem_of
+from dispatcher.web.rates import STANDING, tell
 from dispatcher.web.services import Services
 from dispatcher.web.types import Types
 
@@ -112,8 +113,8 @@ def _edge(ids: Ids) -> Middleware:
         except Exception as error:  # noqa: BLE001  # whatever it is, the caller gets a problem; the table logs what is ours
             response = problem_of(error, request.rel_url.raw_path, request_id)
         response.headers[REQUEST_ID] = request_id
-        if ANSWER_HEADERS in request:
-            response.headers.update(request[ANSWER_HEADERS])
+        if STANDING in request:
+            tell(request[STANDING], response)
         response.headers["Server"] = "dispatcher"  # aiohttp would tell its version, and Python's
         return response
 

@@ -15,11 +15,9 @@ from dispatcher.core.errors import (
     JobUnsuccessful,
     NotFound,
     Overloaded,
-    OverRate,
 )
 from dispatcher.core.model import Caller, JobState
 from dispatcher.core.payload import encode, event_json
-from dispatcher.core.ratelimit import limit_field, policy_field
 from dispatcher.ports.records import Added, Idempotency, KeyReused, Replayed, Taken
 from dispatcher.ports.views import DeliveryFilter, JobFilter, JobRecord
 from dispatcher.web.auth import Identity
@@ -44,6 +42,7 @@ from dispatcher.web.queries import (
     read_status,
     read_text,
 )
+from dispatcher.web.rates import count
 from dispatcher.web.refusals import NotAcceptable, ResultGone, ResultNotYet
 from dispatcher.web.services import Services
 from dispatcher.web.shown import (
@@ -66,9 +65,6 @@ _LIST_PARAMETERS: Final = PAGE | {
     "callerId",
 }
 _JSON: Final = "application/json"
-
-ANSWER_HEADERS: Final = web.RequestKey("headers of the answer", dict[str, str])
-"""Headers that the answer to a request bears, whether it is one of ours or a problem."""
 
 
 class Jobs:
@@ -114,7 +110,7 @@ class Jobs:
         if "traceparent" in headers:
             trace = parse_trace(headers.getall("traceparent"), headers.getall("tracestate", ()))
         caller = who.caller if not query else await self._named_caller(who, query)
-        self._count(request, caller)
+        count(self._rates, request, caller)
         own = caller.terms.limits.body_bytes
         body = await read_json(request, self._limits, own)
         submission = self._parser.parse(body, caller.id, trace)
@@ -135,19 +131,6 @@ class Jobs:
         if caller is None or caller.id != caller_id:
             raise NotFound("caller", caller_id)
         return caller
-
-    def _count(self, request: web.Request, caller: Caller) -> None:
-        """Count the submission; whatever is answered to it tells how the caller stands then."""
-        standing = self._rates.take(caller)
-        if standing is None:
-            return
-        request[ANSWER_HEADERS] = {
-            "RateLimit-Policy": policy_field(standing.rate),
-            "RateLimit": limit_field(standing),
-        }
-        if not standing.taken:
-            rate = standing.rate
-            raise OverRate(rate.requests, rate.window_seconds, standing.more_in_seconds)
 
     async def _accepted(self, result: Taken, caller: Caller) -> web.Response:
         match result:

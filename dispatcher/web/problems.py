@@ -129,7 +129,7 @@ _OF_AIOHTTP: Final[dict[int, tuple[str, str]]] = {
     413: ("body-too-large", "The body is too large."),
     417: ("expectation-failed", "The only expectation that can be met is 100-continue."),
 }
-# draft-ietf-httpapi-ratelimit-headers-10, 6: a problem type of its own, with its title.
+# draft-ietf-httpapi-ratelimit-headers-10: a problem type of its own, with its title.
 _QUOTA_EXCEEDED: Final[dict[str, Any]] = {
     "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
     "title": "Request cannot be satisfied as assigned quota has been exceeded",

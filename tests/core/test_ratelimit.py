@@ -127,7 +127,7 @@ def test_a_rate_that_can_not_be(requests: int, window: int) -> None:
 
 # --- The headers -------------------------------------------------------------------------------
 
-# draft-ietf-httpapi-ratelimit-headers-10: `RateLimit-Policy` (3) and `RateLimit` (4) are Lists of
+# draft-ietf-httpapi-ratelimit-headers-10: `RateLimit-Policy` and `RateLimit` are Lists of
 # Items that are Strings (RFC 9651), with the parameters below. The examples are the draft's own.
 POLICY = re.compile(
     r'"(?P<name>[ !#-\[\]-~]+)"(?=.*;q=)'

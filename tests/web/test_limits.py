@@ -174,6 +174,20 @@ async def test_a_full_queue_is_a_503(tmp_path: Path) -> None:
         await here.submit({**WORK, "queue": "other"})
 
 
+async def test_a_refusal_names_no_time_at_which_the_rate_would_refuse(here: Service) -> None:
+    """draft-ietf-httpapi-ratelimit-headers-10: Retry-After is not earlier than `t`."""
+    rate = {"requests": 2, "windowSeconds": 60}
+    await change(here, limits={"rate": rate, "jobsWaiting": 1})
+    await here.submit()
+    answer = await here.call("POST", "/v1/jobs", json=WORK)
+    refused(answer, "quota-exceeded", "jobs-waiting")
+    assert answer.headers["RateLimit"] == '"submissions";r=0;t=30'
+    assert answer.headers["Retry-After"] == "30"
+    await change(here, limits={"rate": {**rate, "requests": 100}})
+    answer = await here.call("POST", "/v1/jobs", json=WORK)
+    assert (answer.status, answer.headers["Retry-After"]) == (429, "5")
+
+
 # --- Bodies ------------------------------------------------------------------------------------
 
 
