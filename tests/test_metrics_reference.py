@@ -63,6 +63,7 @@ def test_the_page_lists_the_values_of_every_label(shown: Shown) -> None:
         ("dispatcher_jobs_ended_total", "state"),
         ("dispatcher_job_attempts_total", "outcome"),
         ("dispatcher_deliveries_total", "outcome"),
+        ("dispatcher_submissions_refused_total", "limit"),
         ("dispatcher_delivery_attempt_seconds_count", "result"),
     ):
         for value in shown.label_values(name, label):

@@ -1,4 +1,4 @@
-"""What each fact is as an event of the log: its level, its name and its members."""
+"""What facts are as log events: each its level, its name and its members."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ import logging
 from collections.abc import Mapping
 from typing import Any, assert_never
 
+import msgspec
+
+from dispatcher.core.audit import AuditEntry
 from dispatcher.core.breaker import BreakerState
 from dispatcher.core.facts import (
+    ActionAudited,
     BreakerChanged,
+    CancelAsked,
     DeliveryAttemptEnded,
+    DeliveryCancelAsked,
     DeliverySwept,
     Fact,
     JobAccepted,
@@ -18,8 +24,10 @@ from dispatcher.core.facts import (
     LeaseLost,
     LoopFailed,
     LoopIdle,
+    Redelivered,
     StoreFailed,
     StoreRecovered,
+    SubmissionRefused,
 )
 from dispatcher.core.model import Delivery, DeliveryState, Job, JobState
 from dispatcher.core.payload import rfc3339
@@ -32,12 +40,14 @@ def level_of(fact: Fact) -> int:
             return logging.WARNING if to is DeliveryState.DEAD else logging.INFO
         case JobAttemptEnded(to=to):
             return logging.WARNING if to is JobState.FAILED else logging.INFO
-        case BreakerChanged(state=state):
-            return logging.WARNING if state is BreakerState.OPEN else logging.INFO
-        case JobAccepted() | JobEnded() | LoopIdle():
+        case JobAccepted() | JobEnded() | SubmissionRefused() | LoopIdle():
             return logging.DEBUG
+        case CancelAsked() | Redelivered() | DeliveryCancelAsked() | ActionAudited():
+            return logging.INFO
         case StoreRecovered():
             return logging.INFO
+        case BreakerChanged(state=state):
+            return logging.WARNING if state is BreakerState.OPEN else logging.INFO
         case LeaseLost():
             return logging.WARNING
         case StoreFailed() | LoopFailed():
@@ -46,7 +56,7 @@ def level_of(fact: Fact) -> int:
             assert_never(fact)
 
 
-def describe(fact: Fact) -> tuple[str, Mapping[str, Any]]:  # noqa: C901  # one case a fact
+def describe(fact: Fact) -> tuple[str, Mapping[str, Any]]:  # noqa: C901, PLR0912  # one case a fact
     """The event's name and its members."""
     match fact:
         case JobAccepted(job=job):
@@ -63,6 +73,16 @@ def describe(fact: Fact) -> tuple[str, Mapping[str, Any]]:  # noqa: C901  # one 
             return "delivery.attempt", _of_delivery(fact)
         case DeliverySwept(delivery=delivery, to=to):
             return "delivery.swept", {**_ids_of_delivery(delivery), "to": to.value}
+        case SubmissionRefused(caller_id=caller_id, limit=limit):
+            return "submission.refused", {"callerId": caller_id, "limit": limit}
+        case CancelAsked(job=job):
+            return "job.canceling", _ids(job)
+        case Redelivered(delivery=delivery):
+            return "delivery.redelivered", _ids_of_delivery(delivery)
+        case DeliveryCancelAsked(delivery=delivery, to=to):
+            return "delivery.canceling", {**_ids_of_delivery(delivery), "to": to.value}
+        case ActionAudited(entry=entry):
+            return "audit", _of_entry(entry)
         case BreakerChanged():
             return "breaker.changed", _of_breaker(fact)
         case LeaseLost(holder_id=holder_id, jobs=jobs):
@@ -159,6 +179,24 @@ def _ids_of_delivery(delivery: Delivery) -> dict[str, Any]:
         "callerId": delivery.caller_id,
         "url": delivery.url.partition("?")[0],  # queries carry tokens
         "attempts": delivery.attempt_count,
+    }
+
+
+def _of_entry(entry: AuditEntry) -> dict[str, Any]:
+    actor = entry.actor
+    return {
+        "auditId": entry.id,
+        "action": entry.action,
+        "target": entry.target,
+        "via": actor.via.value,
+        **_without_none(
+            callerId=entry.caller_id,
+            actorId=actor.caller_id,
+            keyId=actor.key_id,
+            address=actor.address,
+            requestId=actor.request_id,
+        ),
+        "detail": msgspec.json.decode(entry.detail),
     }
 
 

@@ -25,6 +25,7 @@ import msgspec
 
 from dispatcher.adapters.log_events import describe, level_of
 from dispatcher.core.facts import Fact
+from dispatcher.core.payload import rfc3339
 
 LEVELS: Final = {
     "debug": logging.DEBUG,
