@@ -341,8 +341,7 @@ class Run:
             true = self.model.slot_free_at(owed.place, max(owed.delivery.due_at, self.now))
             self._never_late(result.delivery_ready_at, true)
 
-    # --- deliveries ----------------------------------------------------------------------------
-
+    # --- deliveries ---------------------------------------------------------------------------
     def _hold_delivery(self, sent: ModelDelivery, leased: LeasedDelivery) -> None:
         """Check what a lease says of its delivery, then take it over."""
         expected = replace(
@@ -377,24 +376,24 @@ class Run:
 
     async def lease_both(self, limit: int) -> None:
         """Two processes claim at the same time."""
-        claims = await asyncio.gather(*(s.claim_deliveries(limit, TERMS) for s in self.stores))
-        self._leased(claims, limit)
+        asked = (each.claim_deliveries(limit, TERMS) for each in self.stores)
+        self._leased(await asyncio.gather(*asked), limit)
 
     def _leased(self, claims: Sequence[ClaimedDeliveries], limit: int) -> None:
         for claimed in claims:
             assert len(claimed.deliveries) <= limit
             self.told = claimed.next_at is not None and claimed.next_at <= self.now
-        for leased in (leased for claimed in claims for leased in claimed.deliveries):
+        for leased in (each for claimed in claims for each in claimed.deliveries):
             sent = self.model.deliveries[leased.event.id]
-            assert sent.claimable(self.now), f"{leased.delivery.id} was not to be claimed"
+            assert sent.claimable(self.now), "it was not to be claimed"
             if sent.delivery.state is DeliveryState.PENDING and len(claims) == 1:
                 taken = {one.event.id for one in claims[0].deliveries}
                 for one in self.model.at(sent.place):
                     if one.delivery.event_id not in taken and one.claimable(self.now):
                         older = one.delivery.due_at < sent.delivery.due_at
                         alike = one.retried == sent.retried
-                        pending = one.delivery.state is DeliveryState.PENDING
-                        assert not (older and pending and alike), "not the oldest due"
+                        waits = one.delivery.state is DeliveryState.PENDING
+                        assert not (older and alike and waits), "not the oldest due"
             assert self.model.free_slots(sent.place, self.now) > 0, "more than its slots"
             self._hold_delivery(sent, leased)
         if len(claims) == 1:
