@@ -12,6 +12,7 @@ from dispatcher.core.facts import LoopFailed
 from dispatcher.engine.accept import Accept, Cancel
 from dispatcher.engine.commit import Commit, pause
 from dispatcher.engine.deliver import Deliveries
+from dispatcher.engine.destinations import Destinations
 from dispatcher.engine.holder import Holder
 from dispatcher.engine.jobs import Jobs
 from dispatcher.engine.redeliver import CancelDelivery, Redeliver
@@ -86,7 +87,8 @@ class Engine:
         )
         self.cancel = Cancel(store, self.jobs, commit, system)
         self.redeliver = Redeliver(store, self.deliveries, commit, system)
-        self.cancel_delivery = CancelDelivery(store, commit, system)
+        self.cancel_delivery = CancelDelivery(store, self.deliveries, commit, system)
+        self.destinations = Destinations(store, self.deliveries, commit, system)
         self.stuck = False
         self._tasks: dict[str, asyncio.Task[None]] = {}
 

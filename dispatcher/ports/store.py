@@ -54,7 +54,7 @@ from dispatcher.core.model import (
 )
 from dispatcher.ports.audit import AuditStore
 from dispatcher.ports.callers import CallerStore, ServiceKeyStore
-from dispatcher.ports.readers import BacklogReader, JobReader
+from dispatcher.ports.readers import BacklogReader, DestinationReader, JobReader
 from dispatcher.ports.records import (
     EVERYBODY,
     AddResult,
@@ -158,7 +158,16 @@ class JobStore(Protocol):
         ...
 
 
-class Store(JobStore, JobReader, BacklogReader, CallerStore, ServiceKeyStore, AuditStore, Protocol):
+class Store(
+    JobStore,
+    JobReader,
+    BacklogReader,
+    DestinationReader,
+    CallerStore,
+    ServiceKeyStore,
+    AuditStore,
+    Protocol,
+):
     """The whole store, as adapters offer it and `compose` hands it out."""
 
     async def open(self) -> None:
