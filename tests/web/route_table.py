@@ -80,5 +80,6 @@ def path_of(template: str) -> str:
     """A path whose ids are those of nothing."""
     kind = template.removeprefix("/v1/").partition("/")[0]
     ids = {"jobs": "job", "deliveries": "delivery", "callers": "caller"}
+    ids["destinations"] = "destination"
     path = template.replace("{keyId}", NO_ID["key"])
     return path.replace("{id}", NO_ID[ids[kind]]) if "{id}" in path else path
