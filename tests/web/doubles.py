@@ -318,9 +318,7 @@ class Steering:
 class NoDestinations:
     """Knows no destination."""
 
-    async def pause(
-        self, destination_id: str, actor: Actor
-    ) -> DestinationRecord:
+    async def pause(self, destination_id: str, actor: Actor) -> DestinationRecord:
         raise NotFound("destination", destination_id)
 
     resume = pause
