@@ -41,11 +41,11 @@ theirs (`turns.in_turn`); each kind by due time, then in the order owed. `Record
 breaker by `sign`: `no-connection` is the destination's failure, `no-service` that of the URL (for
 1,000 URLs of a destination at most, those that failed last; of an endpoint's destination both are
 its own), `answered` speaks for both, `nothing` for none. `breaker.after` decides in the commit,
-with the store's now; the state outlives the process, and is forgotten a day after it last changed, or
-when nothing speaks against the receiver any more. Deliveries for a URL whose breaker is not closed
-wait in a line of their own: the others of the destination don't wait behind them, however many they
-are; the line has what its own breaker allows, within the destination's slots. Waiting uses up no
-attempt.
+with the store's now; the state outlives the process, and is forgotten a day after it last changed,
+or when nothing speaks against the receiver any more. Deliveries for a URL whose breaker is not
+closed wait in a line of their own: the others of the destination don't wait behind them, however
+many they are; the line has what its own breaker allows, within the destination's slots. Waiting
+uses up no attempt.
 
 **Order.** The terminal callbacks of one chain (`ordering.chain_of`, if `Callback.ordered`) are sent
 one at a time in the order owed. A new one is `blocked` if an earlier one is open, or dead with
@@ -156,9 +156,10 @@ class JobStore(Protocol):
         is leased at once by `terms`, if one more may be sent to its destination and no first
         attempt of it is pending and due, nor an earlier one of its chain open. `RecordAttempt`
         keeps the first attempt in the delivery's own row; with `hand_off` the delivery whose turn
-        it is at the destination is leased in the slot that came free. Deliveries of events that are not terminal are due at once. `Redeliver` makes the delivery wait again,
-        due at once: no lease is given, and its destination is there and ready. `Audited` applies
-        the change in it, and if that is applied writes its entry in the same commit.
+        it is at the destination is leased in the slot that came free. Deliveries of events that are
+        not terminal are due at once. `Redeliver` makes the delivery wait again, due at once: no
+        lease is given, and its destination is there and ready. `Audited` applies the change in it,
+        and if that is applied writes its entry in the same commit.
         """
         ...
 

@@ -117,6 +117,11 @@ class Model:
         """The deliveries of a destination."""
         return [one for one in self.deliveries.values() if one.place == place]
 
+    def due(self, place: Place, now: Instant) -> list[ModelDelivery]:
+        """Those of a destination that are pending and due."""
+        pending = [one for one in self.at(place) if one.delivery.state is DeliveryState.PENDING]
+        return [one for one in pending if one.claimable(now)]
+
     def places(self) -> set[Place]:
         """Every destination."""
         return {one.place for one in self.deliveries.values()}

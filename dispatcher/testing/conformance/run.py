@@ -295,11 +295,7 @@ class Run:
         came_free = sent.held(self.now)
         was_full = self.model.free_slots(sent.place, self.now) <= 0
         self.model.apply(change, self.now)
-        due = [
-            one
-            for one in self.model.at(sent.place)
-            if one.delivery.state is DeliveryState.PENDING and one.claimable(self.now)
-        ]
+        due = self.model.due(sent.place, self.now)
         if result.handed:
             assert change.hand_off
             (leased,) = result.handed
