@@ -149,6 +149,7 @@ async def service(
                 cancel=engine.cancel,
                 redeliver=engine.redeliver,
                 cancel_delivery=engine.cancel_delivery,
+                endpoints=engine.endpoints,
                 callers=Callers(store, vault, system.clock, system.ids, system.random),
                 store=store,
                 catalog=catalog,
@@ -196,6 +197,7 @@ def _engine_terms(settings: Settings) -> EngineTerms:
         send_seconds=settings.delivery_timeout_seconds,
         lease_seconds=settings.lease_seconds,
         grace_seconds=settings.grace_seconds,
+        failing_seconds=settings.endpoint_failing_seconds,
     )
 
 

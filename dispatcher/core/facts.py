@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.model import Delivery, DeliveryState, Job, JobState
 
 
@@ -67,6 +68,7 @@ class DeliveryAttemptEnded(Struct, frozen=True, kw_only=True):
     correlation_id: str | None = None
     waited_ms: int = 0
     stale: bool = False
+    endpoint_id: str | None = None
 
 
 class DeliverySwept(Struct, frozen=True):
@@ -74,6 +76,12 @@ class DeliverySwept(Struct, frozen=True):
 
     delivery: Delivery
     to: DeliveryState
+
+
+class EndpointSwitched(Struct, frozen=True):
+    """A registered endpoint was enabled, or disabled for its `disabled_reason`."""
+
+    endpoint: Endpoint
 
 
 class LeaseLost(Struct, frozen=True):
@@ -116,6 +124,7 @@ Fact: TypeAlias = (
     | JobEnded
     | DeliveryAttemptEnded
     | DeliverySwept
+    | EndpointSwitched
     | LeaseLost
     | StoreFailed
     | StoreRecovered

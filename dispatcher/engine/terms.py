@@ -20,7 +20,8 @@ class EngineTerms(Struct, frozen=True, kw_only=True):
 
     `lease_seconds` is how long its jobs stay its own without a beat; it beats five times as often
     and stops its jobs a fifth before the end. `poll_seconds` is how long a loop rests at most when
-    nobody wakes it.
+    nobody wakes it. An endpoint of which nothing but failures came for `failing_seconds` is
+    disabled; 0: none is.
     """
 
     schedule: Schedule
@@ -36,12 +37,16 @@ class EngineTerms(Struct, frozen=True, kw_only=True):
     prune_items: int = 200
     progress_seconds: float = 0.5
     secrets_seconds: float = 5.0
+    failing_seconds: float = 5 * 86_400.0
 
     @property
     def delivery(self) -> DeliveryTerms:
         """What the store must know to lease deliveries."""
         return DeliveryTerms(
-            self.slots, self.send_seconds + LEASE_MARGIN_SECONDS, self.schedule.seconds[0]
+            self.slots,
+            self.send_seconds + LEASE_MARGIN_SECONDS,
+            self.schedule.seconds[0],
+            self.failing_seconds,
         )
 
 

@@ -52,6 +52,7 @@ from dispatcher.core.model import (
     JobType,
 )
 from dispatcher.ports.callers import CallerStore, ServiceKeyStore
+from dispatcher.ports.endpoints import EndpointStore
 from dispatcher.ports.readers import BacklogReader, JobReader
 from dispatcher.ports.records import (
     AddResult,
@@ -124,7 +125,17 @@ class JobStore(Protocol):
         and due. `RecordAttempt` keeps the first attempt in the delivery's own row; with `hand_off`
         the destination's oldest due delivery is leased in the slot that came free. Deliveries of
         events that are not terminal are due at once. `Redeliver` makes the delivery wait again,
-        due at once: no lease is given, and its destination is there and ready.
+        due at once: no lease is given, and its destination is there and ready. It is `Stale` for
+        an endpoint that was deleted.
+
+        Whatever writes an event owes it, in the same commit, to each endpoint of its caller that
+        `endpoints.is_owed` names (an output whose `deliver` is False to none): pending, by the
+        endpoint's own schedule or else the default one, at a destination of the endpoint's own.
+
+        A delivery of a `job.*` event that becomes dead, however, writes `delivery.dead` with
+        `payload.dead_data`. `RecordAttempt` keeps an endpoint's stretch of failures: an attempt to
+        its present URL that fails begins one, one that succeeds ends it, and with `gone`, or when
+        `endpoints.fails_too_long`, the endpoint is disabled as `ports/endpoints.py` says.
         """
         ...
 
@@ -141,13 +152,18 @@ class JobStore(Protocol):
 
         One that owes an open delivery stays, and so does one with a delivery that is dead since
         less than `dead_kept_seconds`; other deliveries that have ended go with their job.
-        Also forgets idempotency keys past their time and holders without jobs. Returns how many
-        jobs went.
+        Also forgets idempotency keys past their time, holders without jobs, and events without a
+        job by the rules of dead deliveries (those are kept `dead_kept_seconds` since the event);
+        and goes on with endpoints that were deleted: see `delete_endpoint`. Returns how many jobs
+        went, or deliveries of deleted endpoints ended, whichever is more: less than `limit` says
+        that nothing more is to be done now.
         """
         ...
 
 
-class Store(JobStore, JobReader, BacklogReader, CallerStore, ServiceKeyStore, Protocol):
+class Store(
+    JobStore, JobReader, BacklogReader, CallerStore, ServiceKeyStore, EndpointStore, Protocol
+):
     """The whole store, as adapters offer it and `compose` hands it out."""
 
     async def open(self) -> None:

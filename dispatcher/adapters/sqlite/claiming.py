@@ -8,8 +8,9 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from dispatcher.adapters.sqlite.fanout import asked_of
 from dispatcher.adapters.sqlite.lanes import next_in_lane, set_ready, wait_in_lane
-from dispatcher.adapters.sqlite.rows import JOB_LEASE, JOB_SEQ, JOB_WIDTH, job_of
+from dispatcher.adapters.sqlite.rows import JOB_LEASE, JOB_SEQ, JOB_WIDTH, Row, job_of
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.changes import LeasedJob
@@ -186,8 +187,13 @@ def _lease(session: Session, picked: list[int], holder_id: str) -> list[LeasedJo
         [{"seq": seq, "lease": new("lse"), "holder_id": holder_id, "now": now} for seq in picked],
     )
     rows = session.execute(_LEASED, (_encode(picked).decode(),))
-    leased = {row[JOB_SEQ]: LeasedJob(job_of(row), row[JOB_LEASE], row[JOB_WIDTH]) for row in rows}
+    leased = {row[JOB_SEQ]: _leased_of(session, row) for row in rows.fetchall()}
     return [leased[seq] for seq in picked]
+
+
+def _leased_of(session: Session, row: Row) -> LeasedJob:
+    job = job_of(row)
+    return LeasedJob(job, row[JOB_LEASE], row[JOB_WIDTH], asked_of(session, job.caller_id))
 
 
 def _next_at(session: Session, claim: JobClaim) -> Instant | None:

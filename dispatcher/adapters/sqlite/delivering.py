@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, assert_never
 
 from dispatcher.adapters.sqlite import destinations
+from dispatcher.adapters.sqlite.aftermath import NOTHING, after_attempt, after_death
 from dispatcher.adapters.sqlite.rows import attempt_row
 from dispatcher.adapters.sqlite.sending import lease_next, lease_until, take_free_slot
 from dispatcher.adapters.sqlite.session import Session
@@ -31,6 +32,7 @@ _STATE = statement("delivery_state")
 _ASK_CANCEL = statement("delivery_ask_cancel")
 _ROUND = statement("delivery_round")
 _REDELIVER = statement("delivery_redeliver")
+_ENDPOINT_EXISTS = statement("endpoint_exists")
 
 
 def record_attempt(session: Session, change: RecordAttempt, terms: DeliveryTerms) -> ApplyResult:
@@ -38,7 +40,8 @@ def record_attempt(session: Session, change: RecordAttempt, terms: DeliveryTerms
     row = session.one(_BY_ID, (change.delivery_id,))
     if row is None:
         return Stale()
-    seq, lease, attempt_count, first_lease, first_number, place, ready_at, cancel_at = row
+    seq, lease, attempt_count, first_lease, first_number, place, ready_at, cancel_at, *of = row
+    endpoint_id, held_at = of
     attempt = change.attempt
     if lease != change.lease:
         if attempt is None:
@@ -58,13 +61,18 @@ def record_attempt(session: Session, change: RecordAttempt, terms: DeliveryTerms
         session.execute(_RECORD, row)
         if attempt is not None:
             session.execute(_ATTEMPT_ADD, (seq, lease, *attempt_row(attempt)))
+    after = NOTHING
+    if endpoint_id is not None or to is DeliveryState.DEAD:
+        after = after_attempt(session, change, to, endpoint_id, terms)
+    if held_at is not None or after.disabled is not None:
+        return after.told(Applied(canceled=to is not change.to))
     due_at = change.due_at if to is DeliveryState.PENDING else None
     freed = _Freed(seq, place, ready_at, due_at, canceled=to is not change.to)
     if change.hand_off:
         handed = _hand_on(session, freed, change, terms)
         if handed is not None:
-            return handed
-    return _came_free(session, freed)
+            return after.told(handed)
+    return after.told(_came_free(session, freed))
 
 
 def change_delivery(
@@ -77,7 +85,7 @@ def change_delivery(
         case ReleaseDelivery():
             return _release(session, change)
         case EndDelivery():
-            return _end(session, change)
+            return _end(session, change, terms)
         case AskCancelDelivery():
             return _ask_cancel(session, change)
         case Redeliver():
@@ -91,7 +99,7 @@ def _release(session: Session, change: ReleaseDelivery) -> ApplyResult:
     row = session.one(_BY_ID, (change.delivery_id,))
     if row is None or row[1] != change.lease:
         return Stale()
-    seq, place, ready_at, cancel_at = row[0], row[5], row[6], row[7]
+    seq, place, ready_at, cancel_at, held_at = row[0], row[5], row[6], row[7], row[9]
     to = settled(DeliveryState.PENDING, cancel_requested=cancel_at is not None)
     canceled = to is DeliveryState.CANCELED
     session.execute(
@@ -104,11 +112,13 @@ def _release(session: Session, change: ReleaseDelivery) -> ApplyResult:
             "finished_at": session.now if canceled else None,
         },
     )
+    if held_at is not None:
+        return Applied(canceled=canceled)
     due_at = None if canceled else change.due_at
     return _came_free(session, _Freed(seq, place, ready_at, due_at, canceled=canceled))
 
 
-def _end(session: Session, change: EndDelivery) -> ApplyResult:
+def _end(session: Session, change: EndDelivery, terms: DeliveryTerms) -> ApplyResult:
     """End a delivery that waits; see `EndDelivery`."""
     if change.to not in DELIVERY_TRANSITIONS[DeliveryState.PENDING] & FINAL_DELIVERY_STATES:
         raise ValueError(f"a pending delivery can't end as {change.to}")
@@ -118,7 +128,11 @@ def _end(session: Session, change: EndDelivery) -> ApplyResult:
         "at": change.at,
         "round": change.round,
     }
-    return Applied() if session.execute(_END, parameters).rowcount else Stale()
+    if not session.execute(_END, parameters).rowcount:
+        return Stale()
+    if change.to is not DeliveryState.DEAD:
+        return Applied()
+    return Applied(delivery_ready_at=after_death(session, change.delivery_id, change.at, terms))
 
 
 def _ask_cancel(session: Session, change: AskCancelDelivery) -> ApplyResult:
@@ -140,10 +154,16 @@ def _redeliver(session: Session, change: Redeliver, terms: DeliveryTerms) -> App
         return Applied()
     if round_ + 1 != change.round or DeliveryState(stored) not in FINAL_DELIVERY_STATES:
         return Stale()
+    endpoint_id = whose[-1]
+    if endpoint_id is not None and session.one(_ENDPOINT_EXISTS, (endpoint_id,)) is None:
+        return Stale()
     place = destinations.destination(session, *whose)
     due_at = session.now
     parameters = {"seq": seq, "round": change.round, "at": change.at}
     session.execute(_REDELIVER, {**parameters, "destination_seq": place.seq, "due_at": due_at})
+    if place.held:
+        destinations.ready_by(session, place.seq, place.ready_at, due_at)
+        return Applied()
     if place.sending >= terms.slots:
         due_at = destinations.wait_for_slot(session, place, due_at, terms.slots)
     else:

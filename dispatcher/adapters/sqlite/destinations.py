@@ -14,19 +14,25 @@ _LOWER = statement("destination_lower")
 _SET = statement("destination_set")
 _LOAD = statement("destination_load")
 _NEXT = statement("destination_next")
+_HOLD = statement("destination_hold")
+_RELEASE = statement("destination_release")
 
 _NOBODY = -1
 """A number that no delivery has."""
 
 
 class Destination(NamedTuple):
-    """A destination as it stands now: how many leases are alive, whether something is due."""
+    """A destination as it stands now: how many leases are alive, whether something is due.
+
+    `held`: its endpoint is disabled or deleted, and nothing is claimed.
+    """
 
     seq: int
     ready_at: Instant | None
     full_slots: int | None
     sending: int
     due: bool
+    held: bool
 
 
 def destination(
@@ -37,8 +43,8 @@ def destination(
     row = session.one(_FIND, {**whose, "now": session.now})
     if row is not None:
         return Destination(*row)
-    ((seq,),) = session.execute(_ADD, (*whose.values(), None)).fetchall()
-    return Destination(seq, None, None, 0, due=False)
+    ((seq, held),) = session.execute(_ADD, whose).fetchall()
+    return Destination(seq, None, None, 0, due=False, held=held == 1)
 
 
 def ready_by(session: Session, seq: int, known: Instant | None, at: Instant) -> None:
@@ -113,3 +119,17 @@ def next_for(session: Session, seq: int, slots: int) -> Next:
 def set_next(session: Session, seq: int, following: Next) -> None:
     """Say when the next for a destination can be claimed."""
     session.execute(_SET, (following.at, following.full_slots, seq))
+
+
+def hold(session: Session, seq: int) -> None:
+    """Have nothing of a destination claimed until it is released: its endpoint is disabled."""
+    session.execute(_HOLD, {"seq": seq, "now": session.now})
+
+
+def release(session: Session, seq: int) -> Instant | None:
+    """Let a destination go that was held; from when what waited can be claimed, None: it was not.
+
+    Whoever does so tells it by `Applied.delivery_ready_at`, so that the loop looks.
+    """
+    released = session.execute(_RELEASE, {"seq": seq, "now": session.now}).rowcount
+    return session.now if released else None

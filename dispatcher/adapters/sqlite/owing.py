@@ -6,6 +6,7 @@ from dispatcher.adapters.sqlite import destinations
 from dispatcher.adapters.sqlite.sending import lease_until
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
+from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.lifecycle import TERMINAL_EVENT
 from dispatcher.core.model import Delivery, DeliveryState, Event, EventType, Instant, Job
 from dispatcher.core.payload import is_terminal
@@ -35,45 +36,61 @@ def add_event(
         links_base=session.links_base,
         data=data,
     )
+    return event, write_event(session, event, job_seq)
+
+
+def write_event(session: Session, event: Event, job_seq: int | None) -> int:
+    """Write an event as it is; gives its number."""
     row = (
-        event_id,
-        job.caller_id,
+        event.id,
+        event.caller_id,
         job_seq,
-        type_.value,
+        event.type.value,
         event.sequence,
-        at,
-        session.links_base,
-        data,
+        event.at,
+        event.links_base,
+        event.data,
     )
     event_seq = session.execute(_EVENT_ADD, row).lastrowid
     if event_seq is None:
         raise AssertionError("an insert has a row id")
-    return event, event_seq
+    return event_seq
 
 
 class Owed:
-    """The delivery that an event owes to the job's callback URL."""
+    """The delivery that an event owes: to the job's callback URL, or to a registered endpoint."""
 
     def __init__(
-        self, session: Session, job_seq: int, event_seq: int, job: Job, event: Event
+        self,
+        session: Session,
+        job_seq: int | None,
+        event_seq: int,
+        job: Job | None,
+        event: Event,
+        endpoint: Endpoint | None = None,
     ) -> None:
-        if job.callback is None:
+        to = job.callback if endpoint is None and job is not None else endpoint
+        if to is None:
             raise AssertionError("nothing is owed without a callback")
         self.session = session
-        self.callback = job.callback
+        self.url = to.url
+        self.origin = to.origin
+        self.schedule = to.schedule
+        self.endpoint_id = None if endpoint is None else endpoint.id
         self.job_seq = job_seq
         self.event_seq = event_seq
         self.job = job
         self.event = event
+        self.delivery_id = session.ids.new("dlv")
 
     def add(self, terms: DeliveryTerms, *, hand_off: bool, result: bytes | None) -> Applied:
-        """Owe the last event by the schedule, and lease it at once if that is asked and may be."""
+        """Owe the event by the schedule, and lease it at once if that is asked and may be."""
         session = self.session
-        schedule = self.callback.schedule
+        schedule = self.schedule
         wait_seconds = terms.first_wait_seconds if schedule is None else schedule.seconds[0]
         due_at = session.now + round(wait_seconds * 1000)
-        place = destinations.destination(session, self.job.caller_id, self.callback.origin)
-        free = place.sending < terms.slots and not place.due
+        place = self._place()
+        free = place.sending < terms.slots and not place.due and not place.held
         if not (hand_off and free and due_at == session.now):
             return self._wait(place, due_at, terms, result)
         lease = session.ids.new("lse")
@@ -82,10 +99,13 @@ class Owed:
         destinations.ready_by(session, place.seq, place.ready_at, until)
         return Applied((LeasedDelivery(delivery, lease, self.event, self.job, result),))
 
-    def add_best_effort(self, terms: DeliveryTerms) -> Applied:
-        """Owe an event that is not the last: due at once."""
-        place = destinations.destination(self.session, self.job.caller_id, self.callback.origin)
-        return self._wait(place, self.session.now, terms, None)
+    def add_at_once(self, terms: DeliveryTerms) -> Applied:
+        """Owe the event whatever the schedule says: due at once, leased to nobody yet."""
+        return self._wait(self._place(), self.session.now, terms, None)
+
+    def _place(self) -> destinations.Destination:
+        caller_id = self.event.caller_id
+        return destinations.destination(self.session, caller_id, self.origin, self.endpoint_id)
 
     def _wait(
         self,
@@ -95,8 +115,11 @@ class Owed:
         result: bytes | None,
     ) -> Applied:
         delivery = self._add(place.seq, due_at, DeliveryState.PENDING, None, None)
+        if place.held:
+            destinations.ready_by(self.session, place.seq, place.ready_at, due_at)
+            return Applied()
         if place.sending >= terms.slots:
-            if is_terminal(self.event):
+            if is_terminal(self.event) and self.endpoint_id is None:  # an endpoint may change
                 made_of = LeasedDelivery(delivery, "", self.event, self.job, result)
                 self.session.waiting.keep(made_of)
             free_at = destinations.wait_for_slot(self.session, place, due_at, terms.slots)
@@ -113,16 +136,17 @@ class Owed:
         until: Instant | None,
     ) -> Delivery:
         delivery = Delivery(
-            id=self.session.ids.new("dlv"),
+            id=self.delivery_id,
             event_id=self.event.id,
             event_type=self.event.type,
-            job_id=self.job.id,
-            caller_id=self.job.caller_id,
-            url=self.callback.url,
-            origin=self.callback.origin,
+            job_id=self.event.job_id,
+            caller_id=self.event.caller_id,
+            url=self.url,
+            origin=self.origin,
             state=state,
             created_at=self.event.at,
             due_at=due_at,
+            endpoint_id=self.endpoint_id,
         )
         self.session.execute(
             _DELIVERY_ADD,
@@ -139,6 +163,7 @@ class Owed:
                 delivery.created_at,
                 due_at,
                 delivery.caller_id,
+                delivery.endpoint_id,
             ),
         )
         return delivery

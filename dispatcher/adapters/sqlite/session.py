@@ -7,6 +7,7 @@ from typing import Any
 
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.adapters.sqlite.waiting import Waiting
+from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.model import Instant
 from dispatcher.ports.system import Ids
 
@@ -16,7 +17,16 @@ _HOLDER_FIND = statement("holder_find")
 class Session:
     """What an operation needs. `now` is read once, so that a batch sees one instant."""
 
-    __slots__ = ("_holders", "connection", "execute", "ids", "links_base", "now", "waiting")
+    __slots__ = (
+        "_holders",
+        "connection",
+        "endpoints",
+        "execute",
+        "ids",
+        "links_base",
+        "now",
+        "waiting",
+    )
 
     def __init__(
         self,
@@ -33,6 +43,8 @@ class Session:
         self.ids = ids
         self.links_base = links_base
         self.waiting = waiting
+        # By caller, as far as they were looked up; whoever changes one clears this.
+        self.endpoints: dict[str, tuple[Endpoint, ...]] = {}
         self._holders: dict[str, bool] = {}
 
     def one(self, sql: str, parameters: Any = ()) -> Any:

@@ -3,7 +3,7 @@
 SELECT
   delivery.seq, delivery.lease, delivery.attempt_count, delivery.first_lease,
   delivery.first_number, delivery.destination_seq, destination.ready_at,
-  delivery.cancel_requested_at
+  delivery.cancel_requested_at, delivery.endpoint_id, destination.held_at
 FROM delivery
 LEFT JOIN destination ON destination.seq = delivery.destination_seq
 WHERE delivery.id = ?

@@ -10,6 +10,7 @@ SELECT
   EXISTS (
     SELECT 1 FROM delivery
     WHERE destination_seq = destination.seq AND state = 'pending' AND due_at <= :now
-  )
+  ),
+  held_at IS NOT NULL
 FROM destination
 WHERE caller_id = :caller_id AND origin = :origin AND endpoint_id = :endpoint_id

@@ -1,2 +1,2 @@
 -- When something can be sent next.
-SELECT min(ready_at) FROM destination WHERE ready_at IS NOT NULL
+SELECT min(ready_at) FROM destination WHERE ready_at IS NOT NULL AND held_at IS NULL

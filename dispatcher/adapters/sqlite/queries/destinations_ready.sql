@@ -1,5 +1,5 @@
 -- The destinations for which something can be sent, the longest unserved first.
 SELECT seq FROM destination
-WHERE ready_at <= :now
+WHERE ready_at <= :now AND held_at IS NULL
 ORDER BY ready_at, seq
 LIMIT :limit
