@@ -41,9 +41,9 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     """A registered callback URL of a caller, subscribed to `events` of all of its jobs.
 
     `headers` are the names alone, their values are sealed in `sealed_headers`. `schedule` None
-    means the default. `rate_limit` is in callbacks a second. `failing_since` is when the present
-    stretch of nothing but failures began (None: the latest attempt succeeded, or there was none).
-    `version` grows with each change that somebody asked for, or that disabled it.
+    means that of its caller (`caller_schedule`, as it is now), or the default. `rate_limit` is in
+    callbacks a second. `failing_since` is when the present stretch of nothing but failures began
+    (None: the latest attempt succeeded, or there was none). `version` grows with each change that somebody asked for, or that disabled it.
     """
 
     id: str
@@ -61,6 +61,12 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     disabled_at: Instant | None = None
     disabled_reason: DisabledReason | None = None
     version: int = 1
+    caller_schedule: Schedule | None = None
+
+    @property
+    def own_schedule(self) -> Schedule | None:
+        """The schedule in force; None: the service's default."""
+        return self.caller_schedule if self.schedule is None else self.schedule
 
     @property
     def enabled(self) -> bool:

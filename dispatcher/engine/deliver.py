@@ -57,17 +57,17 @@ _headers_decoder = msgspec.json.Decoder(dict[str, str])
 def schedule_of(
     delivery: Delivery, job: Job | None, default: Schedule, endpoint: Endpoint | None = None
 ) -> Schedule:
-    """The schedule in force: the job's own or the endpoint's, or the default.
+    """The schedule in force: the endpoint's, or the job's, or its caller's; else the default.
 
     One attempt for best effort, and for a ping, which asks how its receiver answers now.
     """
     if delivery.event_type in BEST_EFFORT_EVENTS or delivery.event_type is EventType.PING:
         return BEST_EFFORT
     if delivery.endpoint_id is not None:
-        return default if endpoint is None or endpoint.schedule is None else endpoint.schedule
-    if job is not None and job.callback is not None and job.callback.schedule is not None:
-        return job.callback.schedule
-    return default
+        own = None if endpoint is None else endpoint.own_schedule
+    else:
+        own = None if job is None or job.callback is None else job.callback.own_schedule
+    return default if own is None else own
 
 
 class _CutShort(Exception):

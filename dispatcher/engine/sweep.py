@@ -25,7 +25,7 @@ from dispatcher.engine.jobs import Jobs
 from dispatcher.engine.run import StopReason
 from dispatcher.engine.terms import EngineTerms, System
 from dispatcher.ports.records import Applied, ApplyResult, HeldJob, Overdue, Stale
-from dispatcher.ports.runner import Runner
+from dispatcher.ports.runner import JudgesLoss, Runner
 from dispatcher.ports.store import Store
 
 
@@ -91,10 +91,7 @@ class Sweep:
         now = self._clock.now()
         work = [(job.id, self._lost_job(job, lease)) for job, lease in found.lost_jobs]
         work += [(job.id, self._late_job(job, lease)) for job, lease in found.late_jobs]
-        work += [
-            (each[0].id, self._lost_delivery(*each))
-            for each in found.lost_deliveries
-        ]
+        work += [(each[0].id, self._lost_delivery(*each)) for each in found.lost_deliveries]
         work += [
             (each.id, self._swept(each, EndDelivery(each.id, DeliveryState.DEAD, now, each.round)))
             for each in found.old_deliveries
@@ -122,7 +119,7 @@ class Sweep:
         change = decide_job(
             job,
             held_by,
-            WorkerLost(),
+            runner.lost(job) if isinstance(runner, JudgesLoss) else WorkerLost(),
             JobBackoff() if runner is None else runner.backoff,
             now=self._clock.now(),
             jitter=self._random.unit(),

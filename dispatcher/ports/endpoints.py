@@ -9,6 +9,8 @@ an endpoint is disabled, `endpoint.disabled` is written in the same commit, with
 **Deleted endpoints** are gone for every verb here at once, and nothing more is owed or sent to
 them. What they were owed is canceled a bounded number at a time: the first in the same commit, the
 rest by `prune`, also after a crash. An attempt under way is asked to cancel.
+
+Verbs that take an `entry` of the audit log write it as `ports/audit.py` says.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from dispatcher.core.audit import AuditEntry
 from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.model import Instant
 from dispatcher.ports.records import Addition, DeliveryTerms, SecretRecord
@@ -57,13 +60,13 @@ class Pinged(Struct, frozen=True):
 class EndpointStore(Protocol):
     """Registered endpoints and their signing secrets, sealed before they come here."""
 
-    async def add_endpoint(self, endpoint: Endpoint, sealed: bytes, *, most: int) -> Addition:
+    async def add_endpoint(
+        self, endpoint: Endpoint, sealed: bytes, entry: AuditEntry | None = None, *, most: int
+    ) -> Addition:
         """Add an endpoint with its first secret; `TOO_MANY` if its caller has `most` already."""
         ...
 
-    async def get_endpoint(
-        self, endpoint_id: str, caller_id: str | None
-    ) -> EndpointRecord | None:
+    async def get_endpoint(self, endpoint_id: str, caller_id: str | None) -> EndpointRecord | None:
         """An endpoint; with `caller_id` only one of that caller."""
         ...
 
@@ -73,7 +76,7 @@ class EndpointStore(Protocol):
         """Endpoints, newest first; None: of every caller."""
         ...
 
-    async def put_endpoint(self, endpoint: Endpoint) -> bool:
+    async def put_endpoint(self, endpoint: Endpoint, entry: AuditEntry | None = None) -> bool:
         """Write what a caller may change, in the place of the version before `endpoint.version`.
 
         That is `url, origin, events, headers, sealed_headers, schedule, ordered, rate_limit`. With
@@ -82,12 +85,18 @@ class EndpointStore(Protocol):
         """
         ...
 
-    async def enable_endpoint(self, endpoint_id: str) -> Switched | None:
+    async def enable_endpoint(
+        self, endpoint_id: str, entry: AuditEntry | None = None
+    ) -> Switched | None:
         """Send to it again, what has waited too; its stretch of failures ends. None: it is gone."""
         ...
 
     async def disable_endpoint(
-        self, endpoint_id: str, at: Instant, terms: DeliveryTerms
+        self,
+        endpoint_id: str,
+        at: Instant,
+        terms: DeliveryTerms,
+        entry: AuditEntry | None = None,
     ) -> Switched | None:
         """Send nothing to it until it is enabled, as `manual`. None: it is gone.
 
@@ -96,12 +105,19 @@ class EndpointStore(Protocol):
         ...
 
     async def ping_endpoint(
-        self, endpoint_id: str, event_id: str, at: Instant, terms: DeliveryTerms
+        self,
+        endpoint_id: str,
+        event_id: str,
+        at: Instant,
+        terms: DeliveryTerms,
+        entry: AuditEntry | None = None,
     ) -> Pinged | None:
         """Write a `ping` and owe it, due at once, to this endpoint alone. None: it is gone."""
         ...
 
-    async def delete_endpoint(self, endpoint_id: str, at: Instant) -> bool:
+    async def delete_endpoint(
+        self, endpoint_id: str, at: Instant, entry: AuditEntry | None = None
+    ) -> bool:
         """Delete an endpoint; False if it is gone already."""
         ...
 
@@ -110,7 +126,13 @@ class EndpointStore(Protocol):
         ...
 
     async def rotate_endpoint_secret(
-        self, endpoint_id: str, sealed: bytes, created_at: Instant, *, overlap_seconds: float
+        self,
+        endpoint_id: str,
+        sealed: bytes,
+        created_at: Instant,
+        entry: AuditEntry | None = None,
+        *,
+        overlap_seconds: float,
     ) -> Addition:
         """As `CallerStore.rotate_secret`, of an endpoint."""
         ...

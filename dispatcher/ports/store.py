@@ -33,7 +33,8 @@ due rows in one cost the others nothing, and cost does not grow with finished ro
 that a callback's bytes don't change when the setting does.
 
 **Retention.** The store is given `dead_kept_seconds` when it is made: so long a dead delivery, and
-with it its job and all that its callback is made of, stays to be redelivered.
+with it its job and all that its callback is made of, stays to be redelivered. It is given
+`audit_kept_seconds` too: so long an entry of the audit log stays.
 
 **Hand-off.** A job may be inserted already leased, a delivery too, exactly when the claim would
 choose it now: see `add_jobs` and `apply`.
@@ -47,10 +48,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from dispatcher.core.changes import Change
+from dispatcher.core.changes import Audited, Change
 from dispatcher.core.model import (
     JobType,
 )
+from dispatcher.ports.audit import AuditStore
 from dispatcher.ports.callers import CallerStore, ServiceKeyStore
 from dispatcher.ports.endpoints import EndpointStore
 from dispatcher.ports.readers import BacklogReader, JobReader
@@ -90,7 +92,10 @@ class JobStore(Protocol):
         """Add jobs: the 202 is sent after this returns.
 
         Two jobs with the same key of one caller, in one call, in two at once, or over two stores:
-        one is `Added`, the other `Replayed` or `KeyReused`.
+        one is `Added`, the other `Replayed` or `KeyReused`. A job that would have to wait is added
+        only if there is `room`, else it is `NoRoom`; a known key is answered before that is asked.
+        What waits is counted as of the commit; of jobs that are added at the same time over
+        another store it need not be seen.
         """
         ...
 
@@ -114,7 +119,7 @@ class JobStore(Protocol):
         ...
 
     async def apply(
-        self, changes: Sequence[Change], terms: DeliveryTerms
+        self, changes: Sequence[Change | Audited], terms: DeliveryTerms
     ) -> list[ApplyResult | Exception]:
         """Apply changes with compare-and-set; see each change for its guard and effect.
 
@@ -126,7 +131,8 @@ class JobStore(Protocol):
         the destination's oldest due delivery is leased in the slot that came free. Deliveries of
         events that are not terminal are due at once. `Redeliver` makes the delivery wait again,
         due at once: no lease is given, and its destination is there and ready. It is `Stale` for
-        an endpoint that was deleted.
+        an endpoint that was deleted. `Audited` applies the change in it, and if that is applied
+        writes its entry in the same commit.
 
         Whatever writes an event owes it, in the same commit, to each endpoint of its caller that
         `endpoints.is_owed` names (an output whose `deliver` is False to none): pending, by the
@@ -152,8 +158,8 @@ class JobStore(Protocol):
 
         One that owes an open delivery stays, and so does one with a delivery that is dead since
         less than `dead_kept_seconds`; other deliveries that have ended go with their job.
-        Also forgets idempotency keys past their time, holders without jobs, and events without a
-        job by the rules of dead deliveries (those are kept `dead_kept_seconds` since the event);
+        Also forgets idempotency keys past their time, holders without jobs, entries of the
+        audit log older than `audit_kept_seconds`, and events without a job by the rules of dead deliveries (those are kept `dead_kept_seconds` since the event);
         and goes on with endpoints that were deleted: see `delete_endpoint`. Returns how many jobs
         went, or deliveries of deleted endpoints ended, whichever is more: less than `limit` says
         that nothing more is to be done now.
@@ -162,7 +168,14 @@ class JobStore(Protocol):
 
 
 class Store(
-    JobStore, JobReader, BacklogReader, CallerStore, ServiceKeyStore, EndpointStore, Protocol
+    JobStore,
+    JobReader,
+    BacklogReader,
+    CallerStore,
+    ServiceKeyStore,
+    EndpointStore,
+    AuditStore,
+    Protocol,
 ):
     """The whole store, as adapters offer it and `compose` hands it out."""
 

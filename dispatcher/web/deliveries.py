@@ -19,6 +19,7 @@ from dispatcher.web.queries import (
     page,
     read_caller_id,
     read_cursor,
+    read_endpoint_id,
     read_instant,
     read_job_id,
     read_limit,
@@ -35,6 +36,7 @@ _LIST_PARAMETERS: Final = PAGE | {
     "jobId",
     "eventType",
     "url",
+    "endpointId",
     "createdAfter",
     "createdBefore",
     "callerId",
@@ -62,6 +64,7 @@ class Deliveries:
             state=read_word(query, "status", DeliveryState),
             event_type=read_word(query, "eventType", EventType),
             url=read_url(query, self._limits),
+            endpoint_id=read_endpoint_id(query),
             created_after=read_instant(query, "createdAfter"),
             created_before=read_instant(query, "createdBefore"),
         )
@@ -86,7 +89,8 @@ class Deliveries:
         read_query(request)
         delivery_id = _delivery_id(request)
         await read_nothing(request, self._limits)
-        return _answer(await self._redeliver.redeliver(delivery_id, who.scope), 202)
+        record = await self._redeliver.redeliver(delivery_id, who.scope, who.acting(request))
+        return _answer(record, 202)
 
     async def cancel(self, request: web.Request, who: Identity) -> web.Response:
         """`POST /v1/deliveries/{id}/cancel`: 200 with the delivery as it is now.
@@ -97,7 +101,8 @@ class Deliveries:
         read_query(request)
         delivery_id = _delivery_id(request)
         await read_nothing(request, self._limits)
-        return _answer(await self._cancel.cancel(delivery_id, who.scope), 200)
+        record = await self._cancel.cancel(delivery_id, who.scope, who.acting(request))
+        return _answer(record, 200)
 
 
 def _answer(record: DeliveryRecord, status: int) -> web.Response:

@@ -75,7 +75,7 @@ class Owed:
         self.session = session
         self.url = to.url
         self.origin = to.origin
-        self.schedule = to.schedule
+        self.schedule = to.own_schedule
         self.endpoint_id = None if endpoint is None else endpoint.id
         self.job_seq = job_seq
         self.event_seq = event_seq

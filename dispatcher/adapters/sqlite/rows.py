@@ -14,6 +14,7 @@ from dispatcher.core.model import (
     Attempt,
     AttemptError,
     Callback,
+    Caller,
     Delivery,
     DeliveryState,
     Event,
@@ -25,6 +26,7 @@ from dispatcher.core.model import (
     Progress,
     Trace,
 )
+from dispatcher.core.quotas import CallerTerms
 from dispatcher.core.retry import Schedule
 
 Row: TypeAlias = tuple[Any, ...]
@@ -72,6 +74,7 @@ _EVENT_TYPES: Final = {kind.value: kind for kind in EventType}
 
 _encode: Final = msgspec.json.encode
 _callback: Final = msgspec.json.Decoder(Callback).decode
+_terms: Final = msgspec.json.Decoder(CallerTerms).decode
 _progress: Final = msgspec.json.Decoder(Progress).decode
 _job_error: Final = msgspec.json.Decoder(JobError).decode
 _metadata: Final = msgspec.json.Decoder(dict[str, str]).decode
@@ -85,6 +88,20 @@ _waits: Final = msgspec.json.Decoder(tuple[float, ...]).decode
 def as_json(value: object) -> str | None:
     """The JSON of a value for a TEXT column; None stays NULL."""
     return None if value is None else _encode(value).decode()
+
+
+# --- Callers -----------------------------------------------------------------------------------
+
+
+def caller_of(row: Row) -> Caller:
+    """A caller from `id, name, created_at, terms`."""
+    id_, name, created_at, terms = row
+    return Caller(id_, name, created_at, CallerTerms() if terms is None else _terms(terms))
+
+
+def terms_row(terms: CallerTerms) -> str | None:
+    """The column `terms`; NULL: nothing is set."""
+    return None if terms == CallerTerms() else as_json(terms)
 
 
 # --- Jobs --------------------------------------------------------------------------------------
@@ -177,7 +194,7 @@ def job_of(row: Row) -> Job:
     )
 
 
-# --- Events, endpoints and deliveries ---------------------------------------------------------------------
+# --- Events, endpoints and deliveries -------------------------------------------------------------
 
 
 def event_of(row: Row, job_id: str | None) -> Event:
@@ -215,9 +232,10 @@ def endpoint_row(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def endpoint_of(row: Row) -> Endpoint | None:
-    """An endpoint from the columns of `endpoint.*`; None from those of none (an outer join)."""
+    """An endpoint from `endpoint.*` and its caller's `terms`; None from an outer join's NULLs."""
     if row[0] is None:
         return None
+    terms = row[len(ENDPOINT_COLUMNS)]
     return Endpoint(
         id=row[1],
         caller_id=row[2],
@@ -234,6 +252,7 @@ def endpoint_of(row: Row) -> Endpoint | None:
         disabled_at=row[13],
         disabled_reason=None if row[14] is None else DisabledReason(row[14]),
         version=row[15],
+        caller_schedule=None if terms is None else _terms(terms).schedule,
     )
 
 

@@ -1,2 +1,4 @@
 -- An endpoint by its id, unless it was deleted.
-SELECT * FROM endpoint WHERE id = ? AND deleted_at IS NULL
+SELECT endpoint.*, (SELECT terms FROM caller WHERE caller.id = endpoint.caller_id)
+FROM endpoint
+WHERE id = ? AND deleted_at IS NULL

@@ -1,6 +1,7 @@
 -- Deliveries whose lease has ended and that no claim takes again: their unknown attempts are used
 -- up, or they were asked to cancel.
-SELECT delivery.*, event.id, event.type, job.*, endpoint.*
+SELECT delivery.*, event.id, event.type, job.*, endpoint.*,
+  (SELECT terms FROM caller WHERE caller.id = endpoint.caller_id)
 FROM delivery
 JOIN event ON event.seq = delivery.event_seq
 LEFT JOIN job ON job.seq = delivery.job_seq
