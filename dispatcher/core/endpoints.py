@@ -43,7 +43,8 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     `headers` are the names alone, their values are sealed in `sealed_headers`. `schedule` None
     means that of its caller (`caller_schedule`, as it is now), or the default. `rate_limit` is in
     callbacks a second. `failing_since` is when the present stretch of nothing but failures began
-    (None: the latest attempt succeeded, or there was none). `version` grows with each change that somebody asked for, or that disabled it.
+    (None: the latest attempt succeeded, or there was none). `version` grows with each change that
+    somebody asked for, or that disabled it.
     """
 
     id: str

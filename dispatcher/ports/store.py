@@ -158,11 +158,12 @@ class JobStore(Protocol):
 
         One that owes an open delivery stays, and so does one with a delivery that is dead since
         less than `dead_kept_seconds`; other deliveries that have ended go with their job.
-        Also forgets idempotency keys past their time, holders without jobs, entries of the
-        audit log older than `audit_kept_seconds`, and events without a job by the rules of dead deliveries (those are kept `dead_kept_seconds` since the event);
-        and goes on with endpoints that were deleted: see `delete_endpoint`. Returns how many jobs
-        went, or deliveries of deleted endpoints ended, whichever is more: less than `limit` says
-        that nothing more is to be done now.
+        Also forgets idempotency keys past their time, holders without jobs, entries of the audit
+        log older than `audit_kept_seconds`, and events without a job that are older than
+        `dead_kept_seconds`, unless a delivery of theirs keeps them as it would a job; and goes on
+        with endpoints that were deleted: see `ports/endpoints.py`. Returns how many jobs went, or
+        deliveries of deleted endpoints ended, whichever is more: less than `limit` says that
+        nothing more is to be done now.
         """
         ...
 

@@ -20,7 +20,7 @@ from dispatcher.core.model import Caller, JobState
 from dispatcher.core.payload import encode, event_json
 from dispatcher.ports.records import Added, Idempotency, KeyReused, Replayed, Taken
 from dispatcher.ports.views import DeliveryFilter, JobFilter, JobRecord
-from dispatcher.web.auth import Identity
+from dispatcher.web.auth import Identity, named_caller
 from dispatcher.web.body import read_json, read_nothing
 from dispatcher.web.headers import (
     matches_etag,

@@ -6,7 +6,7 @@ from typing import NamedTuple, assert_never
 
 from dispatcher.adapters.sqlite import destinations
 from dispatcher.adapters.sqlite.aftermath import NOTHING, after_attempt, after_death
-from dispatcher.adapters.sqlite.rows import attempt_row
+from dispatcher.adapters.sqlite.rows import Row, attempt_row
 from dispatcher.adapters.sqlite.sending import lease_next, lease_until, take_free_slot
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
@@ -18,7 +18,7 @@ from dispatcher.core.changes import (
     ReleaseDelivery,
 )
 from dispatcher.core.lifecycle import DELIVERY_TRANSITIONS, FINAL_DELIVERY_STATES, settled
-from dispatcher.core.model import DeliveryState, Instant
+from dispatcher.core.model import Attempt, DeliveryState, Instant
 from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms, Stale
 
 _BY_ID = statement("delivery_by_id")
@@ -46,10 +46,8 @@ def record_attempt(session: Session, change: RecordAttempt, terms: DeliveryTerms
     if lease != change.lease:
         if attempt is None:
             return Stale()
-        same = (first_lease, first_number) == (change.lease, attempt.number)
-        if not same and attempt_count > 1:
-            same = session.one(_ATTEMPT_FIND, (seq, attempt.number, change.lease)) is not None
-        return Applied() if same else Stale()
+        first = (first_lease, first_number) == (change.lease, attempt.number)
+        return Applied() if first or _is_later(session, change, attempt, row) else Stale()
     to = settled(change.to, cancel_requested=cancel_at is not None)
     finished_at = change.at if to in FINAL_DELIVERY_STATES else None
     stands = (to.value, change.due_at, finished_at)
@@ -73,6 +71,14 @@ def record_attempt(session: Session, change: RecordAttempt, terms: DeliveryTerms
         if handed is not None:
             return after.told(handed)
     return after.told(_came_free(session, freed))
+
+
+def _is_later(session: Session, change: RecordAttempt, attempt: Attempt, row: Row) -> bool:
+    """Whether the attempt stands already, and is not the delivery's first."""
+    seq, _, attempt_count, *_ = row
+    if attempt_count <= 1:
+        return False
+    return session.one(_ATTEMPT_FIND, (seq, attempt.number, change.lease)) is not None
 
 
 def change_delivery(
