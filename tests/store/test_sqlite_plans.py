@@ -61,9 +61,15 @@ INDEXES = {
     "deliveries_unknown": ["delivery_sending (destination_seq=? AND lease_until<?)"],
     "deliveries_end_some": ["delivery USING COVERING INDEX delivery_pending (destination_seq=?)"],
     "deliveries_end_sending": ["delivery USING INDEX delivery_sending (destination_seq=?)"],
-    "deliveries_open": ["delivery_pending (destination_seq=?)", "delivery_sending (destination_seq=?)"],
+    "deliveries_open": [
+        "delivery_pending (destination_seq=?)",
+        "delivery_sending (destination_seq=?)",
+    ],
     "deliveries_put_back": ["delivery_sending (destination_seq=? AND lease_until<?)"],
-    "destinations_held": ["destination_held", "delivery_sending (destination_seq=? AND lease_until<?)"],
+    "destinations_held": [
+        "destination_held",
+        "delivery_sending (destination_seq=? AND lease_until<?)",
+    ],
     "destinations_of_endpoint": ["destination_of_endpoint (endpoint_id=?)"],
     "delivery_by_id": ["delivery USING INDEX sqlite_autoindex_delivery_1 (id=?)"],
     "delivery_found": ["delivery USING INDEX sqlite_autoindex_delivery_1 (id=?)"],

@@ -51,6 +51,7 @@ from dispatcher.testing.conformance.claiming import (
     TestLanesInTurn,
     TestOrderOfJobs,
 )
+from dispatcher.testing.conformance.dead import TestDeadDeliveries, TestPruningEventsOfNoJob
 from dispatcher.testing.conformance.delivering import (
     TestHandedOverBetweenProcesses,
     TestHandOffOfDeliveries,
@@ -64,6 +65,7 @@ from dispatcher.testing.conformance.durability import (
     TestEachItemAlone,
     TestManyAtOnce,
 )
+from dispatcher.testing.conformance.endpoints import TestEventsOfEndpoints, TestKeepingEndpoints
 from dispatcher.testing.conformance.grants import (
     TestKeysOfCallers,
     TestListsOfCallers,
@@ -95,6 +97,11 @@ from dispatcher.testing.conformance.rooms import TestRoom
 from dispatcher.testing.conformance.scene import Scene, scene
 from dispatcher.testing.conformance.stale import TestStaleDeliveries, TestStaleJobs
 from dispatcher.testing.conformance.sweeping import TestPrune, TestSweep
+from dispatcher.testing.conformance.switching import (
+    TestDeletingEndpoints,
+    TestDisablingEndpoints,
+    TestFailingEndpoints,
+)
 
 __all__ = [
     "Backend",
@@ -110,13 +117,18 @@ __all__ = [
     "TestCallers",
     "TestCheck",
     "TestClaimingJobs",
+    "TestDeadDeliveries",
+    "TestDeletingEndpoints",
     "TestDeliverySummary",
     "TestDestinations",
+    "TestDisablingEndpoints",
     "TestDueTimes",
     "TestDurability",
     "TestEachItemAlone",
     "TestEndingLeases",
     "TestEvents",
+    "TestEventsOfEndpoints",
+    "TestFailingEndpoints",
     "TestFinishing",
     "TestHandOffOfDeliveries",
     "TestHandOffOfJobs",
@@ -125,6 +137,7 @@ __all__ = [
     "TestHeart",
     "TestHeldJobs",
     "TestIdempotency",
+    "TestKeepingEndpoints",
     "TestKeyCheck",
     "TestKeysOfCallers",
     "TestLanesInTurn",
@@ -138,6 +151,7 @@ __all__ = [
     "TestOneJob",
     "TestOrderOfJobs",
     "TestPrune",
+    "TestPruningEventsOfNoJob",
     "TestRecordingAttempts",
     "TestRedelivering",
     "TestReleasing",

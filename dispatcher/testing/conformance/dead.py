@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from dispatcher.core.changes import EndDelivery, Redeliver
+from dispatcher.core.changes import EndDelivery, NoteStarted, Redeliver
 from dispatcher.core.lifecycle import DELIVERY_LIFE_MS, UNKNOWN_ATTEMPTS, decide_delivery
 from dispatcher.core.model import DeliveryState, EventType
 from dispatcher.core.outcome import Unknown
@@ -110,9 +110,12 @@ class TestDeadDeliveries:
         held = await scene.running(
             callback=a_callback(events=(EventType.JOB_STARTED, EventType.JOB_SUCCEEDED))
         )
-        await scene.apply(scene.started(held))
-        (started,) = (await scene.lease()).deliveries
-        await scene.apply(scene.tried(started, DeliveryState.DEAD))
+        started = NoteStarted(
+            job_id=held.job.id, lease=held.lease, at=scene.now, event_id=scene.ids.new("evt")
+        )
+        await scene.apply(started)
+        (leased,) = (await scene.lease()).deliveries
+        await scene.apply(scene.tried(leased, DeliveryState.DEAD))
         await scene.apply(scene.finish(held))
         (told,) = await owed_to(scene, endpoint.id)
         assert told.state is DeliveryState.PENDING
@@ -125,6 +128,7 @@ class TestDeadDeliveries:
         assert result.delivery_ready_at is None
         assert await scene.backend.count_rows() == before + 1
         await scene.advance(DEAD_KEPT_SECONDS + 3_600)
+        await scene.lease()  # it finds the destination empty
         await scene.store.prune(10)  # it goes with its job
         assert await scene.backend.count_rows() <= rows
 
@@ -143,6 +147,7 @@ class TestPruningEventsOfNoJob:
         await scene.store.prune(10)
         assert await scene.store.get_delivery(pinged.delivery_id, None) is not None
         await scene.advance(1)
+        await scene.lease()  # it finds the destination empty
         await scene.store.prune(10)
         assert await scene.store.get_delivery(pinged.delivery_id, None) is None
         assert await scene.backend.count_rows() <= rows

@@ -234,7 +234,7 @@ class TestEventsOfEndpoints:
             NoteOutput(**about, event_id="evt_q", output=b"2", deliver=False),
         ):
             result = await scene.apply(change)
-            kept = "evt_q" == change.event_id
+            kept = change.event_id == "evt_q"
             assert result.delivery_ready_at == (None if kept else scene.now)
         assert types_of(await owed_to(scene, endpoint.id))[::-1] == [
             EventType.JOB_STARTED,

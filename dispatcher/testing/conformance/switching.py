@@ -84,9 +84,7 @@ class TestDisablingEndpoints:
             await scene.end()
         first, second, third, *_ = (await scene.lease()).deliveries
         await disabled(scene, endpoint)
-        result = await scene.apply(
-            scene.tried(first, DeliveryState.DELIVERED, hand_off=hand_off)
-        )
+        result = await scene.apply(scene.tried(first, DeliveryState.DELIVERED, hand_off=hand_off))
         assert (result.handed, result.delivery_ready_at) == ((), None)
         result = await scene.apply(scene.tried(second, after_seconds=0, hand_off=hand_off))
         assert (result.handed, result.delivery_ready_at) == ((), None)
@@ -127,7 +125,6 @@ class TestDisablingEndpoints:
         resting = await registered(scene, events=(EventType.ENDPOINT_DISABLED,))
         await registered(scene)
         await disabled(scene, resting)
-        await sent_to(scene, other.id) if False else None
         before = len(await owed_to(scene, other.id))
         shown = await disabled(scene, endpoint)
         told = await owed_to(scene, other.id)
@@ -167,7 +164,9 @@ class TestFailingEndpoints:
     async def test_gone_of_a_callback_url_disables_nothing(self, scene: Scene) -> None:
         endpoint = await registered(scene, events=(EventType.JOB_FAILED,))
         leased = await scene.sending()
-        assert (await scene.apply(scene.tried(leased, DeliveryState.DEAD, gone=True))).disabled is None
+        assert (
+            await scene.apply(scene.tried(leased, DeliveryState.DEAD, gone=True))
+        ).disabled is None
         assert (await found(scene, endpoint.id)).endpoint == endpoint
 
     async def test_a_stretch_of_failures_is_kept_and_disables(self, scene: Scene) -> None:
