@@ -23,6 +23,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "dispatcher.cli.deliveries:deliveries_group",
         "List and show callbacks, send them again, or stop them.",
     ),
+    "endpoints": (
+        "dispatcher.cli.endpoints:endpoints_group",
+        "Register callback URLs, try them, switch them on and off.",
+    ),
     "callers": ("dispatcher.cli.callers:callers_group", "Make callers with their API keys."),
     "keys": ("dispatcher.cli.keys:keys_group", "Show and rotate the service's own keys."),
     "audit": ("dispatcher.cli.audit:audit_command", "Show what operators did."),

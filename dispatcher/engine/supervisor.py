@@ -30,6 +30,9 @@ RESTART_SECONDS: Final = 1.0
 class Engine:
     """The parts of the engine, put together, with their beginning and their end."""
 
+    stuck = False
+    """Whether, after `stop`, something still runs that nothing can stop."""
+
     def __init__(
         self,
         store: Store,
@@ -89,7 +92,6 @@ class Engine:
         self.redeliver = Redeliver(store, self.deliveries, commit, system)
         self.cancel_delivery = CancelDelivery(store, commit, system)
         self.endpoints = Endpoints(store, vault, self.deliveries, terms=terms, system=system)
-        self.stuck = False
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def start(self, *, alone: bool = False) -> None:

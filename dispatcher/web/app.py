@@ -42,7 +42,6 @@ def make_app(services: Services) -> web.Application:
     endpoints = EndpointCalls(services)
     types = Types(services)
     callers = CallerCalls(services)
-    health = Health(services)
     # What needs a key: the path, who may take it, and the handler.
     guarded: tuple[tuple[str, str, frozenset[Role], KnownHandler], ...] = (
         ("POST", "/v1/jobs", CALLERS, jobs.submit),
@@ -75,6 +74,20 @@ def make_app(services: Services) -> web.Application:
         ("POST", "/v1/callers/{id}/rotate-secret", OPERATORS, callers.rotate_secret),
         ("GET", "/v1/audit", OPERATORS, AuditLog(services).list),
     )
+    app = web.Application(
+        middlewares=[_edge(services.ids)], client_max_size=services.limits.body_bytes
+    )
+    routes = [(method, path, _known(keys, roles, do)) for method, path, roles, do in guarded]
+    for method, path, handler in [*routes, *_public(services, keys)]:
+        app.router.add_route(method, path, handler, expect_handler=_expect)
+        if method == "GET":
+            app.router.add_route("HEAD", path, handler, expect_handler=_expect)
+    return app
+
+
+def _public(services: Services, keys: Keys) -> list[tuple[str, str, Handler]]:
+    """What needs no key, unless a setting says so."""
+    health = Health(services)
     public: list[tuple[str, str, Handler]] = [
         ("GET", "/healthz", health.live),
         ("GET", "/readyz", health.ready),
@@ -87,16 +100,7 @@ def make_app(services: Services) -> web.Application:
     if services.dev is not None:
         inbox = Inbox(services, services.dev)
         public += [("POST", "/dev/inbox", inbox.receive), ("GET", "/dev/inbox", inbox.show)]
-
-    app = web.Application(
-        middlewares=[_edge(services.ids)], client_max_size=services.limits.body_bytes
-    )
-    routes = [(method, path, _known(keys, roles, do)) for method, path, roles, do in guarded]
-    for method, path, handler in [*routes, *public]:
-        app.router.add_route(method, path, handler, expect_handler=_expect)
-        if method == "GET":
-            app.router.add_route("HEAD", path, handler, expect_handler=_expect)
-    return app
+    return public
 
 
 def _known(keys: Keys, roles: frozenset[Role], handler: KnownHandler) -> Handler:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -226,7 +227,7 @@ class TestEventsOfEndpoints:
     async def test_events_of_a_running_job(self, scene: Scene) -> None:
         endpoint = await registered(scene, events=EVERYTHING, schedule=Schedule((30.0, 1.0)))
         held = await scene.running()
-        about = {"job_id": held.job.id, "lease": held.lease, "at": scene.now}
+        about: dict[str, Any] = {"job_id": held.job.id, "lease": held.lease, "at": scene.now}
         for change in (
             NoteStarted(**about, event_id="evt_s"),
             NoteProgress(**about, progress=Progress(1), event_id="evt_p"),
