@@ -7,8 +7,6 @@ from tests.engine.stage import FAILS
 from tests.web.test_endpoints import (
     GONE,
     HOOK,
-    URL,
-    Service,
     do,
     here,
     register,
@@ -16,6 +14,7 @@ from tests.web.test_endpoints import (
     show,
     verified,
 )
+from tests.web.test_whole_path import URL, Service
 
 __all__ = ["here"]  # the fixture
 
