@@ -9,9 +9,11 @@ from typing import Any, assert_never
 import msgspec
 
 from dispatcher.core.audit import AuditEntry
+from dispatcher.core.breaker import BreakerState
 from dispatcher.core.endpoints import DisabledReason, Endpoint
 from dispatcher.core.facts import (
     ActionAudited,
+    BreakerChanged,
     CancelAsked,
     DeliveryAttemptEnded,
     DeliveryCancelAsked,
@@ -49,6 +51,8 @@ def level_of(fact: Fact) -> int:
             return logging.INFO
         case StoreRecovered():
             return logging.INFO
+        case BreakerChanged(state=state):
+            return logging.WARNING if state is BreakerState.OPEN else logging.INFO
         case LeaseLost():
             return logging.WARNING
         case StoreFailed() | LoopFailed():
@@ -86,6 +90,8 @@ def describe(fact: Fact) -> tuple[str, Mapping[str, Any]]:  # noqa: C901, PLR091
             return "audit", _of_entry(entry)
         case EndpointSwitched(endpoint=endpoint):
             return "endpoint.switched", _of_endpoint(endpoint)
+        case BreakerChanged():
+            return "breaker.changed", _of_breaker(fact)
         case LeaseLost(holder_id=holder_id, jobs=jobs):
             return "lease.lost", {"holderId": holder_id, "jobs": jobs}
         case StoreFailed(during=during, detail=detail):
@@ -165,6 +171,21 @@ def _of_endpoint(endpoint: Endpoint) -> dict[str, Any]:
         "status": "enabled" if endpoint.enabled else "disabled",
         **_without_none(
             reason=endpoint.disabled_reason, failingSince=rfc3339(endpoint.failing_since)
+        ),
+    }
+
+
+def _of_breaker(fact: BreakerChanged) -> dict[str, Any]:
+    return {
+        "destinationId": fact.destination_id,
+        "callerId": fact.caller_id,
+        "origin": fact.origin,
+        "from": fact.before.value,
+        "to": fact.state.value,
+        **_without_none(
+            endpointId=fact.endpoint_id,
+            url=None if fact.url is None else fact.url.partition("?")[0],  # queries carry tokens
+            openUntil=None if fact.open_until is None else rfc3339(fact.open_until),
         ),
     }
 

@@ -11,6 +11,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from dispatcher.core.audit import AuditEntry
+from dispatcher.core.breaker import Sign
 from dispatcher.core.model import (
     Attempt,
     DeliveryState,
@@ -124,6 +125,8 @@ class RecordAttempt(Struct, frozen=True, kw_only=True):
     due delivery of the same destination is leased to whoever sends this change. One that was asked
     to cancel is canceled where `to` is pending: see `lifecycle.settled`. `gone`: the receiver
     answered 410, which disables the registered endpoint that it went to.
+    `sign` is what the attempt tells of the receiver, and `jitter`, in [0, 1), draws how long a
+    breaker that it opens stays open: see `breaker.after`.
     """
 
     delivery_id: str
@@ -135,6 +138,8 @@ class RecordAttempt(Struct, frozen=True, kw_only=True):
     at: Instant
     hand_off: bool = False
     gone: bool = False
+    sign: Sign = Sign.NOTHING
+    jitter: float = 0.0
 
 
 class ReleaseDelivery(Struct, frozen=True):

@@ -10,6 +10,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from dispatcher.core.audit import AuditEntry
+from dispatcher.core.breaker import BreakerState
 from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.model import Delivery, DeliveryState, Job, JobState
 
@@ -83,6 +84,22 @@ class EndpointSwitched(Struct, frozen=True):
     """A registered endpoint was enabled, or disabled for its `disabled_reason`."""
 
     endpoint: Endpoint
+
+
+class BreakerChanged(Struct, frozen=True, kw_only=True):
+    """A breaker is in another state, or has opened again; `url` None: the whole destination's.
+
+    While it is open, until `open_until`, nothing is sent.
+    """
+
+    destination_id: str
+    caller_id: str
+    origin: str
+    endpoint_id: str | None
+    url: str | None
+    before: BreakerState
+    state: BreakerState
+    open_until: int | None = None
 
 
 class SubmissionRefused(Struct, frozen=True):
@@ -161,6 +178,7 @@ Fact: TypeAlias = (
     | DeliveryAttemptEnded
     | DeliverySwept
     | EndpointSwitched
+    | BreakerChanged
     | SubmissionRefused
     | CancelAsked
     | Redelivered

@@ -6,6 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from dispatcher.core.breaker import DEFAULT_BREAKER, BreakerTerms
 from dispatcher.core.limits import Limits
 from dispatcher.core.retry import Schedule
 from dispatcher.ports.observer import Observer
@@ -39,6 +40,8 @@ class EngineTerms(Struct, frozen=True, kw_only=True):
     progress_seconds: float = 0.5
     secrets_seconds: float = 5.0
     failing_seconds: float = 5 * 86_400.0
+    rate_per_second: float | None = None
+    breaker: BreakerTerms = DEFAULT_BREAKER
     limits: Limits = Limits()
 
     @property
@@ -49,6 +52,8 @@ class EngineTerms(Struct, frozen=True, kw_only=True):
             self.send_seconds + LEASE_MARGIN_SECONDS,
             self.schedule.seconds[0],
             self.failing_seconds,
+            self.rate_per_second,
+            self.breaker,
         )
 
 

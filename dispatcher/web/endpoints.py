@@ -199,12 +199,6 @@ class EndpointCalls:
             yield from check_headers(asked.headers, limits, at=("headers",))
         if isinstance(asked.schedule, list):
             yield from check_schedule(asked.schedule, limits, at="/schedule")
-        if asked.ordered is True:
-            detail = "Endpoints are not sent to in order in this version: leave it out."
-            yield FieldError("/ordered", "not-supported", detail)
-        if isinstance(asked.rate_limit, float | int):
-            detail = "Endpoints have no rate of their own in this version: leave it out."
-            yield FieldError("/rateLimit", "not-supported", detail)
 
     def _changed(
         self, endpoint: Endpoint, asked: EndpointChangeBody, target: Target | None

@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from dispatcher.core.limits import MOST_BODY_BYTES, MOST_BYTES_WAITING, MOST_WAITING
 from dispatcher.core.model import CallbackMode, EventType, Role
+from dispatcher.core.rate import LEAST_RATE, MOST_RATE
 from dispatcher.core.ratelimit import MOST_REQUESTS, MOST_WINDOW_SECONDS
 from dispatcher.ports.records import MOST_OVERLAP_SECONDS, OVERLAP_SECONDS
 
@@ -34,9 +35,6 @@ class JobEvent(StrEnum):
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,99}$(?!\n)"
 
 Name: TypeAlias = Annotated[str, Meta(pattern=NAME_PATTERN)]
-LEAST_RATE = 1 / 86_400
-MOST_RATE = 100_000.0
-
 Priority: TypeAlias = Annotated[int, Meta(ge=0, le=9)]
 Events: TypeAlias = Annotated[list[JobEvent], Meta(min_length=1)]
 

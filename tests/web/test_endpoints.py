@@ -109,8 +109,11 @@ class TestRegistering:
         assert made["id"].encode() in database
 
     async def test_header_values_are_never_shown(self, here: Service) -> None:
-        made = await register(here, headers={"X-Token": "hunter3"}, schedule=[0, 2.5])
+        made = await register(
+            here, headers={"X-Token": "hunter3"}, schedule=[0, 2.5], ordered=True, rateLimit=10
+        )
         assert (made["headers"], made["schedule"]) == ({"X-Token": "***"}, [0, 2.5])
+        assert (made["ordered"], made["rateLimit"]) == (True, 10)
         database = b"".join(
             each.read_bytes() for each in here.stage.path.parent.glob("dispatcher.db*")
         )
@@ -129,8 +132,8 @@ class TestRegistering:
                 [("/headers/webhook-id", "reserved-header")],
             ),
             ({"url": HOOK, "schedule": [-1]}, [("/schedule/0", "out-of-range")]),
-            ({"url": HOOK, "ordered": True}, [("/ordered", "not-supported")]),
-            ({"url": HOOK, "rateLimit": 5}, [("/rateLimit", "not-supported")]),
+            ({"url": HOOK, "ordered": 1}, [("/ordered", "wrong-type")]),
+            ({"url": HOOK, "rateLimit": 1e9}, [("/rateLimit", "out-of-range")]),
             ({"url": HOOK, "rateLimit": 0}, [("/rateLimit", "out-of-range")]),
             ({"url": HOOK, "secret": "mine"}, [("/secret", "unknown-field")]),
             (

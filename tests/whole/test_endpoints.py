@@ -117,7 +117,10 @@ async def test_a_stretch_of_failures_goes_on_over_restarts(tmp_path: Path) -> No
     ):
         await here.submitted()
         await came(bad, 1)
-        since = (await shown(here, path, {"status": "enabled"}))["failingSince"]
+        since = None
+        async with asyncio.timeout(SECONDS):
+            while since is None:  # until the first attempt is recorded
+                since = (await here.api.call("GET", path)).json["failingSince"]
         here.service.kill()
         await here.service.start()
         found = await shown(here, path, {"disabledReason": "failing"})

@@ -71,7 +71,7 @@ def finish_job(session: Session, change: FinishJob, terms: DeliveryTerms) -> App
     if before.event_count > 0:
         session.execute(_DROP, {"job_seq": seq, "at": change.at})
     event, event_seq = add_event(session, seq, job, change.event_id, change.at, None)
-    also_at = owe_endpoints(session, event, event_seq, seq, terms)
+    also_at = owe_endpoints(session, event, event_seq, seq, terms, job)
     if not wants(job, event.type):
         return told(Applied(), also_at)
     result = change.result

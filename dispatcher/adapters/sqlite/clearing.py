@@ -15,6 +15,7 @@ _DELETED = statement("endpoints_deleted")
 _ERASE = statement("endpoint_erase")
 _END_SENDING = statement("deliveries_end_sending")
 _END_SOME = statement("deliveries_end_some")
+_END_BLOCKED = statement("deliveries_end_blocked")
 _OPEN = statement("deliveries_open")
 _ERASE_PLACE = statement("destination_erase")
 _HELD = statement("destinations_held")
@@ -58,7 +59,8 @@ def _clear(session: Session, endpoint_id: str, limit: int) -> int:
     for seq in places_of(session, endpoint_id):
         row = {"destination_seq": seq, "at": session.now}
         session.execute(_END_SENDING, row)
-        ended += session.execute(_END_SOME, {**row, "limit": limit - ended}).rowcount
+        for end in (_END_SOME, _END_BLOCKED):
+            ended += session.execute(end, {**row, "limit": limit - ended}).rowcount
         (still,) = session.one(_OPEN, row)
         if still:
             left += 1

@@ -30,6 +30,7 @@ _LIST_OF_CALLER = statement("list_endpoints_of_caller")
 _DISABLE = statement("endpoint_disable")
 _ENABLE = statement("endpoint_enable")
 _PLACES = statement("destinations_of_endpoint")
+_PLACES_RATE = statement("destinations_rate")
 _SECRET_ADD = statement("endpoint_secret_add")
 _SECRETS = statement("endpoint_secrets_in_force")
 _SECRETS_COUNT = statement("endpoint_secrets_count")
@@ -125,7 +126,11 @@ def put_endpoint(session: Session, endpoint: Endpoint) -> bool:
     row = endpoint_row(endpoint)
     del row["caller_id"], row["created_at"]
     session.endpoints.clear()
-    return session.execute(_PUT, row).rowcount > 0
+    if not session.execute(_PUT, row).rowcount:
+        return False
+    rate = {"endpoint_id": endpoint.id, "rate": endpoint.rate_limit, "now": session.now}
+    session.execute(_PLACES_RATE, rate)
+    return True
 
 
 def rotate_endpoint_secret(session: Session, new: NewEndpointSecret) -> Addition:

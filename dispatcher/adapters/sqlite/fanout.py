@@ -12,7 +12,7 @@ from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.endpoints import ASKED_EVENTS, Endpoint, is_owed
 from dispatcher.core.lifecycle import BEST_EFFORT_EVENTS
-from dispatcher.core.model import Event, EventType, Instant
+from dispatcher.core.model import Event, EventType, Instant, Job
 from dispatcher.ports.records import Applied, DeliveryTerms
 
 _OF_CALLER = statement("endpoints_of_caller")
@@ -57,15 +57,17 @@ def owe_endpoints(
     event_seq: int,
     job_seq: int | None,
     terms: DeliveryTerms,
+    job: Job | None = None,
 ) -> Instant | None:
     """Owe an event to the endpoints of its caller that get it; gives when a claim finds the first.
 
-    What is best effort is due at once, as it is at a job's callback URL.
+    What is best effort is due at once, as it is at a job's callback URL. With `job` it is the end
+    of that job, which may have its place in an order.
     """
     ready_at: Instant | None = None
     for endpoint in endpoints_of(session, event.caller_id):
         if is_owed(endpoint, event.type):
-            owed = Owed(session, job_seq, event_seq, None, event, endpoint)
+            owed = Owed(session, job_seq, event_seq, job, event, endpoint)
             if event.type in BEST_EFFORT_EVENTS:
                 applied = owed.add_at_once(terms)
             else:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dispatcher.adapters.sqlite import destinations
+from dispatcher.adapters.sqlite import chains, destinations
+from dispatcher.adapters.sqlite.breakers import line_of
+from dispatcher.adapters.sqlite.destinations import OWN_LINE
 from dispatcher.adapters.sqlite.sending import lease_until
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.lifecycle import TERMINAL_EVENT
 from dispatcher.core.model import Delivery, DeliveryState, Event, EventType, Instant, Job
+from dispatcher.core.ordering import OnDead, chain_of
 from dispatcher.core.payload import is_terminal
 from dispatcher.ports.records import Applied, DeliveryTerms, LeasedDelivery
 
@@ -69,43 +72,73 @@ class Owed:
         event: Event,
         endpoint: Endpoint | None = None,
     ) -> None:
-        to = job.callback if endpoint is None and job is not None else endpoint
+        callback = None if job is None else job.callback
+        to = callback if endpoint is None else endpoint
         if to is None:
             raise AssertionError("nothing is owed without a callback")
+        ordered = None if callback is None else callback.ordered
+        if endpoint is not None:
+            ordered = OnDead.SKIP if endpoint.ordered else None
         self.session = session
-        self.url = to.url
-        self.origin = to.origin
-        self.schedule = to.own_schedule
+        self.to = to
+        # What a dead one does to the later ones of its chain; None: it is in no order.
+        self.on_dead = ordered if is_terminal(event) else None
         self.endpoint_id = None if endpoint is None else endpoint.id
+        self.delivery_id = session.ids.new("dlv")
         self.job_seq = job_seq
         self.event_seq = event_seq
         self.job = job
         self.event = event
-        self.delivery_id = session.ids.new("dlv")
+        self.line = OWN_LINE
+        self.chain: str | None = None
+        self.blocked = False
 
     def add(self, terms: DeliveryTerms, *, hand_off: bool, result: bytes | None) -> Applied:
         """Owe the event by the schedule, and lease it at once if that is asked and may be."""
         session = self.session
-        schedule = self.schedule
+        schedule = self.to.own_schedule
         wait_seconds = terms.first_wait_seconds if schedule is None else schedule.seconds[0]
         due_at = session.now + round(wait_seconds * 1000)
         place = self._place()
-        free = place.sending < terms.slots and not place.due and not place.held
-        if not (hand_off and free and due_at == session.now):
+        if self.on_dead is not None and self.job is not None:
+            whose = self.endpoint_id or self.to.url
+            job = self.job
+            self.chain = chain_of(job.caller_id, whose, job.ordering_key, job.id)
+            self.blocked = chains.must_wait(session, self.chain)
+        asked = hand_off and due_at == session.now and not place.due and not self.blocked
+        if not (asked and self._may_go(place, terms)):
             return self._wait(place, due_at, terms, result)
         lease = session.ids.new("lse")
         until = lease_until(session.now, terms)
         delivery = self._add(place.seq, due_at, DeliveryState.SENDING, lease, until)
-        destinations.ready_by(session, place.seq, place.ready_at, until)
+        if place.plain:
+            destinations.ready_by(session, place.seq, place.ready_at, until)
+        else:
+            destinations.renew(session, place.seq, terms)
         return Applied((LeasedDelivery(delivery, lease, self.event, self.job, result),))
+
+    def _may_go(self, place: destinations.Destination, terms: DeliveryTerms) -> bool:
+        """Whether one more may be sent to the destination now; what a rate allows is taken."""
+        if place.plain and terms.rate_per_second is None:
+            return place.sending < terms.slots
+        here = destinations.gate(self.session, place.seq)
+        room = 0 if here.stopped else here.room(terms, self.session.now).free
+        if self.line != OWN_LINE or room == 0:
+            return False
+        destinations.count_rate(self.session, place.seq, here, terms, 1)
+        return True
 
     def add_at_once(self, terms: DeliveryTerms) -> Applied:
         """Owe the event whatever the schedule says: due at once, leased to nobody yet."""
         return self._wait(self._place(), self.session.now, terms, None)
 
     def _place(self) -> destinations.Destination:
-        caller_id = self.event.caller_id
-        return destinations.destination(self.session, caller_id, self.origin, self.endpoint_id)
+        """The destination; it decides in which line of it the delivery waits."""
+        caller_id, origin = self.event.caller_id, self.to.origin
+        place = destinations.destination(self.session, caller_id, origin, self.endpoint_id)
+        if not place.plain:
+            self.line = line_of(self.session, place.seq, self.to.url)
+        return place
 
     def _wait(
         self,
@@ -115,17 +148,14 @@ class Owed:
         result: bytes | None,
     ) -> Applied:
         delivery = self._add(place.seq, due_at, DeliveryState.PENDING, None, None)
-        if place.held:
-            destinations.ready_by(self.session, place.seq, place.ready_at, due_at)
+        if self.blocked:
             return Applied()
-        if place.sending >= terms.slots:
-            if is_terminal(self.event) and self.endpoint_id is None:  # an endpoint may change
-                made_of = LeasedDelivery(delivery, "", self.event, self.job, result)
-                self.session.waiting.keep(made_of)
-            free_at = destinations.wait_for_slot(self.session, place, due_at, terms.slots)
-            return Applied(delivery_ready_at=free_at)
-        destinations.ready_by(self.session, place.seq, place.ready_at, due_at)
-        return Applied(delivery_ready_at=due_at)
+        # What an endpoint is owed is read back: the endpoint may be another by then.
+        if place.sending >= terms.slots and is_terminal(self.event) and self.endpoint_id is None:
+            made_of = LeasedDelivery(delivery, "", self.event, self.job, result)
+            self.session.waiting.keep(made_of)
+        ready_at = destinations.wait(self.session, place, self.line, due_at, terms)
+        return Applied(delivery_ready_at=ready_at)
 
     def _add(
         self,
@@ -141,12 +171,14 @@ class Owed:
             event_type=self.event.type,
             job_id=self.event.job_id,
             caller_id=self.event.caller_id,
-            url=self.url,
-            origin=self.origin,
+            url=self.to.url,
+            origin=self.to.origin,
             state=state,
             created_at=self.event.at,
             due_at=due_at,
             endpoint_id=self.endpoint_id,
+            ordered=None if self.chain is None else self.on_dead,
+            blocked=self.blocked,
         )
         self.session.execute(
             _DELIVERY_ADD,
@@ -164,6 +196,10 @@ class Owed:
                 due_at,
                 delivery.caller_id,
                 delivery.endpoint_id,
+                self.line,
+                self.chain,
+                delivery.ordered,
+                self.blocked,
             ),
         )
         return delivery

@@ -6,6 +6,7 @@ import sqlite3
 from typing import Any
 
 from dispatcher.adapters.sqlite.statements import statement
+from dispatcher.adapters.sqlite.turns import Turns
 from dispatcher.adapters.sqlite.waiting import Waiting
 from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.model import Instant
@@ -25,6 +26,7 @@ class Session:
         "ids",
         "links_base",
         "now",
+        "turns",
         "waiting",
     )
 
@@ -36,6 +38,7 @@ class Session:
         ids: Ids,
         links_base: str,
         waiting: Waiting,
+        turns: Turns,
     ) -> None:
         self.connection = connection
         self.execute = connection.execute
@@ -45,6 +48,7 @@ class Session:
         self.waiting = waiting
         # By caller, as far as they were looked up; whoever changes one clears this.
         self.endpoints: dict[str, tuple[Endpoint, ...]] = {}
+        self.turns = turns
         self._holders: dict[str, bool] = {}
 
     def one(self, sql: str, parameters: Any = ()) -> Any:

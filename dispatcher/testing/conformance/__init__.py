@@ -37,6 +37,13 @@ from dispatcher.testing.conformance.auditing import (
 )
 from dispatcher.testing.conformance.backend import Backend, ShuffledIds
 from dispatcher.testing.conformance.backlog import TestBacklog
+from dispatcher.testing.conformance.breakers import (
+    TestBreakerOfADestination,
+    TestBreakerOfAUrl,
+    TestRate,
+    TestRoomOfCallers,
+    TestTurns,
+)
 from dispatcher.testing.conformance.callers import TestCallers, TestCheck, TestKeyCheck, TestTypes
 from dispatcher.testing.conformance.changing import (
     TestAskingToCancel,
@@ -66,6 +73,7 @@ from dispatcher.testing.conformance.durability import (
     TestManyAtOnce,
 )
 from dispatcher.testing.conformance.endpoints import TestEventsOfEndpoints, TestKeepingEndpoints
+from dispatcher.testing.conformance.flowing import TestFlowOfEndpoints
 from dispatcher.testing.conformance.grants import (
     TestKeysOfCallers,
     TestListsOfCallers,
@@ -114,6 +122,8 @@ __all__ = [
     "TestAuditedCallers",
     "TestAuditedChanges",
     "TestBacklog",
+    "TestBreakerOfADestination",
+    "TestBreakerOfAUrl",
     "TestCallers",
     "TestCheck",
     "TestClaimingJobs",
@@ -130,6 +140,7 @@ __all__ = [
     "TestEventsOfEndpoints",
     "TestFailingEndpoints",
     "TestFinishing",
+    "TestFlowOfEndpoints",
     "TestHandOffOfDeliveries",
     "TestHandOffOfJobs",
     "TestHandedOverBetweenProcesses",
@@ -152,10 +163,12 @@ __all__ = [
     "TestOrderOfJobs",
     "TestPrune",
     "TestPruningEventsOfNoJob",
+    "TestRate",
     "TestRecordingAttempts",
     "TestRedelivering",
     "TestReleasing",
     "TestRoom",
+    "TestRoomOfCallers",
     "TestRotatingSecrets",
     "TestSentAgain",
     "TestServiceKeys",
@@ -164,6 +177,7 @@ __all__ = [
     "TestSweep",
     "TestTakingBack",
     "TestTerms",
+    "TestTurns",
     "TestTypes",
     "TestUnknownAttempts",
     "scene",

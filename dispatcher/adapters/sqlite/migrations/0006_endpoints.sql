@@ -37,14 +37,6 @@ CREATE INDEX endpoint_secret_of_endpoint ON endpoint_secret (endpoint_id);
 CREATE UNIQUE INDEX endpoint_secret_lasting ON endpoint_secret (endpoint_id)
   WHERE expires_at IS NULL;
 
--- Since when nothing of a destination may be claimed, because its endpoint is disabled or deleted.
-ALTER TABLE destination ADD COLUMN held_at INTEGER;
-DROP INDEX destination_ready;
-CREATE INDEX destination_ready ON destination (ready_at)
-  WHERE ready_at IS NOT NULL AND held_at IS NULL;
-DROP INDEX destination_full;
-CREATE INDEX destination_full ON destination (full_slots)
-  WHERE full_slots IS NOT NULL AND held_at IS NULL;
 CREATE INDEX destination_held ON destination (seq) WHERE held_at IS NOT NULL;
 CREATE INDEX destination_of_endpoint ON destination (endpoint_id) WHERE endpoint_id <> '';
 

@@ -1,10 +1,12 @@
--- A new destination; that of an endpoint that is disabled, or deleted, is held from the beginning.
-INSERT INTO destination (caller_id, origin, endpoint_id, ready_at, held_at)
+-- A new destination. That of an endpoint has its rate, and is held from the beginning if the endpoint
+-- is disabled or deleted. Gives whether nothing holds it back but its slots.
+INSERT INTO destination (id, caller_id, origin, endpoint_id, held_at, rate_per_second)
 VALUES (
+  :id,
   :caller_id,
   :origin,
   :endpoint_id,
-  NULL,
-  (SELECT coalesce(deleted_at, disabled_at) FROM endpoint WHERE id = :endpoint_id)
+  (SELECT coalesce(deleted_at, disabled_at) FROM endpoint WHERE id = :endpoint_id),
+  (SELECT rate_limit FROM endpoint WHERE id = :endpoint_id)
 )
-RETURNING seq, held_at IS NOT NULL
+RETURNING seq, held_at IS NULL AND rate_per_second IS NULL
