@@ -129,6 +129,8 @@ class Endpoints:
             entry = self._entry(actor, AuditAction.ENDPOINT_CHANGE, endpoint)
             if await self._store.put_endpoint(wanted, entry):
                 self._told(entry)
+                if wanted.rate_limit != endpoint.rate_limit:
+                    self._deliveries.loop.wake()  # more may go now
                 return await self.get(endpoint_id, caller_id)
         raise StoreUnavailable("The endpoint changes faster than it can be changed; try again.")
 

@@ -31,7 +31,7 @@ def there(row: Row) -> Endpoint:
 def endpoints_of(session: Session, caller_id: str) -> tuple[Endpoint, ...]:
     """The endpoints of a caller, looked up once in a transaction.
 
-    Nothing is kept beyond it: a look-up that finds none costs two microseconds, and whatever
+    Nothing is kept beyond it: a look-up that finds none costs three microseconds, and whatever
     another process has committed is seen.
     """
     found = session.endpoints.get(caller_id)
