@@ -30,6 +30,8 @@ class AuditAction(StrEnum):
     ENDPOINT_DISABLE = "endpoint.disable"
     ENDPOINT_PING = "endpoint.ping"
     ENDPOINT_SECRET_ROTATE = "endpoint-secret.rotate"  # noqa: S105  # a word for what was done
+    DESTINATION_PAUSE = "destination.pause"
+    DESTINATION_RESUME = "destination.resume"
 
 
 class Via(StrEnum):

@@ -12,6 +12,7 @@ from dispatcher.core.facts import LoopFailed
 from dispatcher.engine.accept import Accept, Cancel
 from dispatcher.engine.commit import Commit, pause
 from dispatcher.engine.deliver import Deliveries
+from dispatcher.engine.destinations import Destinations
 from dispatcher.engine.endpoints import Endpoints
 from dispatcher.engine.holder import Holder
 from dispatcher.engine.jobs import Jobs
@@ -46,8 +47,7 @@ class Engine:
         system: System,
     ) -> None:
         """`name` tells operators which process this is; `user_agent` goes with each callback."""
-        self._store = store
-        self._vault = vault
+        self._store, self._vault = store, vault
         self._terms = terms
         self._system = system
         commit = Commit(store, terms.delivery, system)
@@ -90,7 +90,8 @@ class Engine:
         )
         self.cancel = Cancel(store, self.jobs, commit, system)
         self.redeliver = Redeliver(store, self.deliveries, commit, system)
-        self.cancel_delivery = CancelDelivery(store, commit, system)
+        self.cancel_delivery = CancelDelivery(store, self.deliveries, commit, system)
+        self.destinations = Destinations(store, self.deliveries, commit, system)
         self.endpoints = Endpoints(store, vault, self.deliveries, terms=terms, system=system)
         self._tasks: dict[str, asyncio.Task[None]] = {}
 

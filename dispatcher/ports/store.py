@@ -55,7 +55,7 @@ from dispatcher.core.model import (
 from dispatcher.ports.audit import AuditStore
 from dispatcher.ports.callers import CallerStore, ServiceKeyStore
 from dispatcher.ports.endpoints import EndpointStore
-from dispatcher.ports.readers import BacklogReader, JobReader
+from dispatcher.ports.readers import BacklogReader, DestinationReader, JobReader
 from dispatcher.ports.records import (
     EVERYBODY,
     AddResult,
@@ -177,6 +177,7 @@ class Store(
     JobStore,
     JobReader,
     BacklogReader,
+    DestinationReader,
     CallerStore,
     ServiceKeyStore,
     EndpointStore,

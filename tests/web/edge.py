@@ -31,7 +31,7 @@ from dispatcher.testing.timers import ManualTimers
 from dispatcher.web.app import make_app
 from dispatcher.web.server import EdgeRunner
 from dispatcher.web.services import DevMode, Services
-from tests.web.doubles import Canceling, Memory, PlainVault, Steering, Taking
+from tests.web.doubles import Canceling, Memory, NoDestinations, PlainVault, Steering, Taking
 
 DEV = DevMode(
     caller=Caller("clr_" + "d" * 32, "dev", 0), secret=b"dispatcher-development-secret-01"
@@ -106,6 +106,7 @@ class Edge:
                     RecordingObserver(),
                 ),
             ),
+            destinations=NoDestinations(),
             callers=Callers(
                 self.memory, PlainVault(), self.clock, self.ids, SystemRandom(), self.observer
             ),

@@ -17,6 +17,7 @@ NO_ID: Final = {
     "job": "job_" + "0" * 32,
     "delivery": "dlv_" + "0" * 32,
     "caller": "clr_" + "9" * 32,
+    "destination": "dst_" + "0" * 32,
     "key": "key_" + "9" * 32,
     "endpoint": "ep_" + "0" * 32,
 }
@@ -61,6 +62,10 @@ ROUTES: Final[dict[tuple[str, str], Who]] = {
     ("POST", "/v1/callers/{id}/keys"): Who.OPERATORS,
     ("DELETE", "/v1/callers/{id}/keys/{keyId}"): Who.OPERATORS,
     ("POST", "/v1/callers/{id}/rotate-secret"): Who.OPERATORS,
+    ("GET", "/v1/destinations"): Who.OPERATORS,
+    ("GET", "/v1/destinations/{id}"): Who.OPERATORS,
+    ("POST", "/v1/destinations/{id}/pause"): Who.OPERATORS,
+    ("POST", "/v1/destinations/{id}/resume"): Who.OPERATORS,
     ("GET", "/v1/audit"): Who.OPERATORS,
     ("GET", "/healthz"): Who.ANYONE,
     ("GET", "/readyz"): Who.ANYONE,

@@ -68,6 +68,7 @@ async def service(
             redeliver=stage.engine.redeliver,
             cancel_delivery=stage.engine.cancel_delivery,
             endpoints=stage.engine.endpoints,
+            destinations=stage.engine.destinations,
             callers=Callers(
                 stage.store,
                 stage.vault,

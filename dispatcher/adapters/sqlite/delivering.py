@@ -163,7 +163,7 @@ def _settle(
     breakers.renew_lines(session, place, url, line, terms)
     other_at = None
     if chain is not None and freed.due_at is None:
-        other_at = chains.advance(session, chain, terms)
+        other_at = chains.advance(session, chain)
     handed: tuple[LeasedDelivery, ...] = ()
     if change is not None and change.hand_off:
         leased = lease_next(session, place, terms)
@@ -177,7 +177,7 @@ def _settle(
 
 
 def _end(session: Session, change: EndDelivery, terms: DeliveryTerms) -> ApplyResult:
-    """End a delivery that waits; see `EndDelivery`."""
+    """End a delivery that waits, or is dead and keeps others waiting; see `EndDelivery`."""
     if change.to not in DELIVERY_TRANSITIONS[DeliveryState.PENDING] & FINAL_DELIVERY_STATES:
         raise ValueError(f"a pending delivery can't end as {change.to}")
     parameters = {
@@ -194,7 +194,7 @@ def _end(session: Session, change: EndDelivery, terms: DeliveryTerms) -> ApplyRe
     if change.to is DeliveryState.DEAD:
         ready_at = after_death(session, change.delivery_id, change.at, terms)
     if chain is not None:
-        ready_at = earlier(ready_at, chains.advance(session, chain, terms))
+        ready_at = earlier(ready_at, chains.advance(session, chain))
     return Applied(delivery_ready_at=ready_at)
 
 

@@ -87,6 +87,11 @@ from dispatcher.testing.conformance.holders import (
     TestTakingBack,
 )
 from dispatcher.testing.conformance.machine import stateful
+from dispatcher.testing.conformance.ordering import (
+    TestChainsAtRandom,
+    TestOrder,
+    TestWhenOneEnds,
+)
 from dispatcher.testing.conformance.reading import (
     TestDeliverySummary,
     TestEvents,
@@ -104,6 +109,7 @@ from dispatcher.testing.conformance.redelivering import (
 from dispatcher.testing.conformance.rooms import TestRoom
 from dispatcher.testing.conformance.scene import Scene, scene
 from dispatcher.testing.conformance.stale import TestStaleDeliveries, TestStaleJobs
+from dispatcher.testing.conformance.steering import TestListsOfDestinations, TestPausing
 from dispatcher.testing.conformance.sweeping import TestPrune, TestSweep
 from dispatcher.testing.conformance.switching import (
     TestDeletingEndpoints,
@@ -125,6 +131,7 @@ __all__ = [
     "TestBreakerOfADestination",
     "TestBreakerOfAUrl",
     "TestCallers",
+    "TestChainsAtRandom",
     "TestCheck",
     "TestClaimingJobs",
     "TestDeadDeliveries",
@@ -155,12 +162,15 @@ __all__ = [
     "TestLeasedDeliveries",
     "TestListsOfCallers",
     "TestListsOfDeliveries",
+    "TestListsOfDestinations",
     "TestListsOfJobs",
     "TestManyAtOnce",
     "TestNoting",
     "TestOneDelivery",
     "TestOneJob",
+    "TestOrder",
     "TestOrderOfJobs",
+    "TestPausing",
     "TestPrune",
     "TestPruningEventsOfNoJob",
     "TestRate",
@@ -180,6 +190,7 @@ __all__ = [
     "TestTurns",
     "TestTypes",
     "TestUnknownAttempts",
+    "TestWhenOneEnds",
     "scene",
     "stateful",
 ]
