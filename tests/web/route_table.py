@@ -89,6 +89,12 @@ def routes_of(app: web.Application) -> list[tuple[str, str]]:
 def path_of(template: str) -> str:
     """A path whose ids are those of nothing."""
     kind = template.removeprefix("/v1/").partition("/")[0]
-    ids = {"jobs": "job", "deliveries": "delivery", "callers": "caller", "endpoints": "endpoint"}
+    ids = {
+        "jobs": "job",
+        "deliveries": "delivery",
+        "endpoints": "endpoint",
+        "callers": "caller",
+        "destinations": "destination",
+    }
     path = template.replace("{keyId}", NO_ID["key"])
     return path.replace("{id}", NO_ID[ids[kind]]) if "{id}" in path else path
