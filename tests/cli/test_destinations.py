@@ -8,8 +8,6 @@ from dispatcher.cli.main import main
 from tests.cli.conftest import Play
 from tests.cli.scripted import Reply
 
-__all__ = ["play"]  # the fixture
-
 SHOP = {
     "id": "dst_1",
     "callerId": "clr_1",
