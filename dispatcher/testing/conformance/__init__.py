@@ -108,6 +108,7 @@ from dispatcher.testing.conformance.scene import Scene, scene
 from dispatcher.testing.conformance.stale import TestStaleDeliveries, TestStaleJobs
 from dispatcher.testing.conformance.steering import TestListsOfDestinations, TestPausing
 from dispatcher.testing.conformance.sweeping import TestPrune, TestSweep
+from dispatcher.testing.conformance.walks import TestWalks
 
 __all__ = [
     "Backend",
@@ -174,6 +175,7 @@ __all__ = [
     "TestTurns",
     "TestTypes",
     "TestUnknownAttempts",
+    "TestWalks",
     "TestWhenOneEnds",
     "scene",
     "stateful",
