@@ -5,10 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dispatcher.cli.main import main
+from tests.cli.conftest import Play
 from tests.cli.scripted import Reply
-from tests.cli.test_calling import Play, play
-
-__all__ = ["play"]  # the fixture
 
 SHOP = {
     "id": "dst_1",

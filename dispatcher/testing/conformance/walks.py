@@ -136,7 +136,7 @@ class Walk:
             if next_at is not None and next_at > scene.now:
                 await scene.advance((next_at - scene.now) / 1000)
             overdue = await scene.store.sweep(100)
-            for delivery, lease, _ in overdue.lost_deliveries:
+            for delivery, lease, *_ in overdue.lost_deliveries:
                 change = ReleaseDelivery(delivery.id, lease, scene.now)
                 await scene.apply(change, terms=self.terms)
             left = [
