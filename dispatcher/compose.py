@@ -36,6 +36,7 @@ from dispatcher.core.model import ApiKey, Caller, JobType, Role
 from dispatcher.core.signature import parse_secret
 from dispatcher.engine.callers import Callers, new_api_key
 from dispatcher.engine.catalog import Catalog
+from dispatcher.engine.estimates import Estimates
 from dispatcher.engine.rates import Rates
 from dispatcher.engine.signer import Signer
 from dispatcher.engine.supervisor import Engine
@@ -129,10 +130,13 @@ async def service(
     url, local_url = settings.links_base(port), settings.local_url(port)
     catalog = Catalog(_types(settings, app))
     metrics = Metrics(catalog.all(), version=version(DISTRIBUTION))
-    told = Fanout(metrics, observer)
-    system = System(SystemClock(), LoopTimers(), SystemRandom(), Uuid7Ids(), told)
+    estimates = Estimates()
     with ServeLock(settings.database):
-        async with open_store(settings, url, on_commit=metrics.committed) as store:
+        async with (
+            _told(settings, metrics, estimates, observer) as told,
+            open_store(settings, url, on_commit=metrics.committed) as store,
+        ):
+            system = System(SystemClock(), LoopTimers(), SystemRandom(), Uuid7Ids(), told)
             vault = await _vault(settings, store, system)
             await store.put_types(catalog.all())
             sender = AiohttpSender(settings.policy, _sender_terms(settings), clock=system.clock)
@@ -158,6 +162,7 @@ async def service(
                 ready=engine.ready,
                 metrics=_metrics_page(metrics, store, engine, settings, system),
                 metrics_open=settings.metrics_open,
+                estimates=estimates,
             )
             await engine.start(alone=True)
             edge = EdgeRunner(make_app(services), system.ids, grace_seconds=settings.grace_seconds)
@@ -173,6 +178,26 @@ async def service(
                 await children.close()
                 await edge.cleanup()
                 await sender.close()
+
+
+@asynccontextmanager
+async def _told(settings: Settings, *own: Observer) -> AsyncIterator[Observer]:
+    """Everyone who is told of what happens: our own, and OpenTelemetry if that is wanted."""
+    if not settings.otel:
+        yield Fanout(*own)
+        return
+    try:
+        from dispatcher.adapters.spans import exporting  # noqa: PLC0415  # an extra: may be missing
+
+        spans = exporting(version(DISTRIBUTION))
+    except ModuleNotFoundError:
+        raise SettingsError(
+            f"otel is on, and OpenTelemetry is not installed: pip install '{DISTRIBUTION}[otel]'"
+        ) from None
+    try:
+        yield Fanout(*own, spans)
+    finally:
+        await asyncio.to_thread(spans.close)
 
 
 async def _vault(settings: Settings, store: Store, system: System) -> Vault:
@@ -267,6 +292,7 @@ def _engine_terms(settings: Settings) -> EngineTerms:
         lease_seconds=settings.lease_seconds,
         grace_seconds=settings.grace_seconds,
         limits=settings.limits_in_force,
+        spans=settings.otel,
     )
 
 

@@ -21,7 +21,10 @@ from dispatcher.adapters.logs import (
     configure_logging,
 )
 from dispatcher.core.facts import (
+    CancelAsked,
     DeliveryAttemptEnded,
+    DeliveryCancelAsked,
+    DeliverySwept,
     Fact,
     JobAccepted,
     JobAttemptEnded,
@@ -29,9 +32,11 @@ from dispatcher.core.facts import (
     LeaseLost,
     LoopFailed,
     LoopIdle,
+    Redelivered,
     StoreFailed,
 )
 from dispatcher.core.model import Callback, DeliveryState, Trace
+from dispatcher.ports.observer import REQUEST_ID
 from tests import fact_samples as samples
 
 SECRET = "whsec_ZGlzcGF0Y2hlci1kZXZlbG9wbWVudC1zZWNyZXQtMDE="
@@ -98,6 +103,42 @@ def log() -> Iterator[Log]:
 # --- Facts -------------------------------------------------------------------------------------
 
 
+def test_what_a_request_did_names_it_and_what_came_of_it_later_does_not() -> None:
+    log = Log("debug")
+    token = REQUEST_ID.set("req_1")
+    try:
+        for fact in samples.FACTS:
+            LogObserver().saw(fact)
+    finally:
+        REQUEST_ID.reset(token)
+    named = {event["event"] for event in log.objects() if "requestId" in event}
+    assert named == {
+        "job.accepted",
+        "submission.refused",
+        "job.canceling",
+        "delivery.redelivered",
+        "delivery.canceling",
+    }
+
+
+def test_every_event_of_a_job_has_what_its_caller_searches_for() -> None:
+    """Facts of deliveries that know their job name its trace and correlation id too."""
+    log = Log("debug")
+    trace = JOB.trace
+    facts: list[Fact] = [
+        *(each for each in FACTS if isinstance(each, OF_JOBS)),
+        replace(DELIVERY, trace=trace),
+        DeliverySwept(samples.DELIVERY, DeliveryState.DEAD, JOB),
+        CancelAsked(JOB),
+        Redelivered(samples.DELIVERY, JOB),
+        DeliveryCancelAsked(samples.DELIVERY, DeliveryState.CANCELED, JOB),
+    ]
+    for fact in facts:
+        LogObserver().saw(fact)
+    found = [(e["jobId"], e["correlationId"], e["traceId"]) for e in log.objects()]
+    assert found == [("job_1", "order-7", "0af7651916cd43dd8448eb211c80319c")] * len(facts)
+
+
 def test_an_attempt_of_a_job_is_one_event_with_every_id(log: Log) -> None:
     LogObserver().saw(ATTEMPT)
     (event,) = log.objects()
@@ -111,7 +152,7 @@ def test_an_attempt_of_a_job_is_one_event_with_every_id(log: Log) -> None:
         "callerId": "clr_1",
         "queue": "default",
         "correlationId": "order-7",
-        "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "traceId": "0af7651916cd43dd8448eb211c80319c",
         "attempt": 1,
         "outcome": "succeeded",
         "to": "succeeded",

@@ -23,9 +23,10 @@ from typing import Any, Final, TextIO
 
 import msgspec
 
-from dispatcher.adapters.log_events import describe, level_of
+from dispatcher.adapters.log_events import OF_REQUESTS, describe, level_of
 from dispatcher.core.facts import Fact
 from dispatcher.core.payload import rfc3339
+from dispatcher.ports.observer import REQUEST_ID
 
 LEVELS: Final = {
     "debug": logging.DEBUG,
@@ -245,7 +246,10 @@ class LogObserver:
         """Log the fact if its level is on."""
         level = level_of(fact)
         if level >= self._least:
-            self._logger.handle(_record(self._logger.name, level, *describe(fact)))
+            event, fields = describe(fact)
+            if isinstance(fact, OF_REQUESTS) and (request_id := REQUEST_ID.get()) is not None:
+                fields = {**fields, "requestId": request_id}
+            self._logger.handle(_record(self._logger.name, level, event, fields))
 
 
 def _record(name: str, level: int, event: str, fields: Mapping[str, Any]) -> logging.LogRecord:

@@ -12,11 +12,20 @@ from dispatcher.core.changes import RecordAttempt, ReleaseDelivery
 from dispatcher.core.errors import DispatcherError
 from dispatcher.core.facts import DeliveryAttemptEnded, LoopFailed, StoreFailed
 from dispatcher.core.lifecycle import BEST_EFFORT_EVENTS, decide_delivery
-from dispatcher.core.model import Attempt, AttemptError, Delivery, DeliveryState, Instant, Job
+from dispatcher.core.model import (
+    Attempt,
+    AttemptError,
+    Delivery,
+    DeliveryState,
+    Instant,
+    Job,
+    Trace,
+)
 from dispatcher.core.outcome import Answered, NotSent, SendResult, Verdict, classify
 from dispatcher.core.payload import callback_body
 from dispatcher.core.retry import Schedule
 from dispatcher.core.signature import sign
+from dispatcher.core.trace import child_of, span_of
 from dispatcher.engine.commit import Commit, stands_as
 from dispatcher.engine.loop import NO_ROOM, ClaimLoop
 from dispatcher.engine.secrets import Secrets
@@ -216,7 +225,7 @@ class Deliveries:
         self, leased: LeasedDelivery, change: RecordAttempt, attempt: Attempt
     ) -> LeasedDelivery | None:
         result = await self._commit.apply(change)
-        self._observer.saw(_ended(leased, change, attempt, result))
+        self._observer.saw(_ended(leased, change, attempt, result, self._trace(leased)))
         if isinstance(result, Stale):
             return None
         if result.delivery_ready_at is not None:
@@ -243,16 +252,23 @@ class Deliveries:
         ]
         if job is None:
             return Callout(delivery.url, headers, body)
-        if job.trace is not None:
-            headers.append(("traceparent", job.trace.traceparent))
-            if job.trace.tracestate is not None:
-                headers.append(("tracestate", job.trace.tracestate))
+        if (trace := self._trace(leased)) is not None:
+            headers.append(("traceparent", trace.traceparent))
+            if trace.tracestate is not None:
+                headers.append(("tracestate", trace.tracestate))
         if job.correlation_id is not None:
             headers.append(("correlation-id", job.correlation_id))
         if job.callback is not None and job.callback.sealed_headers is not None:
             plain = self._vault.open(job.callback.sealed_headers, job.caller_id)
             headers.extend(_headers_decoder.decode(plain).items())
         return Callout(delivery.url, headers, body)
+
+    def _trace(self, leased: LeasedDelivery) -> Trace | None:
+        """What is sent of the job's trace: as it came, or with this attempt as a span in it."""
+        trace = None if leased.job is None else leased.job.trace
+        if trace is None or not self._terms.spans:
+            return trace
+        return child_of(trace, span_of(leased.lease))
 
 
 def _attempt(
@@ -271,7 +287,11 @@ def _attempt(
 
 
 def _ended(
-    leased: LeasedDelivery, change: RecordAttempt, attempt: Attempt, result: ApplyResult
+    leased: LeasedDelivery,
+    change: RecordAttempt,
+    attempt: Attempt,
+    result: ApplyResult,
+    trace: Trace | None,
 ) -> DeliveryAttemptEnded:
     delivery = leased.delivery
     to = stands_as(change.to, result)
@@ -292,4 +312,5 @@ def _ended(
         next_at=change.due_at if to is DeliveryState.PENDING else None,
         correlation_id=None if leased.job is None else leased.job.correlation_id,
         stale=isinstance(result, Stale),
+        trace=trace,
     )

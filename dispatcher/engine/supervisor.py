@@ -59,13 +59,7 @@ class Engine:
             on_held=self._held,
         )
         self.jobs = Jobs(
-            store,
-            runners,
-            self.deliveries,
-            commit,
-            holder=self.holder,
-            terms=terms,
-            system=system,
+            store, runners, self.deliveries, commit, holder=self.holder, terms=terms, system=system
         )
         self.sweep = Sweep(
             store,
@@ -83,6 +77,7 @@ class Engine:
             system,
             limits=terms.limits.of_a_caller,
             queue_jobs=terms.limits.queue_jobs,
+            spans=terms.spans,
         )
         self.cancel = Cancel(store, self.jobs, commit, system)
         self.redeliver = Redeliver(store, self.deliveries, commit, system)

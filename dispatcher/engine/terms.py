@@ -21,7 +21,8 @@ class EngineTerms(Struct, frozen=True, kw_only=True):
 
     `lease_seconds` is how long its jobs stay its own without a beat; it beats five times as often
     and stops its jobs a fifth before the end. `poll_seconds` is how long a loop rests at most when
-    nobody wakes it. Of `limits` the engine needs how much may wait.
+    nobody wakes it. Of `limits` the engine needs how much may wait. `spans`: each attempt is a span
+    of its own in its trace, which an observer exports (see `core.trace`).
     """
 
     schedule: Schedule
@@ -38,6 +39,7 @@ class EngineTerms(Struct, frozen=True, kw_only=True):
     progress_seconds: float = 0.5
     secrets_seconds: float = 5.0
     limits: Limits = Limits()
+    spans: bool = False
 
     @property
     def delivery(self) -> DeliveryTerms:
