@@ -17,7 +17,14 @@ from dispatcher.core.retry import parse_retry_after
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
 DEFAULT_TIMEOUT_SECONDS: Final = 60.0
 _SUCCESS: Final = range(200, 300)
-_UNCHANGED: Final = 304
+UNCHANGED: Final = 304
+"""The status of an answer without a body: it is as `If-None-Match` says."""
+
+HELD_SECONDS: Final = 45
+"""How long an answer is asked to be held: less than proxies bear, and than the service's cap."""
+
+QUICK_SECONDS: Final = 1.0
+"""An answer that was held, came sooner and tells nothing new: the service is about to stop."""
 
 
 class Address(Struct, frozen=True):
@@ -78,7 +85,7 @@ class Answer(Struct, frozen=True):
 
 def checked(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
     """The answer if it is a 2xx or a 304; else raises `Refused`."""
-    if status in _SUCCESS or status == _UNCHANGED:
+    if status in _SUCCESS or status == UNCHANGED:
         return Answer(status, headers, body)
     raise refused(status, headers, body)
 

@@ -10,11 +10,10 @@ from typing import Final, Self
 import msgspec
 from msgspec import Struct
 
-from dispatcher.client.answers import Answer, Pace
+from dispatcher.client.answers import HELD_SECONDS, QUICK_SECONDS, Answer, Pace
 from dispatcher.client.errors import Unreachable
 from dispatcher.client.transport import Transport
 from dispatcher.client.verify import ReceivedEvent
-from dispatcher.client.waiting import HELD_SECONDS, QUICK_SECONDS
 
 PATH: Final = "/v1/events"
 _log: Final = logging.getLogger("dispatcher.client")

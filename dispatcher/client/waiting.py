@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
-from typing import Final
 
-from dispatcher.client.answers import Pace
+from dispatcher.client.answers import HELD_SECONDS, QUICK_SECONDS, UNCHANGED, Pace
 from dispatcher.client.errors import WaitTimedOut
 from dispatcher.client.transport import Transport
 from dispatcher.client.values import Job, job_of
-
-HELD_SECONDS: Final = 45
-"""How long an answer is asked to be held: less than proxies bear, and than the service's cap."""
-
-QUICK_SECONDS: Final = 1.0
-"""An answer that was held, came sooner and tells nothing new: the service is about to stop."""
-
-_UNCHANGED: Final = 304
 
 
 async def wait_for(
@@ -44,7 +35,7 @@ async def wait_for(
         if known is not None and on_change is not None:
             headers["If-None-Match"] = known
         answer = await transport.call("GET", path, headers=headers, held_seconds=held)
-        changed = answer.status != _UNCHANGED
+        changed = answer.status != UNCHANGED
         if changed or job is None:
             job = job_of(answer)
             known = answer.headers.get("etag")
