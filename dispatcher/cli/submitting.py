@@ -42,7 +42,7 @@ def wait_for_job(
     when it stays away.
     """
     path = f"/v1/jobs/{job['id']}"
-    headers = [("prefer", f"wait={HELD_SECONDS}")]
+    headers: list[tuple[str, str]] = []
     pace = Pace()
     pause = pace.pause()
     while not job.get("done"):
@@ -54,8 +54,9 @@ def wait_for_job(
         if changed:
             job = _job(answer)
             saw(job)
-            tag = answer.headers.get("etag")
-            headers = [headers[0], *([("if-none-match", tag)] if tag else [])]
+            headers = [("prefer", f"wait={HELD_SECONDS}")]
+            if tag := answer.headers.get("etag"):
+                headers.append(("if-none-match", tag))
         if answer.waited and (changed or time.monotonic() - began >= QUICK_SECONDS):
             pace.again()
             pause = 0.0

@@ -30,7 +30,9 @@ async def wait_for(
     known: str | None = None
     while True:
         began = clock()
-        held = int(max(0.0, min(HELD_SECONDS, until - began)))
+        # Changes are told by their tag, and the first look is there to learn it.
+        first = on_change is not None and job is None
+        held = 0 if first else int(max(0.0, min(HELD_SECONDS, until - began)))
         headers = {"Prefer": f"wait={held}"} if held else {}
         if known is not None and on_change is not None:
             headers["If-None-Match"] = known
@@ -47,6 +49,8 @@ async def wait_for(
         if now >= until:
             raise WaitTimedOut(job, timeout_seconds or 0.0)
         news = changed and on_change is not None
+        if first and known is not None:
+            continue
         if answer.waited and (news or now - began >= QUICK_SECONDS):
             pace.again()
             continue

@@ -8,7 +8,6 @@ from dispatcher.client import Job, NotFound, Patience, Unreachable, WaitTimedOut
 from tests.client.played import Reply, job, played
 
 HELD = {"Preference-Applied": "wait=45", "Retry-After": "1"}
-TAG = {**HELD, "ETag": '"a"'}
 
 
 async def test_answers_that_are_held_are_asked_for_one_after_another() -> None:
@@ -45,7 +44,7 @@ async def test_a_wait_that_is_cut_short_again_and_again_does_not_spin() -> None:
 
 async def test_changes_are_told_once_each() -> None:
     replies = [
-        Reply(200, job("queued"), {**HELD, "ETag": '"a"'}),
+        Reply(200, job("queued"), {"Retry-After": "1", "ETag": '"a"'}),
         Reply(200, job("running"), {**HELD, "ETag": '"b"'}, took=2.0),
         Reply(304, None, {**HELD, "ETag": '"b"'}, took=45.0),
         Reply(200, job("running", progress={"current": 1}), {**HELD, "ETag": '"c"'}, took=1.0),
@@ -58,6 +57,8 @@ async def test_changes_are_told_once_each() -> None:
     assert seen[-1] is done
     known = [each.headers.get("if-none-match") for each in service.seen]
     assert known == [None, '"a"', '"b"', '"b"', '"c"']
+    held = [each.headers.get("prefer") for each in service.seen]
+    assert held == [None, *["wait=45"] * 4]
     assert service.pauses == []
 
 
