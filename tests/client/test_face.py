@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import typing
+from pathlib import Path
 
 import pytest
 
 import dispatcher
 import dispatcher.client
+from dispatcher.client import Client, Submission, SyncClient
 
 
 @pytest.mark.parametrize("module", [dispatcher, dispatcher.client])
@@ -19,6 +23,16 @@ def test_what_is_public_is_listed_and_there(module: object) -> None:
         assert getattr(module, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'colour'"):
         _ = module.colour  # type: ignore[attr-defined]  # the point
+
+
+def test_what_is_public_is_on_its_page() -> None:
+    page = (Path(__file__).parents[2] / "docs/reference/client.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(\w+)", page))
+    assert set(dispatcher.client.__all__) - named == set()
+    assert set(typing.get_type_hints(Submission)) - named == set()
+    calls = {name for name in vars(Client) if not name.startswith("_")}
+    assert calls - named == set()
+    assert calls - set(vars(SyncClient)) == set()
 
 
 def loaded(code: str) -> set[str]:
