@@ -20,6 +20,7 @@ from dispatcher.adapters.logs import (
     TextLines,
     configure_logging,
 )
+from dispatcher.adapters.runners.endings import ids_of
 from dispatcher.core.facts import (
     CancelAsked,
     DeliveryAttemptEnded,
@@ -119,6 +120,18 @@ def test_what_a_request_did_names_it_and_what_came_of_it_later_does_not() -> Non
         "delivery.redelivered",
         "delivery.canceling",
     }
+
+
+def test_what_a_runner_logs_of_a_job_has_its_ids(log: Log) -> None:
+    """They were handed over as `extra`, and left out of the line."""
+    logging.getLogger("dispatcher.handlers").warning("It broke.", extra=ids_of(JOB))
+    logging.getLogger("dispatcher.handlers").warning("So did this.", extra=ids_of(samples.JOB))
+    first, second = log.objects()
+    assert (first["jobId"], first["jobType"], first["attempt"]) == ("job_1", "csv.profile", 1)
+    assert first["callerId"] == "clr_1"
+    assert first["correlationId"] == "order-7"
+    assert first["traceId"] == "0af7651916cd43dd8448eb211c80319c"
+    assert {"correlationId", "traceId", "requestId"} & set(second) == set()
 
 
 def test_every_event_of_a_job_has_what_its_caller_searches_for() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar, Unpack, overload
 from urllib.parse import quote
@@ -14,6 +14,7 @@ import msgspec
 from dispatcher.client.answers import DEFAULT_TIMEOUT_SECONDS, DEFAULT_URL, Address, Patience
 from dispatcher.client.feed import Feed
 from dispatcher.client.following import Following
+from dispatcher.client.keys import PublicKeys
 from dispatcher.client.transport import Surroundings, Transport
 from dispatcher.client.values import Job, JobEvent, Submission, body_of, job_of
 from dispatcher.client.waiting import wait_for
@@ -73,6 +74,8 @@ class Client:
         self._transport = Transport(
             address, timeout_seconds=timeout_seconds, patience=patience, around=around
         )
+
+        self._public_keys = PublicKeys(self._transport)
 
     async def __aenter__(self) -> Self:
         return self
@@ -166,7 +169,9 @@ class Client:
         """Cancel, and give the job as it is now: one that runs is asked to stop. Idempotent."""
         return job_of(await self._transport.call("POST", f"{_path(job)}/cancel"))
 
-    def follow(self, job: Job | str, *, cursor: str | None = None) -> AsyncIterator[JobEvent]:
+    def follow(
+        self, job: Job | str, *, cursor: str | None = None
+    ) -> AsyncGenerator[JobEvent, None]:
         """The events of one job while they happen, to its last: by Server-Sent Events.
 
         A stream that breaks is taken up again where it was. Live progress is among them whether or
@@ -174,6 +179,14 @@ class Client:
         more. A service that does not stream is asked for the list of events again and again.
         """
         return Following(self._transport, _path(job), cursor).events()
+
+    async def public_keys(self) -> tuple[str, ...]:
+        """The service's public keys, for `verify(None, …, public_keys=…)`; kept for 5 minutes.
+
+        They need no API key. Ask for them before each callback is verified, and never because one
+        did not verify: anyone can send you those.
+        """
+        return await self._public_keys.get()
 
     def events(
         self,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Any, Final
 
 import msgspec
@@ -36,22 +37,24 @@ class Following:
         self._reconnect_seconds = _RECONNECT_SECONDS
         self._failed = 0
 
-    async def events(self) -> AsyncIterator[JobEvent]:
+    async def events(self) -> AsyncGenerator[JobEvent, None]:
         """The events, to the job's last. Raises `Refused`, `Unreachable`."""
         while True:
             try:
-                async for event in self._streamed():
-                    yield event
-                    if event.type in _TERMINAL:
-                        return
+                async with aclosing(self._streamed()) as streamed:
+                    async for event in streamed:
+                        yield event
+                        if event.type in _TERMINAL:
+                            return
             except _Over:
                 return
             except _NoStream:
                 break
             except (Refused, Unreachable) as error:
                 await self._rest(error)
-        async for event in self._listed():
-            yield event
+        async with aclosing(self._listed()) as listed:
+            async for event in listed:
+                yield event
 
     async def _rest(self, error: Refused | Unreachable) -> None:
         """Wait until the stream may be opened again; raises `error` if it is not to be."""
@@ -68,7 +71,7 @@ class Following:
             raise error
         await around.sleep(pause)
 
-    async def _streamed(self) -> AsyncIterator[JobEvent]:
+    async def _streamed(self) -> AsyncGenerator[JobEvent, None]:
         headers = {"Accept": _EVENT_STREAM, "Cache-Control": "no-store"}
         if self._cursor:
             headers["Last-Event-ID"] = self._cursor
@@ -95,7 +98,7 @@ class Following:
                 raise _NoStream from None
             raise
 
-    async def _listed(self) -> AsyncIterator[JobEvent]:
+    async def _listed(self) -> AsyncGenerator[JobEvent, None]:
         """What is stored, looked for again and again: no live progress."""
         pace = Pace()
         seen = 0

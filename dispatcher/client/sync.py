@@ -95,6 +95,10 @@ class SyncClient:
         """See `Client.cancel`."""
         return self._do(self._client.cancel(job))
 
+    def public_keys(self) -> tuple[str, ...]:
+        """See `Client.public_keys`."""
+        return self._do(self._client.public_keys())
+
     def follow(self, job: Job | str, *, cursor: str | None = None) -> Iterator[JobEvent]:
         """See `Client.follow`."""
         return self._each(self._client.follow(job, cursor=cursor))
