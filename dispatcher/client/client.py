@@ -140,7 +140,8 @@ class Client:
 
         Args:
             job: which.
-            timeout_seconds: how long to wait at most; None: for ever.
+            timeout_seconds: how long to wait at most; None: for ever. A service that does not
+                answer is tried again, for as long as `patience` says, beyond it.
             on_change: told of the job each time that its status, progress or delivery changed.
 
         Raises:

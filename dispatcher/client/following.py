@@ -58,7 +58,7 @@ class Following:
 
     async def _rest(self, error: Refused | Unreachable) -> None:
         """Wait until the stream may be opened again; raises `error` if it is not to be."""
-        if isinstance(error, Refused) and not error.again:
+        if isinstance(error, _NotOurs) or (isinstance(error, Refused) and not error.again):
             raise error
         around, wish = self._transport.around, None
         if isinstance(error, Refused):
@@ -140,6 +140,10 @@ class _Ended(Unreachable):
     """A stream that had opened has ended: it is opened again as soon as the service asked."""
 
 
+class _NotOurs(Unreachable):
+    """What came is no event: it will not be one the next time either."""
+
+
 class _NoStream(Exception):
     """The service does not stream."""
 
@@ -156,4 +160,4 @@ def _heard(dispatched: Dispatched, before: str) -> JobEvent:
             return JobEvent(type="gap", data=_any.decode(dispatched.data))
         return structs.replace(_event.decode(dispatched.data), cursor=own)
     except (msgspec.DecodeError, TypeError):
-        raise Unreachable("what was streamed is no event: is that the dispatcher?") from None
+        raise _NotOurs("what was streamed is no event: is that the dispatcher?") from None

@@ -86,6 +86,13 @@ async def test_a_service_that_does_not_stream_is_asked_for_the_list() -> None:
     assert len(service.pauses) == 1
 
 
+async def test_what_is_no_event_is_not_asked_for_again() -> None:
+    async with played(streaming(b"data: <html>\n\n")) as (service, client):
+        with pytest.raises(Unreachable, match="no event"):
+            [each async for each in client.follow("job_1")]
+    assert len(service.seen) == 1
+
+
 async def test_a_stream_that_never_opens_is_given_up() -> None:
     async with played(Reply(503), patience=Patience(tries=2)) as (service, client):
         with pytest.raises(Unavailable):
