@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import pytest
+from msgspec.structs import replace
 
 from dispatcher.adapters.observers import Fanout
+from dispatcher.adapters.spans import CLOSE_SECONDS
 from dispatcher.compose import _sender_terms, _told
 from dispatcher.core.errors import SettingsError
+from dispatcher.core.model import Trace
 from dispatcher.settings import Settings
 from dispatcher.testing.observer import RecordingObserver
 from tests.fact_samples import ENDED
@@ -42,6 +46,10 @@ async def test_spans_that_nobody_takes_do_not_hold_up_the_end(
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     seen = RecordingObserver()
+    trace = Trace("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+    ended = replace(ENDED, job=replace(ENDED.job, trace=trace))
+    began = time.monotonic()
     async with _told(Settings(otel=True), seen) as told:
-        told.saw(ENDED)
-    assert seen.facts == [ENDED]
+        told.saw(ended)
+    assert seen.facts == [ended]
+    assert time.monotonic() - began < 2 * CLOSE_SECONDS

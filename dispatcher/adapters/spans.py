@@ -10,6 +10,7 @@ so that what the attempt called hangs below it.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -25,6 +26,9 @@ from dispatcher.core.model import DeliveryState, Job, JobState, Trace
 from dispatcher.core.trace import begins_with, is_sampled, parent_id, span_of, trace_id
 
 _MS: Final = 1_000_000
+CLOSE_SECONDS: Final = 3.0
+"""What is left when the service ends has so long to be exported."""
+
 _SCOPE: Final = InstrumentationScope("dispatcher")
 
 Attributes = Mapping[str, str | int | bool]
@@ -64,10 +68,15 @@ class SpanObserver:
             case _:
                 pass
 
-    def close(self, seconds: float = 5.0) -> None:
-        """Export what is left, for so long at most; blocks."""
-        self._processor.force_flush(round(seconds * 1000))
-        self._processor.shutdown()
+    def close(self, seconds: float = CLOSE_SECONDS) -> None:
+        """Export what is left, for so long at most; blocks.
+
+        The SDK's own bounds do not hold while its exporter tries again: a collector that is away
+        would keep the service from ending.
+        """
+        ending = threading.Thread(target=self._processor.shutdown, name="spans-end", daemon=True)
+        ending.start()
+        ending.join(seconds)
 
     def _accepted(self, job: Job) -> None:
         if job.trace is None:
