@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from dispatcher.adapters.logs import LogObserver, configure_logging
 from dispatcher.adapters.metrics import InFlight, Metrics, MetricsPage
-from dispatcher.adapters.observers import Fanout
+from dispatcher.adapters.observers import observing
 from dispatcher.adapters.runners.declare import Dispatcher
 from dispatcher.adapters.runners.declared import declared_runners, job_type
 from dispatcher.adapters.runners.echo import EchoRunner
@@ -132,9 +132,10 @@ async def service(
     catalog = Catalog(_types(settings, app))
     metrics = Metrics(catalog.all(), version=version(DISTRIBUTION))
     estimates = Estimates()
+    spans = version(DISTRIBUTION) if settings.otel else None
     with ServeLock(settings.database):
         async with (
-            _told(settings, metrics, estimates, observer) as told,
+            observing(spans, metrics, estimates, observer) as told,
             open_store(settings, url, on_commit=metrics.committed) as store,
         ):
             system = System(SystemClock(), LoopTimers(), SystemRandom(), Uuid7Ids(), told)
@@ -149,6 +150,7 @@ async def service(
                 cancel=engine.cancel,
                 redeliver=engine.redeliver,
                 cancel_delivery=engine.cancel_delivery,
+                destinations=engine.destinations,
                 callers=Callers(store, vault, system.clock, system.ids, system.random, told),
                 rates=Rates(settings.limits_in_force.of_a_caller, system.clock, told),
                 store=store,
@@ -179,26 +181,6 @@ async def service(
                 await children.close()
                 await edge.cleanup()
                 await sender.close()
-
-
-@asynccontextmanager
-async def _told(settings: Settings, *own: Observer) -> AsyncIterator[Observer]:
-    """Everyone who is told of what happens: our own, and OpenTelemetry if that is wanted."""
-    if not settings.otel:
-        yield Fanout(*own)
-        return
-    try:
-        from dispatcher.adapters.spans import exporting  # noqa: PLC0415  # an extra: may be missing
-
-        spans = exporting(version(DISTRIBUTION))
-    except ModuleNotFoundError:
-        raise SettingsError(
-            f"otel is on, and OpenTelemetry is not installed: pip install '{DISTRIBUTION}[otel]'"
-        ) from None
-    try:
-        yield Fanout(*own, spans)
-    finally:
-        await asyncio.to_thread(spans.close)
 
 
 async def _vault(settings: Settings, store: Store, system: System) -> Vault:

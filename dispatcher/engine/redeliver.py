@@ -68,8 +68,11 @@ class Redeliver:
 class CancelDelivery:
     """Cancels deliveries: idempotent, and the first committed end wins."""
 
-    def __init__(self, store: JobReader, commit: Commit, system: System) -> None:
+    def __init__(
+        self, store: JobReader, deliveries: Deliveries, commit: Commit, system: System
+    ) -> None:
         self._store = store
+        self._deliveries = deliveries
         self._commit = commit
         self._clock = system.clock
         self._observer = system.observer
@@ -93,7 +96,10 @@ class CancelDelivery:
                 actor, AuditAction.DELIVERY_CANCEL, delivery_id, record.delivery.caller_id
             )
             job = await _job_of(self._store, record)
-            if isinstance(await self._commit.by_hand(change, told), Applied):
+            result = await self._commit.by_hand(change, told)
+            if isinstance(result, Applied):
+                if result.delivery_ready_at is not None:  # the next in its order may go
+                    self._deliveries.loop.wake(result.delivery_ready_at)
                 to = change.to if isinstance(change, EndDelivery) else DeliveryState.SENDING
                 self._observer.saw(DeliveryCancelAsked(record.delivery, to, job))
                 return await _read(self._store, delivery_id, caller_id)
