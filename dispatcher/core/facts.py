@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from dispatcher.core.audit import AuditEntry
 from dispatcher.core.breaker import BreakerState
+from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.model import Delivery, DeliveryState, Job, JobState, Trace
 
 
@@ -70,6 +71,7 @@ class DeliveryAttemptEnded(Struct, frozen=True, kw_only=True):
     waited_ms: int = 0
     stale: bool = False
     trace: Trace | None = None
+    endpoint_id: str | None = None
 
 
 class DeliverySwept(Struct, frozen=True):
@@ -81,6 +83,12 @@ class DeliverySwept(Struct, frozen=True):
     delivery: Delivery
     to: DeliveryState
     job: Job | None = None
+
+
+class EndpointSwitched(Struct, frozen=True):
+    """A registered endpoint was enabled, or disabled for its `disabled_reason`."""
+
+    endpoint: Endpoint
 
 
 class BreakerChanged(Struct, frozen=True, kw_only=True):
@@ -176,6 +184,7 @@ Fact: TypeAlias = (
     | JobEnded
     | DeliveryAttemptEnded
     | DeliverySwept
+    | EndpointSwitched
     | BreakerChanged
     | SubmissionRefused
     | CancelAsked
