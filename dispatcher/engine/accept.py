@@ -82,6 +82,7 @@ class Accept:
             metadata=submission.metadata,
             replay_of=submission.replay_of,
             trace=submission.trace,
+            ordering_key=submission.ordering_key,
         )
 
     async def _add(self, job: Job, body: bytes, idempotency: Idempotency | None) -> AddResult:

@@ -12,16 +12,26 @@ Cancelling the wait for an answer does not cancel the work.
 
 **Order.** The order received is a database sequence, never an id or a clock.
 
+**Keys.** Jobs of one caller with the same `ordering_key` run one after another, whatever their
+queue, type and priority. A job joins its key's order when it first becomes due. Of those that have
+joined and have not ended only the *front* may be leased: the one that has begun (`started_at`),
+also while it waits to be tried again; if none has, the first received. (Of scheduled jobs that
+become due together by the hundreds, a store may let those join first that were due first.) The
+front holds the others back whatever keeps it from running: a paused queue, no slot, its being too
+late until the sweep has ended it. What waits behind a front costs claims of other jobs nothing.
+
 **Time.** `now` is the store's own clock, injected when it is made. It decides what is due and which
 lease has ended. `at` in a change is the engine's, and is only recorded.
 
 **Leases.** A running job is held by a *holder*, a process that beats (`Heart`); its lease ends when
-its holder's does. Nothing is leased to a holder that never beat or whose lease has ended: its claim
-is empty, and a hand-off to it waits. A sending delivery has a fixed lease. Each lease has a token,
-new at each claim. A change names the token; if it is no longer the row's, or the state is another,
-the answer is `Stale` and nothing has changed. A change that was applied already (the same event id,
-or the same attempt number under the same lease) and is sent again answers `Applied` again, without
-effect: so a write whose answer was lost with the connection can be repeated.
+its holder's does. Or a remote worker holds it, under a lease of its own (`LeaseStore`). Nothing is
+leased to a holder that never beat or whose lease has ended: its claim is empty, and a hand-off to
+it waits. A sending delivery has a fixed lease. Each lease has a token, new at each claim. A change
+names the token; if it is no longer the row's, or the state is another, the answer is `Stale` and
+nothing has changed. A change that was applied already (the same event id, or the same attempt
+number under the same lease) and is sent again answers `Applied` again, without effect: so a write
+whose answer was lost with the connection can be repeated. Putting back a job is known again so for
+remote workers, as long as the job was not put back or ended under another lease since.
 
 **Lanes and destinations.** Jobs of one (caller, queue, type) wait in a *lane*; deliveries of one
 (caller, origin) wait for a *destination*. Both are rows with `ready_at`: never later than the true
@@ -52,6 +62,7 @@ from dispatcher.core.model import (
     JobType,
 )
 from dispatcher.ports.callers import CallerStore, ServiceKeyStore
+from dispatcher.ports.leases import LeaseStore, PauseStore
 from dispatcher.ports.readers import BacklogReader, JobReader
 from dispatcher.ports.records import (
     AddResult,
@@ -97,10 +108,13 @@ class JobStore(Protocol):
         """Lease due jobs: state running, `attempt_count` plus one, `started_at` at the first.
 
         Within one caller and queue the highest priority first, with ageing (a level of priority is
-        worth `AGEING_MS` of waiting), then the order received; between lanes in turn. Jobs whose
-        `startBy` or `deadline` has passed are left to the sweep. Before that, running jobs whose
-        holder's lease has ended and that have attempts left are taken back, whoever held them,
-        unless they were asked to cancel: those, too, are left to the sweep.
+        worth `AGEING_MS` of waiting), then the order received; between lanes in turn; never more
+        than `concurrency` allows, nothing of a paused queue, and of a key its front alone. Jobs
+        whose `startBy` or `deadline` has passed are left to the sweep. Before that, running jobs
+        whose holder's lease has ended and that have attempts left are taken back, whoever held
+        them, unless they were asked to cancel: those, too, are left to the sweep. Each time that is
+        so `crash_count` goes up by one. When `concurrency` leaves no room for what waits, `next_at`
+        does not speak of it: whoever ends a job of that type or queue claims again.
         """
         ...
 
@@ -118,13 +132,14 @@ class JobStore(Protocol):
         """Apply changes with compare-and-set; see each change for its guard and effect.
 
         `FinishJob` writes the state, result, event (`sequence` is the next of the job), and a
-        pending delivery for the callback if it wants the event; pending deliveries of the job's
-        earlier, best-effort events are canceled; the lease is cleared. With `hand_off` the delivery
-        is leased at once by `terms`, if a slot of its destination is free and none of it is pending
-        and due. `RecordAttempt` keeps the first attempt in the delivery's own row; with `hand_off`
-        the destination's oldest due delivery is leased in the slot that came free. Deliveries of
-        events that are not terminal are due at once. `Redeliver` makes the delivery wait again,
-        due at once: no lease is given, and its destination is there and ready.
+        pending delivery for the callback if it wants the event; the next job of its key, if it had
+        one and was the front, becomes the front (`job_ready_at` says so); pending deliveries of the
+        job's earlier, best-effort events are canceled; the lease is cleared. With `hand_off` the
+        delivery is leased at once by `terms`, if a slot of its destination is free and none of it
+        is pending and due. `RecordAttempt` keeps the first attempt in the delivery's own row; with
+        `hand_off` the destination's oldest due delivery is leased in the slot that came free.
+        Deliveries of events that are not terminal are due at once. `Redeliver` makes the delivery
+        wait again, due at once: no lease is given, and its destination is there and ready.
         """
         ...
 
@@ -147,7 +162,16 @@ class JobStore(Protocol):
         ...
 
 
-class Store(JobStore, JobReader, BacklogReader, CallerStore, ServiceKeyStore, Protocol):
+class Store(
+    JobStore,
+    LeaseStore,
+    PauseStore,
+    JobReader,
+    BacklogReader,
+    CallerStore,
+    ServiceKeyStore,
+    Protocol,
+):
     """The whole store, as adapters offer it and `compose` hands it out."""
 
     async def open(self) -> None:

@@ -102,6 +102,13 @@ class SubmissionBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_u
     max_attempts: Annotated[
         int | None, Meta(description="How often the job is tried; without it the type's.")
     ] = None
+    ordering_key: Annotated[
+        str | None,
+        Meta(
+            description="Jobs of the caller with the same key run one after another.",
+            examples=["order-4711"],
+        ),
+    ] = None
     correlation_id: Annotated[
         str | None, Meta(description="The caller's own word for it, echoed everywhere.")
     ] = None

@@ -40,11 +40,17 @@ INDEXES = {
     "api_keys_of_caller": ["api_key USING INDEX api_key_of_caller (caller_id=?)"],
     "attempts_of_delivery": ["attempt USING PRIMARY KEY (delivery_seq=?)"],
     "backlog_deliveries": ["delivery USING COVERING INDEX delivery_pending (destination_seq=?)"],
-    "backlog_oldest": ["job USING COVERING INDEX job_waiting (lane_seq=? AND priority=?)"],
+    "backlog_oldest": [
+        "job USING COVERING INDEX job_waiting (lane_seq=? AND priority=?)",
+        "job USING COVERING INDEX job_behind_in_lane (lane_seq=?)",
+    ],
     "backlog_oldest_delivery": ["COVERING INDEX delivery_pending (destination_seq=?)"],
-    "backlog_running": ["job USING INDEX job_held (holder_id=?)"],
+    "backlog_running": ["job USING COVERING INDEX job_held (holder_id=?)"],
     "backlog_sending": ["COVERING INDEX delivery_sending (destination_seq=?)"],
-    "backlog_waiting": ["job USING COVERING INDEX job_waiting (lane_seq=?)"],
+    "backlog_waiting": [
+        "job USING COVERING INDEX job_waiting (lane_seq=?)",
+        "job USING COVERING INDEX job_behind_in_lane (lane_seq=?)",
+    ],
     "callers_before": ["caller USING INTEGER PRIMARY KEY (rowid<?)"],
     "deliveries_due": ["COVERING INDEX delivery_pending (destination_seq=? AND due_at<?)"],
     "deliveries_drop": ["delivery USING INDEX delivery_of_job (job_seq=?)"],
@@ -73,9 +79,15 @@ INDEXES = {
     "event_of_job": ["event USING INDEX sqlite_autoindex_event_1 (id=?)"],
     "events_of_job": ["sqlite_autoindex_event_2 (job_seq=? AND sequence>?)"],
     "holders_next": ["job USING INDEX job_held (holder_id=?)"],
+    "holders_ended": ["holder USING COVERING INDEX holder_expiry (expires_at<?)"],
     "idempotency_find": ["idempotency USING PRIMARY KEY (caller_id=? AND key=?)"],
     "job_by_id": ["job USING INDEX sqlite_autoindex_job_1 (id=?)"],
     "job_finish": ["job USING INTEGER PRIMARY KEY"],
+    "job_of_last_lease": ["job USING INDEX job_last_lease (last_lease=?)"],
+    "job_of_lease": ["holder USING PRIMARY KEY (id=?)", "job_held (holder_id=?)"],
+    "key_first_behind": ["job_behind (caller_id=? AND ordering_key=?)"],
+    "key_front": ["job_front (caller_id=? AND ordering_key=?)"],
+    "key_join": ["job_scheduled_of_key (caller_id=? AND ordering_key=? AND due_at<?)"],
     "jobs_held": ["job_held (holder_id=?)"],
     "jobs_leased": ["job USING INTEGER PRIMARY KEY", "job_input USING INTEGER PRIMARY KEY"],
     "jobs_lost": ["job_held (holder_id=?)"],
@@ -83,6 +95,8 @@ INDEXES = {
     "lane_next": ["job_waiting (lane_seq=? AND priority=?)"],
     "lanes_next": ["lane_ready (type=?"],
     "lanes_of_queue": ["lane USING INDEX sqlite_autoindex_lane_1 (caller_id=? AND queue=?)"],
+    "lanes_next_elsewhere": ["lane_ready (type=?"],
+    "lanes_ready_elsewhere": ["lane_ready (type=? AND ready_at<?)"],
     "lanes_ready": ["lane_ready (type=? AND ready_at<?)"],
     "list_deliveries": ["delivery USING INTEGER PRIMARY KEY (rowid<?)"],
     "list_deliveries_in_rare_end": ["delivery_rare_end (state=? AND rowid<?)"],
@@ -98,6 +112,9 @@ INDEXES = {
     "secrets_count": ["secret USING INDEX secret_of_caller (caller_id=?)"],
     "secrets_end": ["secret USING INDEX secret_of_caller (caller_id=?)"],
     "secrets_of_caller": ["secret USING INDEX secret_of_caller (caller_id=?)"],
+    "prune_lanes": ["job USING COVERING INDEX job_behind_in_lane (lane_seq=?)"],
+    "running_of_queue": ["job USING COVERING INDEX job_held (holder_id=? AND queue=?)"],
+    "running_of_type": ["job USING COVERING INDEX job_held (holder_id=?"],
     "prune_candidates": ["job_expiry", "delivery_of_job (job_seq=?)"],
     "prune_idempotency": ["idempotency_expiry (expires_at<?)"],
     "sweep_late_jobs": ["job_late (late_at<?)"],
@@ -223,6 +240,37 @@ class TestCostStaysFlat:
             for priority in (0, 5, 9):
                 await scene.add([scene.job(due_at=later, priority=priority) for _ in range(400)])
             assert await cost_of_job_claim(scene) <= small * 1.1
+
+    async def test_of_the_claim_beside_what_waits_for_another_of_its_key(
+        self, tmp_path: Path
+    ) -> None:
+        """Thousands of jobs behind one of their key cost the claims of other jobs nothing."""
+        async with sqlite_scene(tmp_path) as scene:
+            await scene.leased()
+            await scene.add([scene.job(ordering_key="key")])
+            await scene.store.claim_jobs(JobClaim(HOLDER, {"mail.send": 8}, 8))
+            small = await cost_of_job_claim(scene)
+            for _ in range(10):
+                await scene.add([scene.job(ordering_key="key") for _ in range(400)])
+            assert await cost_of_job_claim(scene) <= small * 1.1
+
+    async def test_of_the_next_of_a_key(self, tmp_path: Path) -> None:
+        """To end the first of a key and begin the next costs the same, however many wait."""
+
+        async def turn(scene: SqliteScene) -> int:
+            with Steps(scene.writing) as steps:
+                claimed = await scene.store.claim_jobs(JobClaim(HOLDER, {"mail.send": 8}, 8))
+                (leased,) = claimed.jobs
+                await scene.store.apply([scene.finish(leased)], TERMS)
+            return steps.count
+
+        async with sqlite_scene(tmp_path) as scene:
+            await scene.add([scene.job(ordering_key="key") for _ in range(3)])
+            await turn(scene)
+            small = await turn(scene)
+            for _ in range(10):
+                await scene.add([scene.job(ordering_key="key") for _ in range(400)])
+            assert await turn(scene) <= small * 1.1
 
     async def test_of_the_claim_of_deliveries(self, tmp_path: Path) -> None:
         """A receiver that is down, with all its slots taken, and thousands due behind them."""

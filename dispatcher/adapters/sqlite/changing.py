@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from dispatcher.adapters.sqlite.keys import Place, settle_key
 from dispatcher.adapters.sqlite.lanes import wait_in_lane
 from dispatcher.adapters.sqlite.owing import Owed, add_event
-from dispatcher.adapters.sqlite.rows import JOB_LEASE, JOB_SEQ, Row, as_json, job_of
+from dispatcher.adapters.sqlite.rows import (
+    JOB_HOLDER,
+    JOB_KEY_PLACE,
+    JOB_LAST_LEASE,
+    JOB_LEASE,
+    JOB_SEQ,
+    Row,
+    as_json,
+    job_of,
+)
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.changes import (
@@ -21,6 +31,7 @@ from dispatcher.core.lifecycle import JOB_TRANSITIONS, TERMINAL_EVENT, wants
 from dispatcher.core.model import (
     INLINE_RESULT_BYTES,
     EventType,
+    Instant,
     Job,
     JobState,
 )
@@ -36,6 +47,7 @@ _NOTE = statement("job_note")
 _RESULT_ADD = statement("job_result_add")
 _EVENT_OF_JOB = statement("event_of_job")
 _DROP = statement("deliveries_drop")
+_DROP_LEASE = statement("lease_drop")
 
 
 def finish_job(session: Session, change: FinishJob, terms: DeliveryTerms) -> ApplyResult:
@@ -58,6 +70,7 @@ def finish_job(session: Session, change: FinishJob, terms: DeliveryTerms) -> App
             as_json(job.progress),
             as_json(job.error),
             job.result_bytes,
+            _drop_remote_lease(session, row),
             seq,
             change.from_state.value,
             change.lease,
@@ -68,13 +81,32 @@ def finish_job(session: Session, change: FinishJob, terms: DeliveryTerms) -> App
     if before.event_count > 0:
         session.execute(_DROP, {"job_seq": seq, "at": change.at})
     event, event_seq = add_event(session, seq, job, change.event_id, change.at, None)
+    follows_at = _next_of_key(session, row, job)
     if not wants(job, event.type):
-        return Applied()
+        return Applied(job_ready_at=follows_at)
     result = change.result
     if result is not None and len(result) > INLINE_RESULT_BYTES:
         result = None
     owed = Owed(session, seq, event_seq, job, event)
-    return owed.add(terms, hand_off=change.hand_off, result=result)
+    applied = owed.add(terms, hand_off=change.hand_off, result=result)
+    return applied if follows_at is None else replace(applied, job_ready_at=follows_at)
+
+
+def _next_of_key(session: Session, row: Row, job: Job) -> Instant | None:
+    """After the end of a job: now, if another of its key is the front because of it."""
+    if row[JOB_KEY_PLACE] != Place.FRONT or job.ordering_key is None:
+        return None
+    follows = settle_key(session, job.caller_id, job.ordering_key)
+    return None if follows is None else session.now
+
+
+def _drop_remote_lease(session: Session, row: Row) -> str | None:
+    """Forget the lease of a remote worker, if it was one's; it then stays with the job."""
+    lease: str | None = row[JOB_LEASE]
+    if lease is None or row[JOB_HOLDER] != lease:
+        return None
+    session.execute(_DROP_LEASE, (lease,))
+    return lease
 
 
 def _ended(job: Job, change: FinishJob) -> Job:
@@ -100,9 +132,10 @@ def _again(session: Session, seq: int, event_id: str) -> ApplyResult:
 
 def release_job(session: Session, change: ReleaseJob) -> ApplyResult:
     """Put a running job back; see `ReleaseJob`."""
-    row = _held(session, change.job_id, change.lease)
-    if row is None:
-        return Stale()
+    row = session.one(_JOB_BY_ID, (change.job_id,))
+    if row is None or row[JOB_LEASE] != change.lease:
+        again = row is not None and row[JOB_LAST_LEASE] == change.lease
+        return Applied() if again else Stale()
     job = job_of(row)
     due_at = change.due_at
     if job.cancel_requested_at is not None:
@@ -118,6 +151,8 @@ def release_job(session: Session, change: ReleaseJob) -> ApplyResult:
             "refund": change.refund,
             "error": as_json(change.error),
             "progress": as_json(change.progress),
+            "crashed": change.crashed,
+            "remote_lease": _drop_remote_lease(session, row),
         },
     )
     return Applied(job_ready_at=max(due_at, session.now))

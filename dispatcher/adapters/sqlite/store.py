@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import assert_never
 
-from dispatcher.adapters.sqlite import callers, holders, overdue
+from dispatcher.adapters.sqlite import callers, holders, overdue, pausing
 from dispatcher.adapters.sqlite.adding import add_job
 from dispatcher.adapters.sqlite.answers import Answers
 from dispatcher.adapters.sqlite.callers_kept import CallersKept
@@ -46,7 +46,7 @@ from dispatcher.core.changes import (
     ReleaseDelivery,
     ReleaseJob,
 )
-from dispatcher.core.model import JobType
+from dispatcher.core.model import Instant, JobType
 from dispatcher.ports.records import (
     DEAD_KEPT_SECONDS,
     AddResult,
@@ -58,9 +58,12 @@ from dispatcher.ports.records import (
     JobClaim,
     NewJob,
     Overdue,
+    RemoteLease,
+    Renewed,
 )
 from dispatcher.ports.store import Heart
 from dispatcher.ports.system import Clock, Ids
+from dispatcher.ports.views import Pauses
 
 _HELD = statement("jobs_held")
 
@@ -209,6 +212,28 @@ class SqliteStore(Answers, CallersKept):
     async def end_other_leases(self, holder_id: str) -> None:
         """See `Store.end_other_leases`."""
         await self._writer.one(holders.end_other_leases, holder_id)
+
+    async def renew_lease(self, lease: str, owner: str) -> Renewed | None:
+        """See `LeaseStore.renew_lease`."""
+        return await self._writer.one(holders.renew_lease, (lease, owner))
+
+    async def find_lease(self, lease: str, owner: str) -> RemoteLease | None:
+        """See `LeaseStore.find_lease`."""
+        return await self._readers.ask(holders.find_lease, lease, owner)
+
+    # --- pauses --------------------------------------------------------------------------------
+
+    async def pause(self, queue: str | None, at: Instant) -> None:
+        """See `PauseStore.pause`."""
+        await self._writer.one(pausing.pause, pausing.Pause(queue, at))
+
+    async def resume(self, queue: str | None) -> None:
+        """See `PauseStore.resume`."""
+        await self._writer.one(pausing.resume, queue)
+
+    async def pauses(self) -> Pauses:
+        """See `PauseStore.pauses`."""
+        return await self._readers.ask(pausing.pauses)
 
     # --- types and the encryption key -----------------------------------------------------------
 

@@ -10,5 +10,6 @@ UPDATE job SET
   error = ?,
   result_bytes = ?,
   version = version + 1,
-  event_count = event_count + 1
+  event_count = event_count + 1,
+  last_lease = coalesce(?, last_lease)
 WHERE seq = ? AND state = ? AND lease IS ?
