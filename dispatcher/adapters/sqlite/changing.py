@@ -48,6 +48,8 @@ _RESULT_ADD = statement("job_result_add")
 _EVENT_OF_JOB = statement("event_of_job")
 _DROP = statement("deliveries_drop")
 _DROP_LEASE = statement("lease_drop")
+_LAST_LEASE = statement("job_last_lease")
+_MOVE = statement("key_place")
 
 
 def finish_job(session: Session, change: FinishJob, terms: DeliveryTerms) -> ApplyResult:
@@ -70,12 +72,12 @@ def finish_job(session: Session, change: FinishJob, terms: DeliveryTerms) -> App
             as_json(job.progress),
             as_json(job.error),
             job.result_bytes,
-            _drop_remote_lease(session, row),
             seq,
             change.from_state.value,
             change.lease,
         ),
     )
+    _drop_remote_lease(session, row)
     if change.result is not None:
         session.execute(_RESULT_ADD, (seq, change.result))
     if before.event_count > 0:
@@ -94,19 +96,21 @@ def finish_job(session: Session, change: FinishJob, terms: DeliveryTerms) -> App
 
 def _next_of_key(session: Session, row: Row, job: Job) -> Instant | None:
     """After the end of a job: now, if another of its key is the front because of it."""
-    if row[JOB_KEY_PLACE] != Place.FRONT or job.ordering_key is None:
+    if job.ordering_key is None:
+        return None
+    session.execute(_MOVE, {"seq": row[JOB_SEQ], "place": Place.ENDED})
+    if row[JOB_KEY_PLACE] != Place.FRONT:
         return None
     follows = settle_key(session, job.caller_id, job.ordering_key)
     return None if follows is None else session.now
 
 
-def _drop_remote_lease(session: Session, row: Row) -> str | None:
-    """Forget the lease of a remote worker, if it was one's; it then stays with the job."""
-    lease: str | None = row[JOB_LEASE]
-    if lease is None or row[JOB_HOLDER] != lease:
-        return None
-    session.execute(_DROP_LEASE, (lease,))
-    return lease
+def _drop_remote_lease(session: Session, row: Row) -> None:
+    """End the lease of a remote worker, if it was one's: its token stays with the job alone."""
+    lease = row[JOB_LEASE]
+    if lease is not None and row[JOB_HOLDER] == lease:
+        session.execute(_DROP_LEASE, (lease,))
+        session.execute(_LAST_LEASE, {"seq": row[JOB_SEQ], "lease": lease})
 
 
 def _ended(job: Job, change: FinishJob) -> Job:
@@ -152,9 +156,9 @@ def release_job(session: Session, change: ReleaseJob) -> ApplyResult:
             "error": as_json(change.error),
             "progress": as_json(change.progress),
             "crashed": change.crashed,
-            "remote_lease": _drop_remote_lease(session, row),
         },
     )
+    _drop_remote_lease(session, row)
     return Applied(job_ready_at=max(due_at, session.now))
 
 

@@ -32,6 +32,7 @@ class Place(IntEnum):
     FRONT = 1
     SCHEDULED = 2
     BEHIND = 3
+    ENDED = 4
 
 
 def place_of(session: Session, job: Job) -> Place:

@@ -1,13 +1,15 @@
 -- Order by key, queues that are paused, leases of remote workers, and what was running at a crash.
 
--- Where a job stands in the order of its key, while it is open:
+-- Where a job stands in the order of its key:
 --   0  it has no key
 --   1  the front: it has begun, or is the next to begin; the only one of its key that is claimed
 --   2  scheduled: it joins its key's order when it first becomes due
 --   3  behind: it has joined, and waits for the front to end
--- What is behind is in no index that claims look at, however much it is.
+--   4  it has ended
+-- What is behind is in no index that claims look at, however much it is. These indexes depend on
+-- `key_place` alone, so that what has no key pays next to nothing for them.
 ALTER TABLE job ADD COLUMN key_place INTEGER NOT NULL DEFAULT 0
-  CHECK (key_place BETWEEN 0 AND 3 AND (key_place = 0) = (ordering_key IS NULL));
+  CHECK (key_place BETWEEN 0 AND 4 AND (key_place = 0) = (ordering_key IS NULL));
 -- How often the process that ran it was lost with its lease.
 ALTER TABLE job ADD COLUMN crash_count INTEGER NOT NULL DEFAULT 0 CHECK (crash_count >= 0);
 -- The lease of a remote worker under which it was last ended or put back: the same, said again, is
@@ -16,13 +18,11 @@ ALTER TABLE job ADD COLUMN last_lease TEXT;
 
 -- One job of a key at most is its front: what runs one after another can't run at once.
 CREATE UNIQUE INDEX job_front ON job (caller_id, ordering_key)
-  WHERE key_place = 1 AND finished_at IS NULL;
+  WHERE key_place = 1;
 CREATE INDEX job_scheduled_of_key ON job (caller_id, ordering_key, due_at, seq)
-  WHERE key_place = 2 AND state = 'waiting';
-CREATE INDEX job_behind ON job (caller_id, ordering_key, seq)
-  WHERE key_place = 3 AND state = 'waiting';
-CREATE INDEX job_behind_in_lane ON job (lane_seq, due_at, key_place, state)
-  WHERE key_place = 3 AND state = 'waiting';
+  WHERE key_place = 2;
+CREATE INDEX job_behind ON job (caller_id, ordering_key, seq) WHERE key_place = 3;
+CREATE INDEX job_behind_in_lane ON job (lane_seq, due_at, key_place) WHERE key_place = 3;
 CREATE INDEX job_last_lease ON job (last_lease) WHERE last_lease IS NOT NULL;
 
 -- `state` and `key_place` are in it so that what waits is counted without looking at the rows.

@@ -8,7 +8,7 @@ SELECT line.queue, min(min(
   ), 9223372036854775807),
   coalesce((
     SELECT min(job.due_at) FROM job
-    WHERE job.lane_seq = line.seq AND job.state = 'waiting' AND job.key_place = 3
+    WHERE job.lane_seq = line.seq AND job.key_place = 3
   ), 9223372036854775807)
 ))
 FROM (

@@ -16,7 +16,7 @@ FROM (
     FROM (
       SELECT seq, queue FROM lane ORDER BY ready_at IS NULL, ready_at, seq LIMIT :most
     ) AS line
-    CROSS JOIN job ON job.lane_seq = line.seq AND job.state = 'waiting' AND job.key_place = 3
+    CROSS JOIN job ON job.lane_seq = line.seq AND job.key_place = 3
     LIMIT :most
   )
   LIMIT :most

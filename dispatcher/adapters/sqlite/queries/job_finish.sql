@@ -10,6 +10,5 @@ UPDATE job SET
   error = ?,
   result_bytes = ?,
   version = version + 1,
-  event_count = event_count + 1,
-  last_lease = coalesce(?, last_lease)
+  event_count = event_count + 1
 WHERE seq = ? AND state = ? AND lease IS ?

@@ -10,6 +10,5 @@ UPDATE job SET
   error = :error,
   progress = coalesce(:progress, progress),
   version = version + 1,
-  crash_count = crash_count + :crashed,
-  last_lease = coalesce(:remote_lease, last_lease)
+  crash_count = crash_count + :crashed
 WHERE seq = :seq AND state = 'running' AND lease = :lease

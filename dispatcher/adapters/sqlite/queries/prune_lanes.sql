@@ -3,8 +3,7 @@ DELETE FROM lane WHERE seq IN (
   SELECT seq FROM lane
   WHERE ready_at IS NULL AND paused_at IS NULL
     AND NOT EXISTS (
-      SELECT 1 FROM job
-      WHERE job.lane_seq = lane.seq AND job.key_place = 3 AND job.state = 'waiting'
+      SELECT 1 FROM job WHERE job.lane_seq = lane.seq AND job.key_place = 3
     )
   LIMIT :limit
 )
