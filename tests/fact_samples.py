@@ -12,6 +12,8 @@ from dispatcher.core.facts import (
     LeaseLost,
     LoopFailed,
     LoopIdle,
+    PauseChanged,
+    RunsAlone,
     StoreFailed,
     StoreRecovered,
 )
@@ -70,6 +72,9 @@ FACTS: list[Fact] = [
     SENT,
     SWEPT,
     LeaseLost("hld_1", 3),
+    RunsAlone(JOB),
+    PauseChanged("files", paused=True),
+    PauseChanged(None, paused=False),
     StoreFailed("jobs", "disk full"),
     StoreRecovered("jobs"),
     LoopFailed("jobs", "KeyError", "Traceback …"),

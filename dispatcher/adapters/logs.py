@@ -33,6 +33,8 @@ from dispatcher.core.facts import (
     LeaseLost,
     LoopFailed,
     LoopIdle,
+    PauseChanged,
+    RunsAlone,
     StoreFailed,
     StoreRecovered,
 )
@@ -276,9 +278,9 @@ def level_of(fact: Fact) -> int:
             return logging.WARNING if to is JobState.FAILED else logging.INFO
         case JobAccepted() | JobEnded() | LoopIdle():
             return logging.DEBUG
-        case StoreRecovered():
+        case StoreRecovered() | PauseChanged():
             return logging.INFO
-        case LeaseLost():
+        case LeaseLost() | RunsAlone():
             return logging.WARNING
         case StoreFailed() | LoopFailed():
             return logging.ERROR
@@ -286,7 +288,7 @@ def level_of(fact: Fact) -> int:
             assert_never(fact)
 
 
-def describe(fact: Fact) -> tuple[str, Mapping[str, Any]]:  # noqa: C901  # one case a fact
+def describe(fact: Fact) -> tuple[str, Mapping[str, Any]]:  # noqa: C901, PLR0912  # one case a fact
     """The event's name and its members."""
     match fact:
         case JobAccepted(job=job):
@@ -305,6 +307,10 @@ def describe(fact: Fact) -> tuple[str, Mapping[str, Any]]:  # noqa: C901  # one 
             return "delivery.swept", {**_ids_of_delivery(delivery), "to": to.value}
         case LeaseLost(holder_id=holder_id, jobs=jobs):
             return "lease.lost", {"holderId": holder_id, "jobs": jobs}
+        case RunsAlone(job=job):
+            return "job.alone", {**_ids(job), "crashes": job.crash_count}
+        case PauseChanged(queue=queue, paused=paused):
+            return "queue.paused" if paused else "queue.resumed", {"queue": queue}
         case StoreFailed(during=during, detail=detail):
             return "store.failed", {"during": during, "detail": detail}
         case StoreRecovered(during=during):

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from dispatcher.core.retry import Schedule
 from dispatcher.ports.observer import Observer
-from dispatcher.ports.records import DeliveryTerms
+from dispatcher.ports.records import UNBOUNDED, Concurrency, DeliveryTerms
 from dispatcher.ports.system import Clock, Ids, Random, Timers
 
 LEASE_MARGIN_SECONDS: Final = 15.0
@@ -20,7 +20,7 @@ class EngineTerms(Struct, frozen=True, kw_only=True):
 
     `lease_seconds` is how long its jobs stay its own without a beat; it beats five times as often
     and stops its jobs a fifth before the end. `poll_seconds` is how long a loop rests at most when
-    nobody wakes it.
+    nobody wakes it. `concurrency` bounds what runs over all processes, by type and queue.
     """
 
     schedule: Schedule
@@ -36,6 +36,7 @@ class EngineTerms(Struct, frozen=True, kw_only=True):
     prune_items: int = 200
     progress_seconds: float = 0.5
     secrets_seconds: float = 5.0
+    concurrency: Concurrency = UNBOUNDED
 
     @property
     def delivery(self) -> DeliveryTerms:

@@ -168,10 +168,15 @@ class JobClaim(Struct, frozen=True):
 
 
 class ClaimedJobs(Struct, frozen=True):
-    """What was leased. `next_at`: when a claim of the same types could find more (now: at once)."""
+    """What was leased. `next_at`: when a claim of the same types could find more (now: at once).
+
+    `held_back`: of some type or queue as many run as may, so that the end of one may make more
+    claimable.
+    """
 
     jobs: tuple[LeasedJob, ...]
     next_at: Instant | None
+    held_back: bool = False
 
 
 class DeliveryTerms(Struct, frozen=True):

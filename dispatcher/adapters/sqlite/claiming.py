@@ -95,6 +95,11 @@ class _Room:
         """The queues of which no more may run."""
         return [queue for queue, left in self.queues.items() if left <= 0]
 
+    @property
+    def held_back(self) -> bool:
+        """Whether of something as many run as may."""
+        return 0 in self.queues.values() or 0 in self.types.values()
+
     def open(self, claim: JobClaim) -> list[str]:
         """The types asked for of which more may run."""
         return [
@@ -139,7 +144,7 @@ def claim_jobs(session: Session, claim: JobClaim) -> ClaimedJobs:
             jobs += taken
             looked += _settle(session, groups)
             in_vain += room.passed_over > 0 and not taken
-    return ClaimedJobs(tuple(jobs), _next_at(session, claim, room))
+    return ClaimedJobs(tuple(jobs), _next_at(session, claim, room), room.held_back)
 
 
 def _settle(session: Session, groups: list[list[_Lane]]) -> int:
