@@ -98,6 +98,18 @@ class DeliveryPending(RequestError):
     code = "delivery-pending"
 
 
+class LeaseEnded(RequestError):
+    """A remote worker's lease was lost, or another end was said under it: nothing was changed."""
+
+    code = "lease-lost"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This lease is not in force: it ended before it was renewed, or its job has ended. "
+            "Stop this work, and lease anew."
+        )
+
+
 class IdempotencyKeyReused(RequestError):
     """The same Idempotency-Key came with another body (the IETF draft: 422)."""
 

@@ -14,6 +14,8 @@ from dispatcher.engine.commit import Commit, pause
 from dispatcher.engine.deliver import Deliveries
 from dispatcher.engine.holder import Holder
 from dispatcher.engine.jobs import Jobs
+from dispatcher.engine.leases import RemoteKind, RemoteWork
+from dispatcher.engine.queues import Queues
 from dispatcher.engine.redeliver import CancelDelivery, Redeliver
 from dispatcher.engine.service_keys import ensure_service_key
 from dispatcher.engine.sweep import Sweep
@@ -40,8 +42,12 @@ class Engine:
         user_agent: str,
         terms: EngineTerms,
         system: System,
+        remote: Mapping[str, RemoteKind] | None = None,
     ) -> None:
-        """`name` tells operators which process this is; `user_agent` goes with each callback."""
+        """`name` tells operators which process this is; `user_agent` goes with each callback.
+
+        `remote` are the types that remote workers do, by name.
+        """
         self._store = store
         self._vault = vault
         self._terms = terms
@@ -77,6 +83,8 @@ class Engine:
             terms=terms,
             system=system,
         )
+        self.queues = Queues(store, self.jobs, system)
+        self.remote = RemoteWork(store, self.jobs, commit, remote or {}, terms=terms, system=system)
         self.accept = Accept(store, self.jobs, system)
         self.cancel = Cancel(store, self.jobs, commit, system)
         self.redeliver = Redeliver(store, self.deliveries, commit, system)
@@ -117,6 +125,7 @@ class Engine:
         grace = self._terms.grace_seconds
         until = self._system.clock.monotonic() + grace
         await self.accept.close()
+        self.remote.close()
         self.jobs.loop.stop()
         self.deliveries.loop.stop()
         sweeping = self._tasks.pop("sweep", None)

@@ -210,11 +210,12 @@ class RemoteLease(Struct, frozen=True):
 
     `until`: it is in force until then at least (it may have ended, and nobody was given the job
     yet: what is said under it still counts). None: under it the job was ended or put back, and
-    under no other since.
+    under no other since. `began_at` is when it was given out, known while it is in force.
     """
 
     job: Job
     until: Instant | None
+    began_at: Instant | None = None
 
 
 class HeldJob(Struct, frozen=True):

@@ -11,6 +11,8 @@ from dispatcher.core.limits import Limits
 from dispatcher.core.model import Caller, Job, Submission
 from dispatcher.engine.callers import Callers
 from dispatcher.engine.catalog import Catalog
+from dispatcher.engine.leases import RemoteWork
+from dispatcher.engine.queues import Queues
 from dispatcher.ports.callers import CallerStore, ServiceKeyStore
 from dispatcher.ports.readers import JobReader
 from dispatcher.ports.records import AddResult, Idempotency
@@ -90,6 +92,7 @@ class Services:
 
     - `public_url` has no slash at its end; links begin with it.
     - `ready` returns if work can be taken now, else raises `StoreError` or `Stopping`.
+    - `queues` are steered at `/v1/queues`, `remote` workers served at `/v1/leases`. None: not here.
     - `metrics` is shown at `/metrics`: to all if `metrics_open`, else to operators. None: nowhere.
     """
 
@@ -108,5 +111,7 @@ class Services:
     public_url: str
     ready: Callable[[], Awaitable[None]]
     dev: DevMode | None = None
+    queues: Queues | None = None
+    remote: RemoteWork | None = None
     metrics: MetricsMade | None = None
     metrics_open: bool = True

@@ -103,6 +103,7 @@ def find_lease(read: sqlite3.Connection, lease: str, owner: str) -> RemoteLease 
     """A lease and its job; None if it was lost."""
     row = read.execute(_JOB_OF_LEASE, {"lease": lease, "owner": owner}).fetchone()
     if row is not None:
-        return RemoteLease(job_of(row), row[JOB_WIDTH])
+        job, (until, ends_at) = job_of(row), row[JOB_WIDTH:]
+        return RemoteLease(job, until, ends_at - round(job.timeout_seconds * 1000))
     row = read.execute(_JOB_OF_LAST_LEASE, (lease,)).fetchone()
     return None if row is None else RemoteLease(job_of(row), None)

@@ -30,7 +30,8 @@ class TestRemoteLeases:
         for one in jobs:
             assert one.until == scene.now + 40_000
             found = await scene.other.find_lease(one.lease, ANN)
-            assert found == RemoteLease((await scene.record(one.job.id)).job, one.until)
+            job = (await scene.record(one.job.id)).job
+            assert found == RemoteLease(job, one.until, scene.now)
         assert (await scene.claim()).jobs == ()
 
     async def test_processes_are_told_when_it_ends(self, scene: Scene) -> None:
