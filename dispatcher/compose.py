@@ -36,6 +36,7 @@ from dispatcher.core.model import ApiKey, Caller, JobType, Role
 from dispatcher.core.signature import parse_secret
 from dispatcher.engine.callers import Callers, new_api_key
 from dispatcher.engine.catalog import Catalog
+from dispatcher.engine.rates import Rates
 from dispatcher.engine.signer import Signer
 from dispatcher.engine.supervisor import Engine
 from dispatcher.engine.terms import EngineTerms, System
@@ -91,6 +92,7 @@ async def open_store(
         ids=Uuid7Ids(),
         links_base=settings.links_base() if links_base is None else links_base,
         dead_kept_seconds=settings.dead_kept_seconds,
+        audit_kept_seconds=settings.audit_kept_seconds,
         lock_seconds=PATIENCE_SECONDS if patient else LOCK_SECONDS,
         on_commit=on_commit,
     )
@@ -137,17 +139,7 @@ async def service(
             sender = AiohttpSender(settings.policy, _sender_terms(settings), clock=system.clock)
             children = Children()
             runners = _runners(settings, app, children, store, vault, system)
-            engine = Engine(
-                store,
-                runners,
-                sender,
-                vault,
-                name=f"{socket.gethostname()}:{os.getpid()}",
-                user_agent=_user_agent(),
-                terms=_engine_terms(settings),
-                system=system,
-                remote=remote_kinds(settings.types),
-            )
+            engine = _engine(settings, runners, sender, store, vault, system)
             services = Services(
                 accept=engine.accept,
                 cancel=engine.cancel,
@@ -155,14 +147,15 @@ async def service(
                 cancel_delivery=engine.cancel_delivery,
                 queues=engine.queues,
                 remote=engine.remote,
-                callers=Callers(store, vault, system.clock, system.ids, system.random),
+                callers=Callers(store, vault, system.clock, system.ids, system.random, told),
+                rates=Rates(settings.limits_in_force.of_a_caller, system.clock, told),
                 store=store,
                 catalog=catalog,
                 vault=vault,
                 clock=system.clock,
                 ids=system.ids,
                 policy=settings.policy,
-                limits=settings.limits,
+                limits=settings.limits_in_force,
                 public_url=url,
                 dev=await _dev_mode(store, vault, system) if settings.dev else None,
                 ready=engine.ready,
@@ -233,6 +226,27 @@ def _runners(
     return found
 
 
+def _engine(
+    settings: Settings,
+    runners: dict[str, Runner],
+    sender: AiohttpSender,
+    store: Store,
+    vault: Vault,
+    system: System,
+) -> Engine:
+    return Engine(
+        store,
+        runners,
+        sender,
+        vault,
+        name=f"{socket.gethostname()}:{os.getpid()}",
+        user_agent=_user_agent(),
+        terms=_engine_terms(settings),
+        system=system,
+        remote=remote_kinds(settings.types),
+    )
+
+
 def _user_agent() -> str:
     return f"dispatcher/{version(DISTRIBUTION)}"
 
@@ -267,6 +281,7 @@ def _engine_terms(settings: Settings) -> EngineTerms:
             },
             queues={each.name: each.concurrency for each in settings.queues},
         ),
+        limits=settings.limits_in_force,
     )
 
 

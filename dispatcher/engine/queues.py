@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from dispatcher.core.facts import PauseChanged
+from dispatcher.core.audit import Actor, AuditAction
+from dispatcher.core.facts import ActionAudited, PauseChanged
+from dispatcher.engine.audit import Entries
 from dispatcher.engine.jobs import Jobs
 from dispatcher.engine.terms import System
 from dispatcher.ports.store import Store
@@ -12,6 +14,9 @@ from dispatcher.ports.views import Backlog, Pauses
 
 MOST_COUNTED: Final = 100_000
 """Each count ends at about so many: it bounds what looking costs."""
+
+EVERY_QUEUE: Final = "*"
+"""The target in the audit log when all are paused or resumed."""
 
 
 class Queues:
@@ -22,24 +27,26 @@ class Queues:
         self._jobs = jobs
         self._clock = system.clock
         self._observer = system.observer
+        self._audit = Entries(system.clock, system.ids)
 
     async def overview(self) -> tuple[Backlog, Pauses]:
         """How much there is of each queue, and what is paused. Raises `StoreUnavailable`."""
         pauses = await self._store.pauses()
         return await self._store.backlog(MOST_COUNTED), pauses
 
-    async def pause(self, queue: str | None) -> Pauses:
+    async def pause(self, queue: str | None, actor: Actor) -> Pauses:
         """Pause a queue, or all; gives what is paused then. Raises `StoreUnavailable`."""
-        await self._store.pause(queue, self._clock.now())
-        return await self._done(queue, paused=True)
+        told = self._audit.of(actor, AuditAction.QUEUE_PAUSE, queue or EVERY_QUEUE)
+        await self._store.pause(queue, self._clock.now(), told)
+        self._observer.saw(ActionAudited(told))
+        self._observer.saw(PauseChanged(queue, paused=True))
+        return await self._store.pauses()
 
-    async def resume(self, queue: str | None) -> Pauses:
+    async def resume(self, queue: str | None, actor: Actor) -> Pauses:
         """Resume a queue, or end the pause of all, and look at once for what waited."""
-        await self._store.resume(queue)
+        told = self._audit.of(actor, AuditAction.QUEUE_RESUME, queue or EVERY_QUEUE)
+        await self._store.resume(queue, told)
         self._jobs.wake()
-        return await self._done(queue, paused=False)
-
-    async def _done(self, queue: str | None, *, paused: bool) -> Pauses:
-        """What follows each of them: whoever looks on is told."""
-        self._observer.saw(PauseChanged(queue, paused))
+        self._observer.saw(ActionAudited(told))
+        self._observer.saw(PauseChanged(queue, paused=False))
         return await self._store.pauses()

@@ -65,13 +65,7 @@ class Engine:
             on_held=self._held,
         )
         self.jobs = Jobs(
-            store,
-            runners,
-            self.deliveries,
-            commit,
-            holder=self.holder,
-            terms=terms,
-            system=system,
+            store, runners, self.deliveries, commit, holder=self.holder, terms=terms, system=system
         )
         self.sweep = Sweep(
             store,
@@ -85,7 +79,13 @@ class Engine:
         )
         self.queues = Queues(store, self.jobs, system)
         self.remote = RemoteWork(store, self.jobs, commit, remote or {}, terms=terms, system=system)
-        self.accept = Accept(store, self.jobs, system)
+        self.accept = Accept(
+            store,
+            self.jobs,
+            system,
+            limits=terms.limits.of_a_caller,
+            queue_jobs=terms.limits.queue_jobs,
+        )
         self.cancel = Cancel(store, self.jobs, commit, system)
         self.redeliver = Redeliver(store, self.deliveries, commit, system)
         self.cancel_delivery = CancelDelivery(store, commit, system)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from dispatcher.core.audit import AuditEntry
 from dispatcher.core.model import Instant
 from dispatcher.ports.records import RemoteLease, Renewed
 from dispatcher.ports.views import Pauses
@@ -36,12 +37,15 @@ class PauseStore(Protocol):
     stays paused by the other.
     """
 
-    async def pause(self, queue: str | None, at: Instant) -> None:
-        """Pause a queue, or all; one that is paused stays paused since it was."""
+    async def pause(self, queue: str | None, at: Instant, entry: AuditEntry | None = None) -> None:
+        """Pause a queue, or all; one that is paused stays paused since it was.
+
+        `entry` is written to the audit log in the same commit.
+        """
         ...
 
-    async def resume(self, queue: str | None) -> None:
-        """Resume a queue, or end the pause of all; nothing if there is none."""
+    async def resume(self, queue: str | None, entry: AuditEntry | None = None) -> None:
+        """Resume a queue, or end the pause of all; if there is none only `entry` is written."""
         ...
 
     async def pauses(self) -> Pauses:

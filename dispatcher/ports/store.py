@@ -43,7 +43,8 @@ due rows in one cost the others nothing, and cost does not grow with finished ro
 that a callback's bytes don't change when the setting does.
 
 **Retention.** The store is given `dead_kept_seconds` when it is made: so long a dead delivery, and
-with it its job and all that its callback is made of, stays to be redelivered.
+with it its job and all that its callback is made of, stays to be redelivered. It is given
+`audit_kept_seconds` too: so long an entry of the audit log stays.
 
 **Hand-off.** A job may be inserted already leased, a delivery too, exactly when the claim would
 choose it now: see `add_jobs` and `apply`.
@@ -57,10 +58,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from dispatcher.core.changes import Change
+from dispatcher.core.changes import Audited, Change
 from dispatcher.core.model import (
     JobType,
 )
+from dispatcher.ports.audit import AuditStore
 from dispatcher.ports.callers import CallerStore, ServiceKeyStore
 from dispatcher.ports.leases import LeaseStore, PauseStore
 from dispatcher.ports.readers import BacklogReader, JobReader
@@ -100,7 +102,10 @@ class JobStore(Protocol):
         """Add jobs: the 202 is sent after this returns.
 
         Two jobs with the same key of one caller, in one call, in two at once, or over two stores:
-        one is `Added`, the other `Replayed` or `KeyReused`.
+        one is `Added`, the other `Replayed` or `KeyReused`. A job that would have to wait is added
+        only if there is `room`, else it is `NoRoom`; a known key is answered before that is asked.
+        What waits is counted as of the commit; of jobs that are added at the same time over
+        another store it need not be seen.
         """
         ...
 
@@ -127,7 +132,7 @@ class JobStore(Protocol):
         ...
 
     async def apply(
-        self, changes: Sequence[Change], terms: DeliveryTerms
+        self, changes: Sequence[Change | Audited], terms: DeliveryTerms
     ) -> list[ApplyResult | Exception]:
         """Apply changes with compare-and-set; see each change for its guard and effect.
 
@@ -140,6 +145,8 @@ class JobStore(Protocol):
         `hand_off` the destination's oldest due delivery is leased in the slot that came free.
         Deliveries of events that are not terminal are due at once. `Redeliver` makes the delivery
         wait again, due at once: no lease is given, and its destination is there and ready.
+        `Audited` applies the change in it, and if that is applied writes its entry in the same
+        commit.
         """
         ...
 
@@ -156,8 +163,8 @@ class JobStore(Protocol):
 
         One that owes an open delivery stays, and so does one with a delivery that is dead since
         less than `dead_kept_seconds`; other deliveries that have ended go with their job.
-        Also forgets idempotency keys past their time and holders without jobs. Returns how many
-        jobs went.
+        Also forgets idempotency keys past their time, holders without jobs, and entries of the
+        audit log older than `audit_kept_seconds`. Returns how many jobs went.
         """
         ...
 
@@ -170,6 +177,7 @@ class Store(
     BacklogReader,
     CallerStore,
     ServiceKeyStore,
+    AuditStore,
     Protocol,
 ):
     """The whole store, as adapters offer it and `compose` hands it out."""

@@ -53,27 +53,27 @@ class Pausing:
         }
         return web.Response(body=encode(body), headers=_JSON)
 
-    async def pause(self, request: web.Request, who: Identity) -> web.Response:  # noqa: ARG002  # the same for every operator
+    async def pause(self, request: web.Request, who: Identity) -> web.Response:
         """`POST /v1/queues/{name}/pause`: 200; one that is paused stays so."""
         name = await self._named(request)
-        return _paused(name, await self._queues.pause(name))
+        return _paused(name, await self._queues.pause(name, who.acting(request)))
 
-    async def resume(self, request: web.Request, who: Identity) -> web.Response:  # noqa: ARG002  # the same for every operator
+    async def resume(self, request: web.Request, who: Identity) -> web.Response:
         """`POST /v1/queues/{name}/resume`: 200."""
         name = await self._named(request)
-        return _paused(name, await self._queues.resume(name))
+        return _paused(name, await self._queues.resume(name, who.acting(request)))
 
-    async def pause_all(self, request: web.Request, who: Identity) -> web.Response:  # noqa: ARG002  # the same for every operator
+    async def pause_all(self, request: web.Request, who: Identity) -> web.Response:
         """`POST /v1/pause`: 200; jobs are still accepted, and wait."""
         read_query(request)
         await read_nothing(request, self._limits)
-        return _paused(None, await self._queues.pause(None))
+        return _paused(None, await self._queues.pause(None, who.acting(request)))
 
-    async def resume_all(self, request: web.Request, who: Identity) -> web.Response:  # noqa: ARG002  # the same for every operator
+    async def resume_all(self, request: web.Request, who: Identity) -> web.Response:
         """`POST /v1/resume`: 200; queues that were paused by themselves stay so."""
         read_query(request)
         await read_nothing(request, self._limits)
-        return _paused(None, await self._queues.resume(None))
+        return _paused(None, await self._queues.resume(None, who.acting(request)))
 
     async def _named(self, request: web.Request) -> str:
         read_query(request)

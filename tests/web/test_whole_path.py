@@ -13,10 +13,11 @@ from dispatcher.adapters.system import SystemRandom
 from dispatcher.core.changes import LeasedJob
 from dispatcher.core.facts import DeliveryAttemptEnded, JobEnded
 from dispatcher.core.limits import Limits
-from dispatcher.core.model import Caller
+from dispatcher.core.model import Caller, JobType
 from dispatcher.core.outcome import Failed, JobOutcome, Succeeded
 from dispatcher.engine.callers import Callers
 from dispatcher.engine.catalog import Catalog
+from dispatcher.engine.rates import Rates
 from dispatcher.ports.runner import RunReport
 from tests.engine.stage import FAILS, OK, ScriptedRunner, Stage
 from tests.web.edge import Answer, Edge
@@ -53,9 +54,13 @@ class Service:
 
 @asynccontextmanager
 async def service(
-    path: Path, *runners: ScriptedRunner, limits: Limits | None = None
+    path: Path,
+    *runners: ScriptedRunner,
+    limits: Limits | None = None,
+    remote: tuple[JobType, ...] = (),
 ) -> AsyncIterator[Service]:
-    stage = Stage(path / "dispatcher.db", *runners)
+    names = tuple(each.name for each in remote)
+    stage = Stage(path / "dispatcher.db", *runners, remote=names, limits=limits or Limits())
     await stage.start()
     try:
         await stage.add_caller(OTHER)
@@ -66,9 +71,19 @@ async def service(
             cancel=stage.engine.cancel,
             redeliver=stage.engine.redeliver,
             cancel_delivery=stage.engine.cancel_delivery,
-            callers=Callers(stage.store, stage.vault, stage.clock, stage.ids, SystemRandom()),
+            callers=Callers(
+                stage.store,
+                stage.vault,
+                stage.clock,
+                stage.ids,
+                SystemRandom(),
+                stage.observer,
+            ),
+            rates=Rates((limits or Limits()).of_a_caller, stage.clock, stage.observer),
             store=stage.store,
-            catalog=Catalog(runner.type for runner in stage.runners.values()),
+            queues=stage.engine.queues,
+            remote=stage.engine.remote,
+            catalog=Catalog([*(runner.type for runner in stage.runners.values()), *remote]),
             vault=stage.vault,
             clock=stage.clock,
             ids=stage.ids,

@@ -7,8 +7,10 @@ from typing import Final
 
 from msgspec import Struct
 
+from dispatcher.adapters.sqlite.audit import add_audit
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
+from dispatcher.core.audit import AuditEntry
 from dispatcher.core.model import Instant
 from dispatcher.ports.records import Concurrency
 from dispatcher.ports.views import Pauses
@@ -25,22 +27,22 @@ _ALL: Final = ""
 
 
 class Pause(Struct, frozen=True):
-    """A queue (None: all) to pause, as of `at`."""
+    """A queue (None: all) to pause, as of `at`; or (None) to resume."""
 
     queue: str | None
-    at: Instant
+    at: Instant | None
+    entry: AuditEntry | None
 
 
 def pause(session: Session, asked: Pause) -> None:
-    """Pause a queue, or all."""
-    session.execute(_PAUSE, {"queue": asked.queue or _ALL, "at": asked.at})
+    """Pause or resume a queue, or all."""
+    queue = asked.queue or _ALL
+    if asked.at is None:
+        session.execute(_RESUME, (queue,))
+    else:
+        session.execute(_PAUSE, {"queue": queue, "at": asked.at})
     session.execute(_FOLLOW)
-
-
-def resume(session: Session, queue: str | None) -> None:
-    """Resume a queue, or end the pause of all."""
-    session.execute(_RESUME, (queue or _ALL,))
-    session.execute(_FOLLOW)
+    add_audit(session, asked.entry)
 
 
 def pauses(read: sqlite3.Connection) -> Pauses:

@@ -1,9 +1,6 @@
 -- Forget lanes in which nothing waits: one is made again when it is needed.
 DELETE FROM lane WHERE seq IN (
   SELECT seq FROM lane
-  WHERE ready_at IS NULL AND paused_at IS NULL
-    AND NOT EXISTS (
-      SELECT 1 FROM job WHERE job.lane_seq = lane.seq AND job.key_place = 3
-    )
+  WHERE ready_at IS NULL AND paused_at IS NULL AND waiting = 0
   LIMIT :limit
 )
