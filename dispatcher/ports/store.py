@@ -30,8 +30,9 @@ it waits. A sending delivery has a fixed lease. Each lease has a token, new at e
 names the token; if it is no longer the row's, or the state is another, the answer is `Stale` and
 nothing has changed. A change that was applied already (the same event id, or the same attempt
 number under the same lease) and is sent again answers `Applied` again, without effect: so a write
-whose answer was lost with the connection can be repeated. Putting back a job is known again so for
-remote workers, as long as the job was not put back or ended under another lease since.
+whose answer was lost with the connection can be repeated. For a remote worker
+putting a job back is such a change too, as long as the job has not ended, or been put back under
+another remote lease, since.
 
 **Lanes and destinations.** Jobs of one (caller, queue, type) wait in a *lane*; deliveries of one
 (caller, origin) wait for a *destination*. Both are rows with `ready_at`: never later than the true

@@ -141,7 +141,7 @@ def release_job(session: Session, change: ReleaseJob) -> ApplyResult:
     """Put a running job back; see `ReleaseJob`."""
     row = session.one(_JOB_BY_ID, (change.job_id,))
     if row is None or row[JOB_LEASE] != change.lease:
-        again = row is not None and row[JOB_LAST_LEASE] == change.lease
+        again = row is not None and row[JOB_LAST_LEASE] == change.lease and not job_of(row).done
         return Applied() if again else Stale()
     job = job_of(row)
     due_at = change.due_at

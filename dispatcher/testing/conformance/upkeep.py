@@ -126,6 +126,9 @@ async def held_jobs(run: Run, which: int) -> None:
 
 async def finale(run: Run) -> None:
     """Nothing is lost: from wherever the run has come, every job ends and every callback lands."""
+    for queue in list(run.model.paused):
+        await run.stores[0].resume(queue)
+    run.model.paused.clear()
     for _ in range(MOST_ROUNDS):
         await run.backend.advance(3_600)
         await sweep(run, 0)
