@@ -22,6 +22,7 @@ _WAKE = statement("destinations_wake")
 _RENEW = statement("lease_renew")
 _JOB_OF_LEASE = statement("job_of_lease")
 _JOB_OF_LAST_LEASE = statement("job_of_last_lease")
+_WAKE_LINES = statement("targets_wake")
 
 
 class _Beat(Struct, frozen=True):
@@ -82,6 +83,7 @@ def end_other_leases(session: Session, holder_id: str) -> None:
     """End the leases of every other holder and of every delivery."""
     session.execute(_END_OTHERS, {"id": holder_id, "now": session.now})
     session.execute(_END_DELIVERIES, {"now": session.now})
+    session.execute(_WAKE_LINES, {"now": session.now})
     session.execute(_WAKE, {"now": session.now})
     session.forget_holders()
 

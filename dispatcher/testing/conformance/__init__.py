@@ -37,6 +37,13 @@ from dispatcher.testing.conformance.auditing import (
 )
 from dispatcher.testing.conformance.backend import Backend, ShuffledIds
 from dispatcher.testing.conformance.backlog import TestBacklog
+from dispatcher.testing.conformance.breakers import (
+    TestBreakerOfADestination,
+    TestBreakerOfAUrl,
+    TestRate,
+    TestRoomOfCallers,
+    TestTurns,
+)
 from dispatcher.testing.conformance.callers import TestCallers, TestCheck, TestKeyCheck, TestTypes
 from dispatcher.testing.conformance.changing import (
     TestAskingToCancel,
@@ -115,6 +122,8 @@ __all__ = [
     "TestAuditedCallers",
     "TestAuditedChanges",
     "TestBacklog",
+    "TestBreakerOfADestination",
+    "TestBreakerOfAUrl",
     "TestCallers",
     "TestCheck",
     "TestClaimingJobs",
@@ -152,11 +161,13 @@ __all__ = [
     "TestOrderOfJobs",
     "TestPausing",
     "TestPrune",
+    "TestRate",
     "TestRecordingAttempts",
     "TestRedelivering",
     "TestReleasing",
     "TestRemoteLeases",
     "TestRoom",
+    "TestRoomOfCallers",
     "TestRotatingSecrets",
     "TestScheduledWithKeys",
     "TestSentAgain",
@@ -166,6 +177,7 @@ __all__ = [
     "TestSweep",
     "TestTakingBack",
     "TestTerms",
+    "TestTurns",
     "TestTypes",
     "TestUnknownAttempts",
     "scene",
