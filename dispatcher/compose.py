@@ -148,6 +148,8 @@ async def service(
                 cancel_delivery=engine.cancel_delivery,
                 queues=engine.queues,
                 remote=engine.remote,
+                endpoints=engine.endpoints,
+                destinations=engine.destinations,
                 callers=Callers(store, vault, system.clock, system.ids, system.random, told),
                 rates=Rates(settings.limits_in_force.of_a_caller, system.clock, told),
                 store=store,
@@ -282,6 +284,7 @@ def _engine_terms(settings: Settings) -> EngineTerms:
             },
             queues={each.name: each.concurrency for each in settings.queues},
         ),
+        failing_seconds=settings.endpoint_failing_seconds,
         rate_per_second=settings.delivery_rate_per_second or None,
         breaker=BreakerTerms(
             failures=settings.breaker_failures,

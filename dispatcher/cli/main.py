@@ -26,6 +26,14 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "queues": ("dispatcher.cli.queues:queues_command", "List the queues, and what they hold."),
     "pause": ("dispatcher.cli.queues:pause_command", "Begin no more jobs of a queue, or of all."),
     "resume": ("dispatcher.cli.queues:resume_command", "Begin jobs again."),
+    "endpoints": (
+        "dispatcher.cli.endpoints:endpoints_group",
+        "Register callback URLs, try them, switch them on and off.",
+    ),
+    "destinations": (
+        "dispatcher.cli.destinations:destinations_group",
+        "List where callbacks go; pause and resume.",
+    ),
     "callers": ("dispatcher.cli.callers:callers_group", "Make callers with their API keys."),
     "keys": ("dispatcher.cli.keys:keys_group", "Show and rotate the service's own keys."),
     "audit": ("dispatcher.cli.audit:audit_command", "Show what operators did."),

@@ -15,6 +15,7 @@ from dispatcher.core.breaker import Sign
 from dispatcher.core.model import (
     Attempt,
     DeliveryState,
+    EventType,
     Instant,
     Job,
     JobError,
@@ -28,11 +29,14 @@ class LeasedJob(Struct, frozen=True):
 
     `until`: when a lease of its own ends if nobody renews it (a remote worker's); None: the job is
     held by a process, and its lease ends with that process's.
+    `asked`: of `endpoints.ASKED_EVENTS`, those to which an enabled endpoint of its caller
+    subscribed when it was leased.
     """
 
     job: Job
     lease: str
     input: bytes
+    asked: frozenset[EventType] = frozenset()
     until: Instant | None = None
 
 
@@ -84,7 +88,7 @@ class AskCancel(Struct, frozen=True):
 class NoteProgress(Struct, frozen=True, kw_only=True):
     """A running job tells how far it is. Guard: running, and `lease`.
 
-    With `event_id` it is stored as an event too, and delivered if the callback asked for it.
+    With `event_id` it is stored as an event too, and delivered to whoever asked for it.
     """
 
     job_id: str
@@ -124,9 +128,10 @@ class RecordAttempt(Struct, frozen=True, kw_only=True):
     `to` is delivered, dead, or pending with the next `due_at`. `uses_entry` tells whether an entry
     of the schedule is used up. With `hand_off` the slot that comes free goes on at once: the oldest
     due delivery of the same destination is leased to whoever sends this change. One that was asked
-    to cancel is canceled where `to` is pending: see `lifecycle.settled`. `sign` is what the attempt
-    tells of the receiver, and `jitter`, in [0, 1), draws how long a breaker that it opens stays
-    open: see `breaker.after`.
+    to cancel is canceled where `to` is pending: see `lifecycle.settled`. `gone`: the receiver
+    answered 410, which disables the registered endpoint that it went to.
+    `sign` is what the attempt tells of the receiver, and `jitter`, in [0, 1), draws how long a
+    breaker that it opens stays open: see `breaker.after`.
     """
 
     delivery_id: str
@@ -137,6 +142,7 @@ class RecordAttempt(Struct, frozen=True, kw_only=True):
     uses_entry: bool
     at: Instant
     hand_off: bool = False
+    gone: bool = False
     sign: Sign = Sign.NOTHING
     jitter: float = 0.0
 
@@ -155,7 +161,9 @@ class ReleaseDelivery(Struct, frozen=True):
 class EndDelivery(Struct, frozen=True):
     """End a delivery that waits: canceled, or dead of age.
 
-    Guard: pending, in the round for which this was decided (None: in whichever it is).
+    One that is dead and keeps others waiting (`OnDead.BLOCK`) can be canceled too; either way the
+    next of its order may go. Guard: pending (or that), in the round for which this
+    was decided (None: in whichever it is).
     """
 
     delivery_id: str
@@ -186,11 +194,28 @@ class Redeliver(Struct, frozen=True, kw_only=True):
     at: Instant
 
 
+class PauseDestination(Struct, frozen=True):
+    """Have nothing more sent to a destination until it is resumed; what is under way goes on.
+
+    Guard: it is there; a second one changes nothing.
+    """
+
+    destination_id: str
+    at: Instant
+
+
+class ResumeDestination(Struct, frozen=True):
+    """Send to a destination again. Guard: it is there; a second one changes nothing."""
+
+    destination_id: str
+
+
 JobChange: TypeAlias = FinishJob | ReleaseJob | AskCancel | NoteProgress | NoteOutput | NoteStarted
 DeliveryChange: TypeAlias = (
     RecordAttempt | ReleaseDelivery | EndDelivery | AskCancelDelivery | Redeliver
 )
-Change: TypeAlias = JobChange | DeliveryChange
+DestinationChange: TypeAlias = PauseDestination | ResumeDestination
+Change: TypeAlias = JobChange | DeliveryChange | DestinationChange
 
 
 class Audited(Struct, frozen=True):

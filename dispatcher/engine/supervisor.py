@@ -12,6 +12,8 @@ from dispatcher.core.facts import LoopFailed
 from dispatcher.engine.accept import Accept, Cancel
 from dispatcher.engine.commit import Commit, pause
 from dispatcher.engine.deliver import Deliveries
+from dispatcher.engine.destinations import Destinations
+from dispatcher.engine.endpoints import Endpoints
 from dispatcher.engine.holder import Holder
 from dispatcher.engine.jobs import Jobs
 from dispatcher.engine.leases import RemoteKind, RemoteWork
@@ -31,6 +33,9 @@ RESTART_SECONDS: Final = 1.0
 class Engine:
     """The parts of the engine, put together, with their beginning and their end."""
 
+    stuck = False
+    """Whether, after `stop`, something still runs that nothing can stop."""
+
     def __init__(
         self,
         store: Store,
@@ -48,8 +53,7 @@ class Engine:
 
         `remote` are the types that remote workers do, by name.
         """
-        self._store = store
-        self._vault = vault
+        self._store, self._vault = store, vault
         self._terms = terms
         self._system = system
         commit = Commit(store, terms.delivery, system)
@@ -87,10 +91,17 @@ class Engine:
             queue_jobs=terms.limits.queue_jobs,
         )
         self.cancel = Cancel(store, self.jobs, commit, system)
-        self.redeliver = Redeliver(store, self.deliveries, commit, system)
-        self.cancel_delivery = CancelDelivery(store, commit, system)
         self.stuck = False
+        self.endpoints = Endpoints(store, vault, self.deliveries, terms=terms, system=system)
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._steer(commit)
+
+    def _steer(self, commit: Commit) -> None:
+        """What people do by hand about deliveries and where they go."""
+        parts = (self._store, self.deliveries, commit, self._system)
+        self.redeliver = Redeliver(*parts)
+        self.cancel_delivery = CancelDelivery(*parts)
+        self.destinations = Destinations(*parts)
 
     async def start(self, *, alone: bool = False) -> None:
         """Hold a lease and start the loops; raises `StoreError` if the store does not work.

@@ -128,7 +128,7 @@ class Settings(Struct, frozen=True, kw_only=True):
             1,
             1_000_000,
         ),
-    ] = 5
+    ] = 20
     breaker_rate: Annotated[
         float,
         _says("So it is when this part of 20 attempts or more in a minute fail.", 0.01, 1),
@@ -136,7 +136,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     breaker_first_seconds: Annotated[
         float,
         _says("How long that is the first time; twice as long each time after.", 0.1, _DAY),
-    ] = 30
+    ] = 5
     breaker_max_seconds: Annotated[float, _says("How long it is at most.", 0.1, _DAY)] = 600
     dead_kept_seconds: Annotated[
         float,
@@ -144,6 +144,15 @@ class Settings(Struct, frozen=True, kw_only=True):
             "How long a dead callback is kept, with its job, to be redelivered.", 0, 3_650 * _DAY
         ),
     ] = 30 * _DAY
+    endpoint_failing_seconds: Annotated[
+        float,
+        _says(
+            "A registered endpoint of which nothing but failures came for this long is disabled; "
+            "0: none is.",
+            0,
+            365 * _DAY,
+        ),
+    ] = 5 * _DAY
     audit_kept_seconds: Annotated[
         float, _says("How long what operators did stays in the audit log.", _DAY, 36_500 * _DAY)
     ] = 365 * _DAY
@@ -237,6 +246,7 @@ _LIMITS: Final[dict[str, Meta]] = {
     "metadata_entries": _says("Entries of `metadata` at most.", 0, 10_000),
     "metadata_characters": _says("Characters of each of them at most.", 1, 65_536),
     "callback_headers": _says("Headers of `callback.headers` at most.", 0, 100),
+    "endpoints": _says("Registered endpoints of a caller at most.", 0, 1_000),
     "schedule_entries": _says("Entries of `callback.schedule` at most.", 1, 50),
     "schedule_seconds": _says("Seconds of each of them at most.", 0, 7 * _DAY),
     "max_attempts": _says("`maxAttempts` at most.", 1, 1_000_000),

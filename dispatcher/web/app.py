@@ -14,7 +14,9 @@ from dispatcher.web.audit import AuditLog
 from dispatcher.web.auth import REQUEST_ID_KEY, Identity, Keys
 from dispatcher.web.callers import CallerCalls
 from dispatcher.web.deliveries import Deliveries
+from dispatcher.web.destinations import DestinationCalls
 from dispatcher.web.dev import Inbox
+from dispatcher.web.endpoints import EndpointCalls
 from dispatcher.web.headers import check_transfer, sane_request_id
 from dispatcher.web.health import Health
 from dispatcher.web.jobs import Jobs
@@ -43,9 +45,10 @@ def make_app(services: Services) -> web.Application:
     keys = Keys(services.store, services.clock, services.dev)
     jobs = Jobs(services)
     deliveries = Deliveries(services)
+    endpoints = EndpointCalls(services)
+    destinations = DestinationCalls(services)
     types = Types(services)
     callers = CallerCalls(services)
-    health = Health(services)
     # What needs a key: the path, who may take it, and the handler.
     guarded: tuple[Guarded, ...] = (
         ("POST", "/v1/jobs", CALLERS, jobs.submit),
@@ -59,6 +62,15 @@ def make_app(services: Services) -> web.Application:
         ("GET", "/v1/deliveries/{id}", CALLERS, deliveries.get),
         ("POST", "/v1/deliveries/{id}/redeliver", CALLERS, deliveries.redeliver),
         ("POST", "/v1/deliveries/{id}/cancel", CALLERS, deliveries.cancel),
+        ("POST", "/v1/endpoints", CALLERS, endpoints.create),
+        ("GET", "/v1/endpoints", CALLERS, endpoints.list),
+        ("GET", "/v1/endpoints/{id}", CALLERS, endpoints.get),
+        ("PATCH", "/v1/endpoints/{id}", CALLERS, endpoints.change),
+        ("DELETE", "/v1/endpoints/{id}", CALLERS, endpoints.delete),
+        ("POST", "/v1/endpoints/{id}/rotate-secret", CALLERS, endpoints.rotate_secret),
+        ("POST", "/v1/endpoints/{id}/enable", CALLERS, endpoints.enable),
+        ("POST", "/v1/endpoints/{id}/disable", CALLERS, endpoints.disable),
+        ("POST", "/v1/endpoints/{id}/ping", CALLERS, endpoints.ping),
         ("GET", "/v1/types", OPERATORS, types.list),
         ("GET", "/v1/callers", OPERATORS, callers.list),
         ("POST", "/v1/callers", OPERATORS, callers.create),
@@ -67,9 +79,27 @@ def make_app(services: Services) -> web.Application:
         ("POST", "/v1/callers/{id}/keys", OPERATORS, callers.add_key),
         ("DELETE", "/v1/callers/{id}/keys/{keyId}", OPERATORS, callers.revoke_key),
         ("POST", "/v1/callers/{id}/rotate-secret", OPERATORS, callers.rotate_secret),
+        ("GET", "/v1/destinations", OPERATORS, destinations.list),
+        ("GET", "/v1/destinations/{id}", OPERATORS, destinations.get),
+        ("POST", "/v1/destinations/{id}/pause", OPERATORS, destinations.pause),
+        ("POST", "/v1/destinations/{id}/resume", OPERATORS, destinations.resume),
         ("GET", "/v1/audit", OPERATORS, AuditLog(services).list),
     )
     guarded += (*_queue_calls(services), *_lease_calls(services))
+    app = web.Application(
+        middlewares=[_edge(services.ids)], client_max_size=services.limits.body_bytes
+    )
+    routes = [(method, path, _known(keys, roles, do)) for method, path, roles, do in guarded]
+    for method, path, handler in [*routes, *_public(services, keys)]:
+        app.router.add_route(method, path, handler, expect_handler=_expect)
+        if method == "GET":
+            app.router.add_route("HEAD", path, handler, expect_handler=_expect)
+    return app
+
+
+def _public(services: Services, keys: Keys) -> list[tuple[str, str, Handler]]:
+    """What needs no key, unless a setting says so."""
+    health = Health(services)
     public: list[tuple[str, str, Handler]] = [
         ("GET", "/healthz", health.live),
         ("GET", "/readyz", health.ready),
@@ -82,16 +112,7 @@ def make_app(services: Services) -> web.Application:
     if services.dev is not None:
         inbox = Inbox(services, services.dev)
         public += [("POST", "/dev/inbox", inbox.receive), ("GET", "/dev/inbox", inbox.show)]
-
-    app = web.Application(
-        middlewares=[_edge(services.ids)], client_max_size=services.limits.body_bytes
-    )
-    routes = [(method, path, _known(keys, roles, do)) for method, path, roles, do in guarded]
-    for method, path, handler in [*routes, *public]:
-        app.router.add_route(method, path, handler, expect_handler=_expect)
-        if method == "GET":
-            app.router.add_route("HEAD", path, handler, expect_handler=_expect)
-    return app
+    return public
 
 
 def _queue_calls(services: Services) -> tuple[Guarded, ...]:

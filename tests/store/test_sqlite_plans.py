@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Self
 
 import pytest
+from msgspec.structs import replace
 
 import dispatcher.adapters.sqlite
 from dispatcher.adapters.sqlite import schema
 from dispatcher.adapters.sqlite.statements import statement, statement_names
+from dispatcher.core.breaker import Sign
 from dispatcher.ports.records import JobClaim
 from tests.store.sqlite_scene import HOLDER, ORIGIN, TERMS, SqliteScene, sqlite_scene
 
@@ -68,8 +70,26 @@ INDEXES = {
     "deliveries_due_lined": [f"{LINE} AND due_at<?)", "(destination_seq=? AND url=?)"],
     "deliveries_lost_lined": ["delivery_sending (destination_seq=? AND lease_until<?)"],
     "deliveries_drop": ["delivery USING INDEX delivery_of_job (job_seq=?)"],
-    "deliveries_leased": ["delivery USING INTEGER PRIMARY KEY", "job_result USING INTEGER PRIMARY"],
+    "deliveries_leased": [
+        "delivery USING INTEGER PRIMARY KEY",
+        "job_result USING INTEGER PRIMARY",
+        "endpoint USING INDEX sqlite_autoindex_endpoint_1 (id=?)",
+    ],
     "deliveries_unknown": ["delivery_sending (destination_seq=? AND lease_until<?)"],
+    "deliveries_end_blocked": ["delivery_blocked (destination_seq=?)"],
+    "deliveries_end_some": ["delivery USING COVERING INDEX delivery_pending (destination_seq=?)"],
+    "destinations_rate": ["destination USING INDEX destination_of_endpoint (endpoint_id=?)"],
+    "deliveries_end_sending": ["delivery USING INDEX delivery_sending (destination_seq=?)"],
+    "deliveries_open": [
+        "delivery_pending (destination_seq=?)",
+        "delivery_sending (destination_seq=?)",
+    ],
+    "deliveries_put_back": ["delivery_sending (destination_seq=? AND lease_until<?)"],
+    "destinations_held": [
+        "destination_held",
+        "delivery_sending (destination_seq=? AND lease_until<?)",
+    ],
+    "destinations_of_endpoint": ["destination_of_endpoint (endpoint_id=?)"],
     "delivery_by_id": ["delivery USING INDEX sqlite_autoindex_delivery_1 (id=?)"],
     "delivery_found": ["delivery USING INDEX sqlite_autoindex_delivery_1 (id=?)"],
     "delivery_record_first": ["delivery USING INTEGER PRIMARY KEY"],
@@ -95,6 +115,13 @@ INDEXES = {
     "destinations_full": ["destination_full (full_slots<?)"],
     "destinations_next": ["destination_ready"],
     "destinations_ready": ["destination_ready (ready_at<?)"],
+    "endpoint_found": ["endpoint USING INDEX sqlite_autoindex_endpoint_1 (id=?)"],
+    "endpoint_secrets_in_force": ["endpoint_secret_of_endpoint (endpoint_id=?)"],
+    "endpoints_count": ["endpoint USING INDEX endpoint_of_caller (caller_id=?)"],
+    "endpoints_deleted": ["endpoint USING INDEX endpoint_deleted"],
+    "endpoints_of_caller": ["endpoint USING INDEX endpoint_of_caller (caller_id=?)"],
+    "list_endpoints": ["endpoint USING INTEGER PRIMARY KEY (rowid<?)"],
+    "list_endpoints_of_caller": ["endpoint_of_caller (caller_id=? AND rowid<?)"],
     "event_of_job": ["event USING INDEX sqlite_autoindex_event_1 (id=?)"],
     "line_load": ["COVERING INDEX delivery_sending (destination_seq=? AND lease_until>?)"],
     "events_of_job": ["sqlite_autoindex_event_2 (job_seq=? AND sequence>?)"],
@@ -136,6 +163,8 @@ INDEXES = {
     "secrets_of_caller": ["secret USING INDEX secret_of_caller (caller_id=?)"],
     "running_of_queue": ["job USING COVERING INDEX job_held (holder_id=? AND queue=?)"],
     "running_of_type": ["job USING COVERING INDEX job_held (holder_id=?"],
+    "prune_alone_candidates": ["event_alone", "delivery_alone (event_seq=?)"],
+    "prune_alone_deliveries": ["delivery_alone (event_seq=?)"],
     "prune_candidates": ["job_expiry", "delivery_of_job (job_seq=?)"],
     "prune_audit": ["audit_at (at<?)"],
     "prune_idempotency": ["idempotency_expiry (expires_at<?)"],
@@ -209,6 +238,9 @@ class TestFiles:
         assert sorted(set(re.findall(r'statement\("(\w+)"\)', code))) == statement_names()
 
 
+OTHER = "https://well.example"
+
+
 class Steps:
     """Counts the steps of SQLite's virtual machine: a cost without noise."""
 
@@ -245,6 +277,14 @@ async def cost_of_delivery_claim(scene: SqliteScene, origin: str) -> int:
     assert len(mine) == 3
     await scene.store.apply([scene.delivered(each) for each in mine], TERMS)
     return steps.count
+
+
+async def fail(scene: SqliteScene, sign: Sign) -> None:
+    """Open a breaker of `ORIGIN`, or of its URL."""
+    for _ in range(TERMS.breaker.failures):
+        await scene.ended(1, ORIGIN)
+        (leased,) = (await scene.store.claim_deliveries(50, TERMS)).deliveries
+        await scene.store.apply([replace(scene.delivered(leased), sign=sign)], TERMS)
 
 
 async def cost_of_the_whole_path(scene: SqliteScene) -> int:
@@ -314,6 +354,29 @@ class TestCostStaysFlat:
             scene.clock.advance(1)
             await scene.store.claim_deliveries(50, TERMS)
             assert await cost_of_delivery_claim(scene, ORIGIN) <= small * 1.1
+
+    async def test_of_the_claim_beside_a_url_in_trouble(self, tmp_path: Path) -> None:
+        """Its breaker is open, and thousands wait for it at the very origin that is claimed for."""
+        async with sqlite_scene(tmp_path) as scene:
+            await fail(scene, Sign.NO_SERVICE)
+            await scene.ended(3, ORIGIN)
+            await scene.store.claim_deliveries(50, TERMS)
+            small = await cost_of_delivery_claim(scene, OTHER)
+            for _ in range(10):
+                await scene.ended(400, ORIGIN)
+            await scene.store.claim_deliveries(50, TERMS)
+            assert await cost_of_delivery_claim(scene, OTHER) <= small * 1.1
+
+    async def test_of_the_claim_beside_an_open_breaker(self, tmp_path: Path) -> None:
+        async with sqlite_scene(tmp_path) as scene:
+            await fail(scene, Sign.NO_CONNECTION)
+            await scene.ended(3, ORIGIN)
+            await scene.store.claim_deliveries(50, TERMS)
+            small = await cost_of_delivery_claim(scene, OTHER)
+            for _ in range(10):
+                await scene.ended(400, ORIGIN)
+            await scene.store.claim_deliveries(50, TERMS)
+            assert await cost_of_delivery_claim(scene, OTHER) <= small * 1.1
 
     async def test_of_the_whole_path_of_a_job(self, tmp_path: Path) -> None:
         async with sqlite_scene(tmp_path) as scene:

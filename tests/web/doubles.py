@@ -33,11 +33,15 @@ from dispatcher.ports.views import (
     DeliveryFilter,
     DeliveryPage,
     DeliveryRecord,
+    DestinationFilter,
+    DestinationPage,
+    DestinationRecord,
     JobFilter,
     JobPage,
     JobRecord,
 )
 from dispatcher.testing.clock import CountingIds, ManualClock
+from tests.web.no_endpoints import NoEndpoints
 
 ADA = Caller("clr_" + "a" * 32, "ada", 0)
 BOB = Caller("clr_" + "b" * 32, "bob", 0)
@@ -51,7 +55,7 @@ KEYS = {
 }
 
 
-class Memory:
+class Memory(NoEndpoints):
     """What the edge reads: jobs and keys in dicts, put there by the test or by `Taking`."""
 
     def __init__(self) -> None:
@@ -167,6 +171,14 @@ class Memory:
 
     async def add_audit(self, entry: AuditEntry) -> None:
         raise NotImplementedError
+
+    async def list_destinations(
+        self, wanted: DestinationFilter, *, limit: int, before: int | None
+    ) -> DestinationPage:
+        return DestinationPage((), None)
+
+    async def get_destination(self, destination_id: str) -> DestinationRecord | None:
+        return None
 
     async def list_audit(self, wanted: AuditFilter, *, limit: int, before: int | None) -> AuditPage:
         return AuditPage((), None)
@@ -303,6 +315,15 @@ class Steering:
         return record
 
     cancel = redeliver
+
+
+class NoDestinations:
+    """Knows no destination."""
+
+    async def pause(self, destination_id: str, actor: Actor) -> DestinationRecord:
+        raise NotFound("destination", destination_id)
+
+    resume = pause
 
 
 class PlainVault:

@@ -71,6 +71,8 @@ async def service(
             cancel=stage.engine.cancel,
             redeliver=stage.engine.redeliver,
             cancel_delivery=stage.engine.cancel_delivery,
+            endpoints=stage.engine.endpoints,
+            destinations=stage.engine.destinations,
             callers=Callers(
                 stage.store,
                 stage.vault,

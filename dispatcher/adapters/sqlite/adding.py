@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from dispatcher.adapters.sqlite.fanout import asked_of
 from dispatcher.adapters.sqlite.keys import Place, place_of
 from dispatcher.adapters.sqlite.lanes import add_lane, count_waiting, next_in_lane, set_ready
 from dispatcher.adapters.sqlite.pausing import is_paused, room_of_queue, room_of_type
@@ -49,7 +50,7 @@ def add_job(session: Session, new: NewJob) -> AddResult:
         row = job_row(
             job, _lane(session, job, lanes, place), hand_off.lease, hand_off.holder_id, place
         )
-        leased = LeasedJob(job, hand_off.lease, new.input)
+        leased = LeasedJob(job, hand_off.lease, new.input, asked_of(session, job.caller_id))
     else:
         full = None if new.room is None else _full(session, new, new.room)
         if full is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from dispatcher.adapters.sqlite.fanout import owe_endpoints, told
 from dispatcher.adapters.sqlite.keys import Place, settle_key
 from dispatcher.adapters.sqlite.lanes import wait_in_lane, wait_no_more
 from dispatcher.adapters.sqlite.owing import Owed, add_event
@@ -87,13 +88,14 @@ def finish_job(session: Session, change: FinishJob, terms: DeliveryTerms) -> App
         session.execute(_DROP, {"job_seq": seq, "at": change.at})
     event, event_seq = add_event(session, seq, job, change.event_id, change.at, None)
     follows_at = _next_of_key(session, row, job)
+    also_at = owe_endpoints(session, event, event_seq, seq, terms, job)
     if not wants(job, event.type):
-        return Applied(job_ready_at=follows_at)
+        return told(Applied(job_ready_at=follows_at), also_at)
     result = change.result
     if result is not None and len(result) > INLINE_RESULT_BYTES:
         result = None
     owed = Owed(session, seq, event_seq, job, event)
-    applied = owed.add(terms, hand_off=change.hand_off, result=result)
+    applied = told(owed.add(terms, hand_off=change.hand_off, result=result), also_at)
     return applied if follows_at is None else replace(applied, job_ready_at=follows_at)
 
 
@@ -224,7 +226,7 @@ def _note(
     terms: DeliveryTerms,
     type_: EventType,
 ) -> ApplyResult:
-    """Store an event of a running job, and owe it if the callback asked for it."""
+    """Store an event of a running job, and owe it to whoever asked for it."""
     seq, before = row[JOB_SEQ], job_of(row)
     event_id = change.event_id or ""
     if session.one(_EVENT_OF_JOB, (event_id, seq)) is not None:
@@ -241,6 +243,9 @@ def _note(
     data = snapshot(job, change.output if isinstance(change, NoteOutput) else None)
     event, event_seq = add_event(session, seq, job, event_id, change.at, (type_, data))
     sent = not isinstance(change, NoteOutput) or change.deliver
-    if not sent or not wants(job, type_):
+    if not sent:
         return Applied()
-    return Owed(session, seq, event_seq, job, event).add_best_effort(terms)
+    also_at = owe_endpoints(session, event, event_seq, seq, terms)
+    if not wants(job, type_):
+        return told(Applied(), also_at)
+    return told(Owed(session, seq, event_seq, job, event).add_at_once(terms), also_at)

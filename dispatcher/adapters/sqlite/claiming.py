@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
+from dispatcher.adapters.sqlite.fanout import asked_of
 from dispatcher.adapters.sqlite.keys import Place, settle_key
 from dispatcher.adapters.sqlite.lanes import count_waiting, next_in_lane, set_ready, wait_in_lane
 from dispatcher.adapters.sqlite.pausing import room_of_queue, room_of_type
@@ -293,15 +294,19 @@ def _lease(session: Session, picked: list[int], claim: JobClaim) -> list[LeasedJ
     )
     leased: dict[int, LeasedJob] = {}
     gone: dict[int, list[int]] = {}
-    for row in session.execute(_LEASED, (_encode(picked).decode(),)):
-        body = row[JOB_WIDTH]
-        leased[row[JOB_SEQ]] = LeasedJob(job_of(row), row[JOB_LEASE], body)
-        gone.setdefault(row[JOB_LANE], []).append(len(body))
+    for row in session.execute(_LEASED, (_encode(picked).decode(),)).fetchall():
+        leased[row[JOB_SEQ]] = found = _leased_of(session, row)
+        gone.setdefault(row[JOB_LANE], []).append(len(found.input))
     for lane_seq, sizes in gone.items():
         count_waiting(session, lane_seq, -len(sizes), -sum(sizes))
     if remote is not None:
         return [_lease_of_its_own(session, leased[seq], remote) for seq in picked]
     return [leased[seq] for seq in picked]
+
+
+def _leased_of(session: Session, row: Row) -> LeasedJob:
+    job = job_of(row)
+    return LeasedJob(job, row[JOB_LEASE], row[JOB_WIDTH], asked_of(session, job.caller_id))
 
 
 def _lease_of_its_own(session: Session, leased: LeasedJob, remote: RemoteTerms) -> LeasedJob:

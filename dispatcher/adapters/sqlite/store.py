@@ -25,6 +25,8 @@ from dispatcher.adapters.sqlite.checkpoint import Checkpointer
 from dispatcher.adapters.sqlite.claiming import claim_jobs
 from dispatcher.adapters.sqlite.connection import LOCK_SECONDS
 from dispatcher.adapters.sqlite.delivering import change_delivery, record_attempt
+from dispatcher.adapters.sqlite.destinations_kept import change_destination
+from dispatcher.adapters.sqlite.endpoints_kept import EndpointsKept
 from dispatcher.adapters.sqlite.errors import whole_store
 from dispatcher.adapters.sqlite.reader import Readers
 from dispatcher.adapters.sqlite.schema import prepare
@@ -45,10 +47,12 @@ from dispatcher.core.changes import (
     NoteOutput,
     NoteProgress,
     NoteStarted,
+    PauseDestination,
     RecordAttempt,
     Redeliver,
     ReleaseDelivery,
     ReleaseJob,
+    ResumeDestination,
 )
 from dispatcher.core.model import Instant, JobType
 from dispatcher.ports.audit import AUDIT_KEPT_SECONDS
@@ -75,7 +79,7 @@ from dispatcher.ports.views import Pauses
 _HELD = statement("jobs_held")
 
 
-class SqliteStore(Answers, CallersKept, AuditKept):
+class SqliteStore(Answers, CallersKept, EndpointsKept, AuditKept):
     """Implements `dispatcher.ports.store.Store` on one SQLite file.
 
     All that is written goes through one thread and is batched there; a few threads read. Another
@@ -292,5 +296,7 @@ def _apply(session: Session, change: Change, terms: DeliveryTerms) -> ApplyResul
             return ask_cancel(session, change)
         case ReleaseDelivery() | EndDelivery() | AskCancelDelivery() | Redeliver():
             return change_delivery(session, change, terms)
+        case PauseDestination() | ResumeDestination():
+            return change_destination(session, change)
         case _:
             assert_never(change)

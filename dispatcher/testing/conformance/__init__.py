@@ -58,6 +58,7 @@ from dispatcher.testing.conformance.claiming import (
     TestLanesInTurn,
     TestOrderOfJobs,
 )
+from dispatcher.testing.conformance.dead import TestDeadDeliveries, TestPruningEventsOfNoJob
 from dispatcher.testing.conformance.delivering import (
     TestHandedOverBetweenProcesses,
     TestHandOffOfDeliveries,
@@ -71,6 +72,8 @@ from dispatcher.testing.conformance.durability import (
     TestEachItemAlone,
     TestManyAtOnce,
 )
+from dispatcher.testing.conformance.endpoints import TestEventsOfEndpoints, TestKeepingEndpoints
+from dispatcher.testing.conformance.flowing import TestFlowOfEndpoints
 from dispatcher.testing.conformance.grants import (
     TestKeysOfCallers,
     TestListsOfCallers,
@@ -91,6 +94,11 @@ from dispatcher.testing.conformance.keys import (
 )
 from dispatcher.testing.conformance.leases import TestEndingRemoteLeases, TestRemoteLeases
 from dispatcher.testing.conformance.machine import stateful
+from dispatcher.testing.conformance.ordering import (
+    TestChainsAtRandom,
+    TestOrder,
+    TestWhenOneEnds,
+)
 from dispatcher.testing.conformance.pausing import TestConcurrency, TestPausing
 from dispatcher.testing.conformance.reading import (
     TestDeliverySummary,
@@ -109,7 +117,13 @@ from dispatcher.testing.conformance.redelivering import (
 from dispatcher.testing.conformance.rooms import TestRoom
 from dispatcher.testing.conformance.scene import Scene, scene
 from dispatcher.testing.conformance.stale import TestStaleDeliveries, TestStaleJobs
+from dispatcher.testing.conformance.steering import TestListsOfDestinations, TestPausing
 from dispatcher.testing.conformance.sweeping import TestPrune, TestSweep
+from dispatcher.testing.conformance.switching import (
+    TestDeletingEndpoints,
+    TestDisablingEndpoints,
+    TestFailingEndpoints,
+)
 
 __all__ = [
     "Backend",
@@ -125,18 +139,25 @@ __all__ = [
     "TestBreakerOfADestination",
     "TestBreakerOfAUrl",
     "TestCallers",
+    "TestChainsAtRandom",
     "TestCheck",
     "TestClaimingJobs",
     "TestConcurrency",
+    "TestDeadDeliveries",
+    "TestDeletingEndpoints",
     "TestDeliverySummary",
     "TestDestinations",
+    "TestDisablingEndpoints",
     "TestDueTimes",
     "TestDurability",
     "TestEachItemAlone",
     "TestEndingLeases",
     "TestEndingRemoteLeases",
     "TestEvents",
+    "TestEventsOfEndpoints",
+    "TestFailingEndpoints",
     "TestFinishing",
+    "TestFlowOfEndpoints",
     "TestHandOffOfDeliveries",
     "TestHandOffOfJobs",
     "TestHandedOverBetweenProcesses",
@@ -144,6 +165,7 @@ __all__ = [
     "TestHeart",
     "TestHeldJobs",
     "TestIdempotency",
+    "TestKeepingEndpoints",
     "TestKeyCheck",
     "TestKeys",
     "TestKeysAndHandOff",
@@ -152,15 +174,18 @@ __all__ = [
     "TestLeasedDeliveries",
     "TestListsOfCallers",
     "TestListsOfDeliveries",
+    "TestListsOfDestinations",
     "TestListsOfJobs",
     "TestManyAtOnce",
     "TestManyBehindAKey",
     "TestNoting",
     "TestOneDelivery",
     "TestOneJob",
+    "TestOrder",
     "TestOrderOfJobs",
     "TestPausing",
     "TestPrune",
+    "TestPruningEventsOfNoJob",
     "TestRate",
     "TestRecordingAttempts",
     "TestRedelivering",
@@ -180,6 +205,7 @@ __all__ = [
     "TestTurns",
     "TestTypes",
     "TestUnknownAttempts",
+    "TestWhenOneEnds",
     "scene",
     "stateful",
 ]

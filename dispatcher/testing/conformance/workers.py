@@ -66,9 +66,9 @@ async def steer_queue(run: Run, which: int, queue: str | None, *, paused: bool) 
     store = run.stores[which]
     if paused:
         await store.pause(queue, run.now)
-        run.model.paused.setdefault(queue, run.now)
+        run.model.queues_paused.setdefault(queue, run.now)
     else:
         await store.resume(queue)
-        run.model.paused.pop(queue, None)
-    queues = {name: at for name, at in run.model.paused.items() if name is not None}
-    assert await run.stores[1 - which].pauses() == Pauses(run.model.paused.get(None), queues)
+        run.model.queues_paused.pop(queue, None)
+    queues = {name: at for name, at in run.model.queues_paused.items() if name is not None}
+    assert await run.stores[1 - which].pauses() == Pauses(run.model.queues_paused.get(None), queues)
