@@ -221,7 +221,6 @@ PAST_ITS_BOUND: list[tuple[dict[str, Any], str, str]] = [
     ({**ECHO, "retentionSeconds": 0}, "/retentionSeconds", "out-of-range"),
     ({**ECHO, "retentionSeconds": 366 * DAY}, "/retentionSeconds", "out-of-range"),
     ({**ECHO, "correlationId": ""}, "/correlationId", "bad-text"),
-    ({**ECHO, "orderingKey": ""}, "/orderingKey", "bad-text"),
     ({**ECHO, "orderingKey": "x" * 257}, "/orderingKey", "bad-text"),
     ({**ECHO, "correlationId": "a b"}, "/correlationId", "bad-text"),
     ({**ECHO, "correlationId": "é"}, "/correlationId", "bad-text"),

@@ -99,7 +99,7 @@ from dispatcher.testing.conformance.ordering import (
     TestOrder,
     TestWhenOneEnds,
 )
-from dispatcher.testing.conformance.pausing import TestConcurrency, TestPausing
+from dispatcher.testing.conformance.pausing import TestConcurrency, TestPausingQueues
 from dispatcher.testing.conformance.reading import (
     TestDeliverySummary,
     TestEvents,
@@ -184,6 +184,7 @@ __all__ = [
     "TestOrder",
     "TestOrderOfJobs",
     "TestPausing",
+    "TestPausingQueues",
     "TestPrune",
     "TestPruningEventsOfNoJob",
     "TestRate",

@@ -45,7 +45,7 @@ from dispatcher.core.model import (
     JobState,
 )
 from dispatcher.ports.records import Idempotency, LeasedDelivery
-from dispatcher.testing.conformance.model_parts import ModelDelivery, ModelJob, Place
+from dispatcher.testing.conformance.model_parts import ModelDelivery, ModelJob, Place, same_key
 
 
 @dataclass
@@ -90,23 +90,17 @@ class Model:
         """Whether it is its turn by its key: it has begun, or is the first of those due."""
         if held.job.ordering_key is None or held.begun:
             return True
-        of_key = [one for one in self.jobs.values() if self._same_key(one, held)]
+        of_key = [one for one in self.jobs.values() if same_key(one, held)]
         if any(one.begun for one in of_key):
             return False
-        due = [one for one in of_key if one.waits(now)]
-        return not due or due[0] is held
-
-    @staticmethod
-    def _same_key(one: ModelJob, other: ModelJob) -> bool:
-        key = (other.job.caller_id, other.job.ordering_key)
-        return key[1] is not None and (one.job.caller_id, one.job.ordering_key) == key
+        return next((one for one in of_key if one.waits(now)), held) is held
 
     def would_begin(self, added: ModelJob, now: Instant) -> bool:
         """Whether a job that is about to be added would be claimed now, but for others waiting."""
         alone = all(
             not one.begun and not one.waits(now)
             for one in self.jobs.values()
-            if self._same_key(one, added)
+            if same_key(one, added)
         )
         return added.waits(now) and self.may_begin(added, now) and alone
 

@@ -55,6 +55,12 @@ class ModelJob:
         return self.job.state is JobState.WAITING and self.job.due_at <= now
 
 
+def same_key(one: ModelJob, other: ModelJob) -> bool:
+    """Whether two jobs are ordered by the same key of one caller."""
+    key = (other.job.caller_id, other.job.ordering_key)
+    return key[1] is not None and (one.job.caller_id, one.job.ordering_key) == key
+
+
 @dataclass
 class ModelDelivery:
     """A delivery (its id is learned when it is first seen), its lease, and its attempts."""

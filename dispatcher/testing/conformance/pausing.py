@@ -22,7 +22,7 @@ async def handed(
     return result.leased is not None
 
 
-class TestPausing:
+class TestPausingQueues:
     async def test_nothing_of_a_paused_queue_is_claimed(self, scene: Scene) -> None:
         (held,) = await scene.add(queue="held")
         await scene.store.pause("held", scene.now)
