@@ -21,7 +21,7 @@ from dispatcher.adapters.logs import LogObserver, configure_logging
 from dispatcher.adapters.metrics import InFlight, Metrics, MetricsPage
 from dispatcher.adapters.observers import observing
 from dispatcher.adapters.runners.declare import Dispatcher
-from dispatcher.adapters.runners.declared import declared_runners, job_type
+from dispatcher.adapters.runners.declared import declared_runners, job_type, remote_kinds
 from dispatcher.adapters.runners.echo import EchoRunner
 from dispatcher.adapters.runners.processes import Children
 from dispatcher.adapters.runners.watch import LoopWatch
@@ -43,10 +43,11 @@ from dispatcher.engine.signer import Signer
 from dispatcher.engine.supervisor import Engine
 from dispatcher.engine.terms import EngineTerms, System
 from dispatcher.ports.observer import Observer
+from dispatcher.ports.records import Concurrency
 from dispatcher.ports.runner import Runner
 from dispatcher.ports.store import Store
 from dispatcher.ports.vault import Vault
-from dispatcher.settings import Settings
+from dispatcher.settings import RemoteType, Settings
 from dispatcher.web.app import make_app
 from dispatcher.web.schemas import Schemas
 from dispatcher.web.server import EdgeRunner
@@ -150,6 +151,8 @@ async def service(
                 cancel=engine.cancel,
                 redeliver=engine.redeliver,
                 cancel_delivery=engine.cancel_delivery,
+                queues=engine.queues,
+                remote=engine.remote,
                 endpoints=engine.endpoints,
                 destinations=engine.destinations,
                 callers=Callers(store, vault, system.clock, system.ids, system.random, told),
@@ -175,7 +178,9 @@ async def service(
             try:
                 watch.start()
                 await web.SockSite(edge, listening, backlog=BACKLOG).start()
-                yield Running(url, tuple(runners), engine, services, local_url)
+                yield Running(
+                    url, tuple(k.name for k in catalog.all()), engine, services, local_url
+                )
             finally:
                 await engine.stop()
                 watch.stop()
@@ -247,6 +252,7 @@ def _engine(
         user_agent=_user_agent(),
         terms=_engine_terms(settings),
         system=system,
+        remote=remote_kinds(settings.types),
     )
 
 
@@ -275,6 +281,15 @@ def _engine_terms(settings: Settings) -> EngineTerms:
         send_seconds=settings.delivery_timeout_seconds,
         lease_seconds=settings.lease_seconds,
         grace_seconds=settings.grace_seconds,
+        concurrency=Concurrency(
+            # Of other types the one process that serves an SQLite file counts by itself.
+            types={
+                each.name: each.concurrency
+                for each in settings.types
+                if isinstance(each, RemoteType) and each.concurrency is not None
+            },
+            queues={each.name: each.concurrency for each in settings.queues},
+        ),
         failing_seconds=settings.endpoint_failing_seconds,
         rate_per_second=settings.delivery_rate_per_second or None,
         breaker=BreakerTerms(

@@ -19,7 +19,7 @@ from dispatcher.compose import _types
 from dispatcher.core.errors import SettingsError
 from dispatcher.core.retry import JobBackoff
 from dispatcher.ports.runner import Runner
-from dispatcher.settings import CommandType, HttpType, Settings, parse_settings
+from dispatcher.settings import CommandType, HttpType, RemoteType, Settings, parse_settings
 from dispatcher.settings.types import DeclaredType, fields_of, parse_types
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference" / "settings.md"
@@ -215,7 +215,7 @@ def shown(default: object) -> str:
     return f'`"{default}"`' if isinstance(default, str) else f"`{default}`"
 
 
-@pytest.mark.parametrize("kind", [DeclaredType, CommandType, HttpType])
+@pytest.mark.parametrize("kind", [DeclaredType, CommandType, HttpType, RemoteType])
 def test_the_reference_page_lists_what_a_type_may_say(kind: type[DeclaredType]) -> None:
     common = fields_of(DeclaredType)
     own = {name: hint for name, hint in fields_of(kind).items() if name not in common}

@@ -26,7 +26,9 @@ from dispatcher.core.facts import (
     LeaseLost,
     LoopFailed,
     LoopIdle,
+    PauseChanged,
     Redelivered,
+    RunsAlone,
     StoreFailed,
     StoreRecovered,
     SubmissionRefused,
@@ -59,11 +61,11 @@ def level_of(fact: Fact) -> int:
             return logging.INFO if asked else logging.WARNING
         case CancelAsked() | Redelivered() | DeliveryCancelAsked() | ActionAudited():
             return logging.INFO
-        case StoreRecovered():
+        case StoreRecovered() | PauseChanged():
             return logging.INFO
         case BreakerChanged(state=state):
             return logging.WARNING if state is BreakerState.OPEN else logging.INFO
-        case LeaseLost():
+        case LeaseLost() | RunsAlone():
             return logging.WARNING
         case StoreFailed() | LoopFailed():
             return logging.ERROR
@@ -104,6 +106,10 @@ def describe(fact: Fact) -> tuple[str, Mapping[str, Any]]:  # noqa: C901, PLR091
             return "breaker.changed", _of_breaker(fact)
         case LeaseLost(holder_id=holder_id, jobs=jobs):
             return "lease.lost", {"holderId": holder_id, "jobs": jobs}
+        case RunsAlone(job=job):
+            return "job.alone", {**_ids(job), "crashes": job.crash_count}
+        case PauseChanged(queue=queue, paused=paused):
+            return "queue.paused" if paused else "queue.resumed", {"queue": queue}
         case StoreFailed(during=during, detail=detail):
             return "store.failed", {"during": during, "detail": detail}
         case StoreRecovered(during=during):

@@ -23,6 +23,9 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "dispatcher.cli.deliveries:deliveries_group",
         "List and show callbacks, send them again, or stop them.",
     ),
+    "queues": ("dispatcher.cli.queues:queues_command", "List the queues, and what they hold."),
+    "pause": ("dispatcher.cli.queues:pause_command", "Begin no more jobs of a queue, or of all."),
+    "resume": ("dispatcher.cli.queues:resume_command", "Begin jobs again."),
     "endpoints": (
         "dispatcher.cli.endpoints:endpoints_group",
         "Register callback URLs, try them, switch them on and off.",

@@ -23,6 +23,8 @@ class AuditAction(StrEnum):
     JOB_CANCEL = "job.cancel"
     DELIVERY_REDELIVER = "delivery.redeliver"
     DELIVERY_CANCEL = "delivery.cancel"
+    QUEUE_PAUSE = "queue.pause"
+    QUEUE_RESUME = "queue.resume"
     ENDPOINT_CREATE = "endpoint.create"
     ENDPOINT_CHANGE = "endpoint.change"
     ENDPOINT_DELETE = "endpoint.delete"

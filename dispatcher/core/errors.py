@@ -98,6 +98,18 @@ class DeliveryPending(RequestError):
     code = "delivery-pending"
 
 
+class LeaseEnded(RequestError):
+    """A remote worker's lease was lost, or another end was said under it: nothing was changed."""
+
+    code = "lease-lost"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This lease is not in force: it ended before it was renewed, or its job has ended. "
+            "Stop this work, and lease anew."
+        )
+
+
 class EndpointDisabled(RequestError):
     """A ping was asked for of an endpoint that is disabled."""
 

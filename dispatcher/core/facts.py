@@ -151,6 +151,19 @@ class LeaseLost(Struct, frozen=True):
     jobs: int
 
 
+class RunsAlone(Struct, frozen=True):
+    """A job that was running at several crashes begins, with no other handler beside it here."""
+
+    job: Job
+
+
+class PauseChanged(Struct, frozen=True):
+    """An operator paused a queue (None: all), or resumed it."""
+
+    queue: str | None
+    paused: bool
+
+
 class StoreFailed(Struct, frozen=True):
     """The store could not do its work; `during` says what was tried. It is tried again."""
 
@@ -192,6 +205,8 @@ Fact: TypeAlias = (
     | DeliveryCancelAsked
     | ActionAudited
     | LeaseLost
+    | RunsAlone
+    | PauseChanged
     | StoreFailed
     | StoreRecovered
     | LoopFailed

@@ -133,6 +133,7 @@ class Accept:
             metadata=submission.metadata,
             replay_of=submission.replay_of,
             trace=trace,
+            ordering_key=submission.ordering_key,
         )
 
     async def _add(
@@ -145,7 +146,7 @@ class Accept:
         finally:
             leased = result.leased if isinstance(result, Added) else None
             if offer is None and result is None:  # whoever asked went away: it may be added yet
-                self._jobs.loop.wake(job.due_at)
+                self._jobs.wake(job.due_at)
             if offer is not None and leased is None:
                 if result is None or isinstance(result, StoreError):
                     self._jobs.doubt(job, offer)
@@ -159,7 +160,7 @@ class Accept:
         if offer is not None and leased is not None:
             self._jobs.start(leased, offer.holder_id)
         elif isinstance(result, Added):
-            self._jobs.loop.wake(job.due_at)
+            self._jobs.wake(job.due_at)
         if isinstance(result, Added | Replayed):
             replayed = isinstance(result, Replayed)
             self._observer.saw(JobAccepted(result.job, leased is not None, replayed))

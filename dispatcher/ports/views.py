@@ -140,6 +140,13 @@ class QueueBacklog(Struct, frozen=True, kw_only=True):
     oldest_due_at: Instant | None = None
 
 
+class Pauses(Struct, frozen=True):
+    """What operators have paused: `all_at` is since when all is, `queues` since when each is."""
+
+    all_at: Instant | None
+    queues: dict[str, Instant]
+
+
 class DeliveryBacklog(Struct, frozen=True, kw_only=True):
     """The deliveries that are not done: pending ones that are `due` or `scheduled`, and `sending`.
 

@@ -16,6 +16,7 @@ from dispatcher.core.errors import SettingsError
 from dispatcher.core.limits import MOST_BODY_BYTES, MOST_BYTES_WAITING, MOST_WAITING, Limits
 from dispatcher.core.ratelimit import MOST_REQUESTS, MOST_WINDOW_SECONDS
 from dispatcher.core.retry import DEFAULT_SCHEDULE, Schedule
+from dispatcher.settings.queues import DeclaredQueue
 from dispatcher.settings.types import DeclaredType
 
 ENV_PREFIX: Final = "DISPATCHER_"
@@ -48,7 +49,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """The settings in force; making one raises `SettingsError` where they contradict each other.
 
     Paths are relative to the working folder. Durations are seconds. `limits` are the settings
-    whose names begin with `limit_`, `types` the tables `[types."name"]` of the file.
+    whose names begin with `limit_`, `types` and `queues` the tables `[types."name"]` and
+    `[queues."name"]` of the file.
     """
 
     host: Annotated[str, _says("The address to listen on.")] = "127.0.0.1"
@@ -174,6 +176,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = False
     limits: Limits = Limits()
     types: tuple[DeclaredType, ...] = ()
+    queues: tuple[DeclaredQueue, ...] = ()
 
     def __post_init__(self) -> None:
         self._check_store()
@@ -290,7 +293,7 @@ def _settings() -> tuple[Setting, ...]:
     own = [
         Setting(f.name, hints[f.name], f.default, hints[f.name].__metadata__[0].description)
         for f in msgspec.structs.fields(Settings)
-        if f.name not in {"limits", "types"}
+        if f.name not in {"limits", "types", "queues"}
     ]
     limit_hints = get_type_hints(Limits)
     limits = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, TypeAlias
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -22,7 +22,9 @@ from dispatcher.web.headers import check_transfer, sane_request_id
 from dispatcher.web.health import Health
 from dispatcher.web.jobs import Jobs
 from dispatcher.web.jwks import PublicKeys
+from dispatcher.web.leases import Leases
 from dispatcher.web.metrics import MetricsPage
+from dispatcher.web.pausing import Pausing
 from dispatcher.web.problems import problem_of
 from dispatcher.web.rates import STANDING, tell
 from dispatcher.web.services import Services
@@ -30,10 +32,13 @@ from dispatcher.web.types import Types
 
 KnownHandler = Callable[[web.Request, Identity], Awaitable[web.StreamResponse]]
 
+Guarded: TypeAlias = tuple[str, str, frozenset[Role], KnownHandler]
+
 REQUEST_ID: Final = "Request-Id"
 
 CALLERS: Final = frozenset({Role.CALLER, Role.OPERATOR})
 OPERATORS: Final = frozenset({Role.OPERATOR})
+WORKERS: Final = frozenset({Role.WORKER})
 
 
 def make_app(services: Services) -> web.Application:
@@ -46,7 +51,7 @@ def make_app(services: Services) -> web.Application:
     types = Types(services)
     callers = CallerCalls(services)
     # What needs a key: the path, who may take it, and the handler.
-    guarded: tuple[tuple[str, str, frozenset[Role], KnownHandler], ...] = (
+    guarded: tuple[Guarded, ...] = (
         ("POST", "/v1/jobs", CALLERS, jobs.submit),
         ("GET", "/v1/jobs", CALLERS, jobs.list),
         ("GET", "/v1/jobs/{id}", CALLERS, jobs.get),
@@ -81,6 +86,7 @@ def make_app(services: Services) -> web.Application:
         ("POST", "/v1/destinations/{id}/resume", OPERATORS, destinations.resume),
         ("GET", "/v1/audit", OPERATORS, AuditLog(services).list),
     )
+    guarded += (*_queue_calls(services), *_lease_calls(services))
     app = web.Application(
         middlewares=[_edge(services.ids)], client_max_size=services.limits.body_bytes
     )
@@ -108,6 +114,32 @@ def _public(services: Services, keys: Keys) -> list[tuple[str, str, Handler]]:
         inbox = Inbox(services, services.dev)
         public += [("POST", "/dev/inbox", inbox.receive), ("GET", "/dev/inbox", inbox.show)]
     return public
+
+
+def _queue_calls(services: Services) -> tuple[Guarded, ...]:
+    if services.queues is None:
+        return ()
+    pausing = Pausing(services, services.queues)
+    return (
+        ("GET", "/v1/queues", OPERATORS, pausing.list),
+        ("POST", "/v1/queues/{name}/pause", OPERATORS, pausing.pause),
+        ("POST", "/v1/queues/{name}/resume", OPERATORS, pausing.resume),
+        ("POST", "/v1/pause", OPERATORS, pausing.pause_all),
+        ("POST", "/v1/resume", OPERATORS, pausing.resume_all),
+    )
+
+
+def _lease_calls(services: Services) -> tuple[Guarded, ...]:
+    if services.remote is None:
+        return ()
+    leases = Leases(services, services.remote)
+    return (
+        ("POST", "/v1/leases", WORKERS, leases.lease),
+        ("POST", "/v1/leases/{id}/heartbeat", WORKERS, leases.heartbeat),
+        ("POST", "/v1/leases/{id}/complete", WORKERS, leases.complete),
+        ("POST", "/v1/leases/{id}/fail", WORKERS, leases.fail),
+        ("POST", "/v1/leases/{id}/snooze", WORKERS, leases.snooze),
+    )
 
 
 def _known(keys: Keys, roles: frozenset[Role], handler: KnownHandler) -> Handler:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import jsonschema_rs
 import msgspec
+from msgspec.structs import replace
 
 from dispatcher.core.errors import FieldError, SettingsError
 from dispatcher.core.model import JobType
@@ -47,6 +48,16 @@ class Schemas:
             return [FieldError("/input", "out-of-range", f"It can't be validated: {error}")]
         faults = [fault for error in errors for fault in _faults(error)]
         return faults[:MAX_FAULTS]
+
+    def find_result_faults(self, kind: JobType, body: bytes) -> list[FieldError]:
+        """The same of a result, with pointers that begin with `/result`."""
+        if kind.result_schema is None:
+            return []
+        as_input = replace(kind, name=f"{kind.name} (result)", schema=kind.result_schema)
+        return [
+            replace(fault, pointer=fault.pointer.replace("/input", "/result", 1))
+            for fault in self.find_faults(as_input, body)
+        ]
 
     def _validator(self, name: str, schema: bytes) -> Any:
         known = self._compiled.get(name)

@@ -14,6 +14,8 @@ from dispatcher.engine.callers import Callers
 from dispatcher.engine.catalog import Catalog
 from dispatcher.engine.endpoints import Endpoints
 from dispatcher.engine.estimates import Estimates
+from dispatcher.engine.leases import RemoteWork
+from dispatcher.engine.queues import Queues
 from dispatcher.engine.rates import Rates
 from dispatcher.ports.audit import AuditStore
 from dispatcher.ports.callers import CallerStore, ServiceKeyStore
@@ -124,6 +126,7 @@ class Services:
     - `public_url` has no slash at its end; links begin with it.
     - `ready` returns if work can be taken now, else raises `StoreError` or `Stopping`.
     - `estimates` must be told of what happens, as an observer.
+    - `queues` are steered at `/v1/queues`, `remote` workers served at `/v1/leases`. None: not here.
     - `metrics` is shown at `/metrics`: to all if `metrics_open`, else to operators. None: nowhere.
     """
 
@@ -145,6 +148,8 @@ class Services:
     public_url: str
     ready: Callable[[], Awaitable[None]]
     dev: DevMode | None = None
+    queues: Queues | None = None
+    remote: RemoteWork | None = None
     metrics: MetricsMade | None = None
     metrics_open: bool = True
     estimates: Estimates = field(default_factory=Estimates)

@@ -27,6 +27,7 @@ from dispatcher.core.model import (
 )
 from dispatcher.core.outcome import Answered, JobOutcome, SendResult, Succeeded
 from dispatcher.core.retry import JobBackoff, Schedule
+from dispatcher.engine.leases import RemoteKind
 from dispatcher.engine.loop import ClaimLoop
 from dispatcher.engine.supervisor import Engine
 from dispatcher.engine.terms import EngineTerms, System
@@ -151,9 +152,13 @@ class Stage:
         path: Path,
         *runners: ScriptedRunner,
         beside: Stage | None = None,
+        remote: tuple[str, ...] = (),
         **terms: Any,
     ) -> None:
-        """`beside` shares its database, time and ids, as a second process would."""
+        """`beside` shares its database, time and ids, as a second process would.
+
+        `remote` are types that remote workers do.
+        """
         self.path = path
         self.clock: ManualClock = ManualClock() if beside is None else beside.clock
         self.timers = ManualTimers(self.clock)
@@ -182,6 +187,7 @@ class Stage:
             user_agent="dispatcher/test",
             terms=EngineTerms(**wanted),
             system=System(self.clock, self.timers, Steady(), self.ids, self.observer),
+            remote={name: RemoteKind(JobBackoff(), 1_000_000) for name in remote},
         )
         self.opened = False
         self.started = False

@@ -274,6 +274,7 @@ class Taking:
             correlation_id=submission.correlation_id,
             metadata=submission.metadata,
             trace=submission.trace,
+            ordering_key=submission.ordering_key,
         )
         self.submissions.append(submission)
         self._memory.jobs[job.id] = JobRecord(job, input=submission.input)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import assert_never
 
-from dispatcher.adapters.sqlite import callers, holders, overdue
+from dispatcher.adapters.sqlite import callers, holders, overdue, pausing
 from dispatcher.adapters.sqlite.adding import add_job
 from dispatcher.adapters.sqlite.answers import Answers
 from dispatcher.adapters.sqlite.audit import AuditKept, add_audit
@@ -36,6 +36,7 @@ from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.adapters.sqlite.turns import Turns
 from dispatcher.adapters.sqlite.waiting import Waiting
 from dispatcher.adapters.sqlite.writer import CommitTold, Writer, tell_nobody
+from dispatcher.core.audit import AuditEntry
 from dispatcher.core.changes import (
     AskCancel,
     AskCancelDelivery,
@@ -53,7 +54,7 @@ from dispatcher.core.changes import (
     ReleaseJob,
     ResumeDestination,
 )
-from dispatcher.core.model import JobType
+from dispatcher.core.model import Instant, JobType
 from dispatcher.ports.audit import AUDIT_KEPT_SECONDS
 from dispatcher.ports.records import (
     DEAD_KEPT_SECONDS,
@@ -68,9 +69,12 @@ from dispatcher.ports.records import (
     JobClaim,
     NewJob,
     Overdue,
+    RemoteLease,
+    Renewed,
 )
 from dispatcher.ports.store import Heart
 from dispatcher.ports.system import Clock, Ids
+from dispatcher.ports.views import Pauses
 
 _HELD = statement("jobs_held")
 
@@ -227,6 +231,28 @@ class SqliteStore(Answers, CallersKept, EndpointsKept, AuditKept):
     async def end_other_leases(self, holder_id: str) -> None:
         """See `Store.end_other_leases`."""
         await self._writer.one(holders.end_other_leases, holder_id)
+
+    async def renew_lease(self, lease: str, owner: str) -> Renewed | None:
+        """See `LeaseStore.renew_lease`."""
+        return await self._writer.one(holders.renew_lease, (lease, owner))
+
+    async def find_lease(self, lease: str, owner: str) -> RemoteLease | None:
+        """See `LeaseStore.find_lease`."""
+        return await self._readers.ask(holders.find_lease, lease, owner)
+
+    # --- pauses --------------------------------------------------------------------------------
+
+    async def pause(self, queue: str | None, at: Instant, entry: AuditEntry | None = None) -> None:
+        """See `PauseStore.pause`."""
+        await self._writer.one(pausing.pause, pausing.Pause(queue, at, entry))
+
+    async def resume(self, queue: str | None, entry: AuditEntry | None = None) -> None:
+        """See `PauseStore.resume`."""
+        await self._writer.one(pausing.pause, pausing.Pause(queue, None, entry))
+
+    async def pauses(self) -> Pauses:
+        """See `PauseStore.pauses`."""
+        return await self._readers.ask(pausing.pauses)
 
     # --- types and the encryption key -----------------------------------------------------------
 

@@ -86,12 +86,20 @@ from dispatcher.testing.conformance.holders import (
     TestHeldJobs,
     TestTakingBack,
 )
+from dispatcher.testing.conformance.keys import (
+    TestKeys,
+    TestKeysAndHandOff,
+    TestManyBehindAKey,
+    TestScheduledWithKeys,
+)
+from dispatcher.testing.conformance.leases import TestEndingRemoteLeases, TestRemoteLeases
 from dispatcher.testing.conformance.machine import stateful
 from dispatcher.testing.conformance.ordering import (
     TestChainsAtRandom,
     TestOrder,
     TestWhenOneEnds,
 )
+from dispatcher.testing.conformance.pausing import TestConcurrency, TestPausingQueues
 from dispatcher.testing.conformance.reading import (
     TestDeliverySummary,
     TestEvents,
@@ -135,6 +143,7 @@ __all__ = [
     "TestChainsAtRandom",
     "TestCheck",
     "TestClaimingJobs",
+    "TestConcurrency",
     "TestDeadDeliveries",
     "TestDeletingEndpoints",
     "TestDeliverySummary",
@@ -144,6 +153,7 @@ __all__ = [
     "TestDurability",
     "TestEachItemAlone",
     "TestEndingLeases",
+    "TestEndingRemoteLeases",
     "TestEvents",
     "TestEventsOfEndpoints",
     "TestFailingEndpoints",
@@ -158,6 +168,8 @@ __all__ = [
     "TestIdempotency",
     "TestKeepingEndpoints",
     "TestKeyCheck",
+    "TestKeys",
+    "TestKeysAndHandOff",
     "TestKeysOfCallers",
     "TestLanesInTurn",
     "TestLeasedDeliveries",
@@ -166,21 +178,25 @@ __all__ = [
     "TestListsOfDestinations",
     "TestListsOfJobs",
     "TestManyAtOnce",
+    "TestManyBehindAKey",
     "TestNoting",
     "TestOneDelivery",
     "TestOneJob",
     "TestOrder",
     "TestOrderOfJobs",
     "TestPausing",
+    "TestPausingQueues",
     "TestPrune",
     "TestPruningEventsOfNoJob",
     "TestRate",
     "TestRecordingAttempts",
     "TestRedelivering",
     "TestReleasing",
+    "TestRemoteLeases",
     "TestRoom",
     "TestRoomOfCallers",
     "TestRotatingSecrets",
+    "TestScheduledWithKeys",
     "TestSentAgain",
     "TestServiceKeys",
     "TestStaleDeliveries",
