@@ -35,9 +35,11 @@ from dispatcher.engine.callers import Callers, new_api_key
 from dispatcher.engine.catalog import Catalog
 from dispatcher.engine.supervisor import Engine
 from dispatcher.engine.terms import EngineTerms, System
+from dispatcher.engine.waiters import Places, Waiters
 from dispatcher.ports.observer import Observer
 from dispatcher.ports.runner import Runner
 from dispatcher.ports.store import Store
+from dispatcher.ports.system import Timers
 from dispatcher.ports.vault import Vault
 from dispatcher.settings import Settings
 from dispatcher.web.app import make_app
@@ -124,8 +126,10 @@ async def service(
     runners.update(() if app is None else app.runners())
     catalog = Catalog(runner.type for runner in runners.values())
     metrics = Metrics(catalog.all(), version=version(DISTRIBUTION))
-    told = Fanout(metrics, observer)
-    system = System(SystemClock(), LoopTimers(), SystemRandom(), Uuid7Ids(), told)
+    timers = LoopTimers()
+    waiters = _waiters(settings, timers)
+    told = Fanout(metrics, observer, waiters)
+    system = System(SystemClock(), timers, SystemRandom(), Uuid7Ids(), told)
     with ServeLock(settings.database):
         async with open_store(settings, url, on_commit=metrics.committed) as store:
             secret_key = None if settings.secret_key is None else settings.secret_key.reveal()
@@ -158,32 +162,52 @@ async def service(
                 policy=settings.policy,
                 limits=settings.limits,
                 public_url=url,
+                waiters=waiters,
+                observer=told,
                 dev=await _dev_mode(store, vault, system) if settings.dev else None,
                 ready=engine.ready,
-                metrics=_metrics_page(metrics, store, engine, settings, system),
+                metrics=_metrics_page(metrics, store, engine, settings, system, waiters),
                 metrics_open=settings.metrics_open,
             )
             await engine.start(alone=True)
             edge = EdgeRunner(make_app(services), system.ids, grace_seconds=settings.grace_seconds)
             await edge.setup()
+            watching = asyncio.create_task(waiters.watch(store, told))
             try:
                 await web.SockSite(edge, listening, backlog=BACKLOG).start()
                 yield Running(url, tuple(runners), engine, services, local_url)
             finally:
                 await engine.stop()
                 await edge.cleanup()
+                watching.cancel()
                 await sender.close()
 
 
 def _metrics_page(
-    metrics: Metrics, store: Store, engine: Engine, settings: Settings, system: System
+    metrics: Metrics,
+    store: Store,
+    engine: Engine,
+    settings: Settings,
+    system: System,
+    waiters: Waiters,
 ) -> MetricsPage:
     return MetricsPage(
         metrics,
         store,
         jobs=InFlight(lambda: engine.jobs.running, settings.jobs_at_once),
         deliveries=InFlight(lambda: engine.deliveries.sending, settings.deliveries_at_once),
+        waits=lambda: waiters.waits.taken,
+        streams=lambda: waiters.streams.taken,
         clock=system.clock,
+    )
+
+
+def _waiters(settings: Settings, timers: Timers) -> Waiters:
+    limits = settings.limits
+    return Waiters(
+        timers,
+        waits=Places(limits.waits_at_once, max(limits.waits_at_once // 4, 1)),
+        streams=Places(limits.streams_at_once, limits.streams_of_caller),
     )
 
 
@@ -196,6 +220,7 @@ def _engine_terms(settings: Settings) -> EngineTerms:
         send_seconds=settings.delivery_timeout_seconds,
         lease_seconds=settings.lease_seconds,
         grace_seconds=settings.grace_seconds,
+        progress_seconds=settings.progress_seconds,
     )
 
 

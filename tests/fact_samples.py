@@ -9,11 +9,13 @@ from dispatcher.core.facts import (
     JobAccepted,
     JobAttemptEnded,
     JobEnded,
+    JobMoved,
     LeaseLost,
     LoopFailed,
     LoopIdle,
     StoreFailed,
     StoreRecovered,
+    StreamDropped,
 )
 from dispatcher.core.model import Delivery, DeliveryState, EventType, Job, JobState, JobType
 
@@ -67,8 +69,10 @@ FACTS: list[Fact] = [
     JobAccepted(JOB, handed_off=True),
     ENDED,
     JobEnded(JOB, JobState.SUCCEEDED),
+    JobMoved("job_1", "clr_secret", live=JOB),
     SENT,
     SWEPT,
+    StreamDropped("clr_secret", "/v1/events", 60_000),
     LeaseLost("hld_1", 3),
     StoreFailed("jobs", "disk full"),
     StoreRecovered("jobs"),

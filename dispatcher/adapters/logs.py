@@ -30,11 +30,13 @@ from dispatcher.core.facts import (
     JobAccepted,
     JobAttemptEnded,
     JobEnded,
+    JobMoved,
     LeaseLost,
     LoopFailed,
     LoopIdle,
     StoreFailed,
     StoreRecovered,
+    StreamDropped,
 )
 from dispatcher.core.model import Delivery, DeliveryState, Job, JobState
 from dispatcher.core.payload import rfc3339
@@ -274,9 +276,9 @@ def level_of(fact: Fact) -> int:
             return logging.WARNING if to is DeliveryState.DEAD else logging.INFO
         case JobAttemptEnded(to=to):
             return logging.WARNING if to is JobState.FAILED else logging.INFO
-        case JobAccepted() | JobEnded() | LoopIdle():
+        case JobAccepted() | JobEnded() | JobMoved() | LoopIdle():
             return logging.DEBUG
-        case StoreRecovered():
+        case StoreRecovered() | StreamDropped():
             return logging.INFO
         case LeaseLost():
             return logging.WARNING
@@ -286,7 +288,7 @@ def level_of(fact: Fact) -> int:
             assert_never(fact)
 
 
-def describe(fact: Fact) -> tuple[str, Mapping[str, Any]]:  # noqa: C901  # one case a fact
+def describe(fact: Fact) -> tuple[str, Mapping[str, Any]]:  # noqa: C901, PLR0912  # one case a fact
     """The event's name and its members."""
     match fact:
         case JobAccepted(job=job):
@@ -303,6 +305,10 @@ def describe(fact: Fact) -> tuple[str, Mapping[str, Any]]:  # noqa: C901  # one 
             return "delivery.attempt", _of_delivery(fact)
         case DeliverySwept(delivery=delivery, to=to):
             return "delivery.swept", {**_ids_of_delivery(delivery), "to": to.value}
+        case JobMoved(job_id=job_id, caller_id=caller_id):
+            return "job.moved", {"jobId": job_id, "callerId": caller_id}
+        case StreamDropped(caller_id=caller_id, path=path, open_ms=open_ms):
+            return "stream.dropped", {"callerId": caller_id, "path": path, "openMs": open_ms}
         case LeaseLost(holder_id=holder_id, jobs=jobs):
             return "lease.lost", {"holderId": holder_id, "jobs": jobs}
         case StoreFailed(during=during, detail=detail):

@@ -6,7 +6,7 @@ import asyncio
 
 from dispatcher.core.changes import AskCancel
 from dispatcher.core.errors import NotFound, Stopping, StoreError, StoreUnavailable
-from dispatcher.core.facts import JobAccepted
+from dispatcher.core.facts import JobAccepted, JobMoved
 from dispatcher.core.lifecycle import decide_cancel
 from dispatcher.core.model import Caller, Job, JobState, Submission
 from dispatcher.engine.commit import Commit
@@ -122,6 +122,7 @@ class Cancel:
         self._commit = commit
         self._clock = system.clock
         self._ids = system.ids
+        self._observer = system.observer
 
     async def cancel(self, job_id: str, caller_id: str | None) -> Job:
         """Cancel and give the job as it is now.
@@ -137,6 +138,8 @@ class Cancel:
                 return job
             if isinstance(change, AskCancel):
                 applied = isinstance(await self._commit.apply_once(change), Applied)
+                if applied:
+                    self._observer.saw(JobMoved(job.id, job.caller_id))
                 self._jobs.stop(job_id, StopReason.CANCEL)
             else:
                 result, _ = await self._jobs.end(job, change)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from dispatcher.core.errors import DeliveryPending, NotFound, StoreUnavailable
+from dispatcher.core.facts import JobMoved
 from dispatcher.core.lifecycle import decide_cancel_delivery, decide_redeliver
+from dispatcher.core.model import Delivery
 from dispatcher.engine.commit import Commit
 from dispatcher.engine.deliver import Deliveries
 from dispatcher.engine.terms import System
+from dispatcher.ports.observer import Observer
 from dispatcher.ports.readers import JobReader
 from dispatcher.ports.records import Applied
 from dispatcher.ports.views import DeliveryRecord
@@ -27,6 +30,7 @@ class Redeliver:
         self._deliveries = deliveries
         self._commit = commit
         self._clock = system.clock
+        self._observer = system.observer
 
     async def redeliver(self, delivery_id: str, caller_id: str | None) -> DeliveryRecord:
         """Begin a new round, and give the delivery as it is now.
@@ -46,6 +50,7 @@ class Redeliver:
             result = await self._commit.apply_once(change)
             if isinstance(result, Applied):
                 self._deliveries.loop.wake(result.delivery_ready_at)
+                _tell(self._observer, record.delivery)
                 return await _read(self._store, delivery_id, caller_id)
         raise StoreUnavailable("The delivery changes faster than it can be redelivered; try again.")
 
@@ -57,6 +62,7 @@ class CancelDelivery:
         self._store = store
         self._commit = commit
         self._clock = system.clock
+        self._observer = system.observer
 
     async def cancel(self, delivery_id: str, caller_id: str | None) -> DeliveryRecord:
         """Cancel, and give the delivery as it is now.
@@ -71,6 +77,7 @@ class CancelDelivery:
             if change is None:
                 return record
             if isinstance(await self._commit.apply_once(change), Applied):
+                _tell(self._observer, record.delivery)
                 return await _read(self._store, delivery_id, caller_id)
         raise StoreUnavailable("The delivery changes faster than it can be canceled; try again.")
 
@@ -80,3 +87,8 @@ async def _read(store: JobReader, delivery_id: str, caller_id: str | None) -> De
     if record is None:
         raise NotFound("delivery", delivery_id)
     return record
+
+
+def _tell(observer: Observer, delivery: Delivery) -> None:
+    if delivery.job_id is not None:
+        observer.saw(JobMoved(delivery.job_id, delivery.caller_id))

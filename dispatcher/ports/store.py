@@ -29,6 +29,11 @@ instant at which the next of theirs could be claimed, null when nothing waits. C
 lanes or destinations first, longest unserved first, and take from each in turn, so that a million
 due rows in one cost the others nothing, and cost does not grow with finished rows.
 
+**Feed.** Events are read in the order of their commits (`FeedReader`). Where sequence numbers are
+given out before a commit, as databases with several writers do, a page ends before the first that
+may still be under way. Whoever erases events, in whichever way, keeps the newest erased of each
+caller, so that a reader who comes back later than that is told of the gap.
+
 **Links.** The store is given `links_base`, the public URL, when it is made; each event keeps it, so
 that a callback's bytes don't change when the setting does.
 
@@ -52,7 +57,7 @@ from dispatcher.core.model import (
     JobType,
 )
 from dispatcher.ports.callers import CallerStore, ServiceKeyStore
-from dispatcher.ports.readers import BacklogReader, JobReader
+from dispatcher.ports.readers import BacklogReader, FeedReader, JobReader
 from dispatcher.ports.records import (
     AddResult,
     ApplyResult,
@@ -147,7 +152,7 @@ class JobStore(Protocol):
         ...
 
 
-class Store(JobStore, JobReader, BacklogReader, CallerStore, ServiceKeyStore, Protocol):
+class Store(JobStore, JobReader, FeedReader, BacklogReader, CallerStore, ServiceKeyStore, Protocol):
     """The whole store, as adapters offer it and `compose` hands it out."""
 
     async def open(self) -> None:

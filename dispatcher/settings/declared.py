@@ -114,6 +114,10 @@ class Settings(Struct, frozen=True, kw_only=True):
             "How long a dead callback is kept, with its job, to be redelivered.", 0, 3_650 * _DAY
         ),
     ] = 30 * _DAY
+    progress_seconds: Annotated[
+        float,
+        _says("A job's progress is written, and shown, once in so long at most.", 0.01, 3_600),
+    ] = 0.5
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         _says("The least level that is logged; `info` gives one event an attempt."),
@@ -210,6 +214,18 @@ _LIMITS: Final[dict[str, Meta]] = {
         1,
         1_000_000,
     ),
+    "waits_at_once": _says(
+        "Requests that wait at once (`Prefer: wait=N`) at most, a quarter of them one caller's; "
+        "more are answered without waiting.",
+        0,
+        1_000_000,
+    ),
+    "streams_at_once": _says(
+        "Streams of events (SSE) open at once at most; more are answered 503. Bounds memory.",
+        0,
+        1_000_000,
+    ),
+    "streams_of_caller": _says("Of one caller at most; more are answered 429.", 0, 1_000_000),
     "page_items": _says("Items of a page of a list at most.", 1, 10_000),
     "default_page_items": _says("Items of a page if the request names no limit.", 1, 10_000),
 }

@@ -9,23 +9,24 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from dispatcher.core.model import Role
+from dispatcher.engine.waiters import Waiters
 from dispatcher.ports.system import Ids
 from dispatcher.web.auth import Identity, Keys
 from dispatcher.web.callers import CallerCalls
 from dispatcher.web.deliveries import Deliveries
 from dispatcher.web.dev import Inbox
+from dispatcher.web.events import Events
 from dispatcher.web.headers import check_transfer, sane_request_id
 from dispatcher.web.health import Health
 from dispatcher.web.jobs import Jobs
 from dispatcher.web.jwks import PublicKeys
 from dispatcher.web.metrics import MetricsPage
 from dispatcher.web.problems import problem_of
+from dispatcher.web.request_id import ID_OF, REQUEST_ID, sign
 from dispatcher.web.services import Services
 from dispatcher.web.types import Types
 
 KnownHandler = Callable[[web.Request, Identity], Awaitable[web.StreamResponse]]
-
-REQUEST_ID: Final = "Request-Id"
 
 CALLERS: Final = frozenset({Role.CALLER, Role.OPERATOR})
 OPERATORS: Final = frozenset({Role.OPERATOR})
@@ -35,6 +36,7 @@ def make_app(services: Services) -> web.Application:
     """The HTTP edge as an application; serve it with `web.server.EdgeRunner`."""
     keys = Keys(services.store, services.clock, services.dev)
     jobs = Jobs(services)
+    events = Events(services)
     deliveries = Deliveries(services)
     types = Types(services)
     callers = CallerCalls(services)
@@ -45,9 +47,10 @@ def make_app(services: Services) -> web.Application:
         ("GET", "/v1/jobs", CALLERS, jobs.list),
         ("GET", "/v1/jobs/{id}", CALLERS, jobs.get),
         ("GET", "/v1/jobs/{id}/result", CALLERS, jobs.result),
-        ("GET", "/v1/jobs/{id}/events", CALLERS, jobs.events),
+        ("GET", "/v1/jobs/{id}/events", CALLERS, events.of_job),
         ("GET", "/v1/jobs/{id}/deliveries", CALLERS, jobs.deliveries),
         ("POST", "/v1/jobs/{id}/cancel", CALLERS, jobs.cancel),
+        ("GET", "/v1/events", CALLERS, events.feed),
         ("GET", "/v1/deliveries", CALLERS, deliveries.list),
         ("GET", "/v1/deliveries/{id}", CALLERS, deliveries.get),
         ("POST", "/v1/deliveries/{id}/redeliver", CALLERS, deliveries.redeliver),
@@ -75,6 +78,7 @@ def make_app(services: Services) -> web.Application:
     app = web.Application(
         middlewares=[_edge(services.ids)], client_max_size=services.limits.body_bytes
     )
+    app.on_shutdown.append(_let_go(services.waiters))
     expect = _expect(services.limits.body_bytes)
     routes = [(method, path, _known(keys, roles, do)) for method, path, roles, do in guarded]
     for method, path, handler in [*routes, *public]:
@@ -82,6 +86,15 @@ def make_app(services: Services) -> web.Application:
         if method == "GET":
             app.router.add_route("HEAD", path, handler, expect_handler=expect)
     return app
+
+
+def _let_go(waiters: Waiters) -> Callable[[web.Application], Awaitable[None]]:
+    """At the end, whoever waits is answered and streams end, before requests are waited for."""
+
+    async def let_go(_: web.Application) -> None:
+        waiters.close()
+
+    return let_go
 
 
 def _known(keys: Keys, roles: frozenset[Role], handler: KnownHandler) -> Handler:
@@ -101,14 +114,15 @@ def _edge(ids: Ids) -> Middleware:
     @web.middleware
     async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
         request_id = sane_request_id(request.headers.get(REQUEST_ID)) or ids.new("req")
+        request[ID_OF] = request_id
         try:
             if "Transfer-Encoding" in request.headers:
                 check_transfer(request.headers.getall("Transfer-Encoding"))
             response = await handler(request)
         except Exception as error:  # noqa: BLE001  # whatever it is, the caller gets a problem; the table logs what is ours
             response = problem_of(error, request.rel_url.raw_path, request_id)
-        response.headers[REQUEST_ID] = request_id
-        response.headers["Server"] = "dispatcher"  # aiohttp would tell its version, and Python's
+        if not response.prepared:  # a stream has had them from the beginning
+            sign(response, request_id)
         return response
 
     return edge

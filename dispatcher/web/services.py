@@ -11,15 +11,17 @@ from dispatcher.core.limits import Limits
 from dispatcher.core.model import Caller, Job, Submission
 from dispatcher.engine.callers import Callers
 from dispatcher.engine.catalog import Catalog
+from dispatcher.engine.waiters import Waiters
 from dispatcher.ports.callers import CallerStore, ServiceKeyStore
-from dispatcher.ports.readers import JobReader
+from dispatcher.ports.observer import Observer
+from dispatcher.ports.readers import FeedReader, JobReader
 from dispatcher.ports.records import AddResult, Idempotency
 from dispatcher.ports.system import Clock, Ids
 from dispatcher.ports.vault import Vault
 from dispatcher.ports.views import DeliveryRecord
 
 
-class EdgeStore(JobReader, CallerStore, ServiceKeyStore, Protocol):
+class EdgeStore(JobReader, FeedReader, CallerStore, ServiceKeyStore, Protocol):
     """Of the store, what the edge asks by itself: reading, and who a key belongs to."""
 
 
@@ -90,6 +92,7 @@ class Services:
 
     - `public_url` has no slash at its end; links begin with it.
     - `ready` returns if work can be taken now, else raises `StoreError` or `Stopping`.
+    - `stall_seconds` is how long a reader of a stream may take nothing before it is dropped.
     - `metrics` is shown at `/metrics`: to all if `metrics_open`, else to operators. None: nowhere.
     """
 
@@ -106,7 +109,10 @@ class Services:
     policy: Policy
     limits: Limits
     public_url: str
+    waiters: Waiters
+    observer: Observer
     ready: Callable[[], Awaitable[None]]
     dev: DevMode | None = None
     metrics: MetricsMade | None = None
     metrics_open: bool = True
+    stall_seconds: float = 20.0

@@ -19,7 +19,10 @@ from dispatcher.core.limits import Limits
 from dispatcher.core.model import Caller, JobType
 from dispatcher.engine.callers import Callers
 from dispatcher.engine.catalog import Catalog
+from dispatcher.engine.waiters import Places, Waiters
 from dispatcher.testing.clock import CountingIds, ManualClock
+from dispatcher.testing.observer import RecordingObserver
+from dispatcher.testing.timers import ManualTimers
 from dispatcher.web.app import make_app
 from dispatcher.web.server import EdgeRunner
 from dispatcher.web.services import DevMode, Services
@@ -78,6 +81,11 @@ class Edge:
         self.ids = CountingIds()
         self.memory = Memory()
         self.taking = Taking(self.memory, self.clock, self.ids)
+        self.timers = ManualTimers(self.clock)
+        self.observer = RecordingObserver()
+        self.waiters = Waiters(
+            self.timers, waits=Places(1_000, 1_000), streams=Places(1_000, 1_000)
+        )
         self.not_ready: Exception | None = None
         self.services = Services(
             accept=self.taking,
@@ -93,6 +101,8 @@ class Edge:
             policy=Policy.parse(["http://receiver:9000"]),
             limits=limits or Limits(),
             public_url=PUBLIC_URL,
+            waiters=self.waiters,
+            observer=self.observer,
             ready=self._ready,
             dev=dev,
         )

@@ -70,6 +70,7 @@ async def service(
             store=stage.store,
             catalog=Catalog(runner.type for runner in stage.runners.values()),
             vault=stage.vault,
+            waiters=stage.waiters,
             clock=stage.clock,
             ids=stage.ids,
             ready=stage.engine.ready,

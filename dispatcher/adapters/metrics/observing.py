@@ -21,6 +21,7 @@ from dispatcher.core.facts import (
     LeaseLost,
     LoopFailed,
     StoreFailed,
+    StreamDropped,
 )
 from dispatcher.core.lifecycle import FINAL_DELIVERY_STATES, FINAL_JOB_STATES
 from dispatcher.core.model import DeliveryState, JobType
@@ -75,6 +76,7 @@ class Metrics(Collector):
         )
         self._send_seconds = Spreads(series.DELIVERY_ATTEMPT_SECONDS, [(r,) for r in RESULTS])
         self._delivery_wait = Spreads(series.DELIVERY_WAIT_SECONDS)
+        self._streams_dropped = Count(series.STREAMS_DROPPED)
         self._commits = Spreads(series.COMMIT_SECONDS)
         self._batches = Spreads(series.BATCH_ITEMS)
         self._commits_failed = Count(series.COMMITS_FAILED)
@@ -91,6 +93,7 @@ class Metrics(Collector):
             JobEnded: self._job_ended,
             DeliveryAttemptEnded: self._delivery_attempt_ended,
             DeliverySwept: self._delivery_swept,
+            StreamDropped: self._stream_dropped,
             LeaseLost: self._lease_lost,
             StoreFailed: self._store_failed,
             LoopFailed: self._loop_failed,
@@ -137,6 +140,9 @@ class Metrics(Collector):
     def _delivery_swept(self, fact: DeliverySwept) -> None:
         self._deliveries.cells[(DELIVERY_OUTCOMES[fact.to],)] += 1
 
+    def _stream_dropped(self, _: StreamDropped) -> None:
+        self._streams_dropped.cells[()] += 1
+
     def _lease_lost(self, _: LeaseLost) -> None:
         self._leases_lost.cells[()] += 1
 
@@ -170,6 +176,7 @@ class Metrics(Collector):
             self._deliveries,
             self._send_seconds,
             self._delivery_wait,
+            self._streams_dropped,
             self._commits,
             self._batches,
             self._commits_failed,

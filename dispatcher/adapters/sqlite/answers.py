@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dispatcher.adapters.sqlite import reading
+from collections.abc import Collection, Sequence
+
+from dispatcher.adapters.sqlite import feed, reading
 from dispatcher.adapters.sqlite.backlog import backlog
 from dispatcher.adapters.sqlite.reader import Readers
-from dispatcher.core.model import Event, Job
+from dispatcher.core.model import Event, EventType, Job
 from dispatcher.ports.system import Clock
 from dispatcher.ports.views import (
     Backlog,
     DeliveryFilter,
     DeliveryPage,
     DeliveryRecord,
+    FeedPage,
+    Heads,
     JobFilter,
     JobPage,
     JobRecord,
@@ -58,6 +62,23 @@ class Answers:
         return await self._readers.ask(
             reading.list_events, job_id, caller_id, limit=limit, after=after
         )
+
+    async def list_feed(
+        self,
+        caller_id: str | None,
+        *,
+        after: str | None,
+        types: Collection[EventType] | None,
+        limit: int,
+    ) -> FeedPage:
+        """See `FeedReader.list_feed`."""
+        return await self._readers.ask(
+            feed.list_feed, caller_id, after=after, types=types, limit=limit
+        )
+
+    async def heads(self, job_ids: Sequence[str], caller_ids: Collection[str | None]) -> Heads:
+        """See `FeedReader.heads`."""
+        return await self._readers.ask(feed.heads, job_ids, caller_ids)
 
     async def backlog(self, most: int) -> Backlog:
         """See `BacklogReader.backlog`."""

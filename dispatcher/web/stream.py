@@ -1,0 +1,139 @@
+"""Streams of Server-Sent Events: opened within their places, kept open, and let go of.
+
+A stream keeps nothing for a reader who is slow: it writes an event, and reads the next from the
+store when that one is taken. So what is buffered is bounded: some 128 KiB and one event a stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
+
+from aiohttp import web
+
+from dispatcher.core.facts import StreamDropped
+from dispatcher.core.payload import encode
+from dispatcher.engine.waiters import Waiting
+from dispatcher.web import sse
+from dispatcher.web.auth import Identity
+from dispatcher.web.holding import Client
+from dispatcher.web.refusals import StreamsFull, TooManyStreams
+from dispatcher.web.request_id import ID_OF, sign
+from dispatcher.web.services import Services
+
+KEEP_ALIVE_SECONDS: Final = 15.0
+"""So often a comment goes out if nothing else does (WHATWG HTML, 9.2.7: about every 15 seconds)."""
+
+RECONNECT_MS: Final = 2_000
+"""How long readers are asked to wait before they connect again."""
+
+LAST_WORD_SECONDS: Final = 1.0
+"""A reader that is dropped has so long to take the reason."""
+
+_DROPPED: Final = encode(
+    {
+        "code": "slow-reader",
+        "detail": "What was sent was not taken in time. Connect again with the last event's id.",
+    }
+)
+
+
+class Stream:
+    """One open stream."""
+
+    def __init__(
+        self, response: web.StreamResponse, waiting: Waiting, client: Client, stall_seconds: float
+    ) -> None:
+        self._response = response
+        self._waiting = waiting
+        self._client = client
+        self._stall_seconds = stall_seconds
+
+    async def send(self, chunk: bytes) -> None:
+        """Send events; returns when there is room for more.
+
+        Raises `TimeoutError` if the reader does not take them, `ConnectionError` if it has gone.
+        """
+        async with asyncio.timeout(self._stall_seconds):
+            await self._response.write(chunk)
+
+    async def rest(self, closed: Callable[[], bool]) -> bool:
+        """Wait until there may be more to send, keeping it open; False: it is to end."""
+        while not await self._waiting.wait(KEEP_ALIVE_SECONDS):
+            await self.send(sse.comment("still here"))
+        if closed():
+            await self.send(sse.comment("the service restarts: connect again"))
+            return False
+        return not self._client.gone
+
+
+class Streams:
+    """All streams of this process."""
+
+    def __init__(self, services: Services) -> None:
+        self._waiters = services.waiters
+        self._places = services.waiters.streams
+        self._observer = services.observer
+        self._clock = services.clock
+        self._stall_seconds = services.stall_seconds
+
+    def closed(self) -> bool:
+        """Whether streams are to end: the service shuts down."""
+        return self._waiters.closed
+
+    @contextmanager
+    def place(self, who: Identity) -> Iterator[None]:
+        """A place for one more stream. Raises `TooManyStreams`, `StreamsFull`."""
+        caller_id = who.caller.id
+        if not self._places.take(caller_id):
+            if self._places.own(caller_id) >= self._places.each:
+                raise TooManyStreams(self._places.each)
+            raise StreamsFull
+        try:
+            yield
+        finally:
+            self._places.give(caller_id)
+
+    async def run(
+        self,
+        request: web.Request,
+        who: Identity,
+        waiting: Waiting,
+        write: Callable[[Stream], Awaitable[None]],
+    ) -> web.StreamResponse:
+        """Open a stream, have `write` write to it, and end it; a `HEAD` gets its headers alone."""
+        headers = {
+            "Content-Type": sse.EVENT_STREAM,
+            "Cache-Control": "no-store",
+            "X-Accel-Buffering": "no",  # proxies that gather answers would hold events back
+            "Vary": "Accept",
+        }
+        if request.method == "HEAD":
+            return web.Response(headers=headers)
+        response = web.StreamResponse(headers=headers)
+        sign(response, request[ID_OF])
+        began = self._clock.monotonic()
+        with Client(request, waiting) as client:
+            await response.prepare(request)
+            stream = Stream(response, waiting, client, self._stall_seconds)
+            try:
+                await stream.send(sse.retry(RECONNECT_MS))
+                await write(stream)
+            except TimeoutError:
+                await self._drop(request, response)
+                open_ms = round((self._clock.monotonic() - began) * 1000)
+                self._observer.saw(StreamDropped(who.caller.id, request.path, open_ms))
+            except ConnectionError:
+                pass  # the reader has gone
+        return response
+
+    async def _drop(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Let go of a reader that takes nothing: tell it why, if it still listens, and hang up."""
+        with suppress(TimeoutError, ConnectionError):
+            async with asyncio.timeout(LAST_WORD_SECONDS):
+                await response.write(sse.event("dropped", _DROPPED))
+                await response.write_eof()
+        if request.transport is not None:
+            request.transport.abort()
