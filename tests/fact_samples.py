@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dispatcher.core.audit import Actor, AuditAction, Via, entry
 from dispatcher.core.facts import (
+    ActionAudited,
+    CancelAsked,
     DeliveryAttemptEnded,
+    DeliveryCancelAsked,
     DeliverySwept,
     Fact,
     JobAccepted,
@@ -13,9 +17,11 @@ from dispatcher.core.facts import (
     LeaseLost,
     LoopFailed,
     LoopIdle,
+    Redelivered,
     StoreFailed,
     StoreRecovered,
     StreamDropped,
+    SubmissionRefused,
 )
 from dispatcher.core.model import Delivery, DeliveryState, EventType, Job, JobState, JobType
 
@@ -65,6 +71,17 @@ DELIVERY = Delivery(
     due_at=1,
 )
 SWEPT = DeliverySwept(DELIVERY, DeliveryState.DEAD)
+AUDITED = ActionAudited(
+    entry(
+        Actor(via=Via.API, caller_id="clr_secret", key_id="key_1", address="10.0.0.7"),
+        AuditAction.KEY_CREATE,
+        "key_2",
+        id="aud_1",
+        at=1,
+        caller_id="clr_secret",
+        role="worker",
+    )
+)
 FACTS: list[Fact] = [
     JobAccepted(JOB, handed_off=True),
     ENDED,
@@ -73,6 +90,11 @@ FACTS: list[Fact] = [
     SENT,
     SWEPT,
     StreamDropped("clr_secret", "/v1/events", 60_000),
+    SubmissionRefused("clr_secret", "rate"),
+    CancelAsked(JOB),
+    Redelivered(DELIVERY),
+    DeliveryCancelAsked(DELIVERY, DeliveryState.CANCELED),
+    AUDITED,
     LeaseLost("hld_1", 3),
     StoreFailed("jobs", "disk full"),
     StoreRecovered("jobs"),

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from dispatcher.core.audit import AuditEntry
 from dispatcher.core.model import Delivery, DeliveryState, Job, JobState
 
 
@@ -48,8 +49,7 @@ class JobEnded(Struct, frozen=True):
 class JobMoved(Struct, frozen=True):
     """What is shown of a job has changed, and no other fact tells it.
 
-    It was claimed, told progress or an intermediate result, was asked to cancel, or somebody
-    steered a delivery of it.
+    It was claimed, or told progress or an intermediate result.
     `live` is the job with its latest progress, if no event is stored of it.
     """
 
@@ -97,6 +97,41 @@ class StreamDropped(Struct, frozen=True):
     open_ms: int
 
 
+class SubmissionRefused(Struct, frozen=True):
+    """A limit kept a job out: `limit` is `rate`, or a word of `quotas.Full`."""
+
+    caller_id: str
+    limit: str
+
+
+class CancelAsked(Struct, frozen=True):
+    """Somebody asked for a job that runs to be stopped (one that waited has ended: `JobEnded`)."""
+
+    job: Job
+
+
+class Redelivered(Struct, frozen=True):
+    """Somebody began a new round for a delivery; it is shown as it stood before."""
+
+    delivery: Delivery
+
+
+class DeliveryCancelAsked(Struct, frozen=True):
+    """Somebody asked for a delivery to be canceled; it is shown as it stood before.
+
+    `to` is where that led: canceled, or still sending, and then the attempt is its last.
+    """
+
+    delivery: Delivery
+    to: DeliveryState
+
+
+class ActionAudited(Struct, frozen=True):
+    """Something that an operator did stands in the audit log."""
+
+    entry: AuditEntry
+
+
 class LeaseLost(Struct, frozen=True):
     """This process could not renew its lease in time and stops what it holds."""
 
@@ -139,6 +174,11 @@ Fact: TypeAlias = (
     | DeliveryAttemptEnded
     | DeliverySwept
     | StreamDropped
+    | SubmissionRefused
+    | CancelAsked
+    | Redelivered
+    | DeliveryCancelAsked
+    | ActionAudited
     | LeaseLost
     | StoreFailed
     | StoreRecovered

@@ -17,12 +17,15 @@ from typing import Final, Self, TypeVar
 
 from dispatcher.core.errors import StoreError
 from dispatcher.core.facts import (
+    CancelAsked,
     DeliveryAttemptEnded,
+    DeliveryCancelAsked,
     DeliverySwept,
     Fact,
     JobAttemptEnded,
     JobEnded,
     JobMoved,
+    Redelivered,
     StoreFailed,
     StoreRecovered,
 )
@@ -203,8 +206,10 @@ class Waiters:
                     self._keep_live(live)
                 self.ring_job(job_id)
                 self.ring_caller(caller_id)
-            case JobAttemptEnded(job=job):
+            case JobAttemptEnded(job=job) | CancelAsked(job=job):
                 self.ring_job(job.id)
+            case Redelivered(delivery=delivery) | DeliveryCancelAsked(delivery=delivery):
+                self._delivery_moved(delivery.job_id, delivery.caller_id, delivery.state)
             case DeliveryAttemptEnded(job_id=job_id, caller_id=caller_id, to=to):
                 self._delivery_moved(job_id, caller_id, to)
             case DeliverySwept(delivery=delivery, to=to):

@@ -18,7 +18,7 @@ from dispatcher.core.errors import (
 from dispatcher.core.model import Caller, JobState
 from dispatcher.core.payload import encode
 from dispatcher.engine.waiters import Waiting
-from dispatcher.ports.records import Added, AddResult, Idempotency, KeyReused, Replayed
+from dispatcher.ports.records import Added, Idempotency, KeyReused, Replayed, Taken
 from dispatcher.ports.views import DeliveryFilter, JobFilter, JobRecord
 from dispatcher.web.auth import Identity
 from dispatcher.web.body import read_json, read_nothing
@@ -44,6 +44,7 @@ from dispatcher.web.queries import (
     read_status,
     read_text,
 )
+from dispatcher.web.rates import count
 from dispatcher.web.refusals import ResultGone, ResultNotYet
 from dispatcher.web.services import Services
 from dispatcher.web.shown import (
@@ -73,6 +74,7 @@ class Jobs:
     def __init__(self, services: Services) -> None:
         self._accept = services.accept
         self._cancel = services.cancel
+        self._rates = services.rates
         self._store = services.store
         self._clock = services.clock
         self._limits = services.limits
@@ -94,7 +96,7 @@ class Jobs:
         with self._holding.wishes(request, who.caller.id) as wishes:
             return await self._accepted(request, result, caller, wishes)
 
-    async def _take(self, request: web.Request, who: Identity) -> tuple[Caller, AddResult]:
+    async def _take(self, request: web.Request, who: Identity) -> tuple[Caller, Taken]:
         """Take a submission in, within the room that there is for those under way."""
         at_once = self._limits.submissions_at_once
         own = self._under_way[who.caller.id]
@@ -109,7 +111,7 @@ class Jobs:
             if not self._under_way[who.caller.id]:
                 del self._under_way[who.caller.id]
 
-    async def _submit(self, request: web.Request, who: Identity) -> tuple[Caller, AddResult]:
+    async def _submit(self, request: web.Request, who: Identity) -> tuple[Caller, Taken]:
         query = read_query(request, _NAMES_CALLER)
         headers = request.headers
         key = parse_idempotency_key(headers.getall("Idempotency-Key", ()), self._limits)
@@ -117,7 +119,9 @@ class Jobs:
         if "traceparent" in headers:
             trace = parse_trace(headers.getall("traceparent"), headers.getall("tracestate", ()))
         caller = who.caller if not query else await self._named_caller(who, query)
-        body = await read_json(request, self._limits)
+        count(self._rates, request, caller)
+        own = caller.terms.limits.body_bytes
+        body = await read_json(request, self._limits, own)
         submission = self._parser.parse(body, caller.id, trace)
         idempotency = None
         if key is not None:
@@ -137,7 +141,7 @@ class Jobs:
         return caller
 
     async def _accepted(
-        self, request: web.Request, result: AddResult, caller: Caller, wishes: Wishes
+        self, request: web.Request, result: Taken, caller: Caller, wishes: Wishes
     ) -> web.Response:
         headers: dict[str, str] = {}
         match result:
@@ -227,7 +231,7 @@ class Jobs:
         read_query(request)
         job_id = read_job_path(request)
         await read_nothing(request, self._limits)
-        job = await self._cancel.cancel(job_id, who.scope)
+        job = await self._cancel.cancel(job_id, who.scope, who.acting(request))
         record = await self._store.get_job(job_id, who.scope) or JobRecord(job)
         return self._job_response(record, 200 if record.job.done else 202, {})
 

@@ -8,9 +8,6 @@ from aiohttp import web
 
 REQUEST_ID: Final = "Request-Id"
 
-ID_OF: Final = web.RequestKey("id_of", str)
-"""Where a request's id is kept, for answers that begin before their handler returns."""
-
 
 def sign(response: web.StreamResponse, request_id: str) -> None:
     """Put the headers in that every answer bears."""

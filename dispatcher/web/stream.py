@@ -17,10 +17,10 @@ from dispatcher.core.facts import StreamDropped
 from dispatcher.core.payload import encode
 from dispatcher.engine.waiters import Waiting
 from dispatcher.web import sse
-from dispatcher.web.auth import Identity
+from dispatcher.web.auth import REQUEST_ID_KEY, Identity
 from dispatcher.web.holding import Client
 from dispatcher.web.refusals import StreamsFull, TooManyStreams
-from dispatcher.web.request_id import ID_OF, sign
+from dispatcher.web.request_id import sign
 from dispatcher.web.services import Services
 
 KEEP_ALIVE_SECONDS: Final = 15.0
@@ -113,7 +113,7 @@ class Streams:
         if request.method == "HEAD":
             return web.Response(headers=headers)
         response = web.StreamResponse(headers=headers)
-        sign(response, request[ID_OF])
+        sign(response, request[REQUEST_ID_KEY])
         began = self._clock.monotonic()
         with Client(request, waiting) as client:
             await response.prepare(request)

@@ -19,6 +19,7 @@ from dispatcher.core.limits import Limits
 from dispatcher.core.model import Caller, JobType
 from dispatcher.engine.callers import Callers
 from dispatcher.engine.catalog import Catalog
+from dispatcher.engine.rates import Rates
 from dispatcher.engine.waiters import Places, Waiters
 from dispatcher.testing.clock import CountingIds, ManualClock
 from dispatcher.testing.observer import RecordingObserver
@@ -82,17 +83,20 @@ class Edge:
         self.memory = Memory()
         self.taking = Taking(self.memory, self.clock, self.ids)
         self.timers = ManualTimers(self.clock)
-        self.observer = RecordingObserver()
         self.waiters = Waiters(
             self.timers, waits=Places(1_000, 1_000), streams=Places(1_000, 1_000)
         )
+        self.observer = RecordingObserver()
         self.not_ready: Exception | None = None
         self.services = Services(
             accept=self.taking,
             cancel=Canceling(self.memory),
             redeliver=Steering(self.memory),
             cancel_delivery=Steering(self.memory),
-            callers=Callers(self.memory, PlainVault(), self.clock, self.ids, SystemRandom()),
+            callers=Callers(
+                self.memory, PlainVault(), self.clock, self.ids, SystemRandom(), self.observer
+            ),
+            rates=Rates((limits or Limits()).of_a_caller, self.clock, self.observer),
             store=self.memory,
             catalog=Catalog([ECHO, REPORT]),
             vault=PlainVault(),

@@ -29,6 +29,7 @@ _PRUNE_JOB = statement("prune_job")
 _FORGET_KEYS = statement("prune_idempotency")
 _FORGET_HOLDERS = statement("holders_forget")
 _FORGET_LANES = statement("prune_lanes")
+_FORGET_AUDIT = statement("prune_audit")
 _FORGET_DESTINATIONS = statement("prune_destinations")
 
 LOOK_FACTOR: Final = 4
@@ -78,9 +79,10 @@ class Pruning:
     no harm.
     """
 
-    def __init__(self, dead_kept_seconds: float) -> None:
-        """`dead_kept_seconds`: how long a dead delivery keeps its job."""
+    def __init__(self, dead_kept_seconds: float, audit_kept_seconds: float) -> None:
+        """How long a dead delivery keeps its job, and how long an entry of the audit log stays."""
         self._dead_kept_ms = round(dead_kept_seconds * 1000)
+        self._audit_kept_ms = round(audit_kept_seconds * 1000)
         self._after = _START
 
     def prune(self, session: Session, limit: int) -> int:
@@ -110,6 +112,8 @@ class Pruning:
         session.forget_holders()
         session.execute(_FORGET_LANES, {"limit": limit})
         session.execute(_FORGET_DESTINATIONS, {"limit": limit})
+        past = session.now - self._audit_kept_ms
+        session.execute(_FORGET_AUDIT, {"before": past, "limit": limit})
         _give_back(session)
         return erased
 

@@ -11,6 +11,7 @@ from typing import assert_never
 from dispatcher.adapters.sqlite import callers, holders, overdue
 from dispatcher.adapters.sqlite.adding import add_job
 from dispatcher.adapters.sqlite.answers import Answers
+from dispatcher.adapters.sqlite.audit import AuditKept, add_audit
 from dispatcher.adapters.sqlite.callers_kept import CallersKept
 from dispatcher.adapters.sqlite.changing import (
     ask_cancel,
@@ -35,6 +36,7 @@ from dispatcher.adapters.sqlite.writer import CommitTold, Writer, tell_nobody
 from dispatcher.core.changes import (
     AskCancel,
     AskCancelDelivery,
+    Audited,
     Change,
     EndDelivery,
     FinishJob,
@@ -47,9 +49,11 @@ from dispatcher.core.changes import (
     ReleaseJob,
 )
 from dispatcher.core.model import JobType
+from dispatcher.ports.audit import AUDIT_KEPT_SECONDS
 from dispatcher.ports.records import (
     DEAD_KEPT_SECONDS,
     AddResult,
+    Applied,
     ApplyResult,
     ClaimedDeliveries,
     ClaimedJobs,
@@ -65,7 +69,7 @@ from dispatcher.ports.system import Clock, Ids
 _HELD = statement("jobs_held")
 
 
-class SqliteStore(Answers, CallersKept):
+class SqliteStore(Answers, CallersKept, AuditKept):
     """Implements `dispatcher.ports.store.Store` on one SQLite file.
 
     All that is written goes through one thread and is batched there; a few threads read. Another
@@ -80,6 +84,7 @@ class SqliteStore(Answers, CallersKept):
         ids: Ids,
         links_base: str = "",
         dead_kept_seconds: float = DEAD_KEPT_SECONDS,
+        audit_kept_seconds: float = AUDIT_KEPT_SECONDS,
         readers: int = 2,
         lock_seconds: float = LOCK_SECONDS,
         on_commit: CommitTold = tell_nobody,
@@ -92,6 +97,7 @@ class SqliteStore(Answers, CallersKept):
             ids: for leases and deliveries; asked from the writing thread.
             links_base: the public URL, which events keep.
             dead_kept_seconds: how long a dead delivery keeps its job.
+            audit_kept_seconds: how long an entry of the audit log is kept.
             readers: how many threads read.
             lock_seconds: how long a write waits while another process holds the lock. A service
                 answers 503 after it; a tool beside a busy service needs more patience.
@@ -114,7 +120,7 @@ class SqliteStore(Answers, CallersKept):
         )
         self._waiting = Waiting()
         self._readers = Readers(path, readers)
-        self._pruning = overdue.Pruning(dead_kept_seconds)
+        self._pruning = overdue.Pruning(dead_kept_seconds, audit_kept_seconds)
 
     def _session(self, connection: sqlite3.Connection) -> Session:
         return Session(
@@ -175,11 +181,16 @@ class SqliteStore(Answers, CallersKept):
         return await self._writer.one(claim, limit)
 
     async def apply(
-        self, changes: Sequence[Change], terms: DeliveryTerms
+        self, changes: Sequence[Change | Audited], terms: DeliveryTerms
     ) -> list[ApplyResult | Exception]:
         """See `JobStore.apply`."""
 
-        def apply(session: Session, change: Change) -> ApplyResult:
+        def apply(session: Session, change: Change | Audited) -> ApplyResult:
+            if isinstance(change, Audited):
+                result = _apply(session, change.change, terms)
+                if isinstance(result, Applied):
+                    add_audit(session, change.entry)
+                return result
             return _apply(session, change, terms)
 
         return await self._writer.each(apply, changes) if changes else []
