@@ -64,6 +64,12 @@ from dispatcher.testing.conformance.durability import (
     TestEachItemAlone,
     TestManyAtOnce,
 )
+from dispatcher.testing.conformance.feeding import (
+    TestErasedEvents,
+    TestFeed,
+    TestFollowing,
+    TestHeads,
+)
 from dispatcher.testing.conformance.grants import (
     TestKeysOfCallers,
     TestListsOfCallers,
@@ -116,12 +122,16 @@ __all__ = [
     "TestDurability",
     "TestEachItemAlone",
     "TestEndingLeases",
+    "TestErasedEvents",
     "TestEvents",
+    "TestFeed",
     "TestFinishing",
+    "TestFollowing",
     "TestHandOffOfDeliveries",
     "TestHandOffOfJobs",
     "TestHandedOverBetweenProcesses",
     "TestHandingOn",
+    "TestHeads",
     "TestHeart",
     "TestHeldJobs",
     "TestIdempotency",
