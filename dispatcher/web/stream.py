@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Final
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from dispatcher.core.facts import StreamDropped
 from dispatcher.core.payload import encode
@@ -40,24 +40,57 @@ _DROPPED: Final = encode(
 )
 
 
+class SlowReader(Exception):  # named for what is so
+    """What was sent was not taken in time."""
+
+
 class Stream:
     """One open stream."""
 
     def __init__(
-        self, response: web.StreamResponse, waiting: Waiting, client: Client, stall_seconds: float
+        self,
+        request: web.Request,
+        response: web.StreamResponse,
+        waiting: Waiting,
+        client: Client,
+        stall_seconds: float,
     ) -> None:
+        self._transport = request.transport
+        self._chunked = request.version >= HttpVersion11
         self._response = response
         self._waiting = waiting
         self._client = client
         self._stall_seconds = stall_seconds
+        self._stalled = False
+        self._loop = asyncio.get_running_loop()
 
     async def send(self, chunk: bytes) -> None:
         """Send events; returns when there is room for more.
 
-        Raises `TimeoutError` if the reader does not take them, `ConnectionError` if it has gone.
+        Raises `SlowReader` if the reader does not take them, `ConnectionError` if it has gone.
         """
-        async with asyncio.timeout(self._stall_seconds):
+        # No timeout around the write: cancelling it would break aiohttp's flow control.
+        alarm = self._loop.call_later(self._stall_seconds, self._stall)
+        try:
             await self._response.write(chunk)
+        except ConnectionError:
+            if self._stalled:
+                raise SlowReader from None
+            raise
+        finally:
+            alarm.cancel()
+        if self._stalled:
+            raise SlowReader
+
+    def _stall(self) -> None:
+        """Tell the reader why, behind what it has not taken yet, and hang up soon after."""
+        self._stalled = True
+        if self._transport is None or self._transport.is_closing():
+            return
+        last = sse.event("dropped", _DROPPED)
+        framed = b"%x\r\n%b\r\n0\r\n\r\n" % (len(last), last)  # RFC 9112, 7.1
+        self._transport.write(framed if self._chunked else last)
+        self._loop.call_later(LAST_WORD_SECONDS, self._transport.abort)
 
     async def rest(self, closed: Callable[[], bool]) -> bool:
         """Wait until there may be more to send, keeping it open; False: it is to end."""
@@ -74,7 +107,6 @@ class Streams:
 
     def __init__(self, services: Services) -> None:
         self._waiters = services.waiters
-        self._places = services.waiters.streams
         self._observer = services.observer
         self._clock = services.clock
         self._stall_seconds = services.stall_seconds
@@ -87,14 +119,14 @@ class Streams:
     def place(self, who: Identity) -> Iterator[None]:
         """A place for one more stream. Raises `TooManyStreams`, `StreamsFull`."""
         caller_id = who.caller.id
-        if not self._places.take(caller_id):
-            if self._places.own(caller_id) >= self._places.each:
-                raise TooManyStreams(self._places.each)
+        if not self._waiters.streams.take(caller_id):
+            if self._waiters.streams.own(caller_id) >= self._waiters.streams.each:
+                raise TooManyStreams(self._waiters.streams.each)
             raise StreamsFull
         try:
             yield
         finally:
-            self._places.give(caller_id)
+            self._waiters.streams.give(caller_id)
 
     async def run(
         self,
@@ -117,23 +149,15 @@ class Streams:
         began = self._clock.monotonic()
         with Client(request, waiting) as client:
             await response.prepare(request)
-            stream = Stream(response, waiting, client, self._stall_seconds)
+            stream = Stream(request, response, waiting, client, self._stall_seconds)
             try:
                 await stream.send(sse.retry(RECONNECT_MS))
                 await write(stream)
-            except TimeoutError:
-                await self._drop(request, response)
+            except SlowReader:
+                if request.transport is not None:
+                    request.transport.close()
                 open_ms = round((self._clock.monotonic() - began) * 1000)
                 self._observer.saw(StreamDropped(who.caller.id, request.path, open_ms))
             except ConnectionError:
                 pass  # the reader has gone
         return response
-
-    async def _drop(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Let go of a reader that takes nothing: tell it why, if it still listens, and hang up."""
-        with suppress(TimeoutError, ConnectionError):
-            async with asyncio.timeout(LAST_WORD_SECONDS):
-                await response.write(sse.event("dropped", _DROPPED))
-                await response.write_eof()
-        if request.transport is not None:
-            request.transport.abort()

@@ -54,7 +54,10 @@ class Service:
 
 @asynccontextmanager
 async def service(
-    path: Path, *runners: ScriptedRunner, limits: Limits | None = None
+    path: Path,
+    *runners: ScriptedRunner,
+    limits: Limits | None = None,
+    stall_seconds: float = 20.0,
 ) -> AsyncIterator[Service]:
     stage = Stage(path / "dispatcher.db", *runners, limits=limits or Limits())
     await stage.start()
@@ -83,6 +86,7 @@ async def service(
             clock=stage.clock,
             ids=stage.ids,
             ready=stage.engine.ready,
+            stall_seconds=stall_seconds,
         )
         async with edge.running():
             yield Service(stage, edge)
