@@ -20,6 +20,7 @@ from msgspec import Struct
 from dispatcher.adapters.logs import LogObserver, configure_logging
 from dispatcher.adapters.metrics import InFlight, Metrics, MetricsPage
 from dispatcher.adapters.observers import Fanout
+from dispatcher.adapters.open_files import raise_open_files
 from dispatcher.adapters.runners.declare import Dispatcher
 from dispatcher.adapters.runners.declared import declared_runners, job_type
 from dispatcher.adapters.runners.echo import EchoRunner
@@ -355,6 +356,7 @@ async def _serve(
     announce: Callable[[str], None],
     greet: Callable[[Settings, Running], str],
 ) -> bool:
+    raise_open_files()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
