@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from dispatcher.client.http import Answer, Refused, Service, Unreachable
 
@@ -15,6 +18,8 @@ FIRST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 30.0
 FIRST_LOOK_SECONDS: Final = 0.05
 LOOKS_GROW: Final = 1.5
+WAIT_SECONDS: Final = 20
+"""How long the service is asked to hold an answer: no proxy gives up so soon."""
 
 Sleep = Callable[[float], None]
 
@@ -35,26 +40,67 @@ def wait_for_job(
 ) -> dict[str, Any]:
     """Look at the job until it is done; `saw` is given each look.
 
-    The looks begin close together, for short jobs; for long ones the service's `Retry-After` says
-    how far apart they come to lie. A service that restarts meanwhile is waited for. Raises
-    `Refused`, or `Unreachable` when it stays away.
+    After the first look the service holds its answers until there is something new (`Prefer:
+    wait`). With one that does not, the looks begin close together, for short jobs; for long ones
+    its `Retry-After` says how far apart they come to lie. A service that restarts meanwhile is
+    waited for. Raises `Refused`, or `Unreachable` when it stays away.
     """
     path = f"/v1/jobs/{job['id']}"
     pause = FIRST_LOOK_SECONDS
+    headers: list[tuple[str, str]] = [("prefer", "wait=0")]
+    holds = False
     while not job.get("done"):
-        sleep(pause)
-        answer = _patiently(lambda: service.call("GET", path), sleep)
+        if not holds:
+            sleep(pause)
+        answer = _look(service, path, headers, sleep)
+        if answer is None:  # nothing new
+            continue
         job = _job(answer)
         saw(job)
+        holds = "wait=" in answer.headers.get("preference-applied", "")
+        if holds and (tag := answer.headers.get("etag")):
+            headers = [("prefer", f"wait={WAIT_SECONDS}"), ("if-none-match", tag)]
         wish = answer.retry_after_seconds
         longest = LONGEST_PAUSE_SECONDS if wish is None else max(wish, FIRST_LOOK_SECONDS)
         pause = min(pause * LOOKS_GROW, longest, LONGEST_PAUSE_SECONDS)
     return job
 
 
+def _look(
+    service: Service, path: str, headers: Sequence[tuple[str, str]], sleep: Sleep
+) -> Answer | None:
+    """The job as it is; None: as it was."""
+    try:
+        return _patiently(lambda: service.call("GET", path, headers=headers), sleep)
+    except Refused as error:
+        if error.status == HTTPStatus.NOT_MODIFIED:
+            return None
+        raise
+
+
 def result_of(service: Service, job: dict[str, Any], *, sleep: Sleep) -> bytes:
     """The result of a job that succeeded, as JSON, whatever its size."""
     return _patiently(lambda: service.call("GET", f"/v1/jobs/{job['id']}/result"), sleep).body
+
+
+def follow(
+    service: Service, query: Mapping[str, str], *, on: bool, sleep: Sleep
+) -> Iterator[dict[str, Any]]:
+    """Each page of the feed, from the query's cursor on; with `on` without end.
+
+    Raises `Refused`, or `Unreachable` when the service stays away.
+    """
+    asked = dict(query)
+    headers = [("prefer", f"wait={WAIT_SECONDS}")] if on else []
+    while True:
+        path = f"/v1/events?{urlencode(asked)}"
+        page = _patiently(partial(service.call, "GET", path, headers=headers), sleep).json()
+        if not isinstance(page, dict) or not isinstance(page.get("nextCursor"), str):
+            raise Unreachable("the answer is no feed: is that the dispatcher? Check DISPATCHER_URL")
+        yield page
+        if not on and asked.get("cursor") == page["nextCursor"]:
+            return
+        asked["cursor"] = page["nextCursor"]
 
 
 def _job(answer: Answer) -> dict[str, Any]:

@@ -32,6 +32,8 @@ RECONNECT_MS: Final = 2_000
 LAST_WORD_SECONDS: Final = 1.0
 """A reader that is dropped has so long to take the reason."""
 
+_GOLDEN: Final = 0.618_033_988_75
+
 _DROPPED: Final = encode(
     {
         "code": "slow-reader",
@@ -54,7 +56,9 @@ class Stream:
         waiting: Waiting,
         client: Client,
         stall_seconds: float,
+        first_rest_seconds: float,
     ) -> None:
+        self._rest_seconds = first_rest_seconds
         self._transport = request.transport
         self._chunked = request.version >= HttpVersion11
         self._response = response
@@ -94,7 +98,8 @@ class Stream:
 
     async def rest(self, closed: Callable[[], bool]) -> bool:
         """Wait until there may be more to send, keeping it open; False: it is to end."""
-        while not await self._waiting.wait(KEEP_ALIVE_SECONDS):
+        while not await self._waiting.wait(self._rest_seconds):
+            self._rest_seconds = KEEP_ALIVE_SECONDS
             await self.send(sse.comment("still here"))
         if closed():
             await self.send(sse.comment("the service restarts: connect again"))
@@ -110,6 +115,7 @@ class Streams:
         self._observer = services.observer
         self._clock = services.clock
         self._stall_seconds = services.stall_seconds
+        self._opened = 0
 
     def closed(self) -> bool:
         """Whether streams are to end: the service shuts down."""
@@ -149,7 +155,9 @@ class Streams:
         began = self._clock.monotonic()
         with Client(request, waiting) as client:
             await response.prepare(request)
-            stream = Stream(request, response, waiting, client, self._stall_seconds)
+            stream = Stream(
+                request, response, waiting, client, self._stall_seconds, self._first_rest()
+            )
             try:
                 await stream.send(sse.retry(RECONNECT_MS))
                 await write(stream)
@@ -161,3 +169,11 @@ class Streams:
             except ConnectionError:
                 pass  # the reader has gone
         return response
+
+    def _first_rest(self) -> float:
+        """After how long the first comment goes out: those opened together take turns.
+
+        Multiples of the golden ratio, without their whole parts, lie evenly however many there are.
+        """
+        self._opened += 1
+        return KEEP_ALIVE_SECONDS * (0.5 + self._opened * _GOLDEN % 1 / 2)
