@@ -19,6 +19,7 @@ PAGES = (
     "README.md",
     "docs/tutorial/first-callback.md",
     "docs/howto/receive-callbacks.md",
+    "docs/howto/hear-of-a-job.md",
     "docs/howto/operate.md",
     "docs/howto/make-an-endpoint-asynchronous.md",
     "docs/howto/runbook.md",
