@@ -9,8 +9,10 @@ from typing import Any, assert_never
 import msgspec
 
 from dispatcher.core.audit import AuditEntry
+from dispatcher.core.breaker import BreakerState
 from dispatcher.core.facts import (
     ActionAudited,
+    BreakerChanged,
     CancelAsked,
     DeliveryAttemptEnded,
     DeliveryCancelAsked,
@@ -46,6 +48,8 @@ def level_of(fact: Fact) -> int:
             return logging.INFO
         case StoreRecovered() | StreamDropped():
             return logging.INFO
+        case BreakerChanged(state=state):
+            return logging.WARNING if state is BreakerState.OPEN else logging.INFO
         case LeaseLost():
             return logging.WARNING
         case StoreFailed() | LoopFailed():
@@ -85,6 +89,8 @@ def describe(fact: Fact) -> tuple[str, Mapping[str, Any]]:  # noqa: C901, PLR091
             return "job.moved", {"jobId": job_id, "callerId": caller_id}
         case StreamDropped(caller_id=caller_id, path=path, open_ms=open_ms):
             return "stream.dropped", {"callerId": caller_id, "path": path, "openMs": open_ms}
+        case BreakerChanged():
+            return "breaker.changed", _of_breaker(fact)
         case LeaseLost(holder_id=holder_id, jobs=jobs):
             return "lease.lost", {"holderId": holder_id, "jobs": jobs}
         case StoreFailed(during=during, detail=detail):
@@ -151,6 +157,21 @@ def _of_delivery(fact: DeliveryAttemptEnded) -> dict[str, Any]:
             nextAttemptAt=rfc3339(fact.next_at) if fact.to is DeliveryState.PENDING else None,
             correlationId=fact.correlation_id,
             stale=fact.stale or None,
+        ),
+    }
+
+
+def _of_breaker(fact: BreakerChanged) -> dict[str, Any]:
+    return {
+        "destinationId": fact.destination_id,
+        "callerId": fact.caller_id,
+        "origin": fact.origin,
+        "from": fact.before.value,
+        "to": fact.state.value,
+        **_without_none(
+            endpointId=fact.endpoint_id,
+            url=None if fact.url is None else fact.url.partition("?")[0],  # queries carry tokens
+            openUntil=None if fact.open_until is None else rfc3339(fact.open_until),
         ),
     }
 

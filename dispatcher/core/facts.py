@@ -10,6 +10,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from dispatcher.core.audit import AuditEntry
+from dispatcher.core.breaker import BreakerState
 from dispatcher.core.model import Delivery, DeliveryState, Job, JobState
 
 
@@ -97,6 +98,22 @@ class StreamDropped(Struct, frozen=True):
     open_ms: int
 
 
+class BreakerChanged(Struct, frozen=True, kw_only=True):
+    """A breaker is in another state, or has opened again; `url` None: the whole destination's.
+
+    While it is open, until `open_until`, nothing is sent.
+    """
+
+    destination_id: str
+    caller_id: str
+    origin: str
+    endpoint_id: str | None
+    url: str | None
+    before: BreakerState
+    state: BreakerState
+    open_until: int | None = None
+
+
 class SubmissionRefused(Struct, frozen=True):
     """A limit kept a job out: `limit` is `rate`, or a word of `quotas.Full`."""
 
@@ -174,6 +191,7 @@ Fact: TypeAlias = (
     | DeliveryAttemptEnded
     | DeliverySwept
     | StreamDropped
+    | BreakerChanged
     | SubmissionRefused
     | CancelAsked
     | Redelivered
