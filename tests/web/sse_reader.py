@@ -111,6 +111,12 @@ class Reader:
             found.append(each)
         return found
 
+    async def begun(self) -> None:
+        """Wait until the stream has said something."""
+        async with asyncio.timeout(10):
+            while self.parser.retry is None:
+                self._waiting += self.parser.feed(await self.response.content.readany())
+
     async def comment(self, text: str) -> None:
         """Wait for a comment that has `text`."""
         async with asyncio.timeout(10):
