@@ -9,6 +9,7 @@ says only that it may be worth to read: it can be for nothing.
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections import Counter
 from functools import partial
 from itertools import islice
@@ -25,6 +26,7 @@ from dispatcher.core.facts import (
     JobAttemptEnded,
     JobEnded,
     JobMoved,
+    LoopFailed,
     Redelivered,
     StoreFailed,
     StoreRecovered,
@@ -262,6 +264,9 @@ class Waiters:
                 if not failing:
                     observer.saw(StoreFailed("waiting", str(error)))
                 failing = True
+            except Exception as error:  # noqa: BLE001  # a defect must not keep those who wait asleep
+                detail = f"{type(error).__name__}: {error}"
+                observer.saw(LoopFailed("waiting", detail, traceback.format_exc()))
             else:
                 if failing:
                     observer.saw(StoreRecovered("waiting"))

@@ -38,7 +38,7 @@ def make_app(services: Services) -> web.Application:
     """The HTTP edge as an application; serve it with `web.server.EdgeRunner`."""
     keys = Keys(services.store, services.clock, services.dev)
     jobs = Jobs(services)
-    events = Events(services)
+    events = Events(services, keys.identify)
     deliveries = Deliveries(services)
     types = Types(services)
     callers = CallerCalls(services)

@@ -33,7 +33,7 @@ from dispatcher.web.queries import (
 from dispatcher.web.refusals import BadQuery, NotAcceptable
 from dispatcher.web.services import Services
 from dispatcher.web.shown import job_shown
-from dispatcher.web.stream import Stream, Streams
+from dispatcher.web.stream import Identify, Stream, Streams
 
 _OF_JOB: Final = "events"
 _LAST_EVENT_ID: Final = "Last-Event-ID"
@@ -54,7 +54,7 @@ _GAP: Final = "Events after this cursor are not kept any more. What follows is w
 class Events:
     """The handlers of `/v1/events` and `/v1/jobs/{id}/events`."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, identify: Identify) -> None:
         self._store = services.store
         self._clock = services.clock
         self._limits = services.limits
@@ -62,7 +62,7 @@ class Events:
         self._waiters = services.waiters
         self._cursors = FeedCursors(services.vault)
         self._holding = Holding(services.waiters, services.clock)
-        self._streams = Streams(services)
+        self._streams = Streams(services, identify)
 
     # --- of a job ------------------------------------------------------------------------------
 

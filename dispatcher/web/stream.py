@@ -13,6 +13,7 @@ from typing import Final
 
 from aiohttp import HttpVersion11, web
 
+from dispatcher.core.errors import Forbidden, StoreError, Unauthenticated
 from dispatcher.core.facts import StreamDropped
 from dispatcher.core.payload import encode
 from dispatcher.engine.waiters import Waiting
@@ -31,6 +32,9 @@ RECONNECT_MS: Final = 2_000
 
 LAST_WORD_SECONDS: Final = 1.0
 """A reader that is dropped has so long to take the reason."""
+
+Identify = Callable[[web.Request], Awaitable[Identity]]
+"""Tells who makes a request: `auth.Keys.identify`."""
 
 _GOLDEN: Final = 0.618_033_988_75
 
@@ -57,7 +61,10 @@ class Stream:
         client: Client,
         stall_seconds: float,
         first_rest_seconds: float,
+        identify: Identify,
     ) -> None:
+        self._request = request
+        self._identify = identify
         self._rest_seconds = first_rest_seconds
         self._transport = request.transport
         self._chunked = request.version >= HttpVersion11
@@ -98,19 +105,36 @@ class Stream:
 
     async def rest(self, closed: Callable[[], bool]) -> bool:
         """Wait until there may be more to send, keeping it open; False: it is to end."""
-        while not await self._waiting.wait(self._rest_seconds):
+        while True:
+            rung = await self._waiting.wait(self._rest_seconds)
             self._rest_seconds = KEEP_ALIVE_SECONDS
+            if not await self._may():
+                await self.send(sse.comment("this API key is good no more"))
+                return False
+            if rung:
+                break
             await self.send(sse.comment("still here"))
         if closed():
             await self.send(sse.comment("the service restarts: connect again"))
             return False
         return not self._client.gone
 
+    async def _may(self) -> bool:
+        """Whether the key that opened the stream is still good: it may outlive it by days."""
+        try:
+            await self._identify(self._request)
+        except (Unauthenticated, Forbidden):
+            return False
+        except StoreError:  # nobody knows now
+            pass
+        return True
+
 
 class Streams:
     """All streams of this process."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, identify: Identify) -> None:
+        self._identify = identify
         self._waiters = services.waiters
         self._observer = services.observer
         self._clock = services.clock
@@ -156,7 +180,13 @@ class Streams:
         with Client(request, waiting) as client:
             await response.prepare(request)
             stream = Stream(
-                request, response, waiting, client, self._stall_seconds, self._first_rest()
+                request,
+                response,
+                waiting,
+                client,
+                self._stall_seconds,
+                self._first_rest(),
+                self._identify,
             )
             try:
                 await stream.send(sse.retry(RECONNECT_MS))

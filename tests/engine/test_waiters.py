@@ -17,6 +17,7 @@ from dispatcher.core.facts import (
     JobAttemptEnded,
     JobEnded,
     JobMoved,
+    LoopFailed,
     LoopIdle,
     Redelivered,
     StoreFailed,
@@ -257,6 +258,30 @@ async def test_it_looks_again_and_again_and_tells_of_a_store_that_fails_once(sce
         watching.cancel()
         await asyncio.wait((watching,))
     assert [type(fact) for fact in observer.facts] == [StoreFailed, StoreRecovered]
+
+
+async def test_a_defect_does_not_end_the_looks(scene: Scene) -> None:
+    class Broken(Store):
+        async def heads(self, job_ids: Sequence[str], caller_ids: Collection[str | None]) -> Heads:
+            if not self.asked:
+                self.asked.append((0, 0))
+                raise KeyError("a defect")
+            return await super().heads(job_ids, caller_ids)
+
+    store, observer = Broken(), RecordingObserver()
+    watching = asyncio.create_task(scene.waiters.watch(store, observer))
+    try:
+        with scene.waiters.job(JOB.id):
+            async with asyncio.timeout(10):
+                while len(store.asked) < 2:
+                    await asyncio.sleep(0)
+                    if scene.timers.next_in is not None:
+                        scene.timers.advance(POLL_SECONDS)
+    finally:
+        watching.cancel()
+        await asyncio.wait((watching,))
+    (failed,) = observer.all(LoopFailed)
+    assert failed.loop == "waiting"
 
 
 # --- Places ------------------------------------------------------------------------------------

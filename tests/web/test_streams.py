@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import socket
 from pathlib import Path
 
@@ -362,6 +363,29 @@ async def test_a_reader_that_takes_nothing_is_dropped(tmp_path: Path) -> None:
         told.ends()
         await here.ended(job_id)  # the job was not held up
         await until_nobody(here.stage.waiters)
+
+
+async def test_a_stream_ends_with_its_key(tmp_path: Path) -> None:
+    async with service(tmp_path, ScriptedRunner(Hanging())) as here:
+        found = await here.stage.store.find_key(hashlib.sha256(OTHER.id.encode()).digest())
+        assert found is not None
+        async with stream(here, "/v1/events", key=OTHER.id) as reader:
+            await until_resting(here.stage.waiters)
+            assert await here.stage.store.revoke_key(OTHER.id, found[0].id)
+            here.stage.advance(KEEP_ALIVE_SECONDS)
+            assert await reader.rest() == []
+            assert "key" in reader.parser.comments[-1]
+
+
+async def test_a_store_that_fails_ends_nobodys_stream_for_the_key(tmp_path: Path) -> None:
+    async with (
+        service(tmp_path, ScriptedRunner(Hanging())) as here,
+        stream(here, "/v1/events") as reader,
+    ):
+        await until_resting(here.stage.waiters)
+        here.stage.faults.fail("find_key")
+        here.stage.advance(KEEP_ALIVE_SECONDS)
+        await reader.comment("still here")
 
 
 async def test_a_stream_needs_a_key(tmp_path: Path) -> None:
