@@ -11,6 +11,9 @@ from dispatcher.ports.views import (
     DeliveryFilter,
     DeliveryPage,
     DeliveryRecord,
+    DestinationFilter,
+    DestinationPage,
+    DestinationRecord,
     FeedPage,
     Heads,
     JobFilter,
@@ -88,6 +91,20 @@ class FeedReader(Protocol):
 
         `job_ids` are as many as a few thousand.
         """
+        ...
+
+
+class DestinationReader(Protocol):
+    """Questions about destinations, for operators."""
+
+    async def list_destinations(
+        self, wanted: DestinationFilter, *, limit: int, before: int | None
+    ) -> DestinationPage:
+        """Destinations, newest first. One with nothing to say of it may be forgotten meanwhile."""
+        ...
+
+    async def get_destination(self, destination_id: str) -> DestinationRecord | None:
+        """A destination by its id (`dst_…`); None too once it is forgotten."""
         ...
 
 

@@ -15,6 +15,7 @@ from dispatcher.web.audit import AuditLog
 from dispatcher.web.auth import REQUEST_ID_KEY, Identity, Keys
 from dispatcher.web.callers import CallerCalls
 from dispatcher.web.deliveries import Deliveries
+from dispatcher.web.destinations import DestinationCalls
 from dispatcher.web.dev import Inbox
 from dispatcher.web.events import Events
 from dispatcher.web.headers import check_transfer, sane_request_id
@@ -40,9 +41,9 @@ def make_app(services: Services) -> web.Application:
     jobs = Jobs(services)
     events = Events(services, keys.identify)
     deliveries = Deliveries(services)
+    destinations = DestinationCalls(services)
     types = Types(services)
     callers = CallerCalls(services)
-    health = Health(services)
     # What needs a key: the path, who may take it, and the handler.
     guarded: tuple[tuple[str, str, frozenset[Role], KnownHandler], ...] = (
         ("POST", "/v1/jobs", CALLERS, jobs.submit),
@@ -65,8 +66,27 @@ def make_app(services: Services) -> web.Application:
         ("POST", "/v1/callers/{id}/keys", OPERATORS, callers.add_key),
         ("DELETE", "/v1/callers/{id}/keys/{keyId}", OPERATORS, callers.revoke_key),
         ("POST", "/v1/callers/{id}/rotate-secret", OPERATORS, callers.rotate_secret),
+        ("GET", "/v1/destinations", OPERATORS, destinations.list),
+        ("GET", "/v1/destinations/{id}", OPERATORS, destinations.get),
+        ("POST", "/v1/destinations/{id}/pause", OPERATORS, destinations.pause),
+        ("POST", "/v1/destinations/{id}/resume", OPERATORS, destinations.resume),
         ("GET", "/v1/audit", OPERATORS, AuditLog(services).list),
     )
+    app = web.Application(
+        middlewares=[_edge(services.ids)], client_max_size=services.limits.body_bytes
+    )
+    app.on_shutdown.append(_let_go(services.waiters))
+    routes = [(method, path, _known(keys, roles, do)) for method, path, roles, do in guarded]
+    for method, path, handler in [*routes, *_public(services, keys)]:
+        app.router.add_route(method, path, handler, expect_handler=_expect)
+        if method == "GET":
+            app.router.add_route("HEAD", path, handler, expect_handler=_expect)
+    return app
+
+
+def _public(services: Services, keys: Keys) -> list[tuple[str, str, Handler]]:
+    """What needs no key."""
+    health = Health(services)
     public: list[tuple[str, str, Handler]] = [
         ("GET", "/healthz", health.live),
         ("GET", "/readyz", health.ready),
@@ -79,17 +99,7 @@ def make_app(services: Services) -> web.Application:
     if services.dev is not None:
         inbox = Inbox(services, services.dev)
         public += [("POST", "/dev/inbox", inbox.receive), ("GET", "/dev/inbox", inbox.show)]
-
-    app = web.Application(
-        middlewares=[_edge(services.ids)], client_max_size=services.limits.body_bytes
-    )
-    app.on_shutdown.append(_let_go(services.waiters))
-    routes = [(method, path, _known(keys, roles, do)) for method, path, roles, do in guarded]
-    for method, path, handler in [*routes, *public]:
-        app.router.add_route(method, path, handler, expect_handler=_expect)
-        if method == "GET":
-            app.router.add_route("HEAD", path, handler, expect_handler=_expect)
-    return app
+    return public
 
 
 def _let_go(waiters: Waiters) -> Callable[[web.Application], Awaitable[None]]:

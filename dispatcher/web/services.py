@@ -17,14 +17,22 @@ from dispatcher.engine.waiters import Waiters
 from dispatcher.ports.audit import AuditStore
 from dispatcher.ports.callers import CallerStore, ServiceKeyStore
 from dispatcher.ports.observer import Observer
-from dispatcher.ports.readers import FeedReader, JobReader
+from dispatcher.ports.readers import DestinationReader, FeedReader, JobReader
 from dispatcher.ports.records import Idempotency, Taken
 from dispatcher.ports.system import Clock, Ids
 from dispatcher.ports.vault import Vault
-from dispatcher.ports.views import DeliveryRecord
+from dispatcher.ports.views import DeliveryRecord, DestinationRecord
 
 
-class EdgeStore(JobReader, FeedReader, CallerStore, ServiceKeyStore, AuditStore, Protocol):
+class EdgeStore(
+    JobReader,
+    FeedReader,
+    DestinationReader,
+    CallerStore,
+    ServiceKeyStore,
+    AuditStore,
+    Protocol,
+):
     """Of the store, what the edge asks by itself: reading, and who a key belongs to."""
 
 
@@ -72,6 +80,18 @@ class CancelsDeliveries(Protocol):
         ...
 
 
+class SteersDestinations(Protocol):
+    """Pauses and resumes destinations: `engine.destinations.Destinations`."""
+
+    async def pause(self, destination_id: str, actor: Actor) -> DestinationRecord:
+        """Pause, and give it as it is now. Raises `NotFound`, `StoreUnavailable`."""
+        ...
+
+    async def resume(self, destination_id: str, actor: Actor) -> DestinationRecord:
+        """Resume, and give it as it is now. Raises `NotFound`, `StoreUnavailable`."""
+        ...
+
+
 class MetricsMade(Protocol):
     """The page of `/metrics`: `adapters.metrics.MetricsPage`."""
 
@@ -110,6 +130,7 @@ class Services:
     cancel: Cancels
     redeliver: Redelivers
     cancel_delivery: CancelsDeliveries
+    destinations: SteersDestinations
     callers: Callers
     rates: Rates
     store: EdgeStore

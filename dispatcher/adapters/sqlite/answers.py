@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from dispatcher.adapters.sqlite import feed, reading
 from dispatcher.adapters.sqlite.backlog import backlog
+from dispatcher.adapters.sqlite.destinations_kept import get_destination, list_destinations
 from dispatcher.adapters.sqlite.reader import Readers
 from dispatcher.core.model import Event, EventType, Job
 from dispatcher.ports.system import Clock
@@ -14,6 +15,9 @@ from dispatcher.ports.views import (
     DeliveryFilter,
     DeliveryPage,
     DeliveryRecord,
+    DestinationFilter,
+    DestinationPage,
+    DestinationRecord,
     FeedPage,
     Heads,
     JobFilter,
@@ -79,6 +83,17 @@ class Answers:
     async def heads(self, job_ids: Sequence[str], caller_ids: Collection[str | None]) -> Heads:
         """See `FeedReader.heads`."""
         return await self._readers.ask(feed.heads, job_ids, caller_ids)
+
+    async def list_destinations(
+        self, wanted: DestinationFilter, *, limit: int, before: int | None
+    ) -> DestinationPage:
+        """See `DestinationReader.list_destinations`."""
+        now = self._clock.now()
+        return await self._readers.ask(list_destinations, wanted, now, limit=limit, before=before)
+
+    async def get_destination(self, destination_id: str) -> DestinationRecord | None:
+        """See `DestinationReader.get_destination`."""
+        return await self._readers.ask(get_destination, destination_id, self._clock.now())
 
     async def backlog(self, most: int) -> Backlog:
         """See `BacklogReader.backlog`."""

@@ -90,6 +90,11 @@ from dispatcher.testing.conformance.holders import (
     TestTakingBack,
 )
 from dispatcher.testing.conformance.machine import stateful
+from dispatcher.testing.conformance.ordering import (
+    TestChainsAtRandom,
+    TestOrder,
+    TestWhenOneEnds,
+)
 from dispatcher.testing.conformance.reading import (
     TestDeliverySummary,
     TestEvents,
@@ -107,6 +112,7 @@ from dispatcher.testing.conformance.redelivering import (
 from dispatcher.testing.conformance.rooms import TestRoom
 from dispatcher.testing.conformance.scene import Scene, scene
 from dispatcher.testing.conformance.stale import TestStaleDeliveries, TestStaleJobs
+from dispatcher.testing.conformance.steering import TestListsOfDestinations, TestPausing
 from dispatcher.testing.conformance.sweeping import TestPrune, TestSweep
 
 __all__ = [
@@ -123,6 +129,7 @@ __all__ = [
     "TestBreakerOfADestination",
     "TestBreakerOfAUrl",
     "TestCallers",
+    "TestChainsAtRandom",
     "TestCheck",
     "TestClaimingJobs",
     "TestDeliverySummary",
@@ -150,12 +157,15 @@ __all__ = [
     "TestLeasedDeliveries",
     "TestListsOfCallers",
     "TestListsOfDeliveries",
+    "TestListsOfDestinations",
     "TestListsOfJobs",
     "TestManyAtOnce",
     "TestNoting",
     "TestOneDelivery",
     "TestOneJob",
+    "TestOrder",
     "TestOrderOfJobs",
+    "TestPausing",
     "TestPrune",
     "TestRate",
     "TestRecordingAttempts",
@@ -174,6 +184,7 @@ __all__ = [
     "TestTurns",
     "TestTypes",
     "TestUnknownAttempts",
+    "TestWhenOneEnds",
     "scene",
     "stateful",
 ]
