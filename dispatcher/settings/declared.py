@@ -141,7 +141,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         _says(
             "How long a dead callback is kept, with its job, to be redelivered.", 0, 3_650 * _DAY
         ),
-    ] = 5 * _DAY
+    ] = 30 * _DAY
     progress_seconds: Annotated[
         float,
         _says("A job's progress is written, and shown, once in so long at most.", 0.01, 3_600),
