@@ -23,6 +23,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "dispatcher.cli.deliveries:deliveries_group",
         "List and show callbacks, send them again, or stop them.",
     ),
+    "endpoints": (
+        "dispatcher.cli.endpoints:endpoints_group",
+        "Register callback URLs, try them, switch them on and off.",
+    ),
     "events": ("dispatcher.cli.events:events_command", "Show what happens, as it happens."),
     "destinations": (
         "dispatcher.cli.destinations:destinations_group",

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from dispatcher.core.audit import AuditEntry
 from dispatcher.core.breaker import BreakerState
+from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.model import Delivery, DeliveryState, Job, JobState
 
 
@@ -81,6 +82,7 @@ class DeliveryAttemptEnded(Struct, frozen=True, kw_only=True):
     correlation_id: str | None = None
     waited_ms: int = 0
     stale: bool = False
+    endpoint_id: str | None = None
 
 
 class DeliverySwept(Struct, frozen=True):
@@ -96,6 +98,12 @@ class StreamDropped(Struct, frozen=True):
     caller_id: str
     path: str
     open_ms: int
+
+
+class EndpointSwitched(Struct, frozen=True):
+    """A registered endpoint was enabled, or disabled for its `disabled_reason`."""
+
+    endpoint: Endpoint
 
 
 class BreakerChanged(Struct, frozen=True, kw_only=True):
@@ -191,6 +199,7 @@ Fact: TypeAlias = (
     | DeliveryAttemptEnded
     | DeliverySwept
     | StreamDropped
+    | EndpointSwitched
     | BreakerChanged
     | SubmissionRefused
     | CancelAsked

@@ -22,6 +22,7 @@ from dispatcher.core.facts import (
     DeliveryAttemptEnded,
     DeliveryCancelAsked,
     DeliverySwept,
+    EndpointSwitched,
     Fact,
     JobAttemptEnded,
     JobEnded,
@@ -216,6 +217,8 @@ class Waiters:
                 self._delivery_moved(job_id, caller_id, to)
             case DeliverySwept(delivery=delivery, to=to):
                 self._delivery_moved(delivery.job_id, delivery.caller_id, to)
+            case EndpointSwitched(endpoint=endpoint):
+                self.ring_caller(endpoint.caller_id)
             case _:
                 pass
 
@@ -234,7 +237,7 @@ class Waiters:
     def _delivery_moved(self, job_id: str | None, caller_id: str, to: DeliveryState) -> None:
         if job_id is not None:
             self.ring_job(job_id)
-        if to is DeliveryState.DEAD:  # it may have left an event
+        if job_id is None or to is DeliveryState.DEAD:  # a ping's event, or one that it is dead
             self.ring_caller(caller_id)
 
     def _keep_live(self, job: Job) -> None:

@@ -17,6 +17,7 @@ from dispatcher.web.callers import CallerCalls
 from dispatcher.web.deliveries import Deliveries
 from dispatcher.web.destinations import DestinationCalls
 from dispatcher.web.dev import Inbox
+from dispatcher.web.endpoints import EndpointCalls
 from dispatcher.web.events import Events
 from dispatcher.web.headers import check_transfer, sane_request_id
 from dispatcher.web.health import Health
@@ -41,6 +42,7 @@ def make_app(services: Services) -> web.Application:
     jobs = Jobs(services)
     events = Events(services, keys.identify)
     deliveries = Deliveries(services)
+    endpoints = EndpointCalls(services)
     destinations = DestinationCalls(services)
     types = Types(services)
     callers = CallerCalls(services)
@@ -58,6 +60,15 @@ def make_app(services: Services) -> web.Application:
         ("GET", "/v1/deliveries/{id}", CALLERS, deliveries.get),
         ("POST", "/v1/deliveries/{id}/redeliver", CALLERS, deliveries.redeliver),
         ("POST", "/v1/deliveries/{id}/cancel", CALLERS, deliveries.cancel),
+        ("POST", "/v1/endpoints", CALLERS, endpoints.create),
+        ("GET", "/v1/endpoints", CALLERS, endpoints.list),
+        ("GET", "/v1/endpoints/{id}", CALLERS, endpoints.get),
+        ("PATCH", "/v1/endpoints/{id}", CALLERS, endpoints.change),
+        ("DELETE", "/v1/endpoints/{id}", CALLERS, endpoints.delete),
+        ("POST", "/v1/endpoints/{id}/rotate-secret", CALLERS, endpoints.rotate_secret),
+        ("POST", "/v1/endpoints/{id}/enable", CALLERS, endpoints.enable),
+        ("POST", "/v1/endpoints/{id}/disable", CALLERS, endpoints.disable),
+        ("POST", "/v1/endpoints/{id}/ping", CALLERS, endpoints.ping),
         ("GET", "/v1/types", OPERATORS, types.list),
         ("GET", "/v1/callers", OPERATORS, callers.list),
         ("POST", "/v1/callers", OPERATORS, callers.create),
@@ -85,7 +96,7 @@ def make_app(services: Services) -> web.Application:
 
 
 def _public(services: Services, keys: Keys) -> list[tuple[str, str, Handler]]:
-    """What needs no key."""
+    """What needs no key, unless a setting says so."""
     health = Health(services)
     public: list[tuple[str, str, Handler]] = [
         ("GET", "/healthz", health.live),

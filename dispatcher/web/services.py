@@ -12,10 +12,12 @@ from dispatcher.core.limits import Limits
 from dispatcher.core.model import Caller, Job, Submission
 from dispatcher.engine.callers import Callers
 from dispatcher.engine.catalog import Catalog
+from dispatcher.engine.endpoints import Endpoints
 from dispatcher.engine.rates import Rates
 from dispatcher.engine.waiters import Waiters
 from dispatcher.ports.audit import AuditStore
 from dispatcher.ports.callers import CallerStore, ServiceKeyStore
+from dispatcher.ports.endpoints import EndpointStore
 from dispatcher.ports.observer import Observer
 from dispatcher.ports.readers import DestinationReader, FeedReader, JobReader
 from dispatcher.ports.records import Idempotency, Taken
@@ -30,6 +32,7 @@ class EdgeStore(
     DestinationReader,
     CallerStore,
     ServiceKeyStore,
+    EndpointStore,
     AuditStore,
     Protocol,
 ):
@@ -130,6 +133,7 @@ class Services:
     cancel: Cancels
     redeliver: Redelivers
     cancel_delivery: CancelsDeliveries
+    endpoints: Endpoints
     destinations: SteersDestinations
     callers: Callers
     rates: Rates

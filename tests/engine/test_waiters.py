@@ -12,6 +12,7 @@ from dispatcher.core.errors import StoreUnavailable
 from dispatcher.core.facts import (
     CancelAsked,
     DeliveryCancelAsked,
+    EndpointSwitched,
     Fact,
     JobAccepted,
     JobAttemptEnded,
@@ -29,7 +30,7 @@ from dispatcher.ports.views import FeedPage, Heads
 from dispatcher.testing.clock import ManualClock
 from dispatcher.testing.observer import RecordingObserver
 from dispatcher.testing.timers import ManualTimers
-from tests.fact_samples import DELIVERY, ENDED, JOB, SENT, SWEPT
+from tests.fact_samples import DELIVERY, ENDED, ENDPOINT, JOB, SENT, SWEPT
 
 PROGRESS = replace(JOB, progress=Progress(1, 10))
 
@@ -109,6 +110,8 @@ async def test_a_job_that_moves_wakes_those_who_wait_for_it(scene: Scene, fact: 
         (JobMoved(JOB.id, JOB.caller_id), True),
         (replace(SENT, to=DeliveryState.DEAD), True),
         (SWEPT, True),
+        (EndpointSwitched(replace(ENDPOINT, caller_id=JOB.caller_id)), True),
+        (replace(SENT, job_id=None, event_type="ping"), True),
         (SENT, False),
         (JobAccepted(JOB, handed_off=True), False),
         (LoopIdle("jobs"), False),
