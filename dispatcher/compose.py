@@ -20,6 +20,7 @@ from msgspec import Struct
 from dispatcher.adapters.logs import LogObserver, configure_logging
 from dispatcher.adapters.metrics import InFlight, Metrics, MetricsPage
 from dispatcher.adapters.observers import observing
+from dispatcher.adapters.open_files import raise_open_files
 from dispatcher.adapters.runners.declare import Dispatcher
 from dispatcher.adapters.runners.declared import declared_runners, job_type, remote_kinds
 from dispatcher.adapters.runners.echo import EchoRunner
@@ -42,10 +43,12 @@ from dispatcher.engine.rates import Rates
 from dispatcher.engine.signer import Signer
 from dispatcher.engine.supervisor import Engine
 from dispatcher.engine.terms import EngineTerms, System
+from dispatcher.engine.waiters import Places, Waiters
 from dispatcher.ports.observer import Observer
 from dispatcher.ports.records import Concurrency
 from dispatcher.ports.runner import Runner
 from dispatcher.ports.store import Store
+from dispatcher.ports.system import Timers
 from dispatcher.ports.vault import Vault
 from dispatcher.settings import RemoteType, Settings
 from dispatcher.web.app import make_app
@@ -133,13 +136,15 @@ async def service(
     catalog = Catalog(_types(settings, app))
     metrics = Metrics(catalog.all(), version=version(DISTRIBUTION))
     estimates = Estimates()
+    timers = LoopTimers()
+    waiters = _waiters(settings, timers)
     spans = version(DISTRIBUTION) if settings.otel else None
     with ServeLock(settings.database):
         async with (
-            observing(spans, metrics, estimates, observer) as told,
+            observing(spans, metrics, estimates, observer, waiters) as told,
             open_store(settings, url, on_commit=metrics.committed) as store,
         ):
-            system = System(SystemClock(), LoopTimers(), SystemRandom(), Uuid7Ids(), told)
+            system = System(SystemClock(), timers, SystemRandom(), Uuid7Ids(), told)
             vault = await _vault(settings, store, system)
             await store.put_types(catalog.all())
             sender = AiohttpSender(settings.policy, _sender_terms(settings), clock=system.clock)
@@ -165,15 +170,18 @@ async def service(
                 policy=settings.policy,
                 limits=settings.limits_in_force,
                 public_url=url,
+                waiters=waiters,
+                observer=told,
                 dev=await _dev_mode(store, vault, system) if settings.dev else None,
                 ready=engine.ready,
-                metrics=_metrics_page(metrics, store, engine, settings, system),
+                metrics=_metrics_page(metrics, store, engine, settings, system, waiters),
                 metrics_open=settings.metrics_open,
                 estimates=estimates,
             )
             await engine.start(alone=True)
             edge = EdgeRunner(make_app(services), system.ids, grace_seconds=settings.grace_seconds)
             await edge.setup()
+            watching = asyncio.create_task(waiters.watch(store, told))
             watch = LoopWatch()
             try:
                 watch.start()
@@ -186,6 +194,7 @@ async def service(
                 watch.stop()
                 await children.close()
                 await edge.cleanup()
+                watching.cancel()
                 await sender.close()
 
 
@@ -261,14 +270,30 @@ def _user_agent() -> str:
 
 
 def _metrics_page(
-    metrics: Metrics, store: Store, engine: Engine, settings: Settings, system: System
+    metrics: Metrics,
+    store: Store,
+    engine: Engine,
+    settings: Settings,
+    system: System,
+    waiters: Waiters,
 ) -> MetricsPage:
     return MetricsPage(
         metrics,
         store,
         jobs=InFlight(lambda: engine.jobs.running, settings.jobs_at_once),
         deliveries=InFlight(lambda: engine.deliveries.sending, settings.deliveries_at_once),
+        waits=lambda: waiters.waits.taken,
+        streams=lambda: waiters.streams.taken,
         clock=system.clock,
+    )
+
+
+def _waiters(settings: Settings, timers: Timers) -> Waiters:
+    limits = settings.limits
+    return Waiters(
+        timers,
+        waits=Places(limits.waits_at_once, max(limits.waits_at_once // 4, 1)),
+        streams=Places(limits.streams_at_once, limits.streams_of_caller),
     )
 
 
@@ -290,6 +315,7 @@ def _engine_terms(settings: Settings) -> EngineTerms:
             },
             queues={each.name: each.concurrency for each in settings.queues},
         ),
+        progress_seconds=settings.progress_seconds,
         failing_seconds=settings.endpoint_failing_seconds,
         rate_per_second=settings.delivery_rate_per_second or None,
         breaker=BreakerTerms(
@@ -363,6 +389,7 @@ async def _serve(
     announce: Callable[[str], None],
     greet: Callable[[Settings, Running], str],
 ) -> bool:
+    raise_open_files()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 

@@ -17,6 +17,7 @@ from dispatcher.core.facts import (
     JobAccepted,
     JobAttemptEnded,
     JobEnded,
+    JobMoved,
     LeaseLost,
     LoopFailed,
     LoopIdle,
@@ -25,6 +26,7 @@ from dispatcher.core.facts import (
     RunsAlone,
     StoreFailed,
     StoreRecovered,
+    StreamDropped,
     SubmissionRefused,
 )
 from dispatcher.core.model import Delivery, DeliveryState, EventType, Job, JobState, JobType
@@ -101,8 +103,10 @@ FACTS: list[Fact] = [
     JobAccepted(JOB, handed_off=True),
     ENDED,
     JobEnded(JOB, JobState.SUCCEEDED),
+    JobMoved("job_1", "clr_secret", live=JOB),
     SENT,
     SWEPT,
+    StreamDropped("clr_secret", "/v1/events", 60_000),
     EndpointSwitched(ENDPOINT),
     BreakerChanged(
         destination_id="dst_1",

@@ -23,6 +23,7 @@ from dispatcher.core.facts import (
     JobAccepted,
     JobAttemptEnded,
     JobEnded,
+    JobMoved,
     LeaseLost,
     LoopFailed,
     LoopIdle,
@@ -31,6 +32,7 @@ from dispatcher.core.facts import (
     RunsAlone,
     StoreFailed,
     StoreRecovered,
+    StreamDropped,
     SubmissionRefused,
 )
 from dispatcher.core.model import Delivery, DeliveryState, Job, JobState
@@ -54,14 +56,14 @@ def level_of(fact: Fact) -> int:
             return logging.WARNING if to is DeliveryState.DEAD else logging.INFO
         case JobAttemptEnded(to=to):
             return logging.WARNING if to is JobState.FAILED else logging.INFO
-        case JobAccepted() | JobEnded() | SubmissionRefused() | LoopIdle():
+        case JobAccepted() | JobEnded() | JobMoved() | SubmissionRefused() | LoopIdle():
             return logging.DEBUG
         case EndpointSwitched(endpoint=endpoint):
             asked = endpoint.disabled_reason in (None, DisabledReason.MANUAL)
             return logging.INFO if asked else logging.WARNING
         case CancelAsked() | Redelivered() | DeliveryCancelAsked() | ActionAudited():
             return logging.INFO
-        case StoreRecovered() | PauseChanged():
+        case StoreRecovered() | PauseChanged() | StreamDropped():
             return logging.INFO
         case BreakerChanged(state=state):
             return logging.WARNING if state is BreakerState.OPEN else logging.INFO
@@ -100,6 +102,10 @@ def describe(fact: Fact) -> tuple[str, Mapping[str, Any]]:  # noqa: C901, PLR091
             return "delivery.canceling", {**_ids_of_delivery(delivery, fact.job), "to": to.value}
         case ActionAudited(entry=entry):
             return "audit", _of_entry(entry)
+        case JobMoved(job_id=job_id, caller_id=caller_id):
+            return "job.moved", {"jobId": job_id, "callerId": caller_id}
+        case StreamDropped(caller_id=caller_id, path=path, open_ms=open_ms):
+            return "stream.dropped", {"callerId": caller_id, "path": path, "openMs": open_ms}
         case EndpointSwitched(endpoint=endpoint):
             return "endpoint.switched", _of_endpoint(endpoint)
         case BreakerChanged():

@@ -30,6 +30,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "dispatcher.cli.endpoints:endpoints_group",
         "Register callback URLs, try them, switch them on and off.",
     ),
+    "events": ("dispatcher.cli.events:events_command", "Show what happens, as it happens."),
     "destinations": (
         "dispatcher.cli.destinations:destinations_group",
         "List where callbacks go; pause and resume.",

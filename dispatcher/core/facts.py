@@ -48,6 +48,18 @@ class JobEnded(Struct, frozen=True):
     to: JobState
 
 
+class JobMoved(Struct, frozen=True):
+    """What is shown of a job has changed, and no other fact tells it.
+
+    It was claimed, or told progress or an intermediate result.
+    `live` is the job with its latest progress, if no event is stored of it.
+    """
+
+    job_id: str
+    caller_id: str
+    live: Job | None = None
+
+
 class DeliveryAttemptEnded(Struct, frozen=True, kw_only=True):
     """An attempt to deliver came out, and its change was applied (or refused as stale).
 
@@ -83,6 +95,14 @@ class DeliverySwept(Struct, frozen=True):
     delivery: Delivery
     to: DeliveryState
     job: Job | None = None
+
+
+class StreamDropped(Struct, frozen=True):
+    """A stream of events was ended by the service: its reader did not take what was sent."""
+
+    caller_id: str
+    path: str
+    open_ms: int
 
 
 class EndpointSwitched(Struct, frozen=True):
@@ -195,8 +215,10 @@ Fact: TypeAlias = (
     JobAccepted
     | JobAttemptEnded
     | JobEnded
+    | JobMoved
     | DeliveryAttemptEnded
     | DeliverySwept
+    | StreamDropped
     | EndpointSwitched
     | BreakerChanged
     | SubmissionRefused

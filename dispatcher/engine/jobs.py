@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from dispatcher.core.audit import AuditEntry
 from dispatcher.core.changes import Change, FinishJob, LeasedJob, ReleaseJob
 from dispatcher.core.errors import StoreUnavailable
-from dispatcher.core.facts import JobAttemptEnded, JobEnded, LeaseLost, LoopFailed
+from dispatcher.core.facts import JobAttemptEnded, JobEnded, JobMoved, LeaseLost, LoopFailed
 from dispatcher.core.lifecycle import TERMINAL_EVENT, decide_job, wants
 from dispatcher.core.model import EventType, Instant, Job, JobState
 from dispatcher.core.outcome import AttemptFailed, JobOutcome
@@ -136,6 +136,7 @@ class Jobs:
                 share -= 1
                 kinds[leased.job.type] -= 1
                 self.start(leased, holder_id)
+                self._observer.saw(JobMoved(leased.job.id, leased.job.caller_id))
         finally:
             self.slots.give_share(share, kinds)
         next_at, now = claimed.next_at, self._clock.now()

@@ -40,6 +40,11 @@ instant at which the next of theirs could be claimed, null when nothing waits. C
 lanes or destinations first, longest unserved first, and take from each in turn, so that a million
 due rows in one cost the others nothing, and cost does not grow with finished rows.
 
+**Feed.** Events are read in the order of their commits (`FeedReader`). Where sequence numbers are
+given out before a commit, as databases with several writers do, a page ends before the first that
+may still be under way. Whoever erases events, in whichever way, keeps the newest erased of each
+caller, so that a reader who comes back later than that is told of the gap.
+
 **Flow.** How many more may be sent to a destination now is bounded by its free slots
 (`DeliveryTerms.slots`, leases that last), by what its breaker allows (`breaker.allowance`: none
 while it is open, one probe then, more and more while half-open), and by its rate (`core.rate`; its
@@ -90,7 +95,7 @@ from dispatcher.ports.audit import AuditStore
 from dispatcher.ports.callers import CallerStore, ServiceKeyStore
 from dispatcher.ports.endpoints import EndpointStore
 from dispatcher.ports.leases import LeaseStore, PauseStore
-from dispatcher.ports.readers import BacklogReader, DestinationReader, JobReader
+from dispatcher.ports.readers import BacklogReader, DestinationReader, FeedReader, JobReader
 from dispatcher.ports.records import (
     EVERYBODY,
     AddResult,
@@ -218,6 +223,7 @@ class Store(
     LeaseStore,
     PauseStore,
     JobReader,
+    FeedReader,
     BacklogReader,
     DestinationReader,
     CallerStore,

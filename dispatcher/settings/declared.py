@@ -153,6 +153,10 @@ class Settings(Struct, frozen=True, kw_only=True):
             365 * _DAY,
         ),
     ] = 5 * _DAY
+    progress_seconds: Annotated[
+        float,
+        _says("A job's progress is written, and shown, once in so long at most.", 0.01, 3_600),
+    ] = 0.5
     audit_kept_seconds: Annotated[
         float, _says("How long what operators did stays in the audit log.", _DAY, 36_500 * _DAY)
     ] = 365 * _DAY
@@ -269,6 +273,18 @@ _LIMITS: Final[dict[str, Meta]] = {
         1,
         1_000_000,
     ),
+    "waits_at_once": _says(
+        "Requests that wait at once (`Prefer: wait=N`) at most, a quarter of them one caller's; "
+        "more are answered without waiting.",
+        0,
+        1_000_000,
+    ),
+    "streams_at_once": _says(
+        "Streams of events (SSE) open at once at most; more are answered 503. Bounds memory.",
+        0,
+        1_000_000,
+    ),
+    "streams_of_caller": _says("Of one caller at most; more are answered 429.", 0, 1_000_000),
     "page_items": _says("Items of a page of a list at most.", 1, 10_000),
     "default_page_items": _says("Items of a page if the request names no limit.", 1, 10_000),
     "submissions": _says(

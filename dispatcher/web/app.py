@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from dispatcher.core.model import Role
+from dispatcher.engine.waiters import Waiters
 from dispatcher.ports.observer import REQUEST_ID as OBSERVED_REQUEST_ID
 from dispatcher.ports.system import Ids
 from dispatcher.web.audit import AuditLog
@@ -18,6 +19,7 @@ from dispatcher.web.deliveries import Deliveries
 from dispatcher.web.destinations import DestinationCalls
 from dispatcher.web.dev import Inbox
 from dispatcher.web.endpoints import EndpointCalls
+from dispatcher.web.events import Events
 from dispatcher.web.headers import check_transfer, sane_request_id
 from dispatcher.web.health import Health
 from dispatcher.web.jobs import Jobs
@@ -27,14 +29,13 @@ from dispatcher.web.metrics import MetricsPage
 from dispatcher.web.pausing import Pausing
 from dispatcher.web.problems import problem_of
 from dispatcher.web.rates import STANDING, tell
+from dispatcher.web.request_id import REQUEST_ID, sign
 from dispatcher.web.services import Services
 from dispatcher.web.types import Types
 
 KnownHandler = Callable[[web.Request, Identity], Awaitable[web.StreamResponse]]
 
 Guarded: TypeAlias = tuple[str, str, frozenset[Role], KnownHandler]
-
-REQUEST_ID: Final = "Request-Id"
 
 CALLERS: Final = frozenset({Role.CALLER, Role.OPERATOR})
 OPERATORS: Final = frozenset({Role.OPERATOR})
@@ -45,6 +46,7 @@ def make_app(services: Services) -> web.Application:
     """The HTTP edge as an application; serve it with `web.server.EdgeRunner`."""
     keys = Keys(services.store, services.clock, services.dev)
     jobs = Jobs(services)
+    events = Events(services, keys.identify)
     deliveries = Deliveries(services)
     endpoints = EndpointCalls(services)
     destinations = DestinationCalls(services)
@@ -56,9 +58,10 @@ def make_app(services: Services) -> web.Application:
         ("GET", "/v1/jobs", CALLERS, jobs.list),
         ("GET", "/v1/jobs/{id}", CALLERS, jobs.get),
         ("GET", "/v1/jobs/{id}/result", CALLERS, jobs.result),
-        ("GET", "/v1/jobs/{id}/events", CALLERS, jobs.events),
+        ("GET", "/v1/jobs/{id}/events", CALLERS, events.of_job),
         ("GET", "/v1/jobs/{id}/deliveries", CALLERS, jobs.deliveries),
         ("POST", "/v1/jobs/{id}/cancel", CALLERS, jobs.cancel),
+        ("GET", "/v1/events", CALLERS, events.feed),
         ("GET", "/v1/deliveries", CALLERS, deliveries.list),
         ("GET", "/v1/deliveries/{id}", CALLERS, deliveries.get),
         ("POST", "/v1/deliveries/{id}/redeliver", CALLERS, deliveries.redeliver),
@@ -90,6 +93,7 @@ def make_app(services: Services) -> web.Application:
     app = web.Application(
         middlewares=[_edge(services.ids)], client_max_size=services.limits.body_bytes
     )
+    app.on_shutdown.append(_let_go(services.waiters))
     routes = [(method, path, _known(keys, roles, do)) for method, path, roles, do in guarded]
     for method, path, handler in [*routes, *_public(services, keys)]:
         app.router.add_route(method, path, handler, expect_handler=_expect)
@@ -142,6 +146,15 @@ def _lease_calls(services: Services) -> tuple[Guarded, ...]:
     )
 
 
+def _let_go(waiters: Waiters) -> Callable[[web.Application], Awaitable[None]]:
+    """At the end, whoever waits is answered and streams end, before requests are waited for."""
+
+    async def let_go(_: web.Application) -> None:
+        waiters.close()
+
+    return let_go
+
+
 def _known(keys: Keys, roles: frozenset[Role], handler: KnownHandler) -> Handler:
     """A handler that is told who calls, and is not called at all for whoever may not."""
 
@@ -167,10 +180,10 @@ def _edge(ids: Ids) -> Middleware:
             response = await handler(request)
         except Exception as error:  # noqa: BLE001  # whatever it is, the caller gets a problem; the table logs what is ours
             response = problem_of(error, request.rel_url.raw_path, request_id)
-        response.headers[REQUEST_ID] = request_id
+        if not response.prepared:  # a stream has had them from the beginning
+            sign(response, request_id)
         if STANDING in request:
             tell(request[STANDING], response)
-        response.headers["Server"] = "dispatcher"  # aiohttp would tell its version, and Python's
         return response
 
     return edge

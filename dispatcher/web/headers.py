@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Final
 
 from dispatcher.core.errors import InvalidHeader
@@ -162,12 +163,56 @@ def matches_etag(if_none_match: str, etag: str) -> bool:
     return etag in _ENTITY_TAG.findall(if_none_match)
 
 
-def wants_only_event_stream(accept: str | None) -> bool:
-    """Whether `Accept` takes Server-Sent Events and nothing else."""
-    if not accept:
-        return False
-    ranges = [each.partition(";")[0].strip().lower() for each in accept.split(",")]
-    return all(each == "text/event-stream" for each in ranges if each)
+class Form(StrEnum):
+    """The forms that events come in."""
+
+    JSON = "application/json"
+    STREAM = "text/event-stream"
+
+
+# RFC 9110, 12.4.2: qvalue.
+_QVALUE: Final = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
+
+
+def choose_form(accepts: Sequence[str]) -> Form | None:
+    """The form of events that the fields `Accept` like best (RFC 9110, 12.5.1); None: neither.
+
+    A stream only for whoever names it (`text/event-stream` or `text/*`), and likes it more than
+    JSON or does not name JSON: everyone else is better served by a list that ends.
+    """
+    ranges = _media_ranges(",".join(accepts))
+    if not ranges:
+        return Form.JSON
+    json, json_named = _quality(ranges, Form.JSON)
+    stream, stream_named = _quality(ranges, Form.STREAM)
+    if stream > 0 and stream_named and (stream > json or not json_named):
+        return Form.STREAM
+    if json > 0:
+        return Form.JSON
+    return Form.STREAM if stream > 0 else None
+
+
+def _media_ranges(text: str) -> dict[str, float]:
+    """The quality of each media range; parameters other than `q` are not told apart."""
+    found: dict[str, float] = {}
+    for each in text.split(","):
+        name, *parameters = (part.strip().lower() for part in each.split(";"))
+        quality = 1.0
+        for parameter in parameters:
+            key, _, value = parameter.partition("=")
+            if key.strip() == "q":
+                quality = float(value) if _QVALUE.fullmatch(value.strip()) else 0.0
+        if name:
+            found[name] = max(quality, found.get(name, 0.0))
+    return found
+
+
+def _quality(ranges: dict[str, float], form: Form) -> tuple[float, bool]:
+    """How much a form is liked, by the most specific range; and whether by more than `*/*`."""
+    for name in (form.value, form.value.partition("/")[0] + "/*"):
+        if name in ranges:
+            return ranges[name], True
+    return ranges.get("*/*", 0.0), False
 
 
 def is_json(content_type: str | None) -> bool:

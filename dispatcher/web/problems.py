@@ -47,6 +47,8 @@ from dispatcher.web.refusals import (
     NotAcceptable,
     ResultGone,
     ResultNotYet,
+    StreamsFull,
+    TooManyStreams,
     UnknownTransferCoding,
     WrongMediaType,
 )
@@ -86,6 +88,8 @@ _TABLE: Final[tuple[tuple[type[Exception], HTTPStatus, dict[str, str]], ...]] = 
     (ResultGone, HTTPStatus.GONE, {}),
     (BodyTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _LAST),
     (WrongMediaType, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, {"Accept": "application/json"}),
+    (TooManyStreams, HTTPStatus.TOO_MANY_REQUESTS, {"Retry-After": "30"}),
+    (StreamsFull, HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "30"}),
     (UnknownTransferCoding, HTTPStatus.NOT_IMPLEMENTED, _LAST),
     (RequestError, HTTPStatus.BAD_REQUEST, {}),
     (Overloaded, HTTPStatus.SERVICE_UNAVAILABLE, _RETRY),

@@ -17,10 +17,12 @@ from dispatcher.engine.estimates import Estimates
 from dispatcher.engine.leases import RemoteWork
 from dispatcher.engine.queues import Queues
 from dispatcher.engine.rates import Rates
+from dispatcher.engine.waiters import Waiters
 from dispatcher.ports.audit import AuditStore
 from dispatcher.ports.callers import CallerStore, ServiceKeyStore
 from dispatcher.ports.endpoints import EndpointStore
-from dispatcher.ports.readers import DestinationReader, JobReader
+from dispatcher.ports.observer import Observer
+from dispatcher.ports.readers import DestinationReader, FeedReader, JobReader
 from dispatcher.ports.records import Idempotency, Taken
 from dispatcher.ports.system import Clock, Ids
 from dispatcher.ports.vault import Vault
@@ -29,6 +31,7 @@ from dispatcher.ports.views import DeliveryRecord, DestinationRecord
 
 class EdgeStore(
     JobReader,
+    FeedReader,
     DestinationReader,
     CallerStore,
     ServiceKeyStore,
@@ -127,6 +130,7 @@ class Services:
     - `ready` returns if work can be taken now, else raises `StoreError` or `Stopping`.
     - `estimates` must be told of what happens, as an observer.
     - `queues` are steered at `/v1/queues`, `remote` workers served at `/v1/leases`. None: not here.
+    - `stall_seconds` is how long a reader of a stream may take nothing before it is dropped.
     - `metrics` is shown at `/metrics`: to all if `metrics_open`, else to operators. None: nowhere.
     """
 
@@ -146,6 +150,8 @@ class Services:
     policy: Policy
     limits: Limits
     public_url: str
+    waiters: Waiters
+    observer: Observer
     ready: Callable[[], Awaitable[None]]
     dev: DevMode | None = None
     queues: Queues | None = None
@@ -153,3 +159,4 @@ class Services:
     metrics: MetricsMade | None = None
     metrics_open: bool = True
     estimates: Estimates = field(default_factory=Estimates)
+    stall_seconds: float = 20.0

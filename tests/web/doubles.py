@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection, Sequence
 
 from dispatcher.core.audit import Actor, AuditEntry
 from dispatcher.core.errors import NotFound
@@ -10,6 +11,7 @@ from dispatcher.core.model import (
     ApiKey,
     Caller,
     Event,
+    EventType,
     Instant,
     Job,
     JobState,
@@ -36,6 +38,9 @@ from dispatcher.ports.views import (
     DestinationFilter,
     DestinationPage,
     DestinationRecord,
+    FeedItem,
+    FeedPage,
+    Heads,
     JobFilter,
     JobPage,
     JobRecord,
@@ -134,6 +139,35 @@ class Memory(NoEndpoints):
             return None
         found = [row for row in self.events.get(job_id, []) if (row[0].sequence or 0) > after]
         return record.job, tuple(found[:limit])
+
+    async def list_feed(
+        self,
+        caller_id: str | None,
+        *,
+        after: str | None,
+        types: Collection[EventType] | None,
+        limit: int,
+    ) -> FeedPage:
+        if self.fails_with is not None:
+            raise self.fails_with
+        start = 0 if after is None else int(after or 0)
+        items: list[FeedItem] = []
+        for number, (event, result) in enumerate(self._everything(), 1):
+            fits = caller_id in (None, event.caller_id) and (types is None or event.type in types)
+            if number > start and fits and len(items) < limit:
+                record = self.jobs.get(event.job_id or "")
+                job = None if record is None else record.job
+                items.append(FeedItem(event, job, result, str(number)))
+        full = len(items) == limit
+        end = items[-1].cursor if full else str(max(start, len(self._everything())))
+        return FeedPage(tuple(items), end, more=full, gap=after == "")
+
+    async def heads(self, job_ids: Sequence[str], caller_ids: Collection[str | None]) -> Heads:
+        jobs = {each: self.jobs[each].job.version for each in job_ids if each in self.jobs}
+        return Heads(jobs, dict.fromkeys(caller_ids, str(len(self._everything()))))
+
+    def _everything(self) -> list[tuple[Event, bytes | None]]:
+        return [row for rows in self.events.values() for row in rows]
 
     async def find_key(self, digest: bytes) -> tuple[ApiKey, Caller] | None:
         self.look_ups += 1
@@ -334,3 +368,10 @@ class PlainVault:
 
     def open(self, sealed: bytes, owner: str) -> bytes:
         return sealed.removeprefix(owner.encode() + b"|")
+
+    def mask(self, plain: bytes, owner: str) -> bytes:
+        return self.seal(plain, owner)
+
+    def unmask(self, masked: bytes, owner: str) -> bytes | None:
+        mark = owner.encode() + b"|"
+        return masked.removeprefix(mark) if masked.startswith(mark) else None

@@ -24,6 +24,7 @@ from dispatcher.engine.deliver import Deliveries
 from dispatcher.engine.endpoints import Endpoints
 from dispatcher.engine.rates import Rates
 from dispatcher.engine.terms import EngineTerms, System
+from dispatcher.engine.waiters import Places, Waiters
 from dispatcher.ports.store import Store
 from dispatcher.testing.clock import CountingIds, ManualClock
 from dispatcher.testing.observer import RecordingObserver
@@ -86,6 +87,10 @@ class Edge:
         self.ids = CountingIds()
         self.memory = Memory()
         self.taking = Taking(self.memory, self.clock, self.ids)
+        self.timers = ManualTimers(self.clock)
+        self.waiters = Waiters(
+            self.timers, waits=Places(1_000, 1_000), streams=Places(1_000, 1_000)
+        )
         self.observer = RecordingObserver()
         self.not_ready: Exception | None = None
         self.services = Services(
@@ -119,6 +124,8 @@ class Edge:
             policy=Policy.parse(["http://receiver:9000"]),
             limits=limits or Limits(),
             public_url=PUBLIC_URL,
+            waiters=self.waiters,
+            observer=self.observer,
             ready=self._ready,
             dev=dev,
         )

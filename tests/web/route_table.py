@@ -41,6 +41,7 @@ ROUTES: Final[dict[tuple[str, str], Who]] = {
     ("GET", "/v1/jobs/{id}/events"): Who.CALLERS,
     ("GET", "/v1/jobs/{id}/deliveries"): Who.CALLERS,
     ("POST", "/v1/jobs/{id}/cancel"): Who.CALLERS,
+    ("GET", "/v1/events"): Who.CALLERS,
     ("GET", "/v1/deliveries"): Who.CALLERS,
     ("GET", "/v1/deliveries/{id}"): Who.CALLERS,
     ("POST", "/v1/deliveries/{id}/redeliver"): Who.CALLERS,

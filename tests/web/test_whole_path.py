@@ -58,6 +58,7 @@ async def service(
     *runners: ScriptedRunner,
     limits: Limits | None = None,
     remote: tuple[JobType, ...] = (),
+    stall_seconds: float = 20.0,
 ) -> AsyncIterator[Service]:
     names = tuple(each.name for each in remote)
     stage = Stage(path / "dispatcher.db", *runners, remote=names, limits=limits or Limits())
@@ -87,9 +88,11 @@ async def service(
             remote=stage.engine.remote,
             catalog=Catalog([*(runner.type for runner in stage.runners.values()), *remote]),
             vault=stage.vault,
+            waiters=stage.waiters,
             clock=stage.clock,
             ids=stage.ids,
             ready=stage.engine.ready,
+            stall_seconds=stall_seconds,
         )
         async with edge.running():
             yield Service(stage, edge)

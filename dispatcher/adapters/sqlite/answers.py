@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dispatcher.adapters.sqlite import reading
+from collections.abc import Collection, Sequence
+
+from dispatcher.adapters.sqlite import feed, reading
 from dispatcher.adapters.sqlite.backlog import backlog
 from dispatcher.adapters.sqlite.destinations_kept import get_destination, list_destinations
 from dispatcher.adapters.sqlite.reader import Readers
-from dispatcher.core.model import Event, Job
+from dispatcher.core.model import Event, EventType, Job
 from dispatcher.ports.system import Clock
 from dispatcher.ports.views import (
     Backlog,
@@ -16,6 +18,8 @@ from dispatcher.ports.views import (
     DestinationFilter,
     DestinationPage,
     DestinationRecord,
+    FeedPage,
+    Heads,
     JobFilter,
     JobPage,
     JobRecord,
@@ -62,6 +66,23 @@ class Answers:
         return await self._readers.ask(
             reading.list_events, job_id, caller_id, limit=limit, after=after
         )
+
+    async def list_feed(
+        self,
+        caller_id: str | None,
+        *,
+        after: str | None,
+        types: Collection[EventType] | None,
+        limit: int,
+    ) -> FeedPage:
+        """See `FeedReader.list_feed`."""
+        return await self._readers.ask(
+            feed.list_feed, caller_id, after=after, types=types, limit=limit
+        )
+
+    async def heads(self, job_ids: Sequence[str], caller_ids: Collection[str | None]) -> Heads:
+        """See `FeedReader.heads`."""
+        return await self._readers.ask(feed.heads, job_ids, caller_ids)
 
     async def list_destinations(
         self, wanted: DestinationFilter, *, limit: int, before: int | None

@@ -88,7 +88,7 @@ def get_job(
         job,
         _summary(read, seq, job),
         _body(read, _INPUT, (seq, INLINE_RESULT_BYTES)) if with_input else None,
-        _inline_result(read, seq, job),
+        inline_result(read, seq, job),
     )
 
 
@@ -113,7 +113,7 @@ def list_events(
     for each in rows:
         event = event_of(each, job.id)
         last = event.type in TERMINAL_EVENTS
-        events.append((event, _inline_result(read, seq, job) if last else None))
+        events.append((event, inline_result(read, seq, job) if last else None))
     return job, tuple(events)
 
 
@@ -122,7 +122,8 @@ def _body(read: sqlite3.Connection, sql: str, parameters: Row) -> bytes | None:
     return None if row is None else row[0]
 
 
-def _inline_result(read: sqlite3.Connection, seq: int, job: Job) -> bytes | None:
+def inline_result(read: sqlite3.Connection, seq: int, job: Job) -> bytes | None:
+    """The result of a job, if it may stand inline."""
     if job.result_bytes is None or job.result_bytes > INLINE_RESULT_BYTES:
         return None
     return _body(read, _RESULT, (seq,))

@@ -73,6 +73,12 @@ from dispatcher.testing.conformance.durability import (
     TestManyAtOnce,
 )
 from dispatcher.testing.conformance.endpoints import TestEventsOfEndpoints, TestKeepingEndpoints
+from dispatcher.testing.conformance.feeding import (
+    TestErasedEvents,
+    TestFeed,
+    TestFollowing,
+    TestHeads,
+)
 from dispatcher.testing.conformance.flowing import TestFlowOfEndpoints
 from dispatcher.testing.conformance.grants import (
     TestKeysOfCallers,
@@ -154,15 +160,19 @@ __all__ = [
     "TestEachItemAlone",
     "TestEndingLeases",
     "TestEndingRemoteLeases",
+    "TestErasedEvents",
     "TestEvents",
     "TestEventsOfEndpoints",
     "TestFailingEndpoints",
+    "TestFeed",
     "TestFinishing",
     "TestFlowOfEndpoints",
+    "TestFollowing",
     "TestHandOffOfDeliveries",
     "TestHandOffOfJobs",
     "TestHandedOverBetweenProcesses",
     "TestHandingOn",
+    "TestHeads",
     "TestHeart",
     "TestHeldJobs",
     "TestIdempotency",
