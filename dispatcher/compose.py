@@ -20,6 +20,7 @@ from msgspec import Struct
 from dispatcher.adapters.logs import LogObserver, configure_logging
 from dispatcher.adapters.metrics import InFlight, Metrics, MetricsPage
 from dispatcher.adapters.observers import Fanout
+from dispatcher.adapters.runners.bulk import BulkRunner
 from dispatcher.adapters.runners.declare import Dispatcher
 from dispatcher.adapters.runners.echo import EchoRunner
 from dispatcher.adapters.secrets import open_vault
@@ -28,9 +29,11 @@ from dispatcher.adapters.sqlite import ServeLock, SqliteStore
 from dispatcher.adapters.sqlite.writer import CommitTold, tell_nobody
 from dispatcher.adapters.system import SystemClock, SystemRandom, Uuid7Ids
 from dispatcher.adapters.timers import LoopTimers
+from dispatcher.core.bulk import BulkKind
 from dispatcher.core.errors import SettingsError
-from dispatcher.core.model import ApiKey, Caller, Role
+from dispatcher.core.model import ApiKey, Caller, Job, Role
 from dispatcher.core.signature import parse_secret
+from dispatcher.engine.bulk import Bulk
 from dispatcher.engine.callers import Callers, new_api_key
 from dispatcher.engine.catalog import Catalog
 from dispatcher.engine.supervisor import Engine
@@ -41,6 +44,7 @@ from dispatcher.ports.store import Store
 from dispatcher.ports.vault import Vault
 from dispatcher.settings import Settings
 from dispatcher.web.app import make_app
+from dispatcher.web.schemas import Schemas
 from dispatcher.web.server import EdgeRunner
 from dispatcher.web.services import DevMode, Services
 
@@ -85,6 +89,7 @@ async def open_store(
         ids=Uuid7Ids(),
         links_base=settings.links_base() if links_base is None else links_base,
         dead_kept_seconds=settings.dead_kept_seconds,
+        erased_kept_seconds=settings.erased_kept_seconds,
         lock_seconds=PATIENCE_SECONDS if patient else LOCK_SECONDS,
         on_commit=on_commit,
     )
@@ -120,7 +125,9 @@ async def service(
     """Everything put together and started. At the end it is drained within the grace."""
     port = listening.getsockname()[1]
     url, local_url = settings.links_base(port), settings.local_url(port)
-    runners: dict[str, Runner] = {EchoRunner.NAME: EchoRunner()}
+    bulk_runners = [BulkRunner(kind) for kind in BulkKind]
+    built_in: list[Runner] = [EchoRunner(), *bulk_runners]
+    runners: dict[str, Runner] = {runner.type.name: runner for runner in built_in}
     runners.update(() if app is None else app.runners())
     catalog = Catalog(runner.type for runner in runners.values())
     metrics = Metrics(catalog.all(), version=version(DISTRIBUTION))
@@ -144,9 +151,11 @@ async def service(
                 terms=_engine_terms(settings),
                 system=system,
             )
+            _serve_bulk(bulk_runners, engine, store, catalog, settings, system)
             services = Services(
                 accept=engine.accept,
                 cancel=engine.cancel,
+                erase=engine.erase,
                 redeliver=engine.redeliver,
                 cancel_delivery=engine.cancel_delivery,
                 callers=Callers(store, vault, system.clock, system.ids, system.random),
@@ -173,6 +182,33 @@ async def service(
                 await engine.stop()
                 await edge.cleanup()
                 await sender.close()
+
+
+def _serve_bulk(
+    runners: list[BulkRunner],
+    engine: Engine,
+    store: Store,
+    catalog: Catalog,
+    settings: Settings,
+    system: System,
+) -> None:
+    """Bulk operations are jobs that work on the engine itself: it is handed to them."""
+    schemas = Schemas()
+
+    def may_replay(job: Job, body: bytes) -> bool:
+        kind = catalog.get(job.type)
+        return kind is not None and not schemas.find_faults(kind, body)
+
+    bulk = Bulk(
+        store,
+        engine.jobs,
+        engine.accept,
+        may_replay=may_replay,
+        terms=_engine_terms(settings).delivery,
+        system=system,
+    )
+    for runner in runners:
+        runner.work = bulk
 
 
 def _metrics_page(

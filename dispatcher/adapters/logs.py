@@ -30,6 +30,7 @@ from dispatcher.core.facts import (
     JobAccepted,
     JobAttemptEnded,
     JobEnded,
+    JobErased,
     LeaseLost,
     LoopFailed,
     LoopIdle,
@@ -276,7 +277,7 @@ def level_of(fact: Fact) -> int:
             return logging.WARNING if to is JobState.FAILED else logging.INFO
         case JobAccepted() | JobEnded() | LoopIdle():
             return logging.DEBUG
-        case StoreRecovered():
+        case JobErased() | StoreRecovered():
             return logging.INFO
         case LeaseLost():
             return logging.WARNING
@@ -299,6 +300,8 @@ def describe(fact: Fact) -> tuple[str, Mapping[str, Any]]:  # noqa: C901  # one 
             return "job.attempt", _of_job_attempt(fact)
         case JobEnded(job=job, to=to):
             return "job.ended", {**_ids(job), "to": to.value, "attempts": job.attempt_count}
+        case JobErased(job_id=job_id, caller_id=caller_id):
+            return "job.erased", {"jobId": job_id, "callerId": caller_id}
         case DeliveryAttemptEnded():
             return "delivery.attempt", _of_delivery(fact)
         case DeliverySwept(delivery=delivery, to=to):

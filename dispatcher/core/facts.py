@@ -45,6 +45,13 @@ class JobEnded(Struct, frozen=True):
     to: JobState
 
 
+class JobErased(Struct, frozen=True):
+    """A job was erased at a caller's word; `caller_id` None: at an operator's."""
+
+    job_id: str
+    caller_id: str | None
+
+
 class DeliveryAttemptEnded(Struct, frozen=True, kw_only=True):
     """An attempt to deliver came out, and its change was applied (or refused as stale).
 
@@ -114,6 +121,7 @@ Fact: TypeAlias = (
     JobAccepted
     | JobAttemptEnded
     | JobEnded
+    | JobErased
     | DeliveryAttemptEnded
     | DeliverySwept
     | LeaseLost

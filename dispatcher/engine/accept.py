@@ -46,7 +46,7 @@ class Accept:
         """
         if self.closed:
             raise Stopping("The service is shutting down; submit again in a moment.")
-        job = self._job(caller, submission)
+        job = self.job(caller.id, submission)
         self._adding += 1
         try:
             return await self._add(job, submission.input, idempotency)
@@ -58,12 +58,13 @@ class Accept:
         if self.closed and not self._adding:
             self._settled.set()
 
-    def _job(self, caller: Caller, submission: Submission) -> Job:
+    def job(self, caller_id: str, submission: Submission) -> Job:
+        """The job of a submission, as it is before it is added."""
         now = self._clock.now()
         run_at = submission.run_at
         return Job(
             id=self._ids.new("job"),
-            caller_id=caller.id,
+            caller_id=caller_id,
             type=submission.type,
             queue=submission.queue,
             priority=submission.priority,

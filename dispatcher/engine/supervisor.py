@@ -12,6 +12,7 @@ from dispatcher.core.facts import LoopFailed
 from dispatcher.engine.accept import Accept, Cancel
 from dispatcher.engine.commit import Commit, pause
 from dispatcher.engine.deliver import Deliveries
+from dispatcher.engine.erase import Erase
 from dispatcher.engine.holder import Holder
 from dispatcher.engine.jobs import Jobs
 from dispatcher.engine.redeliver import CancelDelivery, Redeliver
@@ -81,6 +82,7 @@ class Engine:
         self.cancel = Cancel(store, self.jobs, commit, system)
         self.redeliver = Redeliver(store, self.deliveries, commit, system)
         self.cancel_delivery = CancelDelivery(store, commit, system)
+        self.erase = Erase(store, system)
         self.stuck = False
         self._tasks: dict[str, asyncio.Task[None]] = {}
 

@@ -33,7 +33,8 @@ due rows in one cost the others nothing, and cost does not grow with finished ro
 that a callback's bytes don't change when the setting does.
 
 **Retention.** The store is given `dead_kept_seconds` when it is made: so long a dead delivery, and
-with it its job and all that its callback is made of, stays to be redelivered.
+with it its job and all that its callback is made of, stays to be redelivered. It is also given
+`erased_kept_seconds`: so long it is known of what was erased that it was there (`was_erased`).
 
 **Hand-off.** A job may be inserted already leased, a delivery too, exactly when the claim would
 choose it now: see `add_jobs` and `apply`.
@@ -51,7 +52,9 @@ from dispatcher.core.changes import Change
 from dispatcher.core.model import (
     JobType,
 )
+from dispatcher.ports.bulk import BulkStore
 from dispatcher.ports.callers import CallerStore, ServiceKeyStore
+from dispatcher.ports.erasing import EraseStore
 from dispatcher.ports.readers import BacklogReader, JobReader
 from dispatcher.ports.records import (
     AddResult,
@@ -141,13 +144,22 @@ class JobStore(Protocol):
 
         One that owes an open delivery stays, and so does one with a delivery that is dead since
         less than `dead_kept_seconds`; other deliveries that have ended go with their job.
-        Also forgets idempotency keys past their time and holders without jobs. Returns how many
-        jobs went.
+        Also forgets idempotency keys past their time, holders without jobs, and what was erased
+        long ago. Returns how many jobs went.
         """
         ...
 
 
-class Store(JobStore, JobReader, BacklogReader, CallerStore, ServiceKeyStore, Protocol):
+class Store(
+    JobStore,
+    JobReader,
+    BacklogReader,
+    BulkStore,
+    EraseStore,
+    CallerStore,
+    ServiceKeyStore,
+    Protocol,
+):
     """The whole store, as adapters offer it and `compose` hands it out."""
 
     async def open(self) -> None:

@@ -114,6 +114,12 @@ class Settings(Struct, frozen=True, kw_only=True):
             "How long a dead callback is kept, with its job, to be redelivered.", 0, 3_650 * _DAY
         ),
     ] = 30 * _DAY
+    erased_kept_seconds: Annotated[
+        float,
+        _says(
+            "How long the id of an erased job or callback is answered with 410.", 0, 3_650 * _DAY
+        ),
+    ] = 30 * _DAY
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         _says("The least level that is logged; `info` gives one event an attempt."),

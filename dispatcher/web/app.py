@@ -8,8 +8,10 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from dispatcher.core.errors import Gone, NotFound
 from dispatcher.core.model import Role
 from dispatcher.ports.system import Ids
+from dispatcher.web.afterwards import Afterwards
 from dispatcher.web.auth import Identity, Keys
 from dispatcher.web.callers import CallerCalls
 from dispatcher.web.deliveries import Deliveries
@@ -20,7 +22,7 @@ from dispatcher.web.jobs import Jobs
 from dispatcher.web.jwks import PublicKeys
 from dispatcher.web.metrics import MetricsPage
 from dispatcher.web.problems import problem_of
-from dispatcher.web.services import Services
+from dispatcher.web.services import EdgeStore, Services
 from dispatcher.web.types import Types
 
 KnownHandler = Callable[[web.Request, Identity], Awaitable[web.StreamResponse]]
@@ -30,11 +32,14 @@ REQUEST_ID: Final = "Request-Id"
 CALLERS: Final = frozenset({Role.CALLER, Role.OPERATOR})
 OPERATORS: Final = frozenset({Role.OPERATOR})
 
+_ERASED: Final = frozenset({"job", "delivery"})
+
 
 def make_app(services: Services) -> web.Application:
     """The HTTP edge as an application; serve it with `web.server.EdgeRunner`."""
     keys = Keys(services.store, services.clock, services.dev)
     jobs = Jobs(services)
+    again = Afterwards(services, jobs)
     deliveries = Deliveries(services)
     types = Types(services)
     callers = CallerCalls(services)
@@ -44,6 +49,8 @@ def make_app(services: Services) -> web.Application:
         ("POST", "/v1/jobs", CALLERS, jobs.submit),
         ("GET", "/v1/jobs", CALLERS, jobs.list),
         ("GET", "/v1/jobs/{id}", CALLERS, jobs.get),
+        ("DELETE", "/v1/jobs/{id}", CALLERS, again.delete),
+        ("POST", "/v1/jobs/{id}/replay", CALLERS, again.replay),
         ("GET", "/v1/jobs/{id}/result", CALLERS, jobs.result),
         ("GET", "/v1/jobs/{id}/events", CALLERS, jobs.events),
         ("GET", "/v1/jobs/{id}/deliveries", CALLERS, jobs.deliveries),
@@ -76,7 +83,10 @@ def make_app(services: Services) -> web.Application:
         middlewares=[_edge(services.ids)], client_max_size=services.limits.body_bytes
     )
     expect = _expect(services.limits.body_bytes)
-    routes = [(method, path, _known(keys, roles, do)) for method, path, roles, do in guarded]
+    routes = [
+        (method, path, _known(keys, roles, _gone(services.store, do)))
+        for method, path, roles, do in guarded
+    ]
     for method, path, handler in [*routes, *public]:
         app.router.add_route(method, path, handler, expect_handler=expect)
         if method == "GET":
@@ -91,6 +101,20 @@ def _known(keys: Keys, roles: frozenset[Role], handler: KnownHandler) -> Handler
         who = await keys.identify(request)
         who.require(roles)
         return await handler(request, who)
+
+    return handle
+
+
+def _gone(store: EdgeStore, handler: KnownHandler) -> KnownHandler:
+    """A handler that says of what is not found whether it was there, and was erased."""
+
+    async def handle(request: web.Request, who: Identity) -> web.StreamResponse:
+        try:
+            return await handler(request, who)
+        except NotFound as missing:
+            if missing.what in _ERASED and await store.was_erased(missing.id, who.scope):
+                raise Gone(missing.what, missing.id) from None
+            raise
 
     return handle
 

@@ -28,6 +28,7 @@ from dispatcher.web.headers import (
     parse_trace,
     wants_only_event_stream,
 )
+from dispatcher.web.orders import Orders
 from dispatcher.web.parse import SubmissionParser
 from dispatcher.web.queries import (
     PAGE,
@@ -77,6 +78,7 @@ class Jobs:
         self._limits = services.limits
         self._public_url = services.public_url
         self._under_way: Counter[str] = Counter()
+        self.orders = Orders(services.store)
         self._parser = SubmissionParser(
             services.catalog,
             services.vault,
@@ -110,13 +112,14 @@ class Jobs:
         caller = who.caller if not query else await self._named_caller(who, query)
         body = await read_json(request, self._limits)
         submission = self._parser.parse(body, caller.id, trace)
+        await self.orders.check(submission.type, submission.input, caller.id, who)
         idempotency = None
         if key is not None:
             kept_ms = round(self._limits.idempotency_seconds * 1000)
             digest = hashlib.sha256(body).digest()
             idempotency = Idempotency(key, digest, self._clock.now() + kept_ms)
         result = await self._accept.submit(caller, submission, idempotency)
-        return await self._accepted(result, caller)
+        return await self.accepted(result, caller)
 
     async def _named_caller(self, who: Identity, query: dict[str, str]) -> Caller:
         """The caller that an operator submits for."""
@@ -128,7 +131,8 @@ class Jobs:
             raise NotFound("caller", caller_id)
         return caller
 
-    async def _accepted(self, result: AddResult, caller: Caller) -> web.Response:
+    async def accepted(self, result: AddResult, caller: Caller) -> web.Response:
+        """The answer to a submission: 202 with the job, which may be one submitted before."""
         match result:
             case KeyReused():
                 raise IdempotencyKeyReused(
@@ -145,7 +149,7 @@ class Jobs:
     async def get(self, request: web.Request, who: Identity) -> web.Response:
         """`GET /v1/jobs/{id}`: the job, or 304 if it is as the caller knows it."""
         read_query(request)
-        job_id = _job_id(request)
+        job_id = job_id_of(request)
         record = await self._store.get_job(job_id, who.scope, with_input=True)
         if record is None:
             raise NotFound("job", job_id)
@@ -162,7 +166,7 @@ class Jobs:
     async def result(self, request: web.Request, who: Identity) -> web.Response:
         """`GET /v1/jobs/{id}/result`: the result byte for byte, at any size."""
         read_query(request)
-        job_id = _job_id(request)
+        job_id = job_id_of(request)
         found = await self._store.get_result(job_id, who.scope)
         if found is None:
             raise NotFound("job", job_id)
@@ -179,7 +183,7 @@ class Jobs:
     async def cancel(self, request: web.Request, who: Identity) -> web.Response:
         """`POST /v1/jobs/{id}/cancel`: 200 if it has ended, 202 while it is being stopped."""
         read_query(request)
-        job_id = _job_id(request)
+        job_id = job_id_of(request)
         await read_nothing(request, self._limits)
         job = await self._cancel.cancel(job_id, who.scope)
         record = await self._store.get_job(job_id, who.scope) or JobRecord(job)
@@ -212,7 +216,7 @@ class Jobs:
         query = read_query(request, PAGE)
         limit = read_limit(query, self._limits)
         before = read_cursor(query, "deliveries")
-        job_id = _job_id(request)
+        job_id = job_id_of(request)
         record = await self._store.get_job(job_id, who.scope)
         if record is None:
             raise NotFound("job", job_id)
@@ -229,7 +233,7 @@ class Jobs:
         query = read_query(request, PAGE)
         limit = read_limit(query, self._limits)
         after = read_cursor(query, "events") or 0
-        job_id = _job_id(request)
+        job_id = job_id_of(request)
         # One more than asked for tells whether the list goes on.
         found = await self._store.list_events(job_id, who.scope, limit=limit + 1, after=after)
         if found is None:
@@ -257,7 +261,7 @@ class Jobs:
         return web.Response(status=status, body=body, headers=headers)
 
 
-def _job_id(request: web.Request) -> str:
+def job_id_of(request: web.Request) -> str:
     """The id in the path; one that can't be an id is no job's."""
     job_id = request.match_info["id"]
     if not _JOB_ID.fullmatch(job_id):

@@ -11,8 +11,11 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from dispatcher.core.errors import (
+    DeliveriesOpen,
+    DeliveriesSending,
     DeliveryPending,
     Forbidden,
+    Gone,
     IdempotencyKeyReused,
     InvalidFields,
     InvalidHeader,
@@ -66,10 +69,13 @@ _TABLE: Final[tuple[tuple[type[Exception], HTTPStatus, dict[str, str]], ...]] = 
     (NotAcceptable, HTTPStatus.NOT_ACCEPTABLE, {}),
     (BodyTooSlow, HTTPStatus.REQUEST_TIMEOUT, _LAST),
     (DeliveryPending, HTTPStatus.CONFLICT, {}),
+    (DeliveriesOpen, HTTPStatus.CONFLICT, {}),
+    (DeliveriesSending, HTTPStatus.CONFLICT, _RETRY),
     (JobNotDone, HTTPStatus.CONFLICT, {}),
     (JobUnsuccessful, HTTPStatus.CONFLICT, {}),
     (NameTaken, HTTPStatus.CONFLICT, {}),
     (TooMany, HTTPStatus.CONFLICT, {}),
+    (Gone, HTTPStatus.GONE, {}),
     (ResultGone, HTTPStatus.GONE, {}),
     (BodyTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _LAST),
     (WrongMediaType, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, {"Accept": "application/json"}),

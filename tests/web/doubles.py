@@ -57,6 +57,7 @@ class Memory:
         self.keys: dict[bytes, tuple[ApiKey, Caller]] = {}
         self.fails_with: Exception | None = None
         self.look_ups = 0
+        self.erased: dict[str, str] = {}
         self.own_keys: list[tuple[ServiceKey, bytes]] = []
         for number, (text, (caller, role)) in enumerate(KEYS.items()):
             key = ApiKey(id=f"key_{number:032x}", caller_id=caller.id, role=role, created_at=0)
@@ -83,6 +84,13 @@ class Memory:
     ) -> tuple[Job, bytes | None] | None:
         record = self._job(job_id, caller_id)
         return None if record is None else (record.job, record.result)
+
+    async def get_input(self, job_id: str, caller_id: str | None) -> tuple[Job, bytes] | None:
+        record = self._job(job_id, caller_id)
+        return None if record is None or record.input is None else (record.job, record.input)
+
+    async def was_erased(self, id: str, caller_id: str | None) -> bool:
+        return id in self.erased and caller_id in (None, self.erased[id])
 
     async def list_jobs(self, wanted: JobFilter, *, limit: int, before: int | None) -> JobPage:
         if self.fails_with is not None:
@@ -174,6 +182,29 @@ class Memory:
         raise NotImplementedError
 
 
+class Erasing:
+    """Erases from `Memory` what is done."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self.refuses_with: Exception | None = None
+        self.asked: list[tuple[str, bool]] = []
+
+    async def erase(
+        self, job_id: str, caller_id: str | None, *, cancel_deliveries: bool = False
+    ) -> None:
+        self.asked.append((job_id, cancel_deliveries))
+        if self.refuses_with is not None:
+            raise self.refuses_with
+        record = await self._memory.get_job(job_id, caller_id)
+        if record is None:
+            if await self._memory.was_erased(job_id, caller_id):
+                return
+            raise NotFound("job", job_id)
+        self._memory.erased[job_id] = record.job.caller_id
+        del self._memory.jobs[job_id]
+
+
 class Taking:
     """Takes submissions into `Memory` as `engine.accept` takes them into the store."""
 
@@ -218,6 +249,7 @@ class Taking:
             correlation_id=submission.correlation_id,
             metadata=submission.metadata,
             trace=submission.trace,
+            replay_of=submission.replay_of,
         )
         self.submissions.append(submission)
         self._memory.jobs[job.id] = JobRecord(job, input=submission.input)

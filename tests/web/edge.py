@@ -23,7 +23,7 @@ from dispatcher.testing.clock import CountingIds, ManualClock
 from dispatcher.web.app import make_app
 from dispatcher.web.server import EdgeRunner
 from dispatcher.web.services import DevMode, Services
-from tests.web.doubles import Canceling, Memory, PlainVault, Steering, Taking
+from tests.web.doubles import Canceling, Erasing, Memory, PlainVault, Steering, Taking
 
 DEV = DevMode(
     caller=Caller("clr_" + "d" * 32, "dev", 0), secret=b"dispatcher-development-secret-01"
@@ -78,10 +78,12 @@ class Edge:
         self.ids = CountingIds()
         self.memory = Memory()
         self.taking = Taking(self.memory, self.clock, self.ids)
+        self.erasing = Erasing(self.memory)
         self.not_ready: Exception | None = None
         self.services = Services(
             accept=self.taking,
             cancel=Canceling(self.memory),
+            erase=self.erasing,
             redeliver=Steering(self.memory),
             cancel_delivery=Steering(self.memory),
             callers=Callers(self.memory, PlainVault(), self.clock, self.ids, SystemRandom()),

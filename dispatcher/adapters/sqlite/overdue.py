@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
+from dispatcher.adapters.sqlite.erasing import Eraser
 from dispatcher.adapters.sqlite.rows import (
     DELIVERY_LEASE,
     DELIVERY_WIDTH,
@@ -25,7 +26,6 @@ _LOST_DELIVERIES = statement("sweep_lost_deliveries")
 _OLD_DELIVERIES = statement("sweep_old_deliveries")
 
 _CANDIDATES = statement("prune_candidates")
-_PRUNE_JOB = statement("prune_job")
 _FORGET_KEYS = statement("prune_idempotency")
 _FORGET_HOLDERS = statement("holders_forget")
 _FORGET_LANES = statement("prune_lanes")
@@ -78,8 +78,9 @@ class Pruning:
     no harm.
     """
 
-    def __init__(self, dead_kept_seconds: float) -> None:
+    def __init__(self, dead_kept_seconds: float, eraser: Eraser) -> None:
         """`dead_kept_seconds`: how long a dead delivery keeps its job."""
+        self._eraser = eraser
         self._dead_kept_ms = round(dead_kept_seconds * 1000)
         self._after = _START
 
@@ -101,11 +102,12 @@ class Pruning:
                 break
             after = (expires_at, seq)
             if not stays:
-                session.execute(_PRUNE_JOB, (seq,))
+                self._eraser.erase(session, seq)
                 erased += 1
         self._after = after if erased == limit or len(found) == look else _START
         bound = {"now": session.now, "limit": limit}
         session.execute(_FORGET_KEYS, bound)
+        self._eraser.forget(session, limit * LOOK_FACTOR)
         session.execute(_FORGET_HOLDERS, (session.now,))
         session.forget_holders()
         session.execute(_FORGET_LANES, {"limit": limit})

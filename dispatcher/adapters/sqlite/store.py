@@ -11,6 +11,7 @@ from typing import assert_never
 from dispatcher.adapters.sqlite import callers, holders, overdue
 from dispatcher.adapters.sqlite.adding import add_job
 from dispatcher.adapters.sqlite.answers import Answers
+from dispatcher.adapters.sqlite.bulk import advance_bulk
 from dispatcher.adapters.sqlite.callers_kept import CallersKept
 from dispatcher.adapters.sqlite.changing import (
     ask_cancel,
@@ -24,6 +25,7 @@ from dispatcher.adapters.sqlite.checkpoint import Checkpointer
 from dispatcher.adapters.sqlite.claiming import claim_jobs
 from dispatcher.adapters.sqlite.connection import LOCK_SECONDS
 from dispatcher.adapters.sqlite.delivering import change_delivery, record_attempt
+from dispatcher.adapters.sqlite.erasing import Eraser, Wanted
 from dispatcher.adapters.sqlite.errors import whole_store
 from dispatcher.adapters.sqlite.reader import Readers
 from dispatcher.adapters.sqlite.schema import prepare
@@ -47,6 +49,8 @@ from dispatcher.core.changes import (
     ReleaseJob,
 )
 from dispatcher.core.model import JobType
+from dispatcher.ports.bulk import BulkStep, BulkStepped
+from dispatcher.ports.erasing import ERASED_KEPT_SECONDS, Erasure
 from dispatcher.ports.records import (
     DEAD_KEPT_SECONDS,
     AddResult,
@@ -58,6 +62,7 @@ from dispatcher.ports.records import (
     JobClaim,
     NewJob,
     Overdue,
+    Stale,
 )
 from dispatcher.ports.store import Heart
 from dispatcher.ports.system import Clock, Ids
@@ -80,6 +85,7 @@ class SqliteStore(Answers, CallersKept):
         ids: Ids,
         links_base: str = "",
         dead_kept_seconds: float = DEAD_KEPT_SECONDS,
+        erased_kept_seconds: float = ERASED_KEPT_SECONDS,
         readers: int = 2,
         lock_seconds: float = LOCK_SECONDS,
         on_commit: CommitTold = tell_nobody,
@@ -92,6 +98,7 @@ class SqliteStore(Answers, CallersKept):
             ids: for leases and deliveries; asked from the writing thread.
             links_base: the public URL, which events keep.
             dead_kept_seconds: how long a dead delivery keeps its job.
+            erased_kept_seconds: how long it is known of what was erased that it was there.
             readers: how many threads read.
             lock_seconds: how long a write waits while another process holds the lock. A service
                 answers 503 after it; a tool beside a busy service needs more patience.
@@ -114,7 +121,8 @@ class SqliteStore(Answers, CallersKept):
         )
         self._waiting = Waiting()
         self._readers = Readers(path, readers)
-        self._pruning = overdue.Pruning(dead_kept_seconds)
+        self._eraser = Eraser(erased_kept_seconds)
+        self._pruning = overdue.Pruning(dead_kept_seconds, self._eraser)
 
     def _session(self, connection: sqlite3.Connection) -> Session:
         return Session(
@@ -195,6 +203,24 @@ class SqliteStore(Answers, CallersKept):
     async def prune(self, limit: int) -> int:
         """See `JobStore.prune`."""
         return await self._writer.one(self._pruning.prune, limit)
+
+    async def advance_bulk(self, step: BulkStep, terms: DeliveryTerms) -> BulkStepped | Stale:
+        """See `BulkStore.advance_bulk`."""
+
+        def apply(session: Session, change: Change) -> ApplyResult:
+            return _apply(session, change, terms)
+
+        def advance(session: Session, step: BulkStep) -> BulkStepped | Stale:
+            return advance_bulk(session, step, apply)
+
+        return await self._writer.one(advance, step)
+
+    async def erase_job(
+        self, job_id: str, caller_id: str | None, *, cancel_deliveries: bool
+    ) -> Erasure:
+        """See `EraseStore.erase_job`."""
+        wanted = Wanted(job_id, caller_id, cancel_deliveries)
+        return await self._writer.one(self._eraser.erase_job, wanted)
 
     # --- holders -------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from __future__ import annotations
 from dispatcher.testing.conformance.adding import TestAdding, TestHandOffOfJobs, TestIdempotency
 from dispatcher.testing.conformance.backend import Backend, ShuffledIds
 from dispatcher.testing.conformance.backlog import TestBacklog
+from dispatcher.testing.conformance.bulk import TestBulkSteps, TestSelecting
 from dispatcher.testing.conformance.callers import TestCallers, TestCheck, TestKeyCheck, TestTypes
 from dispatcher.testing.conformance.changing import (
     TestAskingToCancel,
@@ -58,6 +59,7 @@ from dispatcher.testing.conformance.durability import (
     TestEachItemAlone,
     TestManyAtOnce,
 )
+from dispatcher.testing.conformance.erasing import TestErasing, TestWhatWasErased
 from dispatcher.testing.conformance.grants import (
     TestKeysOfCallers,
     TestListsOfCallers,
@@ -97,6 +99,7 @@ __all__ = [
     "TestAskingToCancel",
     "TestAskingToCancelDeliveries",
     "TestBacklog",
+    "TestBulkSteps",
     "TestCallers",
     "TestCheck",
     "TestClaimingJobs",
@@ -106,6 +109,7 @@ __all__ = [
     "TestDurability",
     "TestEachItemAlone",
     "TestEndingLeases",
+    "TestErasing",
     "TestEvents",
     "TestFinishing",
     "TestHandOffOfDeliveries",
@@ -132,6 +136,7 @@ __all__ = [
     "TestRedelivering",
     "TestReleasing",
     "TestRotatingSecrets",
+    "TestSelecting",
     "TestSentAgain",
     "TestServiceKeys",
     "TestStaleDeliveries",
@@ -140,6 +145,7 @@ __all__ = [
     "TestTakingBack",
     "TestTypes",
     "TestUnknownAttempts",
+    "TestWhatWasErased",
     "scene",
     "stateful",
 ]

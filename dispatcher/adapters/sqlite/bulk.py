@@ -1,0 +1,56 @@
+"""Steps of bulk operations, and erasing: what is written of them, each in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from dispatcher.adapters.sqlite.adding import add_job
+from dispatcher.adapters.sqlite.rows import JOB_LEASE, JOB_SEQ
+from dispatcher.adapters.sqlite.selecting import bulk_state
+from dispatcher.adapters.sqlite.session import Session
+from dispatcher.adapters.sqlite.statements import statement
+from dispatcher.core.changes import Change
+from dispatcher.ports.bulk import BulkState, BulkStep, BulkStepped, took_effect
+from dispatcher.ports.records import AddResult, ApplyResult, NewJob, Stale
+
+_JOB_BY_ID: Final = statement("job_by_id")
+_PUT: Final = statement("bulk_put")
+
+
+def advance_bulk(
+    session: Session, step: BulkStep, apply: Callable[[Session, Change], ApplyResult]
+) -> BulkStepped | Stale:
+    """Take a step, unless it was taken or the job is no longer held so; see `BulkStep`."""
+    row = session.one(_JOB_BY_ID, (step.job_id,))
+    if row is None or row[JOB_LEASE] != step.lease:
+        return Stale()
+    was = bulk_state(session.connection, step.job_id)
+    if was.after != step.since:
+        return BulkStepped(was) if was.after == step.after else Stale()
+    results: list[ApplyResult | AddResult] = [
+        add_job(session, item) if isinstance(item, NewJob) else apply(session, item)
+        for item in step.items
+    ]
+    changed = sum(map(took_effect, step.items, results))
+    state = BulkState(
+        after=step.after,
+        matched=was.matched + step.matched,
+        changed=was.changed + changed,
+        skipped=was.skipped + step.skipped + len(step.items) - changed,
+        total=step.total,
+        ended=step.ended,
+    )
+    session.execute(
+        _PUT,
+        {
+            "job_seq": row[JOB_SEQ],
+            "after": state.after,
+            "matched": state.matched,
+            "changed": state.changed,
+            "skipped": state.skipped,
+            "total": state.total,
+            "ended": state.ended,
+        },
+    )
+    return BulkStepped(state, tuple(results))

@@ -1,0 +1,50 @@
+"""Erasing a job that is done, with all that is its own."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from dispatcher.core.errors import DeliveriesOpen, DeliveriesSending, JobNotDone, NotFound
+from dispatcher.core.facts import JobErased
+from dispatcher.engine.terms import System
+from dispatcher.ports.erasing import EraseStore, Erasure
+
+
+class Erase:
+    """Erases jobs at their caller's word; the sweep erases those past their time."""
+
+    def __init__(self, store: EraseStore, system: System) -> None:
+        self._store = store
+        self._observer = system.observer
+
+    async def erase(
+        self, job_id: str, caller_id: str | None, *, cancel_deliveries: bool = False
+    ) -> None:
+        """Erase a job; one that was erased before stays so.
+
+        Raises `NotFound`, `JobNotDone`, `DeliveriesOpen` while it owes deliveries, which
+        `cancel_deliveries` cancels, `DeliveriesSending` while one of them is under way all the
+        same, `StoreUnavailable`.
+        """
+        erasure = await self._store.erase_job(
+            job_id, caller_id, cancel_deliveries=cancel_deliveries
+        )
+        match erasure:
+            case Erasure.ERASED:
+                self._observer.saw(JobErased(job_id, caller_id))
+            case Erasure.NO_JOB:
+                raise NotFound("job", job_id)
+            case Erasure.NOT_DONE:
+                raise JobNotDone("The job is not done yet: cancel it first, or wait for its end.")
+            case Erasure.OWES:
+                raise DeliveriesOpen(
+                    "The job owes deliveries that have not ended: wait for them, or repeat this "
+                    "with ?cancelDeliveries=true."
+                )
+            case Erasure.SENDING:
+                raise DeliveriesSending(
+                    "The job's deliveries are canceled, but one is being sent at this moment: "
+                    "repeat this when its attempt has ended."
+                )
+            case _:
+                assert_never(erasure)
