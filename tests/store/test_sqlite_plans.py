@@ -26,6 +26,8 @@ GROWING = (
     "event",
     "delivery",
     "attempt",
+    "bulk",
+    "erased",
 )
 """The tables that grow with the work done (`head` stands for `job`)."""
 
@@ -95,6 +97,28 @@ INDEXES = {
     "list_jobs_correlated": ["job_correlation (correlation_id=? AND rowid<?)"],
     "list_jobs_in_rare_end": ["job_rare_end (state=? AND rowid<?)"],
     "list_jobs_of_caller": ["job_of_caller (caller_id=? AND rowid<?)"],
+    "bulk_find": [
+        "job USING COVERING INDEX sqlite_autoindex_job_1 (id=?)",
+        "bulk USING INTEGER PRIMARY",
+    ],
+    "deliveries_open_of_job": ["delivery_of_job (job_seq=?)"],
+    "erased_add": ["job USING INTEGER PRIMARY KEY", "delivery USING INDEX delivery_of_job"],
+    "erased_find": ["erased USING PRIMARY KEY (id=?)"],
+    "prune_erased": ["erased USING COVERING INDEX erased_age (erased_at<?)"],
+    "select_deliveries": ["delivery_of_caller (caller_id=? AND rowid>? AND rowid<?)"],
+    "select_deliveries_in_rare_end": [
+        "delivery_rare_end_of_caller (caller_id=? AND state=? AND rowid>? AND rowid<?)"
+    ],
+    "select_deliveries_in_rare_end_look": [
+        "COVERING INDEX delivery_rare_end_of_caller (caller_id=? AND state=? AND rowid>?)"
+    ],
+    "select_deliveries_look": ["COVERING INDEX delivery_of_caller (caller_id=? AND rowid>?)"],
+    "select_jobs": ["job_of_caller (caller_id=? AND rowid>? AND rowid<?)"],
+    "select_jobs_in_rare_end": ["job_rare_end (state=? AND rowid>? AND rowid<?)"],
+    "select_jobs_in_rare_end_look": [
+        "COVERING INDEX job_rare_end (state=? AND rowid>? AND rowid<?)"
+    ],
+    "select_jobs_look": ["COVERING INDEX job_of_caller (caller_id=? AND rowid>? AND rowid<?)"],
     "secrets_count": ["secret USING INDEX secret_of_caller (caller_id=?)"],
     "secrets_end": ["secret USING INDEX secret_of_caller (caller_id=?)"],
     "secrets_of_caller": ["secret USING INDEX secret_of_caller (caller_id=?)"],

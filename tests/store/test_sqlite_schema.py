@@ -274,7 +274,9 @@ class TestOpening:
             assert found.execute("PRAGMA journal_mode").fetchone() == ("wal",)
             assert found.execute("PRAGMA auto_vacuum").fetchone() == (2,)  # INCREMENTAL
             assert found.execute("PRAGMA application_id").fetchone() == (schema.APPLICATION_ID,)
-            assert found.execute("PRAGMA user_version").fetchone() == (len(schema.migrations()),)
+            assert found.execute("PRAGMA user_version").fetchone() == (
+                schema.migrations()[-1].number,
+            )
 
     async def test_the_writer_syncs_each_commit(self, tmp_path: Path) -> None:
         store = a_store(tmp_path / "store.db")

@@ -89,7 +89,7 @@ class Memory:
         record = self._job(job_id, caller_id)
         return None if record is None or record.input is None else (record.job, record.input)
 
-    async def was_erased(self, id: str, caller_id: str | None) -> bool:
+    async def was_erased(self, id: str, caller_id: str | None) -> bool:  # noqa: A002  # the port's own word
         return id in self.erased and caller_id in (None, self.erased[id])
 
     async def list_jobs(self, wanted: JobFilter, *, limit: int, before: int | None) -> JobPage:
