@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -148,7 +149,8 @@ async def test_jobs_of_one_type_queue_and_status(stages: Stages) -> None:
     later = stage.clock.now() + 60_000
     meant = await stage.submit(run_at=later, queue="flood")
     other = await stage.submit(run_at=later)
-    for asked in ({"queue": "nothing"}, {"type": "nothing"}, {"status": "queued"}):
+    others: list[dict[str, Any]] = [{"queue": "x"}, {"type": "x"}, {"status": "queued"}]
+    for asked in others:
         job = await order(stage, BulkKind.CANCEL, **asked)
         assert (await result_of(stage, job))["matched"] == 0
     job = await order(stage, BulkKind.CANCEL, queue="flood", type="work", status="scheduled")
@@ -160,7 +162,7 @@ async def test_jobs_of_one_type_queue_and_status(stages: Stages) -> None:
 # --- dispatcher.replay -------------------------------------------------------------------------
 
 
-async def ended(stage: Stage, count: int, **more: str) -> list[Job]:
+async def ended(stage: Stage, count: int, **more: Any) -> list[Job]:
     jobs = []
     for n in range(count):
         jobs.append(await stage.submit(b"%d" % n, callback=a_callback(OTHER_URL), **more))
