@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from dispatcher.core.audit import AuditEntry
 from dispatcher.core.model import Delivery, DeliveryState, Job, JobState
 
 
@@ -83,6 +84,41 @@ class DeliverySwept(Struct, frozen=True):
     to: DeliveryState
 
 
+class SubmissionRefused(Struct, frozen=True):
+    """A limit kept a job out: `limit` is `rate`, or a word of `quotas.Full`."""
+
+    caller_id: str
+    limit: str
+
+
+class CancelAsked(Struct, frozen=True):
+    """Somebody asked for a job that runs to be stopped (one that waited has ended: `JobEnded`)."""
+
+    job: Job
+
+
+class Redelivered(Struct, frozen=True):
+    """Somebody began a new round for a delivery; it is shown as it stood before."""
+
+    delivery: Delivery
+
+
+class DeliveryCancelAsked(Struct, frozen=True):
+    """Somebody asked for a delivery to be canceled; it is shown as it stood before.
+
+    `to` is where that led: canceled, or still sending, and then the attempt is its last.
+    """
+
+    delivery: Delivery
+    to: DeliveryState
+
+
+class ActionAudited(Struct, frozen=True):
+    """Something that an operator did stands in the audit log."""
+
+    entry: AuditEntry
+
+
 class LeaseLost(Struct, frozen=True):
     """This process could not renew its lease in time and stops what it holds."""
 
@@ -124,6 +160,11 @@ Fact: TypeAlias = (
     | JobErased
     | DeliveryAttemptEnded
     | DeliverySwept
+    | SubmissionRefused
+    | CancelAsked
+    | Redelivered
+    | DeliveryCancelAsked
+    | ActionAudited
     | LeaseLost
     | StoreFailed
     | StoreRecovered

@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
+from dispatcher.core.quotas import CallerTerms
 from dispatcher.core.retry import Schedule
 
 Instant: TypeAlias = int
@@ -103,11 +104,12 @@ class JobError(Struct, frozen=True):
     attempt: int
 
 
-class Callback(Struct, frozen=True, kw_only=True):
+class Callback(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where and how a job's events are pushed, as submitted.
 
     `headers` are the names alone; their values are sealed in `sealed_headers` (they may be
-    credentials). `schedule` None means the default. `events` None means the terminal ones.
+    credentials). `schedule` None means that of its caller when it was submitted, which is kept
+    beside it in `caller_schedule`, or else the default. `events` None means the terminal ones.
     """
 
     url: str
@@ -117,6 +119,12 @@ class Callback(Struct, frozen=True, kw_only=True):
     schedule: Schedule | None = None
     headers: tuple[str, ...] = ()
     sealed_headers: bytes | None = None
+    caller_schedule: Schedule | None = None
+
+    @property
+    def own_schedule(self) -> Schedule | None:
+        """The schedule that was settled at submission; None: the default, as it is by then."""
+        return self.caller_schedule if self.schedule is None else self.schedule
 
 
 class Trace(Struct, frozen=True):
@@ -272,11 +280,12 @@ class Submission(Struct, frozen=True, kw_only=True):
 
 
 class Caller(Struct, frozen=True):
-    """A program that submits jobs, and what it owns."""
+    """A program that submits jobs, and what is set for it."""
 
     id: str
     name: str
     created_at: Instant
+    terms: CallerTerms = CallerTerms()
 
 
 class ApiKey(Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from msgspec.structs import replace
 
@@ -25,9 +25,10 @@ from dispatcher.engine.jobs import Jobs
 from dispatcher.engine.picking import COUNT_ITEMS, Choice, Picked, Picker
 from dispatcher.engine.run import StopReason
 from dispatcher.engine.terms import System
-from dispatcher.ports.bulk import BulkState, BulkStep, BulkStepped, BulkStore
-from dispatcher.ports.records import Added, AddResult, Applied, ApplyResult, DeliveryTerms
+from dispatcher.ports.bulk import BulkState, BulkStep, BulkStepped
+from dispatcher.ports.records import Added, AddResult, Applied, ApplyResult, DeliveryTerms, NoRoom
 from dispatcher.ports.runner import RunReport
+from dispatcher.ports.store import Store
 
 STEP_ITEMS: Final = 50
 """So many are changed in one commit: whoever submits meanwhile waits for that much at most."""
@@ -37,6 +38,11 @@ LONGEST_REST_SECONDS: Final = 0.25
 
 RETRY_SECONDS: Final = 1.0
 """While the store can't be used it is asked again so often."""
+
+NO_ROOM_SECONDS: Final = 0.5
+"""While no more jobs may wait, replays are tried again so often, fewer at a time."""
+
+Answer = TypeVar("Answer")
 
 DONE_WORDS: Final = {
     BulkKind.REDELIVER: "redelivered",
@@ -50,7 +56,7 @@ class Bulk:
 
     def __init__(
         self,
-        store: BulkStore,
+        store: Store,
         jobs: Jobs,
         accept: Accept,
         *,
@@ -75,13 +81,10 @@ class Bulk:
         It is given back when the service shuts down, and waits while the store can't be used. The
         result is `{"matched", "redelivered" | "replayed" | "canceled", "skipped", "dryRun"}`.
         """
-        picker = Picker(
-            order, leased.job, self._store, self._accept, self._may_replay, self._system
-        )
         failed = False
         while True:
             try:
-                state = await self._go_on(picker, leased, report, dry_run=order.dry_run)
+                state = await self._go_on(order, leased, report)
                 break
             except StoreError as error:
                 if not failed:
@@ -103,30 +106,43 @@ class Bulk:
         return Succeeded(encode(result))
 
     async def _go_on(
-        self, picker: Picker, leased: LeasedJob, report: RunReport, *, dry_run: bool
+        self, order: BulkOrder, leased: LeasedJob, report: RunReport
     ) -> BulkState | None:
         """Take steps to the end, or until the service stops; None: the lease was lost."""
+        dry_run = order.dry_run
+        picker = await self._picker(order, leased.job)
         state = await self._store.bulk_state(leased.job.id)
         if not state.after and not dry_run:
             state = replace(state, total=await picker.count())
+        most = limit = COUNT_ITEMS if dry_run else STEP_ITEMS
         while True:
             report.progress(Progress(state.matched, state.total))
             if state.ended or self._accept.closed:
                 return state
             began = self._clock.monotonic()
-            limit = COUNT_ITEMS if dry_run else STEP_ITEMS
             picked = await picker.pick(state.after, limit, count_only=dry_run)
             stepped = await _seen_through(self._step(leased, state, picked, dry_run=dry_run))
+            if isinstance(stepped, NoRoom):
+                limit = max(limit // 2, 1)
+                await pause(self._timers, NO_ROOM_SECONDS)
+                continue
             if stepped is None:
                 return None
-            state = stepped
+            state, limit = stepped, min(limit * 2, most)
             took = self._clock.monotonic() - began
             if not state.ended:
                 await pause(self._timers, min(took, LONGEST_REST_SECONDS))
 
+    async def _picker(self, order: BulkOrder, job: Job) -> Picker:
+        caller_id = order.caller_id or job.caller_id
+        caller = await self._store.find_caller(caller_id)
+        if caller is None:
+            raise RuntimeError(f"the caller {caller_id} was there when this was submitted")
+        return Picker(order, job, caller, self._store, self._accept, self._may_replay, self._system)
+
     async def _step(
         self, leased: LeasedJob, state: BulkState, picked: Picked, *, dry_run: bool
-    ) -> BulkState | None:
+    ) -> BulkState | NoRoom | None:
         """Commit a step, and tell of what it did; None: the lease was lost."""
         step = BulkStep(
             job_id=leased.job.id,
@@ -140,6 +156,8 @@ class Bulk:
             ended=picked.ended,
         )
         stepped = await self._store.advance_bulk(step, self._terms)
+        if isinstance(stepped, NoRoom):
+            return stepped
         if not isinstance(stepped, BulkStepped):
             return None
         if stepped.results:  # none, if it had been taken before
@@ -159,7 +177,7 @@ class Bulk:
                 self._observer.saw(JobEnded(choice.job, choice.item.to))
 
 
-async def _seen_through(step: Coroutine[Any, Any, BulkState | None]) -> BulkState | None:
+async def _seen_through(step: Coroutine[Any, Any, Answer]) -> Answer:
     """What a step answers. Once begun it is committed and told of, even if the job is stopped."""
     taking = asyncio.ensure_future(step)
     try:

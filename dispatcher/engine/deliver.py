@@ -46,12 +46,12 @@ _headers_decoder = msgspec.json.Decoder(dict[str, str])
 
 
 def schedule_of(delivery: Delivery, job: Job | None, default: Schedule) -> Schedule:
-    """The schedule in force: the job's own, or the default; one attempt for best effort."""
+    """The schedule in force: the job's, its caller's, or the default; once for best effort."""
     if delivery.event_type in BEST_EFFORT_EVENTS:
         return BEST_EFFORT
-    if job is not None and job.callback is not None and job.callback.schedule is not None:
-        return job.callback.schedule
-    return default
+    callback = None if job is None else job.callback
+    own = None if callback is None else callback.own_schedule
+    return default if own is None else own
 
 
 class _CutShort(Exception):

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from dispatcher.core.bulk import BulkKind, BulkOrder
 from dispatcher.core.lifecycle import decide_cancel, decide_redeliver
-from dispatcher.core.model import Instant, Job
+from dispatcher.core.model import Caller, Instant, Job
 from dispatcher.core.replay import submission_of
 from dispatcher.engine.accept import Accept
 from dispatcher.engine.terms import System
@@ -52,12 +52,13 @@ class Picker:
         self,
         order: BulkOrder,
         job: Job,
+        caller: Caller,
         store: BulkStore,
         accept: Accept,
         may_replay: Callable[[Job, bytes], bool],
         system: System,
     ) -> None:
-        """`job` is the bulk operation's own; `may_replay` as `Bulk` has it."""
+        """`job` is the bulk operation's own, `caller` whose things they are."""
         self._order = order
         self._job = job
         self._store = store
@@ -65,7 +66,8 @@ class Picker:
         self._may_replay = may_replay
         self._clock = system.clock
         self._ids = system.ids
-        self._caller_id = order.caller_id or job.caller_id
+        self._caller = caller
+        self._room = accept.room(caller)
         asked = order.created_before
         self._before: Instant = job.created_at if asked is None else min(asked, job.created_at)
 
@@ -89,7 +91,7 @@ class Picker:
     async def _pick_deliveries(self, after: int, limit: int, *, count_only: bool) -> Picked:
         order = self._order
         wanted = DeliveryFilter(
-            caller_id=self._caller_id,
+            caller_id=self._caller.id,
             state=order.state,
             event_type=order.event_type,
             url=order.url,
@@ -105,7 +107,7 @@ class Picker:
     async def _pick_jobs(self, after: int, limit: int, *, count_only: bool) -> Picked:
         order = self._order
         wanted = JobFilter(
-            caller_id=self._caller_id,
+            caller_id=self._caller.id,
             status=order.status,
             type=order.type,
             queue=order.queue,
@@ -131,4 +133,4 @@ class Picker:
         if body is None or not self._may_replay(job, body):
             return None
         again = submission_of(job, body, now=self._clock.now())
-        return Choice(NewJob(self._accept.job(job.caller_id, again), body))
+        return Choice(NewJob(self._accept.job(self._caller, again), body, room=self._room))

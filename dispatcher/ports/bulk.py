@@ -20,6 +20,7 @@ from dispatcher.ports.records import (
     ApplyResult,
     DeliveryTerms,
     NewJob,
+    NoRoom,
     Stale,
 )
 from dispatcher.ports.views import DeliveryFilter, JobFilter
@@ -131,11 +132,14 @@ class BulkStore(Protocol):
         """
         ...
 
-    async def advance_bulk(self, step: BulkStep, terms: DeliveryTerms) -> BulkStepped | Stale:
+    async def advance_bulk(
+        self, step: BulkStep, terms: DeliveryTerms
+    ) -> BulkStepped | Stale | NoRoom:
         """Take a step; see `BulkStep` for its guard.
 
         Each item is applied as `JobStore.apply` and `add_jobs` would, and counts as changed if it
         is `Applied` or `Added`, and as skipped if it is not. A `Redeliver` whose round was begun by
-        somebody else counts as skipped.
+        somebody else counts as skipped. If there is no room for a job that it adds, the answer is
+        `NoRoom`, and nothing of the step is done.
         """
         ...

@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final, Protocol
 
+from dispatcher.core.audit import AuditEntry
+
 ERASED_KEPT_SECONDS: Final = 30 * 86_400.0
 """It is known this long that something was erased, unless the store is told otherwise."""
 
@@ -27,12 +29,18 @@ class EraseStore(Protocol):
     """Erasing."""
 
     async def erase_job(
-        self, job_id: str, caller_id: str | None, *, cancel_deliveries: bool
+        self,
+        job_id: str,
+        caller_id: str | None,
+        *,
+        cancel_deliveries: bool,
+        entry: AuditEntry | None = None,
     ) -> Erasure:
         """Erase a job that is done with all that is its own: input, result, events, deliveries.
 
         One with pending or sending deliveries stays, unless `cancel_deliveries`: then the pending
-        ones are canceled, and it goes if none is being sent. `caller_id` None: anyone's.
+        ones are canceled, and it goes if none is being sent. `caller_id` None: anyone's. `entry` is
+        written with what changed, if anything did: see `AuditStore`.
         """
         ...
 

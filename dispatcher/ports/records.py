@@ -17,6 +17,7 @@ from dispatcher.core.model import (
     Instant,
     Job,
 )
+from dispatcher.core.quotas import Full, Room
 
 DEAD_KEPT_SECONDS: Final = 30 * 86_400.0
 """A dead delivery keeps its job this long, unless the store is told otherwise."""
@@ -60,13 +61,14 @@ class NewJob(Struct, frozen=True):
 
     With `hand_off` the job is inserted running, with `attempt_count` 1 and `started_at` the store's
     now, if and only if: it is due; nothing of its caller and queue is waiting and due; and its
-    queue is not paused. Else it waits.
+    queue is not paused. Else it waits; and then it is added only if there is `room` for it.
     """
 
     job: Job
     input: bytes
     idempotency: Idempotency | None = None
     hand_off: HandOff | None = None
+    room: Room | None = None
 
 
 class Added(Struct, frozen=True):
@@ -86,7 +88,14 @@ class KeyReused(Struct, frozen=True):
     """The key was used before with another body: nothing was added."""
 
 
-AddResult: TypeAlias = Added | Replayed | KeyReused
+class NoRoom(Struct, frozen=True):
+    """The job would have to wait, and `full` says where there is no room: nothing was added."""
+
+    full: Full
+
+
+Taken: TypeAlias = Added | Replayed | KeyReused
+AddResult: TypeAlias = Taken | NoRoom
 
 
 class LeasedDelivery(Struct, frozen=True):

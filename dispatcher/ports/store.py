@@ -33,8 +33,9 @@ due rows in one cost the others nothing, and cost does not grow with finished ro
 that a callback's bytes don't change when the setting does.
 
 **Retention.** The store is given `dead_kept_seconds` when it is made: so long a dead delivery, and
-with it its job and all that its callback is made of, stays to be redelivered. It is also given
-`erased_kept_seconds`: so long it is known of what was erased that it was there (`was_erased`).
+with it its job and all that its callback is made of, stays to be redelivered. It is given
+`audit_kept_seconds` too: so long an entry of the audit log stays; and `erased_kept_seconds`: so
+long it is known of what was erased that it was there (`was_erased`).
 
 **Hand-off.** A job may be inserted already leased, a delivery too, exactly when the claim would
 choose it now: see `add_jobs` and `apply`.
@@ -48,10 +49,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from dispatcher.core.changes import Change
+from dispatcher.core.changes import Audited, Change
 from dispatcher.core.model import (
     JobType,
 )
+from dispatcher.ports.audit import AuditStore
 from dispatcher.ports.bulk import BulkStore
 from dispatcher.ports.callers import CallerStore, ServiceKeyStore
 from dispatcher.ports.erasing import EraseStore
@@ -92,7 +94,10 @@ class JobStore(Protocol):
         """Add jobs: the 202 is sent after this returns.
 
         Two jobs with the same key of one caller, in one call, in two at once, or over two stores:
-        one is `Added`, the other `Replayed` or `KeyReused`.
+        one is `Added`, the other `Replayed` or `KeyReused`. A job that would have to wait is added
+        only if there is `room`, else it is `NoRoom`; a known key is answered before that is asked.
+        What waits is counted as of the commit; of jobs that are added at the same time over
+        another store it need not be seen.
         """
         ...
 
@@ -116,7 +121,7 @@ class JobStore(Protocol):
         ...
 
     async def apply(
-        self, changes: Sequence[Change], terms: DeliveryTerms
+        self, changes: Sequence[Change | Audited], terms: DeliveryTerms
     ) -> list[ApplyResult | Exception]:
         """Apply changes with compare-and-set; see each change for its guard and effect.
 
@@ -127,7 +132,8 @@ class JobStore(Protocol):
         and due. `RecordAttempt` keeps the first attempt in the delivery's own row; with `hand_off`
         the destination's oldest due delivery is leased in the slot that came free. Deliveries of
         events that are not terminal are due at once. `Redeliver` makes the delivery wait again,
-        due at once: no lease is given, and its destination is there and ready.
+        due at once: no lease is given, and its destination is there and ready. `Audited` applies
+        the change in it, and if that is applied writes its entry in the same commit.
         """
         ...
 
@@ -144,8 +150,9 @@ class JobStore(Protocol):
 
         One that owes an open delivery stays, and so does one with a delivery that is dead since
         less than `dead_kept_seconds`; other deliveries that have ended go with their job.
-        Also forgets idempotency keys past their time, holders without jobs, and what was erased
-        long ago. Returns how many jobs went.
+        Also forgets idempotency keys past their time, holders without jobs, entries of the audit
+        log older than `audit_kept_seconds`, and what was erased `erased_kept_seconds` ago. Returns
+        how many jobs went.
         """
         ...
 
@@ -158,6 +165,7 @@ class Store(
     EraseStore,
     CallerStore,
     ServiceKeyStore,
+    AuditStore,
     Protocol,
 ):
     """The whole store, as adapters offer it and `compose` hands it out."""

@@ -49,7 +49,7 @@ class Afterwards:
             raise NotFound("job", job_id)
         job, body = found
         self._check(job.type, body)
-        await self._jobs.orders.check(job.type, body, job.caller_id, who)
+        await self._jobs.orders.check(job.type, body, job.caller_id, who, who.acting(request))
         now = self._clock.now()
         idempotency = None
         if key is not None:
@@ -74,5 +74,5 @@ class Afterwards:
         job_id = job_id_of(request)
         cancel = read_flag(query, "cancelDeliveries")
         await read_nothing(request, self._limits)
-        await self._erase.erase(job_id, who.scope, cancel_deliveries=cancel)
+        await self._erase.erase(job_id, who.scope, who.acting(request), cancel_deliveries=cancel)
         return web.Response(status=204)

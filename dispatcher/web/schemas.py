@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 import jsonschema_rs
 import msgspec
 
 from dispatcher.core.errors import FieldError, SettingsError
-from dispatcher.core.model import JobType
+from dispatcher.core.model import Job, JobType
 from dispatcher.core.submission import pointer
+from dispatcher.engine.catalog import Catalog
 from dispatcher.web.faults import MAX_FAULTS
 
 _DETAIL_CHARACTERS: Final = 500
@@ -23,6 +25,11 @@ class Schemas:
 
     def __init__(self) -> None:
         self._compiled: dict[str, tuple[bytes, Any]] = {}
+
+    def check(self, kind: JobType) -> None:
+        """Raise `SettingsError` if the type's schema is none."""
+        if kind.schema is not None:
+            self._validator(kind.name, kind.schema)
 
     def find_faults(self, kind: JobType, body: bytes) -> list[FieldError]:
         """What is wrong with an input, with pointers that begin with `/input`; empty: nothing.
@@ -74,3 +81,14 @@ def _faults(error: Any) -> list[FieldError]:
     if isinstance(unexpected, list | tuple) and all(isinstance(each, str) for each in unexpected):
         return [FieldError(pointer(*at, name), code, detail) for name in unexpected]
     return [FieldError(pointer(*at), code, detail)]
+
+
+def replayable(catalog: Catalog) -> Callable[[Job, bytes], bool]:
+    """Tells whether a job with this input could be submitted now, as types and schemas are now."""
+    schemas = Schemas()
+
+    def may_replay(job: Job, body: bytes) -> bool:
+        kind = catalog.get(job.type)
+        return kind is not None and not schemas.find_faults(kind, body)
+
+    return may_replay

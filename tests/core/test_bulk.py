@@ -73,10 +73,10 @@ class TestWhatIsMeant:
 class TestWhatIsRefused:
     @pytest.mark.parametrize("kind", BulkKind)
     def test_every_status_that_can_be_and_no_other(self, kind: BulkKind) -> None:
-        words = {*DeliveryState, *JobStatus}
+        words = {str(word) for kinds in (DeliveryState, JobStatus) for word in kinds}
         taken = {word for word in words if fits(kind, {"status": word})}
         final = {JobStatus(state.value) for state in FINAL_JOB_STATES}
-        expected = {
+        expected: dict[BulkKind, set[Any]] = {
             BulkKind.REDELIVER: set(FINAL_DELIVERY_STATES),
             BulkKind.REPLAY: final,
             BulkKind.CANCEL: set(JobStatus) - final,

@@ -19,7 +19,9 @@ from dispatcher.core.limits import Limits
 from dispatcher.core.model import Caller, JobType
 from dispatcher.engine.callers import Callers
 from dispatcher.engine.catalog import Catalog
+from dispatcher.engine.rates import Rates
 from dispatcher.testing.clock import CountingIds, ManualClock
+from dispatcher.testing.observer import RecordingObserver
 from dispatcher.web.app import make_app
 from dispatcher.web.server import EdgeRunner
 from dispatcher.web.services import DevMode, Services
@@ -79,6 +81,7 @@ class Edge:
         self.memory = Memory()
         self.taking = Taking(self.memory, self.clock, self.ids)
         self.erasing = Erasing(self.memory)
+        self.observer = RecordingObserver()
         self.not_ready: Exception | None = None
         self.services = Services(
             accept=self.taking,
@@ -86,7 +89,10 @@ class Edge:
             erase=self.erasing,
             redeliver=Steering(self.memory),
             cancel_delivery=Steering(self.memory),
-            callers=Callers(self.memory, PlainVault(), self.clock, self.ids, SystemRandom()),
+            callers=Callers(
+                self.memory, PlainVault(), self.clock, self.ids, SystemRandom(), self.observer
+            ),
+            rates=Rates((limits or Limits()).of_a_caller, self.clock, self.observer),
             store=self.memory,
             catalog=Catalog([ECHO, REPORT]),
             vault=PlainVault(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, Protocol
 
 from dispatcher.core.bulk import BulkKind, BulkOrder, read_order, schema_of
@@ -10,7 +11,7 @@ from dispatcher.core.errors import InvalidFields
 from dispatcher.core.model import JobType
 from dispatcher.core.outcome import AttemptFailed, Failed, JobOutcome
 from dispatcher.core.retry import DEFAULT_JOB_BACKOFF, JobBackoff
-from dispatcher.ports.runner import RunReport
+from dispatcher.ports.runner import Runner, RunReport
 
 QUEUE: Final = "dispatcher"
 """A queue of their own: a cancel must not wait behind the flood that it is to cancel."""
@@ -73,3 +74,10 @@ class BulkRunner:
         if self.work is None:
             return AttemptFailed("not-started", "The service has not started yet.")
         return await self.work.run(order, leased, report)
+
+
+def serve_bulk(runners: Iterable[Runner], work: BulkWork) -> None:
+    """Have those of the runners that are bulk operations carried out by `work`."""
+    for runner in runners:
+        if isinstance(runner, BulkRunner):
+            runner.work = work

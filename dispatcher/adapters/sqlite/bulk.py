@@ -12,7 +12,7 @@ from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.changes import Change
 from dispatcher.ports.bulk import BulkState, BulkStep, BulkStepped, took_effect
-from dispatcher.ports.records import AddResult, ApplyResult, NewJob, Stale
+from dispatcher.ports.records import AddResult, ApplyResult, NewJob, NoRoom, Stale
 
 _JOB_BY_ID: Final = statement("job_by_id")
 _PUT: Final = statement("bulk_put")
@@ -20,7 +20,7 @@ _PUT: Final = statement("bulk_put")
 
 def advance_bulk(
     session: Session, step: BulkStep, apply: Callable[[Session, Change], ApplyResult]
-) -> BulkStepped | Stale:
+) -> BulkStepped | Stale | NoRoom:
     """Take a step, unless it was taken or the job is no longer held so; see `BulkStep`."""
     row = session.one(_JOB_BY_ID, (step.job_id,))
     if row is None or row[JOB_LEASE] != step.lease:
@@ -28,10 +28,16 @@ def advance_bulk(
     was = bulk_state(session.connection, step.job_id)
     if was.after != step.since:
         return BulkStepped(was) if was.after == step.after else Stale()
-    results: list[ApplyResult | AddResult] = [
-        add_job(session, item) if isinstance(item, NewJob) else apply(session, item)
-        for item in step.items
-    ]
+    results: list[ApplyResult | AddResult] = []
+    session.execute("SAVEPOINT step")
+    for item in step.items:
+        result = add_job(session, item) if isinstance(item, NewJob) else apply(session, item)
+        if isinstance(result, NoRoom):
+            session.execute("ROLLBACK TO step")
+            session.execute("RELEASE step")
+            return result
+        results.append(result)
+    session.execute("RELEASE step")
     changed = sum(map(took_effect, step.items, results))
     state = BulkState(
         after=step.after,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from dispatcher.adapters.sqlite.lanes import wait_in_lane
+from dispatcher.adapters.sqlite.lanes import wait_in_lane, wait_no_more
 from dispatcher.adapters.sqlite.owing import Owed, add_event
-from dispatcher.adapters.sqlite.rows import JOB_LEASE, JOB_SEQ, Row, as_json, job_of
+from dispatcher.adapters.sqlite.rows import JOB_LANE, JOB_LEASE, JOB_SEQ, Row, as_json, job_of
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.changes import (
@@ -48,6 +48,8 @@ def finish_job(session: Session, change: FinishJob, terms: DeliveryTerms) -> App
     seq, before = row[JOB_SEQ], job_of(row)
     if before.state is not change.from_state or row[JOB_LEASE] != change.lease:
         return _again(session, seq, change.event_id)
+    if before.state is JobState.WAITING:
+        wait_no_more(session, seq, row[JOB_LANE])
     job = _ended(before, change)
     session.execute(
         _FINISH,
@@ -107,12 +109,14 @@ def release_job(session: Session, change: ReleaseJob) -> ApplyResult:
     due_at = change.due_at
     if job.cancel_requested_at is not None:
         due_at = min(due_at, session.now)
+    seq = row[JOB_SEQ]
+    lane_seq = wait_in_lane(session, seq, job.caller_id, job.queue, job.type, due_at)
     session.execute(
         _RELEASE,
         {
-            "seq": row[JOB_SEQ],
+            "seq": seq,
             "lease": change.lease,
-            "lane_seq": wait_in_lane(session, job.caller_id, job.queue, job.type, due_at),
+            "lane_seq": lane_seq,
             "due_at": due_at,
             "retrying": change.retrying,
             "refund": change.refund,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import sqlite3
 from typing import Final, NamedTuple
 
+from dispatcher.adapters.sqlite.audit import add_audit
 from dispatcher.adapters.sqlite.rows import JOB_SEQ, job_of
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
+from dispatcher.core.audit import AuditEntry
 from dispatcher.core.model import DeliveryState, Instant
 from dispatcher.ports.erasing import Erasure
 
@@ -27,6 +29,7 @@ class Wanted(NamedTuple):
     job_id: str
     caller_id: str | None
     cancel_deliveries: bool
+    entry: AuditEntry | None
 
 
 class Eraser:
@@ -51,6 +54,7 @@ class Eraser:
         owed = session.execute(_OPEN, (seq,)).fetchall()
         if owed and not wanted.cancel_deliveries:
             return Erasure.OWES
+        add_audit(session, wanted.entry)
         if any(state == DeliveryState.SENDING for _, state in owed):
             self._cancel(session, [delivery_id for delivery_id, _ in owed])
             return Erasure.SENDING

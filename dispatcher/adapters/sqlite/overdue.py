@@ -11,6 +11,7 @@ from dispatcher.adapters.sqlite.rows import (
     DELIVERY_WIDTH,
     JOB_LEASE,
     Row,
+    delivery_in,
     delivery_of,
     job_of,
 )
@@ -29,6 +30,7 @@ _CANDIDATES = statement("prune_candidates")
 _FORGET_KEYS = statement("prune_idempotency")
 _FORGET_HOLDERS = statement("holders_forget")
 _FORGET_LANES = statement("prune_lanes")
+_FORGET_AUDIT = statement("prune_audit")
 _FORGET_DESTINATIONS = statement("prune_destinations")
 
 LOOK_FACTOR: Final = 4
@@ -64,12 +66,6 @@ def _lost(row: Row) -> tuple[Delivery, str, Job | None]:
     return delivery, row[DELIVERY_LEASE], job
 
 
-def delivery_in(row: Row) -> Delivery:
-    """A delivery from `delivery.*, event.id, event.type, job.id`."""
-    event_id, event_type, job_id = row[DELIVERY_WIDTH:]
-    return delivery_of(row, event_id=event_id, event_type=event_type, job_id=job_id)
-
-
 class Pruning:
     """Erases what is past its time, a little at a call.
 
@@ -78,10 +74,11 @@ class Pruning:
     no harm.
     """
 
-    def __init__(self, dead_kept_seconds: float, eraser: Eraser) -> None:
-        """`dead_kept_seconds`: how long a dead delivery keeps its job."""
+    def __init__(self, dead_kept_seconds: float, audit_kept_seconds: float, eraser: Eraser) -> None:
+        """How long a dead delivery keeps its job, and how long an entry of the audit log stays."""
         self._eraser = eraser
         self._dead_kept_ms = round(dead_kept_seconds * 1000)
+        self._audit_kept_ms = round(audit_kept_seconds * 1000)
         self._after = _START
 
     def prune(self, session: Session, limit: int) -> int:
@@ -112,6 +109,8 @@ class Pruning:
         session.forget_holders()
         session.execute(_FORGET_LANES, {"limit": limit})
         session.execute(_FORGET_DESTINATIONS, {"limit": limit})
+        past = session.now - self._audit_kept_ms
+        session.execute(_FORGET_AUDIT, {"before": past, "limit": limit})
         _give_back(session)
         return erased
 

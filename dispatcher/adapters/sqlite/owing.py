@@ -69,7 +69,7 @@ class Owed:
     def add(self, terms: DeliveryTerms, *, hand_off: bool, result: bytes | None) -> Applied:
         """Owe the last event by the schedule, and lease it at once if that is asked and may be."""
         session = self.session
-        schedule = self.callback.schedule
+        schedule = self.callback.own_schedule
         wait_seconds = terms.first_wait_seconds if schedule is None else schedule.seconds[0]
         due_at = session.now + round(wait_seconds * 1000)
         place = destinations.destination(session, self.job.caller_id, self.callback.origin)

@@ -6,12 +6,12 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
-from dispatcher.adapters.sqlite.overdue import delivery_in
 from dispatcher.adapters.sqlite.rows import (
     DELIVERY_CALLER,
     JOB_SEQ,
     Row,
     attempt_of,
+    delivery_in,
     event_of,
     first_attempt_of,
     job_of,
@@ -63,7 +63,7 @@ _DELIVERY_FOUND = statement("delivery_found")
 LOOK_ROWS: Final = 1_000
 """A page looks at no more rows than this, whether they fit or not."""
 
-_LAST: Final = 2**63 - 1
+LAST: Final = 2**63 - 1
 RARE_ENDS: Final = {JobStatus(end.value) for end in FINAL_JOB_STATES - {JobState.SUCCEEDED}}
 RARE_DELIVERY_ENDS: Final = FINAL_DELIVERY_STATES - {DeliveryState.DELIVERED}
 
@@ -105,7 +105,7 @@ def get_input(
 ) -> tuple[Job, bytes] | None:
     """A job with its input, at any size."""
     row = find_job(read, job_id, caller_id)
-    body = None if row is None else _body(read, _INPUT, (row[JOB_SEQ], _LAST))
+    body = None if row is None else _body(read, _INPUT, (row[JOB_SEQ], LAST))
     return None if row is None or body is None else (job_of(row), body)
 
 
@@ -169,14 +169,14 @@ def list_jobs(
     elif wanted.caller_id is not None:
         sql = _LIST_OF_CALLER
     parameters = {
-        "before": _LAST if before is None else before,
+        "before": LAST if before is None else before,
         "look": LOOK_ROWS,
         "correlation_id": wanted.correlation_id,
         "state": None if wanted.status is None else wanted.status.value,
         "caller_id": wanted.caller_id,
     }
     rows = read.execute(sql, parameters)
-    found, following = _page(rows, lambda row: _wanted(job_of(row), wanted, now), limit)
+    found, following = page_of(rows, lambda row: _wanted(job_of(row), wanted, now), limit)
     items = [JobRecord(job, _summary(read, seq, job)) for seq, job in found]
     return JobPage(tuple(items), following)
 
@@ -199,14 +199,14 @@ def list_deliveries(
 ) -> DeliveryPage:
     """Deliveries, newest first, with their attempts."""
     parameters = {
-        "before": _LAST if before is None else before,
+        "before": LAST if before is None else before,
         "look": LOOK_ROWS,
         "job_id": wanted.job_id,
         "caller_id": wanted.caller_id,
         "state": None if wanted.state is None else wanted.state.value,
     }
     rows = read.execute(_deliveries_sql(wanted), parameters)
-    found, following = _page(rows, lambda row: _wanted_delivery(row, wanted), limit)
+    found, following = page_of(rows, lambda row: _wanted_delivery(row, wanted), limit)
     return DeliveryPage(tuple(_delivery_record(read, row) for _, row in found), following)
 
 
@@ -252,7 +252,7 @@ def _delivery_record(read: sqlite3.Connection, row: Row) -> DeliveryRecord:
     return DeliveryRecord(delivery, tuple(attempts))
 
 
-def _page(
+def page_of(
     rows: Iterator[Row], fitting: Callable[[Row], Item | None], limit: int
 ) -> tuple[list[tuple[int, Item]], int | None]:
     """Up to `limit` of the rows that fit, with their numbers; and from where the list goes on.

@@ -13,6 +13,7 @@ from dispatcher.core.model import (
     Attempt,
     AttemptError,
     Callback,
+    Caller,
     Delivery,
     DeliveryState,
     Event,
@@ -24,6 +25,7 @@ from dispatcher.core.model import (
     Progress,
     Trace,
 )
+from dispatcher.core.quotas import CallerTerms
 
 Row: TypeAlias = tuple[Any, ...]
 
@@ -64,6 +66,7 @@ _EVENT_TYPES: Final = {kind.value: kind for kind in EventType}
 
 _encode: Final = msgspec.json.encode
 _callback: Final = msgspec.json.Decoder(Callback).decode
+_terms: Final = msgspec.json.Decoder(CallerTerms).decode
 _progress: Final = msgspec.json.Decoder(Progress).decode
 _job_error: Final = msgspec.json.Decoder(JobError).decode
 _metadata: Final = msgspec.json.Decoder(dict[str, str]).decode
@@ -74,6 +77,20 @@ _attempt_error: Final = msgspec.json.Decoder(AttemptError).decode
 def as_json(value: object) -> str | None:
     """The JSON of a value for a TEXT column; None stays NULL."""
     return None if value is None else _encode(value).decode()
+
+
+# --- Callers -----------------------------------------------------------------------------------
+
+
+def caller_of(row: Row) -> Caller:
+    """A caller from `id, name, created_at, terms`."""
+    id_, name, created_at, terms = row
+    return Caller(id_, name, created_at, CallerTerms() if terms is None else _terms(terms))
+
+
+def terms_row(terms: CallerTerms) -> str | None:
+    """The column `terms`; NULL: nothing is set."""
+    return None if terms == CallerTerms() else as_json(terms)
 
 
 # --- Jobs --------------------------------------------------------------------------------------
@@ -206,6 +223,12 @@ def delivery_of(row: Row, *, event_id: str, event_type: str, job_id: str | None)
         redelivered_at=row[26],
         cancel_requested_at=row[27],
     )
+
+
+def delivery_in(row: Row) -> Delivery:
+    """A delivery from `delivery.*, event.id, event.type, job.id`."""
+    event_id, event_type, job_id = row[DELIVERY_WIDTH:]
+    return delivery_of(row, event_id=event_id, event_type=event_type, job_id=job_id)
 
 
 def first_attempt_of(row: Row) -> Attempt | None:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import sqlite3
 from typing import Any, Final, NamedTuple
 
-from dispatcher.adapters.sqlite.overdue import delivery_in
 from dispatcher.adapters.sqlite.reading import RARE_DELIVERY_ENDS, RARE_ENDS
-from dispatcher.adapters.sqlite.rows import JOB_SEQ, job_of
+from dispatcher.adapters.sqlite.rows import JOB_SEQ, delivery_in, job_of
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.bulk import BUILT_IN_PREFIX
 from dispatcher.core.lifecycle import FINAL_JOB_STATES, shown_status

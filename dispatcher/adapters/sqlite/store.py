@@ -11,6 +11,7 @@ from typing import assert_never
 from dispatcher.adapters.sqlite import callers, holders, overdue
 from dispatcher.adapters.sqlite.adding import add_job
 from dispatcher.adapters.sqlite.answers import Answers
+from dispatcher.adapters.sqlite.audit import AuditKept, add_audit
 from dispatcher.adapters.sqlite.bulk import advance_bulk
 from dispatcher.adapters.sqlite.callers_kept import CallersKept
 from dispatcher.adapters.sqlite.changing import (
@@ -34,9 +35,11 @@ from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.adapters.sqlite.waiting import Waiting
 from dispatcher.adapters.sqlite.writer import CommitTold, Writer, tell_nobody
+from dispatcher.core.audit import AuditEntry
 from dispatcher.core.changes import (
     AskCancel,
     AskCancelDelivery,
+    Audited,
     Change,
     EndDelivery,
     FinishJob,
@@ -49,11 +52,13 @@ from dispatcher.core.changes import (
     ReleaseJob,
 )
 from dispatcher.core.model import JobType
+from dispatcher.ports.audit import AUDIT_KEPT_SECONDS
 from dispatcher.ports.bulk import BulkStep, BulkStepped
 from dispatcher.ports.erasing import ERASED_KEPT_SECONDS, Erasure
 from dispatcher.ports.records import (
     DEAD_KEPT_SECONDS,
     AddResult,
+    Applied,
     ApplyResult,
     ClaimedDeliveries,
     ClaimedJobs,
@@ -61,6 +66,7 @@ from dispatcher.ports.records import (
     HeldJob,
     JobClaim,
     NewJob,
+    NoRoom,
     Overdue,
     Stale,
 )
@@ -70,7 +76,7 @@ from dispatcher.ports.system import Clock, Ids
 _HELD = statement("jobs_held")
 
 
-class SqliteStore(Answers, CallersKept):
+class SqliteStore(Answers, CallersKept, AuditKept):
     """Implements `dispatcher.ports.store.Store` on one SQLite file.
 
     All that is written goes through one thread and is batched there; a few threads read. Another
@@ -85,6 +91,7 @@ class SqliteStore(Answers, CallersKept):
         ids: Ids,
         links_base: str = "",
         dead_kept_seconds: float = DEAD_KEPT_SECONDS,
+        audit_kept_seconds: float = AUDIT_KEPT_SECONDS,
         erased_kept_seconds: float = ERASED_KEPT_SECONDS,
         readers: int = 2,
         lock_seconds: float = LOCK_SECONDS,
@@ -98,6 +105,7 @@ class SqliteStore(Answers, CallersKept):
             ids: for leases and deliveries; asked from the writing thread.
             links_base: the public URL, which events keep.
             dead_kept_seconds: how long a dead delivery keeps its job.
+            audit_kept_seconds: how long an entry of the audit log is kept.
             erased_kept_seconds: how long it is known of what was erased that it was there.
             readers: how many threads read.
             lock_seconds: how long a write waits while another process holds the lock. A service
@@ -122,7 +130,7 @@ class SqliteStore(Answers, CallersKept):
         self._waiting = Waiting()
         self._readers = Readers(path, readers)
         self._eraser = Eraser(erased_kept_seconds)
-        self._pruning = overdue.Pruning(dead_kept_seconds, self._eraser)
+        self._pruning = overdue.Pruning(dead_kept_seconds, audit_kept_seconds, self._eraser)
 
     def _session(self, connection: sqlite3.Connection) -> Session:
         return Session(
@@ -183,11 +191,16 @@ class SqliteStore(Answers, CallersKept):
         return await self._writer.one(claim, limit)
 
     async def apply(
-        self, changes: Sequence[Change], terms: DeliveryTerms
+        self, changes: Sequence[Change | Audited], terms: DeliveryTerms
     ) -> list[ApplyResult | Exception]:
         """See `JobStore.apply`."""
 
-        def apply(session: Session, change: Change) -> ApplyResult:
+        def apply(session: Session, change: Change | Audited) -> ApplyResult:
+            if isinstance(change, Audited):
+                result = _apply(session, change.change, terms)
+                if isinstance(result, Applied):
+                    add_audit(session, change.entry)
+                return result
             return _apply(session, change, terms)
 
         return await self._writer.each(apply, changes) if changes else []
@@ -204,22 +217,29 @@ class SqliteStore(Answers, CallersKept):
         """See `JobStore.prune`."""
         return await self._writer.one(self._pruning.prune, limit)
 
-    async def advance_bulk(self, step: BulkStep, terms: DeliveryTerms) -> BulkStepped | Stale:
+    async def advance_bulk(
+        self, step: BulkStep, terms: DeliveryTerms
+    ) -> BulkStepped | Stale | NoRoom:
         """See `BulkStore.advance_bulk`."""
 
         def apply(session: Session, change: Change) -> ApplyResult:
             return _apply(session, change, terms)
 
-        def advance(session: Session, step: BulkStep) -> BulkStepped | Stale:
+        def advance(session: Session, step: BulkStep) -> BulkStepped | Stale | NoRoom:
             return advance_bulk(session, step, apply)
 
         return await self._writer.one(advance, step)
 
     async def erase_job(
-        self, job_id: str, caller_id: str | None, *, cancel_deliveries: bool
+        self,
+        job_id: str,
+        caller_id: str | None,
+        *,
+        cancel_deliveries: bool,
+        entry: AuditEntry | None = None,
     ) -> Erasure:
         """See `EraseStore.erase_job`."""
-        wanted = Wanted(job_id, caller_id, cancel_deliveries)
+        wanted = Wanted(job_id, caller_id, cancel_deliveries, entry)
         return await self._writer.one(self._eraser.erase_job, wanted)
 
     # --- holders -------------------------------------------------------------------------------
