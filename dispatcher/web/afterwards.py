@@ -15,6 +15,7 @@ from dispatcher.web.body import read_nothing
 from dispatcher.web.headers import parse_idempotency_key
 from dispatcher.web.jobs import Jobs, job_id_of
 from dispatcher.web.queries import read_flag, read_query
+from dispatcher.web.rates import count
 from dispatcher.web.schemas import Schemas
 from dispatcher.web.services import Services
 
@@ -29,6 +30,7 @@ class Afterwards:
         self._accept = services.accept
         self._erase = services.erase
         self._store = services.store
+        self._rates = services.rates
         self._catalog = services.catalog
         self._clock = services.clock
         self._limits = services.limits
@@ -48,6 +50,7 @@ class Afterwards:
         if found is None or caller is None:
             raise NotFound("job", job_id)
         job, body = found
+        count(self._rates, request, caller)
         self._check(job.type, body)
         await self._jobs.orders.check(job.type, body, job.caller_id, who, who.acting(request))
         now = self._clock.now()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -41,6 +42,9 @@ async def test_anothers_are_for_operators(edge: Edge, kind: str) -> None:
     assert (refused.status, refused.json["code"]) == (403, "forbidden")
     answer = await ordered(edge, kind, "dsp_ops", callerId=BOB.id)
     assert (answer.status, answer.json["callerId"]) == (202, OPS.id)
+    (entry,) = edge.memory.audited
+    assert (entry.action, entry.target, entry.caller_id) == ("bulk.order", BOB.id, BOB.id)
+    assert json.loads(entry.detail) == {"type": kind, "input": {"callerId": BOB.id}}
     unknown = await ordered(edge, kind, "dsp_ops", callerId="clr_" + "9" * 32)
     assert (unknown.status, unknown.pointers) == (422, ["/input/callerId"])
 
