@@ -9,6 +9,7 @@ import pytest
 
 from dispatcher.core.bulk import BulkKind
 from dispatcher.core.facts import DeliveryAttemptEnded, JobAttemptEnded, JobEnded, StoreFailed
+from dispatcher.core.limits import Limits
 from dispatcher.core.model import DeliveryState, Job, JobState, Progress
 from dispatcher.core.retry import Schedule
 from dispatcher.engine import bulk, picking
@@ -191,6 +192,19 @@ async def test_each_that_failed_is_submitted_once_more(stages: Stages) -> None:
     assert len(stage.runner.begun) == 9
     inputs = [each.input for each in stage.runner.begun[5:]]
     assert sorted(inputs) == [b"0", b"1", b"2", b"4"]
+
+
+async def test_replays_wait_until_there_is_room_for_them(stages: Stages) -> None:
+    here = BulkStage(stages, failing, limits=Limits(jobs_waiting=3))
+    stage = await here.start()
+    failed = await ended(stage, 5)
+    for _ in range(2):
+        await stage.submit(run_at=stage.clock.now() + 864_000_000)
+    job = await order(stage, BulkKind.REPLAY)
+    result = await stage.passes_until(result_of(stage, job))
+    assert (result["matched"], result["replayed"]) == (5, 5)
+    replays = await stage.seen(JobEnded, lambda fact: fact.job.replay_of is not None, count=5)
+    assert {fact.job.replay_of for fact in replays} == {each.id for each in failed}
 
 
 # --- what comes in between ---------------------------------------------------------------------

@@ -10,8 +10,9 @@ from msgspec.structs import replace
 
 from dispatcher.core.changes import AskCancel, EndDelivery, LeasedJob, Redeliver
 from dispatcher.core.model import Delivery, DeliveryState, EventType, Job, JobState, JobStatus
+from dispatcher.core.quotas import Full, Room
 from dispatcher.ports.bulk import BulkState, BulkStep, BulkStepped
-from dispatcher.ports.records import Added, Applied, Stale
+from dispatcher.ports.records import Added, Applied, NoRoom, Stale
 from dispatcher.ports.views import DeliveryFilter, JobFilter
 from dispatcher.testing.conformance.scene import Scene
 from dispatcher.testing.conformance.values import (
@@ -317,6 +318,24 @@ class TestBulkSteps:
             (new.job.id, new.input) for new in news
         ]
         assert {each.job.replay_of for each in added} == {"job_x"}
+
+    async def test_without_room_for_each_job_none_is_added(self, scene: Scene) -> None:
+        leased = await begun(scene)
+        room = Room(jobs=2)
+        news = [replace(scene.new(), room=room) for _ in range(3)]
+        step = BulkStep(
+            job_id=leased.job.id,
+            lease=leased.lease,
+            since=0,
+            after=7,
+            items=tuple(news),
+            matched=3,
+        )
+        assert await scene.store.advance_bulk(step, TERMS) == NoRoom(Full.JOBS)
+        assert await scene.store.bulk_state(leased.job.id) == BulkState()
+        assert [job.id for job in await scene.jobs()] == [leased.job.id]
+        await take(scene, replace(step, items=tuple(news[:2]), matched=2))
+        assert len((await scene.claim()).jobs) == 2
 
     async def test_its_state_goes_with_its_job(self, scene: Scene) -> None:
         (dead,) = await ended_deliveries(scene, 1, DeliveryState.DEAD)
