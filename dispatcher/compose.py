@@ -32,10 +32,12 @@ from dispatcher.adapters.sqlite import ServeLock, SqliteStore
 from dispatcher.adapters.sqlite.writer import CommitTold, tell_nobody
 from dispatcher.adapters.system import SystemClock, SystemRandom, Uuid7Ids
 from dispatcher.adapters.timers import LoopTimers
+from dispatcher.core.breaker import BreakerTerms
 from dispatcher.core.bulk import BulkKind
 from dispatcher.core.errors import SettingsError
 from dispatcher.core.model import ApiKey, Caller, JobType, Role
 from dispatcher.core.signature import parse_secret
+from dispatcher.engine.bulk import Bulk
 from dispatcher.engine.callers import Callers, new_api_key
 from dispatcher.engine.catalog import Catalog
 from dispatcher.engine.rates import Rates
@@ -141,8 +143,8 @@ async def service(
             sender = AiohttpSender(settings.policy, _sender_terms(settings), clock=system.clock)
             children = Children()
             runners = _runners(settings, app, children, store, vault, system)
-            engine = _engine(settings, runners, sender, store, vault, system, catalog)
-            serve_bulk(runners.values(), engine.bulk)
+            engine = _engine(settings, runners, sender, store, vault, system)
+            serve_bulk(runners.values(), _bulk(engine, settings, store, catalog, system))
             services = Services(
                 accept=engine.accept,
                 cancel=engine.cancel,
@@ -238,7 +240,6 @@ def _engine(
     store: Store,
     vault: Vault,
     system: System,
-    catalog: Catalog,
 ) -> Engine:
     return Engine(
         store,
@@ -249,8 +250,16 @@ def _engine(
         user_agent=_user_agent(),
         terms=_engine_terms(settings),
         system=system,
-        may_replay=replayable(catalog),
     )
+
+
+def _bulk(
+    engine: Engine, settings: Settings, store: Store, catalog: Catalog, system: System
+) -> Bulk:
+    may_replay = replayable(catalog)
+    terms = _engine_terms(settings).delivery
+    jobs, accept = engine.jobs, engine.accept
+    return Bulk(store, jobs, accept, may_replay=may_replay, terms=terms, system=system)
 
 
 def _user_agent() -> str:
@@ -278,6 +287,13 @@ def _engine_terms(settings: Settings) -> EngineTerms:
         send_seconds=settings.delivery_timeout_seconds,
         lease_seconds=settings.lease_seconds,
         grace_seconds=settings.grace_seconds,
+        rate_per_second=settings.delivery_rate_per_second or None,
+        breaker=BreakerTerms(
+            failures=settings.breaker_failures,
+            rate=settings.breaker_rate,
+            first_seconds=settings.breaker_first_seconds,
+            max_seconds=settings.breaker_max_seconds,
+        ),
         limits=settings.limits_in_force,
     )
 

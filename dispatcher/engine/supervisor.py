@@ -9,9 +9,7 @@ from typing import Final
 
 from dispatcher.core.errors import Stopping
 from dispatcher.core.facts import LoopFailed
-from dispatcher.core.model import Job
 from dispatcher.engine.accept import Accept, Cancel
-from dispatcher.engine.bulk import Bulk
 from dispatcher.engine.commit import Commit, pause
 from dispatcher.engine.deliver import Deliveries
 from dispatcher.engine.erase import Erase
@@ -43,12 +41,8 @@ class Engine:
         user_agent: str,
         terms: EngineTerms,
         system: System,
-        may_replay: Callable[[Job, bytes], bool] = lambda _job, _body: True,
     ) -> None:
-        """`name` tells operators which process this is; `user_agent` goes with each callback.
-
-        `may_replay` tells whether a job with this input could be submitted now.
-        """
+        """`name` tells operators which process this is; `user_agent` goes with each callback."""
         self._store = store
         self._vault = vault
         self._terms = terms
@@ -66,13 +60,7 @@ class Engine:
             on_held=self._held,
         )
         self.jobs = Jobs(
-            store,
-            runners,
-            self.deliveries,
-            commit,
-            holder=self.holder,
-            terms=terms,
-            system=system,
+            store, runners, self.deliveries, commit, holder=self.holder, terms=terms, system=system
         )
         self.sweep = Sweep(
             store,
@@ -95,14 +83,6 @@ class Engine:
         self.redeliver = Redeliver(store, self.deliveries, commit, system)
         self.cancel_delivery = CancelDelivery(store, commit, system)
         self.erase = Erase(store, system)
-        self.bulk = Bulk(
-            store,
-            self.jobs,
-            self.accept,
-            may_replay=may_replay,
-            terms=terms.delivery,
-            system=system,
-        )
         self.stuck = False
         self._tasks: dict[str, asyncio.Task[None]] = {}
 

@@ -37,6 +37,13 @@ from dispatcher.testing.conformance.auditing import (
 )
 from dispatcher.testing.conformance.backend import Backend, ShuffledIds
 from dispatcher.testing.conformance.backlog import TestBacklog
+from dispatcher.testing.conformance.breakers import (
+    TestBreakerOfADestination,
+    TestBreakerOfAUrl,
+    TestRate,
+    TestRoomOfCallers,
+    TestTurns,
+)
 from dispatcher.testing.conformance.bulk import TestBulkSteps, TestSelecting
 from dispatcher.testing.conformance.callers import TestCallers, TestCheck, TestKeyCheck, TestTypes
 from dispatcher.testing.conformance.changing import (
@@ -109,6 +116,8 @@ __all__ = [
     "TestAuditedCallers",
     "TestAuditedChanges",
     "TestBacklog",
+    "TestBreakerOfADestination",
+    "TestBreakerOfAUrl",
     "TestBulkSteps",
     "TestCallers",
     "TestCheck",
@@ -142,10 +151,12 @@ __all__ = [
     "TestOneJob",
     "TestOrderOfJobs",
     "TestPrune",
+    "TestRate",
     "TestRecordingAttempts",
     "TestRedelivering",
     "TestReleasing",
     "TestRoom",
+    "TestRoomOfCallers",
     "TestRotatingSecrets",
     "TestSelecting",
     "TestSentAgain",
@@ -155,6 +166,7 @@ __all__ = [
     "TestSweep",
     "TestTakingBack",
     "TestTerms",
+    "TestTurns",
     "TestTypes",
     "TestUnknownAttempts",
     "TestWhatWasErased",
