@@ -92,10 +92,8 @@ class BulkStepped(Struct, frozen=True):
     results: tuple[ApplyResult | AddResult, ...] = ()
 
 
-def took_effect(item: BulkItem, result: ApplyResult | AddResult) -> bool:
-    """Whether an item changed something, rather than came too late."""
-    if isinstance(item, Redeliver):  # a round that others began is `Applied` too
-        return isinstance(result, Applied) and result.delivery_ready_at is not None
+def took_effect(result: ApplyResult | AddResult) -> bool:
+    """Whether what an item wanted is so now, rather than that it came too late."""
     return isinstance(result, Applied | Added)
 
 
@@ -138,8 +136,7 @@ class BulkStore(Protocol):
         """Take a step; see `BulkStep` for its guard.
 
         Each item is applied as `JobStore.apply` and `add_jobs` would, and counts as changed if it
-        is `Applied` or `Added`, and as skipped if it is not. A `Redeliver` whose round was begun by
-        somebody else counts as skipped. If there is no room for a job that it adds, the answer is
-        `NoRoom`, and nothing of the step is done.
+        is `Applied` or `Added`, and as skipped if it is not. If there is no room for a job that it
+        adds, the answer is `NoRoom`, and nothing of the step is done.
         """
         ...

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from dispatcher.adapters.runners.bulk import BulkRunner
+from dispatcher.core.breaker import BreakerTerms
 from dispatcher.core.bulk import BulkKind
 from dispatcher.core.facts import DeliveryAttemptEnded, JobEnded
 from dispatcher.core.model import Caller, Job, JobState
@@ -26,7 +27,9 @@ class BulkStage:
     def __init__(self, stages: Stages, handler: Handler = echo, **terms: Any) -> None:
         self.runners = [BulkRunner(kind) for kind in BulkKind]
         scripted = [ScriptedRunner(each.run, each.type.name) for each in self.runners]
-        self.stage = stages.make(ScriptedRunner(handler), *scripted, **terms)
+        # Many die here, one after another: that is no reason to leave the receiver alone.
+        never = BreakerTerms(failures=1_000, rate_of=1_000)
+        self.stage = stages.make(ScriptedRunner(handler), *scripted, **{"breaker": never, **terms})
         self.unfit: set[str] = set()
 
     async def start(self) -> Stage:

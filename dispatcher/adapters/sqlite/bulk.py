@@ -38,7 +38,7 @@ def advance_bulk(
             return result
         results.append(result)
     session.execute("RELEASE step")
-    changed = sum(map(took_effect, step.items, results))
+    changed = sum(map(took_effect, results))
     state = BulkState(
         after=step.after,
         matched=was.matched + step.matched,

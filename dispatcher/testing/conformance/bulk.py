@@ -269,14 +269,17 @@ class TestBulkSteps:
         ended = replace(step, job_id=scene.ids.new("job"))
         assert await scene.store.advance_bulk(ended, TERMS) == Stale()
 
-    async def test_what_others_redelivered_or_moved_is_skipped(self, scene: Scene) -> None:
+    async def test_a_round_that_others_began_is_begun_and_what_is_gone_is_skipped(
+        self, scene: Scene
+    ) -> None:
         dead = await ended_deliveries(scene, 3, DeliveryState.DEAD)
         await scene.apply(Redeliver(delivery_id=dead[0], round=2, at=scene.now))
         leased = await begun(scene)
         step = await redelivering(scene, leased, *dead)
         gone = Redeliver(delivery_id=scene.ids.new("dlv"), round=2, at=scene.now)
         stepped = await take(scene, replace(step, items=(*step.items, gone), matched=4))
-        assert stepped.state == BulkState(after=10, matched=4, changed=2, skipped=2, total=9)
+        assert stepped.state == BulkState(after=10, matched=4, changed=3, skipped=1, total=9)
+        assert [(await scene.delivery(each)).round for each in dead] == [2, 2, 2]
 
     async def test_jobs_are_canceled(self, scene: Scene) -> None:
         leased = await begun(scene)
