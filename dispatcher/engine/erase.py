@@ -8,16 +8,22 @@ from dispatcher.core.audit import Actor, AuditAction
 from dispatcher.core.errors import DeliveriesOpen, DeliveriesSending, JobNotDone, NotFound
 from dispatcher.core.facts import ActionAudited, JobErased
 from dispatcher.engine.audit import Entries
+from dispatcher.engine.deliver import Deliveries
 from dispatcher.engine.terms import System
 from dispatcher.ports.erasing import Erasure
+from dispatcher.ports.records import DeliveryTerms
 from dispatcher.ports.store import Store
 
 
 class Erase:
     """Erases jobs at their caller's word; the sweep erases those past their time."""
 
-    def __init__(self, store: Store, system: System) -> None:
+    def __init__(
+        self, store: Store, deliveries: Deliveries, terms: DeliveryTerms, system: System
+    ) -> None:
         self._store = store
+        self._deliveries = deliveries
+        self._terms = terms
         self._observer = system.observer
         self._audit = Entries(system.clock, system.ids)
 
@@ -42,10 +48,11 @@ class Erase:
                 actor, AuditAction.JOB_DELETE, job.id, job.caller_id, type=job.type
             )
         erasure = await self._store.erase_job(
-            job_id, caller_id, cancel_deliveries=cancel_deliveries, entry=told
+            job_id, caller_id, self._terms, cancel_deliveries=cancel_deliveries, entry=told
         )
         match erasure:
             case Erasure.ERASED:
+                self._deliveries.loop.wake()  # one that waited behind its own may go now
                 if told is not None:
                     self._observer.saw(ActionAudited(told))
                 self._observer.saw(JobErased(job_id, caller_id))

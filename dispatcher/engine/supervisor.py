@@ -82,7 +82,7 @@ class Engine:
         self.cancel = Cancel(store, self.jobs, commit, system)
         self.redeliver = Redeliver(store, self.deliveries, commit, system)
         self.cancel_delivery = CancelDelivery(store, commit, system)
-        self.erase = Erase(store, system)
+        self.erase = Erase(store, self.deliveries, terms.delivery, system)
         self.stuck = False
         self._tasks: dict[str, asyncio.Task[None]] = {}
 

@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Final, Protocol
 
 from dispatcher.core.audit import AuditEntry
+from dispatcher.ports.records import DeliveryTerms
 
 ERASED_KEPT_SECONDS: Final = 30 * 86_400.0
 """It is known this long that something was erased, unless the store is told otherwise."""
@@ -32,6 +33,7 @@ class EraseStore(Protocol):
         self,
         job_id: str,
         caller_id: str | None,
+        terms: DeliveryTerms,
         *,
         cancel_deliveries: bool,
         entry: AuditEntry | None = None,
@@ -39,8 +41,9 @@ class EraseStore(Protocol):
         """Erase a job that is done with all that is its own: input, result, events, deliveries.
 
         One with pending or sending deliveries stays, unless `cancel_deliveries`: then the pending
-        ones are canceled, and it goes if none is being sent. `caller_id` None: anyone's. `entry` is
-        written with what changed, if anything did: see `AuditStore`.
+        ones are canceled (as by `EndDelivery`), and it goes if none is being sent. What waited
+        behind its deliveries, in order, goes on. `caller_id` None: anyone's. `entry` is written
+        with what changed, if anything did: see `AuditStore`.
         """
         ...
 

@@ -119,6 +119,7 @@ INDEXES = {
     "list_jobs_correlated": ["job_correlation (correlation_id=? AND rowid<?)"],
     "list_jobs_in_rare_end": ["job_rare_end (state=? AND rowid<?)"],
     "list_jobs_of_caller": ["job_of_caller (caller_id=? AND rowid<?)"],
+    "chains_of_job": ["delivery USING INDEX delivery_of_job (job_seq=?)"],
     "bulk_find": [
         "job USING COVERING INDEX sqlite_autoindex_job_1 (id=?)",
         "bulk USING INTEGER PRIMARY",

@@ -5,18 +5,21 @@ from __future__ import annotations
 import sqlite3
 from typing import Final, NamedTuple
 
+from dispatcher.adapters.sqlite import chains
 from dispatcher.adapters.sqlite.audit import add_audit
+from dispatcher.adapters.sqlite.delivering import change_delivery
 from dispatcher.adapters.sqlite.rows import JOB_SEQ, job_of
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.audit import AuditEntry
+from dispatcher.core.changes import AskCancelDelivery, EndDelivery
 from dispatcher.core.model import DeliveryState, Instant
 from dispatcher.ports.erasing import Erasure
+from dispatcher.ports.records import DeliveryTerms
 
 _JOB_BY_ID: Final = statement("job_by_id")
 _OPEN: Final = statement("deliveries_open_of_job")
-_END_DELIVERY: Final = statement("delivery_end")
-_ASK_CANCEL: Final = statement("delivery_ask_cancel")
+_CHAINS: Final = statement("chains_of_job")
 _ERASED_ADD: Final = statement("erased_add")
 _ERASED_FIND: Final = statement("erased_find")
 _ERASED_FORGET: Final = statement("prune_erased")
@@ -28,6 +31,7 @@ class Wanted(NamedTuple):
 
     job_id: str
     caller_id: str | None
+    terms: DeliveryTerms
     cancel_deliveries: bool
     entry: AuditEntry | None
 
@@ -55,17 +59,19 @@ class Eraser:
         if owed and not wanted.cancel_deliveries:
             return Erasure.OWES
         add_audit(session, wanted.entry)
+        for delivery_id, state in owed:
+            if state == DeliveryState.SENDING:
+                change_delivery(session, AskCancelDelivery(delivery_id, session.now), wanted.terms)
+            else:
+                end = EndDelivery(delivery_id, DeliveryState.CANCELED, session.now)
+                change_delivery(session, end, wanted.terms)
         if any(state == DeliveryState.SENDING for _, state in owed):
-            self._cancel(session, [delivery_id for delivery_id, _ in owed])
             return Erasure.SENDING
+        behind = session.execute(_CHAINS, (seq,)).fetchall()
         self.erase(session, seq)
+        for (chain,) in behind:  # a dead one may have stood in the way of others
+            chains.advance(session, chain, wanted.terms)
         return Erasure.ERASED
-
-    def _cancel(self, session: Session, delivery_ids: list[str]) -> None:
-        for each in delivery_ids:
-            to = DeliveryState.CANCELED.value
-            session.execute(_END_DELIVERY, {"id": each, "to": to, "at": session.now, "round": None})
-            session.execute(_ASK_CANCEL, {"id": each, "at": session.now})
 
     def erase(self, session: Session, seq: int) -> None:
         """Erase a job with all of its own, and remember that it was there."""

@@ -237,12 +237,13 @@ class SqliteStore(Answers, CallersKept, AuditKept):
         self,
         job_id: str,
         caller_id: str | None,
+        terms: DeliveryTerms,
         *,
         cancel_deliveries: bool,
         entry: AuditEntry | None = None,
     ) -> Erasure:
         """See `EraseStore.erase_job`."""
-        wanted = Wanted(job_id, caller_id, cancel_deliveries, entry)
+        wanted = Wanted(job_id, caller_id, terms, cancel_deliveries, entry)
         return await self._writer.one(self._eraser.erase_job, wanted)
 
     # --- holders -------------------------------------------------------------------------------

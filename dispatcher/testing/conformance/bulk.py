@@ -346,7 +346,7 @@ class TestBulkSteps:
         await take(scene, await redelivering(scene, leased, dead))
         await scene.apply(scene.finish(leased))
         rows = await scene.backend.count_rows()
-        await scene.store.erase_job(leased.job.id, ANN, cancel_deliveries=False)
+        await scene.store.erase_job(leased.job.id, ANN, TERMS, cancel_deliveries=False)
         # Job, input, result, event and state go; that it was there is remembered.
         assert await scene.backend.count_rows() == rows - 4
         assert await scene.store.bulk_state(leased.job.id) == BulkState()

@@ -13,7 +13,7 @@ from dispatcher.testing.conformance.values import ANN, BEN, TERMS, a_callback
 async def erase(
     scene: Scene, job_id: str, caller_id: str | None = ANN, *, cancel: bool = False
 ) -> Erasure:
-    return await scene.store.erase_job(job_id, caller_id, cancel_deliveries=cancel)
+    return await scene.store.erase_job(job_id, caller_id, TERMS, cancel_deliveries=cancel)
 
 
 class TestErasing:
