@@ -181,6 +181,9 @@ def test_a_type_of_the_app_cannot_be_declared_again() -> None:
     settings = Settings(types=types_of(BOTH))
     assert [each.name for each in _types(settings, None)] == [
         "dispatcher.echo",
+        "dispatcher.redeliver",
+        "dispatcher.replay",
+        "dispatcher.cancel",
         "media.probe",
         "pdf.render",
     ]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
-from dispatcher.core.model import DeliveryState, JobState
+from dispatcher.core.model import DeliveryState, JobState, OnDead
 from dispatcher.ports.erasing import ERASED_KEPT_SECONDS, Erasure
 from dispatcher.testing.conformance.scene import Scene
 from dispatcher.testing.conformance.values import ANN, BEN, TERMS, a_callback
@@ -97,6 +98,21 @@ class TestErasing:
         assert await erase(scene, job.id, cancel=True) is Erasure.ERASED
         (leased,) = (await scene.lease(terms=TERMS)).deliveries
         await scene.apply(scene.tried(leased, DeliveryState.DELIVERED))
+
+    @pytest.mark.parametrize("first", [DeliveryState.PENDING, DeliveryState.DEAD])
+    async def test_what_stood_in_its_order_goes_on(
+        self, scene: Scene, first: DeliveryState
+    ) -> None:
+        """Two of one key, one after another; a dead one keeps the next waiting."""
+        callback = replace(a_callback(), ordered=OnDead.BLOCK)
+        jobs = [await scene.end(callback=callback, ordering_key="k") for _ in range(2)]
+        if first is DeliveryState.DEAD:
+            (leased,) = (await scene.lease()).deliveries
+            await scene.apply(scene.tried(leased, first))
+            assert (await scene.lease()).deliveries == ()
+        assert await erase(scene, jobs[0].id, cancel=True) is Erasure.ERASED
+        (leased,) = (await scene.lease()).deliveries
+        assert leased.delivery.job_id == jobs[1].id
 
 
 class TestWhatWasErased:
