@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from dispatcher.core.model import DeliveryState, JobState, OnDead
+from dispatcher.core.model import DeliveryState, JobState
+from dispatcher.core.ordering import OnDead
 from dispatcher.ports.erasing import ERASED_KEPT_SECONDS, Erasure
 from dispatcher.testing.conformance.scene import Scene
 from dispatcher.testing.conformance.values import ANN, BEN, TERMS, a_callback
