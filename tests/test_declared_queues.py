@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dispatcher.adapters.runners.declared import job_type, remote_kinds
-from dispatcher.compose import _engine_terms
+from dispatcher.compose.parts import engine_terms
 from dispatcher.core.errors import SettingsError
 from dispatcher.settings import RemoteType, Settings, parse_settings
 
@@ -34,7 +34,7 @@ result_schema = "{tmp_path / "r.json"}"
 runner = "remote"
 """,
     )
-    terms = _engine_terms(settings)
+    terms = engine_terms(settings)
     assert terms.concurrency.queues == {"reports": 4}
     assert terms.concurrency.types == {"a.b": 3}
     kind, other = settings.types

@@ -23,6 +23,7 @@ from dispatcher.core.facts import (
     JobAccepted,
     JobAttemptEnded,
     JobEnded,
+    JobErased,
     JobMoved,
     LeaseLost,
     LoopFailed,
@@ -63,7 +64,7 @@ def level_of(fact: Fact) -> int:
             return logging.INFO if asked else logging.WARNING
         case CancelAsked() | Redelivered() | DeliveryCancelAsked() | ActionAudited():
             return logging.INFO
-        case StoreRecovered() | PauseChanged() | StreamDropped():
+        case JobErased() | StoreRecovered() | PauseChanged() | StreamDropped():
             return logging.INFO
         case BreakerChanged(state=state):
             return logging.WARNING if state is BreakerState.OPEN else logging.INFO
@@ -88,6 +89,8 @@ def describe(fact: Fact) -> tuple[str, Mapping[str, Any]]:  # noqa: C901, PLR091
             return "job.attempt", _of_job_attempt(fact)
         case JobEnded(job=job, to=to):
             return "job.ended", {**_ids(job), "to": to.value, "attempts": job.attempt_count}
+        case JobErased(job_id=job_id, caller_id=caller_id):
+            return "job.erased", {"jobId": job_id, "callerId": caller_id}
         case DeliveryAttemptEnded():
             return "delivery.attempt", _of_delivery(fact)
         case DeliverySwept(delivery=delivery, to=to):

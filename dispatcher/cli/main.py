@@ -18,7 +18,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "serve": ("dispatcher.cli.serve:serve_command", "Run the service."),
     "listen": ("dispatcher.cli.listen:listen_command", "Receive, verify and show callbacks."),
     "submit": ("dispatcher.cli.submit:submit_command", "Submit a job."),
-    "jobs": ("dispatcher.cli.jobs:jobs_group", "List, show and cancel jobs."),
+    "jobs": ("dispatcher.cli.jobs:jobs_group", "List, show, cancel, replay and delete jobs."),
     "deliveries": (
         "dispatcher.cli.deliveries:deliveries_group",
         "List and show callbacks, send them again, or stop them.",

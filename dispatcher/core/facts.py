@@ -60,6 +60,13 @@ class JobMoved(Struct, frozen=True):
     live: Job | None = None
 
 
+class JobErased(Struct, frozen=True):
+    """A job was erased at a caller's word; `caller_id` None: at an operator's."""
+
+    job_id: str
+    caller_id: str | None
+
+
 class DeliveryAttemptEnded(Struct, frozen=True, kw_only=True):
     """An attempt to deliver came out, and its change was applied (or refused as stale).
 
@@ -216,6 +223,7 @@ Fact: TypeAlias = (
     | JobAttemptEnded
     | JobEnded
     | JobMoved
+    | JobErased
     | DeliveryAttemptEnded
     | DeliverySwept
     | StreamDropped

@@ -14,6 +14,7 @@ from dispatcher.engine.commit import Commit, pause
 from dispatcher.engine.deliver import Deliveries
 from dispatcher.engine.destinations import Destinations
 from dispatcher.engine.endpoints import Endpoints
+from dispatcher.engine.erase import Erase
 from dispatcher.engine.holder import Holder
 from dispatcher.engine.jobs import Jobs
 from dispatcher.engine.leases import RemoteKind, RemoteWork
@@ -102,6 +103,7 @@ class Engine:
         parts = (self._store, self.deliveries, commit, self._system)
         self.redeliver = Redeliver(*parts)
         self.cancel_delivery = CancelDelivery(*parts)
+        self.erase = Erase(self._store, self.deliveries, self._terms.delivery, self._system)
         self.destinations = Destinations(*parts)
 
     async def start(self, *, alone: bool = False) -> None:

@@ -37,6 +37,10 @@ class JobReader(Protocol):
         """A job with its result, at any size."""
         ...
 
+    async def get_input(self, job_id: str, caller_id: str | None) -> tuple[Job, bytes] | None:
+        """A job with its input, at any size."""
+        ...
+
     async def list_jobs(self, wanted: JobFilter, *, limit: int, before: int | None) -> JobPage:
         """Jobs, newest first; without inputs and results."""
         ...

@@ -73,7 +73,8 @@ that a callback's bytes don't change when the setting does.
 
 **Retention.** The store is given `dead_kept_seconds` when it is made: so long a dead delivery, and
 with it its job and all that its callback is made of, stays to be redelivered. It is given
-`audit_kept_seconds` too: so long an entry of the audit log stays.
+`audit_kept_seconds` too: so long an entry of the audit log stays; and `erased_kept_seconds`: so
+long it is known of what was erased that it was there (`was_erased`).
 
 **Hand-off.** A job may be inserted already leased, a delivery too, exactly when the claim would
 choose it now: see `add_jobs` and `apply`.
@@ -92,8 +93,10 @@ from dispatcher.core.model import (
     JobType,
 )
 from dispatcher.ports.audit import AuditStore
+from dispatcher.ports.bulk import BulkStore
 from dispatcher.ports.callers import CallerStore, ServiceKeyStore
 from dispatcher.ports.endpoints import EndpointStore
+from dispatcher.ports.erasing import EraseStore
 from dispatcher.ports.leases import LeaseStore, PauseStore
 from dispatcher.ports.readers import BacklogReader, DestinationReader, FeedReader, JobReader
 from dispatcher.ports.records import (
@@ -209,11 +212,11 @@ class JobStore(Protocol):
         One that owes an open delivery stays, and so does one with a delivery that is dead since
         less than `dead_kept_seconds`; other deliveries that have ended go with their job.
         Also forgets idempotency keys past their time, holders without jobs, entries of the audit
-        log older than `audit_kept_seconds`, and events without a job that are older than
-        `dead_kept_seconds`, unless a delivery of theirs keeps them as it would a job; and goes on
-        with endpoints that were deleted: see `ports/endpoints.py`. Returns how many jobs went, or
-        deliveries of deleted endpoints ended, whichever is more: less than `limit` says that
-        nothing more is to be done now.
+        log older than `audit_kept_seconds`, what was erased `erased_kept_seconds` ago, and events
+        without a job that are older than `dead_kept_seconds`, unless a delivery of theirs keeps
+        them as it would a job; and goes on with endpoints that were deleted: see
+        `ports/endpoints.py`. Returns how many jobs went, or deliveries of deleted endpoints ended,
+        whichever is more: less than `limit` says that nothing more is to be done now.
         """
         ...
 
@@ -226,6 +229,8 @@ class Store(
     FeedReader,
     BacklogReader,
     DestinationReader,
+    BulkStore,
+    EraseStore,
     CallerStore,
     ServiceKeyStore,
     EndpointStore,

@@ -157,6 +157,12 @@ class Settings(Struct, frozen=True, kw_only=True):
         float,
         _says("A job's progress is written, and shown, once in so long at most.", 0.01, 3_600),
     ] = 0.5
+    erased_kept_seconds: Annotated[
+        float,
+        _says(
+            "How long the id of an erased job or callback is answered with 410.", 0, 3_650 * _DAY
+        ),
+    ] = 30 * _DAY
     audit_kept_seconds: Annotated[
         float, _says("How long what operators did stays in the audit log.", _DAY, 36_500 * _DAY)
     ] = 365 * _DAY

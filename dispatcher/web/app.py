@@ -8,10 +8,12 @@ from typing import Final, TypeAlias
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from dispatcher.core.errors import Gone, NotFound
 from dispatcher.core.model import Role
 from dispatcher.engine.waiters import Waiters
 from dispatcher.ports.observer import REQUEST_ID as OBSERVED_REQUEST_ID
 from dispatcher.ports.system import Ids
+from dispatcher.web.afterwards import Afterwards
 from dispatcher.web.audit import AuditLog
 from dispatcher.web.auth import REQUEST_ID_KEY, Identity, Keys
 from dispatcher.web.callers import CallerCalls
@@ -30,7 +32,7 @@ from dispatcher.web.pausing import Pausing
 from dispatcher.web.problems import problem_of
 from dispatcher.web.rates import STANDING, tell
 from dispatcher.web.request_id import REQUEST_ID, sign
-from dispatcher.web.services import Services
+from dispatcher.web.services import EdgeStore, Services
 from dispatcher.web.types import Types
 
 KnownHandler = Callable[[web.Request, Identity], Awaitable[web.StreamResponse]]
@@ -41,12 +43,15 @@ CALLERS: Final = frozenset({Role.CALLER, Role.OPERATOR})
 OPERATORS: Final = frozenset({Role.OPERATOR})
 WORKERS: Final = frozenset({Role.WORKER})
 
+_ERASED: Final = frozenset({"job", "delivery"})
+
 
 def make_app(services: Services) -> web.Application:
     """The HTTP edge as an application; serve it with `web.server.EdgeRunner`."""
     keys = Keys(services.store, services.clock, services.dev)
     jobs = Jobs(services)
     events = Events(services, keys.identify)
+    again = Afterwards(services, jobs)
     deliveries = Deliveries(services)
     endpoints = EndpointCalls(services)
     destinations = DestinationCalls(services)
@@ -57,6 +62,8 @@ def make_app(services: Services) -> web.Application:
         ("POST", "/v1/jobs", CALLERS, jobs.submit),
         ("GET", "/v1/jobs", CALLERS, jobs.list),
         ("GET", "/v1/jobs/{id}", CALLERS, jobs.get),
+        ("DELETE", "/v1/jobs/{id}", CALLERS, again.delete),
+        ("POST", "/v1/jobs/{id}/replay", CALLERS, again.replay),
         ("GET", "/v1/jobs/{id}/result", CALLERS, jobs.result),
         ("GET", "/v1/jobs/{id}/events", CALLERS, events.of_job),
         ("GET", "/v1/jobs/{id}/deliveries", CALLERS, jobs.deliveries),
@@ -94,12 +101,21 @@ def make_app(services: Services) -> web.Application:
         middlewares=[_edge(services.ids)], client_max_size=services.limits.body_bytes
     )
     app.on_shutdown.append(_let_go(services.waiters))
-    routes = [(method, path, _known(keys, roles, do)) for method, path, roles, do in guarded]
+    _add_routes(app, services, keys, guarded)
+    return app
+
+
+def _add_routes(
+    app: web.Application, services: Services, keys: Keys, guarded: tuple[Guarded, ...]
+) -> None:
+    routes = [
+        (method, path, _known(keys, roles, _gone(services.store, do)))
+        for method, path, roles, do in guarded
+    ]
     for method, path, handler in [*routes, *_public(services, keys)]:
         app.router.add_route(method, path, handler, expect_handler=_expect)
         if method == "GET":
             app.router.add_route("HEAD", path, handler, expect_handler=_expect)
-    return app
 
 
 def _public(services: Services, keys: Keys) -> list[tuple[str, str, Handler]]:
@@ -162,6 +178,20 @@ def _known(keys: Keys, roles: frozenset[Role], handler: KnownHandler) -> Handler
         who = await keys.identify(request)
         who.require(roles)
         return await handler(request, who)
+
+    return handle
+
+
+def _gone(store: EdgeStore, handler: KnownHandler) -> KnownHandler:
+    """A handler that says of what is not found whether it was there, and was erased."""
+
+    async def handle(request: web.Request, who: Identity) -> web.StreamResponse:
+        try:
+            return await handler(request, who)
+        except NotFound as missing:
+            if missing.what in _ERASED and await store.was_erased(missing.id, who.scope):
+                raise Gone(missing.what, missing.id) from None
+            raise
 
     return handle
 

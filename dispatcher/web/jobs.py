@@ -28,6 +28,7 @@ from dispatcher.web.headers import (
     parse_trace,
 )
 from dispatcher.web.holding import Holding, Look, changes_in
+from dispatcher.web.orders import Orders
 from dispatcher.web.parse import SubmissionParser
 from dispatcher.web.prefer import Wishes
 from dispatcher.web.queries import (
@@ -83,6 +84,7 @@ class Jobs:
         self._waiters = services.waiters
         self._holding = Holding(services.waiters, services.clock)
         self._under_way: Counter[str] = Counter()
+        self.orders = Orders(services)
         self._parser = SubmissionParser(
             services.catalog,
             services.vault,
@@ -94,8 +96,7 @@ class Jobs:
     async def submit(self, request: web.Request, who: Identity) -> web.Response:
         """`POST /v1/jobs`: 202 once the job is durably committed; 200 if it ended in the wait."""
         caller, result = await self._take(request, who)
-        with self._holding.wishes(request, who.caller.id) as wishes:
-            return await self._accepted(request, result, caller, wishes)
+        return await self.accepted(request, who, result, caller)
 
     async def _take(self, request: web.Request, who: Identity) -> tuple[Caller, Taken]:
         """Take a submission in, within the room that there is for those under way."""
@@ -127,12 +128,21 @@ class Jobs:
         submission = self._parser.parse(body, caller.id, trace)
         if new_trace:
             submission = structs.replace(submission, new_trace=True)
+        kind, given = submission.type, submission.input
+        await self.orders.check(kind, given, caller.id, who, who.acting(request))
         idempotency = None
         if key is not None:
             kept_ms = round(self._limits.idempotency_seconds * 1000)
             digest = hashlib.sha256(body).digest()
             idempotency = Idempotency(key, digest, self._clock.now() + kept_ms)
         return caller, await self._accept.submit(caller, submission, idempotency)
+
+    async def accepted(
+        self, request: web.Request, who: Identity, result: Taken, caller: Caller
+    ) -> web.Response:
+        """The answer to what was submitted: 202 with the job, which may be one of before."""
+        with self._holding.wishes(request, who.caller.id) as wishes:
+            return await self._accepted(request, result, caller, wishes)
 
     async def _accepted(
         self, request: web.Request, result: Taken, caller: Caller, wishes: Wishes

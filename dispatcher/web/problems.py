@@ -11,10 +11,13 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from dispatcher.core.errors import (
+    DeliveriesOpen,
+    DeliveriesSending,
     DeliveryPending,
     EndpointDeleted,
     EndpointDisabled,
     Forbidden,
+    Gone,
     IdempotencyKeyReused,
     InvalidFields,
     InvalidHeader,
@@ -78,11 +81,14 @@ _TABLE: Final[tuple[tuple[type[Exception], HTTPStatus, dict[str, str]], ...]] = 
     (DeliveryPending, HTTPStatus.CONFLICT, {}),
     (EndpointDisabled, HTTPStatus.CONFLICT, {}),
     (EndpointDeleted, HTTPStatus.CONFLICT, {}),
+    (DeliveriesOpen, HTTPStatus.CONFLICT, {}),
+    (DeliveriesSending, HTTPStatus.CONFLICT, _RETRY),
     (JobNotDone, HTTPStatus.CONFLICT, {}),
     (JobUnsuccessful, HTTPStatus.CONFLICT, {}),
     (LeaseEnded, HTTPStatus.CONFLICT, {}),
     (NameTaken, HTTPStatus.CONFLICT, {}),
     (TooMany, HTTPStatus.CONFLICT, {}),
+    (Gone, HTTPStatus.GONE, {}),
     (OverRate, HTTPStatus.TOO_MANY_REQUESTS, {}),
     (OverQuota, HTTPStatus.TOO_MANY_REQUESTS, _ROOM),
     (ResultGone, HTTPStatus.GONE, {}),

@@ -122,6 +122,14 @@ def read_words(
         ) from None
 
 
+def read_flag(query: Mapping[str, str], parameter: str) -> bool:
+    """`true` or `false`; false without it."""
+    text = query.get(parameter, "false")
+    if text not in {"true", "false"}:
+        raise BadQuery(parameter, f"{parameter} must be true or false.")
+    return text == "true"
+
+
 def read_text(query: Mapping[str, str], parameter: str, limits: Limits) -> str | None:
     """A text of visible ASCII."""
     text = query.get(parameter)

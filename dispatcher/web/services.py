@@ -41,6 +41,10 @@ class EdgeStore(
 ):
     """Of the store, what the edge asks by itself: reading, and who a key belongs to."""
 
+    async def was_erased(self, id: str, caller_id: str | None) -> bool:  # noqa: A002  # the port's own word
+        """See `ports.erasing.EraseStore.was_erased`."""
+        ...
+
 
 class Accepts(Protocol):
     """Takes submissions in: `engine.accept.Accept`."""
@@ -60,6 +64,24 @@ class Cancels(Protocol):
 
     async def cancel(self, job_id: str, caller_id: str | None, actor: Actor | None = None) -> Job:
         """Cancel, and give the job as it is now. Raises `NotFound`, `StoreUnavailable`."""
+        ...
+
+
+class Erases(Protocol):
+    """Erases jobs: `engine.erase.Erase`."""
+
+    async def erase(
+        self,
+        job_id: str,
+        caller_id: str | None,
+        actor: Actor | None = None,
+        *,
+        cancel_deliveries: bool = False,
+    ) -> None:
+        """Erase a job that is done.
+
+        Raises `NotFound`, `JobNotDone`, `DeliveriesOpen`, `DeliveriesSending`, `StoreUnavailable`.
+        """
         ...
 
 
@@ -136,6 +158,7 @@ class Services:
 
     accept: Accepts
     cancel: Cancels
+    erase: Erases
     redeliver: Redelivers
     cancel_delivery: CancelsDeliveries
     endpoints: Endpoints

@@ -70,6 +70,8 @@ class Memory(NoEndpoints):
         self.keys: dict[bytes, tuple[ApiKey, Caller]] = {}
         self.fails_with: Exception | None = None
         self.look_ups = 0
+        self.audited: list[AuditEntry] = []
+        self.erased: dict[str, str] = {}
         self.own_keys: list[tuple[ServiceKey, bytes]] = []
         for number, (text, (caller, role)) in enumerate(KEYS.items()):
             key = ApiKey(id=f"key_{number:032x}", caller_id=caller.id, role=role, created_at=0)
@@ -96,6 +98,13 @@ class Memory(NoEndpoints):
     ) -> tuple[Job, bytes | None] | None:
         record = self._job(job_id, caller_id)
         return None if record is None else (record.job, record.result)
+
+    async def get_input(self, job_id: str, caller_id: str | None) -> tuple[Job, bytes] | None:
+        record = self._job(job_id, caller_id)
+        return None if record is None or record.input is None else (record.job, record.input)
+
+    async def was_erased(self, id: str, caller_id: str | None) -> bool:  # noqa: A002  # the port's own word
+        return id in self.erased and caller_id in (None, self.erased[id])
 
     async def list_jobs(self, wanted: JobFilter, *, limit: int, before: int | None) -> JobPage:
         if self.fails_with is not None:
@@ -204,7 +213,7 @@ class Memory(NoEndpoints):
         raise NotImplementedError
 
     async def add_audit(self, entry: AuditEntry) -> None:
-        raise NotImplementedError
+        self.audited.append(entry)
 
     async def list_destinations(
         self, wanted: DestinationFilter, *, limit: int, before: int | None
@@ -264,6 +273,34 @@ class Memory(NoEndpoints):
         raise NotImplementedError
 
 
+class Erasing:
+    """Erases from `Memory` what is done."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self.refuses_with: Exception | None = None
+        self.asked: list[tuple[str, bool]] = []
+
+    async def erase(
+        self,
+        job_id: str,
+        caller_id: str | None,
+        actor: Actor | None = None,
+        *,
+        cancel_deliveries: bool = False,
+    ) -> None:
+        self.asked.append((job_id, cancel_deliveries))
+        if self.refuses_with is not None:
+            raise self.refuses_with
+        record = await self._memory.get_job(job_id, caller_id)
+        if record is None:
+            if await self._memory.was_erased(job_id, caller_id):
+                return
+            raise NotFound("job", job_id)
+        self._memory.erased[job_id] = record.job.caller_id
+        del self._memory.jobs[job_id]
+
+
 class Taking:
     """Takes submissions into `Memory` as `engine.accept` takes them into the store."""
 
@@ -309,6 +346,7 @@ class Taking:
             metadata=submission.metadata,
             trace=submission.trace,
             ordering_key=submission.ordering_key,
+            replay_of=submission.replay_of,
         )
         self.submissions.append(submission)
         self._memory.jobs[job.id] = JobRecord(job, input=submission.input)
@@ -319,45 +357,6 @@ class Taking:
     def forget_keys(self) -> None:
         """As if the day that a key is kept had passed."""
         self._seen.clear()
-
-
-class Canceling:
-    """Ends waiting jobs at once, and leaves running ones running."""
-
-    def __init__(self, memory: Memory) -> None:
-        self._memory = memory
-
-    async def cancel(self, job_id: str, caller_id: str | None, actor: Actor | None = None) -> Job:
-        record = await self._memory.get_job(job_id, caller_id)
-        if record is None:
-            raise NotFound("job", job_id)
-        return record.job
-
-
-class Steering:
-    """Finds deliveries, and leaves them as they are."""
-
-    def __init__(self, memory: Memory) -> None:
-        self._memory = memory
-
-    async def redeliver(
-        self, delivery_id: str, caller_id: str | None, actor: Actor | None = None
-    ) -> DeliveryRecord:
-        record = await self._memory.get_delivery(delivery_id, caller_id)
-        if record is None:
-            raise NotFound("delivery", delivery_id)
-        return record
-
-    cancel = redeliver
-
-
-class NoDestinations:
-    """Knows no destination."""
-
-    async def pause(self, destination_id: str, actor: Actor) -> DestinationRecord:
-        raise NotFound("destination", destination_id)
-
-    resume = pause
 
 
 class PlainVault:

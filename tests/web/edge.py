@@ -32,7 +32,8 @@ from dispatcher.testing.timers import ManualTimers
 from dispatcher.web.app import make_app
 from dispatcher.web.server import EdgeRunner
 from dispatcher.web.services import DevMode, Services
-from tests.web.doubles import Canceling, Memory, NoDestinations, PlainVault, Steering, Taking
+from tests.web.doubles import Erasing, Memory, PlainVault, Taking
+from tests.web.steering_doubles import Canceling, NoDestinations, Steering
 
 DEV = DevMode(
     caller=Caller("clr_" + "d" * 32, "dev", 0), secret=b"dispatcher-development-secret-01"
@@ -91,11 +92,13 @@ class Edge:
         self.waiters = Waiters(
             self.timers, waits=Places(1_000, 1_000), streams=Places(1_000, 1_000)
         )
+        self.erasing = Erasing(self.memory)
         self.observer = RecordingObserver()
         self.not_ready: Exception | None = None
         self.services = Services(
             accept=self.taking,
             cancel=Canceling(self.memory),
+            erase=self.erasing,
             redeliver=Steering(self.memory),
             cancel_delivery=Steering(self.memory),
             endpoints=Endpoints(

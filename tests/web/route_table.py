@@ -37,6 +37,8 @@ ROUTES: Final[dict[tuple[str, str], Who]] = {
     ("POST", "/v1/jobs"): Who.CALLERS,
     ("GET", "/v1/jobs"): Who.CALLERS,
     ("GET", "/v1/jobs/{id}"): Who.CALLERS,
+    ("DELETE", "/v1/jobs/{id}"): Who.CALLERS,
+    ("POST", "/v1/jobs/{id}/replay"): Who.CALLERS,
     ("GET", "/v1/jobs/{id}/result"): Who.CALLERS,
     ("GET", "/v1/jobs/{id}/events"): Who.CALLERS,
     ("GET", "/v1/jobs/{id}/deliveries"): Who.CALLERS,

@@ -31,6 +31,8 @@ NAMING: Final = {
     ("GET", "/v1/jobs/{id}/result"): "job",
     ("GET", "/v1/jobs/{id}/events"): "job",
     ("GET", "/v1/jobs/{id}/deliveries"): "job",
+    ("DELETE", "/v1/jobs/{id}"): "job",
+    ("POST", "/v1/jobs/{id}/replay"): "job",
     ("POST", "/v1/jobs/{id}/cancel"): "job",
     ("GET", "/v1/deliveries/{id}"): "delivery",
     ("POST", "/v1/deliveries/{id}/redeliver"): "delivery",

@@ -70,6 +70,7 @@ async def service(
             edge.services,
             accept=stage.engine.accept,
             cancel=stage.engine.cancel,
+            erase=stage.engine.erase,
             redeliver=stage.engine.redeliver,
             cancel_delivery=stage.engine.cancel_delivery,
             endpoints=stage.engine.endpoints,

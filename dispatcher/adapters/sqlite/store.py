@@ -12,6 +12,7 @@ from dispatcher.adapters.sqlite import callers, holders, overdue, pausing
 from dispatcher.adapters.sqlite.adding import add_job
 from dispatcher.adapters.sqlite.answers import Answers
 from dispatcher.adapters.sqlite.audit import AuditKept, add_audit
+from dispatcher.adapters.sqlite.bulk import advance_bulk
 from dispatcher.adapters.sqlite.callers_kept import CallersKept
 from dispatcher.adapters.sqlite.changing import (
     ask_cancel,
@@ -27,6 +28,7 @@ from dispatcher.adapters.sqlite.connection import LOCK_SECONDS
 from dispatcher.adapters.sqlite.delivering import change_delivery, record_attempt
 from dispatcher.adapters.sqlite.destinations_kept import change_destination
 from dispatcher.adapters.sqlite.endpoints_kept import EndpointsKept
+from dispatcher.adapters.sqlite.erasing import Eraser, Wanted
 from dispatcher.adapters.sqlite.errors import whole_store
 from dispatcher.adapters.sqlite.reader import Readers
 from dispatcher.adapters.sqlite.schema import prepare
@@ -56,6 +58,8 @@ from dispatcher.core.changes import (
 )
 from dispatcher.core.model import Instant, JobType
 from dispatcher.ports.audit import AUDIT_KEPT_SECONDS
+from dispatcher.ports.bulk import BulkStep, BulkStepped
+from dispatcher.ports.erasing import ERASED_KEPT_SECONDS, Erasure
 from dispatcher.ports.records import (
     DEAD_KEPT_SECONDS,
     EVERYBODY,
@@ -68,9 +72,11 @@ from dispatcher.ports.records import (
     HeldJob,
     JobClaim,
     NewJob,
+    NoRoom,
     Overdue,
     RemoteLease,
     Renewed,
+    Stale,
 )
 from dispatcher.ports.store import Heart
 from dispatcher.ports.system import Clock, Ids
@@ -95,6 +101,7 @@ class SqliteStore(Answers, CallersKept, EndpointsKept, AuditKept):
         links_base: str = "",
         dead_kept_seconds: float = DEAD_KEPT_SECONDS,
         audit_kept_seconds: float = AUDIT_KEPT_SECONDS,
+        erased_kept_seconds: float = ERASED_KEPT_SECONDS,
         readers: int = 2,
         lock_seconds: float = LOCK_SECONDS,
         on_commit: CommitTold = tell_nobody,
@@ -108,6 +115,7 @@ class SqliteStore(Answers, CallersKept, EndpointsKept, AuditKept):
             links_base: the public URL, which events keep.
             dead_kept_seconds: how long a dead delivery keeps its job.
             audit_kept_seconds: how long an entry of the audit log is kept.
+            erased_kept_seconds: how long it is known of what was erased that it was there.
             readers: how many threads read.
             lock_seconds: how long a write waits while another process holds the lock. A service
                 answers 503 after it; a tool beside a busy service needs more patience.
@@ -131,7 +139,8 @@ class SqliteStore(Answers, CallersKept, EndpointsKept, AuditKept):
         self._waiting = Waiting()
         self._turns = Turns()
         self._readers = Readers(path, readers)
-        self._pruning = overdue.Pruning(dead_kept_seconds, audit_kept_seconds)
+        self._eraser = Eraser(erased_kept_seconds)
+        self._pruning = overdue.Pruning(dead_kept_seconds, audit_kept_seconds, self._eraser)
 
     def _session(self, connection: sqlite3.Connection) -> Session:
         return Session(
@@ -217,6 +226,32 @@ class SqliteStore(Answers, CallersKept, EndpointsKept, AuditKept):
     async def prune(self, limit: int) -> int:
         """See `JobStore.prune`."""
         return await self._writer.one(self._pruning.prune, limit)
+
+    async def advance_bulk(
+        self, step: BulkStep, terms: DeliveryTerms
+    ) -> BulkStepped | Stale | NoRoom:
+        """See `BulkStore.advance_bulk`."""
+
+        def apply(session: Session, change: Change) -> ApplyResult:
+            return _apply(session, change, terms)
+
+        def advance(session: Session, step: BulkStep) -> BulkStepped | Stale | NoRoom:
+            return advance_bulk(session, step, apply)
+
+        return await self._writer.one(advance, step)
+
+    async def erase_job(
+        self,
+        job_id: str,
+        caller_id: str | None,
+        terms: DeliveryTerms,
+        *,
+        cancel_deliveries: bool,
+        entry: AuditEntry | None = None,
+    ) -> Erasure:
+        """See `EraseStore.erase_job`."""
+        wanted = Wanted(job_id, caller_id, terms, cancel_deliveries, entry)
+        return await self._writer.one(self._eraser.erase_job, wanted)
 
     # --- holders -------------------------------------------------------------------------------
 

@@ -44,6 +44,7 @@ from dispatcher.testing.conformance.breakers import (
     TestRoomOfCallers,
     TestTurns,
 )
+from dispatcher.testing.conformance.bulk import TestBulkSteps, TestSelecting
 from dispatcher.testing.conformance.callers import TestCallers, TestCheck, TestKeyCheck, TestTypes
 from dispatcher.testing.conformance.changing import (
     TestAskingToCancel,
@@ -73,6 +74,7 @@ from dispatcher.testing.conformance.durability import (
     TestManyAtOnce,
 )
 from dispatcher.testing.conformance.endpoints import TestEventsOfEndpoints, TestKeepingEndpoints
+from dispatcher.testing.conformance.erasing import TestErasing, TestWhatWasErased
 from dispatcher.testing.conformance.feeding import (
     TestErasedEvents,
     TestFeed,
@@ -145,6 +147,7 @@ __all__ = [
     "TestBacklog",
     "TestBreakerOfADestination",
     "TestBreakerOfAUrl",
+    "TestBulkSteps",
     "TestCallers",
     "TestChainsAtRandom",
     "TestCheck",
@@ -161,6 +164,7 @@ __all__ = [
     "TestEndingLeases",
     "TestEndingRemoteLeases",
     "TestErasedEvents",
+    "TestErasing",
     "TestEvents",
     "TestEventsOfEndpoints",
     "TestFailingEndpoints",
@@ -207,6 +211,7 @@ __all__ = [
     "TestRoomOfCallers",
     "TestRotatingSecrets",
     "TestScheduledWithKeys",
+    "TestSelecting",
     "TestSentAgain",
     "TestServiceKeys",
     "TestStaleDeliveries",
@@ -218,6 +223,7 @@ __all__ = [
     "TestTypes",
     "TestUnknownAttempts",
     "TestWalks",
+    "TestWhatWasErased",
     "TestWhenOneEnds",
     "scene",
     "stateful",
