@@ -25,7 +25,6 @@ from dispatcher.adapters.runners.echo import EchoRunner
 from dispatcher.adapters.secrets import open_vault
 from dispatcher.adapters.sender import AiohttpSender, SenderTerms
 from dispatcher.adapters.sqlite import ServeLock, SqliteStore
-from dispatcher.adapters.sqlite.writer import CommitTold, tell_nobody
 from dispatcher.adapters.system import SystemClock, SystemRandom, Uuid7Ids
 from dispatcher.adapters.timers import LoopTimers
 from dispatcher.core.errors import SettingsError
@@ -35,7 +34,7 @@ from dispatcher.engine.callers import Callers, new_api_key
 from dispatcher.engine.catalog import Catalog
 from dispatcher.engine.supervisor import Engine
 from dispatcher.engine.terms import EngineTerms, System
-from dispatcher.ports.observer import Observer
+from dispatcher.ports.observer import CommitTold, Observer, tell_nobody
 from dispatcher.ports.runner import Runner
 from dispatcher.ports.store import Store
 from dispatcher.ports.vault import Vault

@@ -30,7 +30,7 @@ from dispatcher.adapters.sqlite.sending import claim_deliveries
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.adapters.sqlite.waiting import Waiting
-from dispatcher.adapters.sqlite.writer import CommitTold, Writer, tell_nobody
+from dispatcher.adapters.sqlite.writer import Writer
 from dispatcher.core.changes import (
     AskCancel,
     AskCancelDelivery,
@@ -46,6 +46,7 @@ from dispatcher.core.changes import (
     ReleaseJob,
 )
 from dispatcher.core.model import ApiKey, Caller, Event, Instant, Job, JobType, ServiceKey
+from dispatcher.ports.observer import CommitTold, tell_nobody
 from dispatcher.ports.records import (
     DEAD_KEPT_SECONDS,
     Addition,

@@ -1,0 +1,192 @@
+"""Adding jobs, with idempotency and hand-off: a batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from dispatcher.adapters.postgres import lanes
+from dispatcher.adapters.postgres.batching import Entry
+from dispatcher.adapters.postgres.lanes import Lane
+from dispatcher.adapters.postgres.rows import JOB_COLUMNS, columns, job_of, job_row, late_at
+from dispatcher.adapters.postgres.session import Kind, Session, Witness
+from dispatcher.adapters.postgres.statements import statement
+from dispatcher.core.changes import LeasedJob
+from dispatcher.core.model import Instant, Job, JobState
+from dispatcher.ports.records import Added, AddResult, Idempotency, KeyReused, NewJob, Replayed
+
+_JOBS_ADD = statement("jobs_add")
+_KEYS_ADD = statement("idempotency_add")
+_KEYS_FIND = statement("idempotency_find")
+_KEYS_TAKE = statement("idempotency_take")
+_OF_QUEUES = statement("lanes_of_queues")
+_ALIVE = statement("holders_alive")
+
+
+async def add_jobs(session: Session, entries: Sequence[Entry[NewJob]]) -> list[AddResult]:
+    """Add jobs, but those whose key was used before."""
+    await session.began()
+    news = [entry.item for entry in entries]
+    keys = await _Keys.take(session, news)
+    wanted = [new for n, new in enumerate(news) if n not in keys.known]
+    added = dict(zip(map(id, wanted), await _insert(session, wanted), strict=True))
+    jobs = {answer.job.id: answer.job for answer in added.values()}
+    answers: list[AddResult] = []
+    for n, new in enumerate(news):
+        known = keys.known.get(n)
+        answers.append(added[id(new)] if known is None else known.answer(jobs))
+    return answers
+
+
+# --- keys --------------------------------------------------------------------------------------
+
+
+class _Known(Struct, frozen=True):
+    """A key that was used before: by a job that is there (`job`), or one of this batch."""
+
+    same: bool
+    job: Job | None
+    job_id: str
+
+    def answer(self, added: dict[str, Job]) -> AddResult:
+        if not self.same:
+            return KeyReused()
+        return Replayed(added[self.job_id] if self.job is None else self.job)
+
+
+class _Keys:
+    """Which of a batch had used their keys before, by position."""
+
+    def __init__(self) -> None:
+        self.known: dict[int, _Known] = {}
+
+    @classmethod
+    async def take(cls, session: Session, news: Sequence[NewJob]) -> _Keys:
+        """Write the keys that are new: of two stores at once, the other waits here and finds it."""
+        keys = cls()
+        firsts: dict[tuple[str, str], NewJob] = {}
+        for n, new in enumerate(news):
+            key = new.idempotency
+            if key is None:
+                continue
+            first = firsts.setdefault((new.job.caller_id, key.key), new)
+            if first is not new and first.idempotency is not None:
+                same = first.idempotency.digest == key.digest
+                keys.known[n] = _Known(same=same, job=None, job_id=first.job.id)
+        if firsts:
+            before = await _taken_before(session, firsts)
+            for n, new in enumerate(news):
+                key = new.idempotency
+                found = None if key is None else before.get((new.job.caller_id, key.key))
+                if key is not None and found is not None:
+                    job, digest = found
+                    keys.known[n] = _Known(same=digest == key.digest, job=job, job_id=job.id)
+        return keys
+
+
+async def _taken_before(
+    session: Session, firsts: dict[tuple[str, str], NewJob]
+) -> dict[tuple[str, str], tuple[Job, bytes]]:
+    """Write keys; gives the jobs and digests of those that were there, with a job, in force."""
+    pairs = sorted(firsts)
+    rows = [_key_row(firsts[pair]) for pair in pairs]
+    mine = {
+        (row[0], row[1]) for row in await session.fetch(_KEYS_ADD, *columns(rows, 5), session.now)
+    }
+    others = [pair for pair in pairs if pair not in mine]
+    if not others:
+        return {}
+    found = await session.fetch(_KEYS_FIND, [p[0] for p in others], [p[1] for p in others])
+    before = {(row[0], row[1]): (job_of(row[4:]), row[2]) for row in found if row[4] is not None}
+    gone = {(row[0], row[1]): row[3] for row in found if row[4] is None}
+    if gone:  # its job was erased: the key counts as unused
+        rows = [_key_row(firsts[pair]) for pair in gone]
+        await session.execute(_KEYS_TAKE, *columns(rows, 5), list(gone.values()))
+    return before
+
+
+def _key_row(new: NewJob) -> tuple[str, str, bytes, str, Instant]:
+    key = new.idempotency or Idempotency("", b"", 0)
+    return new.job.caller_id, key.key, key.digest, new.job.id, key.expires_at
+
+
+# --- jobs --------------------------------------------------------------------------------------
+
+
+async def _insert(session: Session, news: Sequence[NewJob]) -> list[Added]:
+    """Write jobs, each leased or waiting."""
+    if not news:
+        return []
+    queues = await _Queues.look(session, [new for new in news if new.hand_off is not None])
+    placed: list[tuple[Job, NewJob]] = []
+    waiting: dict[Lane, Instant] = {}
+    for new in news:
+        job = new.job
+        if queues.may_run_now(session, new):
+            job = replace(job, state=JobState.RUNNING, attempt_count=1, started_at=session.now)
+        else:
+            lane = (job.caller_id, job.queue, job.type)
+            waiting[lane] = min(job.due_at, waiting.get(lane, job.due_at))
+            queues.waits(job, session.now)
+        placed.append((job, new))
+    seqs = await lanes.wait_in(session, waiting)
+    rows = []
+    answers = []
+    for job, new in placed:
+        if job.state is JobState.RUNNING and new.hand_off is not None:
+            lease = new.hand_off.lease
+            rows.append((*job_row(job, None, lease, new.hand_off.holder_id), new.input))
+            answers.append(Added(job, LeasedJob(job, lease, new.input)))
+        else:
+            lane_seq = seqs[job.caller_id, job.queue, job.type]
+            rows.append((*job_row(job, lane_seq, None, None), new.input))
+            answers.append(Added(job))
+    await session.execute(_JOBS_ADD, *columns(rows, len(JOB_COLUMNS)))
+    session.witnesses.append(Witness(Kind.JOB, news[0].job.id))
+    return answers
+
+
+class _Queues:
+    """What is known of the queues of jobs that ask to be handed off."""
+
+    def __init__(self) -> None:
+        self.alive: set[str] = set()
+        self.busy: set[tuple[str, str]] = set()
+
+    @classmethod
+    async def look(cls, session: Session, news: Sequence[NewJob]) -> _Queues:
+        """Read who holds, and in which queues something is due or paused."""
+        queues = cls()
+        if not news:
+            return queues
+        holders = {new.hand_off.holder_id for new in news if new.hand_off is not None}
+        rows = await session.fetch(_ALIVE, list(holders), session.now)
+        queues.alive = {row[0] for row in rows}
+        pairs = sorted({(new.job.caller_id, new.job.queue) for new in news})
+        found = await session.fetch(_OF_QUEUES, [p[0] for p in pairs], [p[1] for p in pairs])
+        now = session.now
+        # A lower bound may be too low, when what waited was ended: then look exactly.
+        ready = [row[0] for row in found if row[3] is not None and row[3] <= now]
+        exactly = await lanes.next_in(session, ready)
+        for seq, caller_id, queue, _, paused_at in found:
+            if paused_at is not None or exactly.get(seq) == now:
+                queues.busy.add((caller_id, queue))
+        return queues
+
+    def may_run_now(self, session: Session, new: NewJob) -> bool:
+        """Whether the claim would choose this job now: see `NewJob`."""
+        job, now = new.job, session.now
+        if new.hand_off is None or new.hand_off.holder_id not in self.alive:
+            return False
+        late = late_at(job)
+        if job.due_at > now or (late is not None and late <= now):
+            return False
+        return (job.caller_id, job.queue) not in self.busy
+
+    def waits(self, job: Job, now: Instant) -> None:
+        """A job of this batch waits: those that come after it in its queue must not overtake."""
+        late = late_at(job)
+        if job.due_at <= now and (late is None or late > now):
+            self.busy.add((job.caller_id, job.queue))

@@ -1,0 +1,122 @@
+"""Destinations as they stand while they are locked: slots, what waits, when the next may be sent.
+
+Whoever takes, frees or waits for a slot locks the destination's row first, always in the order of
+(caller, origin), and only then counts. So the counts hold until the commit, and no two transactions
+wait for each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from dispatcher.adapters.postgres.session import Session
+from dispatcher.adapters.postgres.statements import statement
+from dispatcher.core.model import Instant
+
+_LOCK = statement("destinations_lock")
+_LOADS = statement("destinations_loads")
+_SET = statement("destinations_set")
+
+Where: TypeAlias = tuple[str, str]
+"""A caller's id and an origin."""
+
+
+def earliest(*instants: Instant | None) -> Instant | None:
+    """The earliest of those that are known."""
+    return min((each for each in instants if each is not None), default=None)
+
+
+class Place:
+    """One locked destination.
+
+    `sending` counts leases that are alive, and `first_until` is when the first of them ends;
+    `lost_at` is when the first lease ends, or ended, of what is to be sent again then.
+    """
+
+    __slots__ = (
+        "changed",
+        "first_until",
+        "full_slots",
+        "lost_at",
+        "pending_at",
+        "ready_at",
+        "sending",
+        "seq",
+    )
+
+    def __init__(
+        self,
+        seq: int,
+        ready_at: Instant | None,
+        full_slots: int | None,
+        sending: int,
+        first_until: Instant | None,
+        pending_at: Instant | None,
+        lost_at: Instant | None,
+    ) -> None:
+        self.seq = seq
+        self.ready_at = ready_at
+        self.full_slots = full_slots
+        self.sending = sending
+        self.first_until = first_until
+        self.pending_at = pending_at
+        self.lost_at = lost_at
+        self.changed = False
+
+    def lease(self, until: Instant) -> None:
+        """One more is being sent."""
+        self.sending += 1
+        self.first_until = earliest(self.first_until, until)
+        self.lost_at = earliest(self.lost_at, until)
+
+    def next_at(self, now: Instant, slots: int) -> tuple[Instant | None, int | None]:
+        """When the next can be claimed, and, if all slots are taken until then, how many."""
+        due_at = earliest(self.pending_at, self.lost_at)
+        if due_at is None:
+            return None, None
+        until = self.first_until
+        if self.sending >= slots and until is not None and until > due_at:
+            return until, slots
+        return max(due_at, now), None
+
+    def be_ready_by(self, at: Instant | None, full_slots: int | None) -> None:
+        """See to it that it is looked at by then; in steady traffic it is, and nothing is done."""
+        if at is not None and (self.ready_at is None or self.ready_at > at):
+            self.set(at, full_slots)
+
+    def set(self, ready_at: Instant | None, full_slots: int | None) -> None:
+        """Say when the next can be claimed."""
+        if (ready_at, full_slots) != (self.ready_at, self.full_slots):
+            self.ready_at, self.full_slots = ready_at, full_slots
+            self.changed = True
+
+
+async def lock(session: Session, wanted: Iterable[Where]) -> None:
+    """Lock destinations until the commit; those that are not there are made."""
+    pairs = sorted(set(wanted))
+    if pairs:
+        await session.execute(_LOCK, [pair[0] for pair in pairs], [pair[1] for pair in pairs])
+
+
+async def look(session: Session, wanted: Iterable[Where]) -> dict[Where, Place]:
+    """How locked destinations stand now."""
+    pairs = sorted(set(wanted))
+    if not pairs:
+        return {}
+    rows = await session.fetch(
+        _LOADS, [pair[0] for pair in pairs], [pair[1] for pair in pairs], session.now
+    )
+    return {(row[0], row[1]): Place(*row[2:]) for row in rows}
+
+
+async def write(session: Session, places: Iterable[Place]) -> None:
+    """Write what has changed of when they are ready."""
+    changed = [place for place in places if place.changed]
+    if changed:
+        await session.execute(
+            _SET,
+            [place.seq for place in changed],
+            [place.ready_at for place in changed],
+            [place.full_slots for place in changed],
+        )

@@ -1,0 +1,2 @@
+-- End a delivery that waits, and is locked.
+UPDATE dispatcher.delivery SET state = $2, finished_at = $3 WHERE seq = $1 AND state = 'pending'

@@ -1,0 +1,26 @@
+-- How destinations stand: leases that are alive and when the first of them ends; when the first that
+-- is pending is due; when the first lease ends of what is to be sent again then (not if it is the
+-- sweep's: its unknown attempts are used up, or it was asked to cancel).
+SELECT
+  destination.caller_id, destination.origin, destination.seq, destination.ready_at,
+  destination.full_slots, alive.sending, alive.first_until, waiting.pending_at, lost.lost_at
+FROM unnest($1::text[], $2::text[]) AS wanted (caller_id, origin)
+JOIN dispatcher.destination
+  ON destination.caller_id = wanted.caller_id AND destination.origin = wanted.origin
+CROSS JOIN LATERAL (
+  SELECT count(*) AS sending, min(lease_until) AS first_until FROM dispatcher.delivery
+  WHERE destination_seq = destination.seq AND state = 'sending' AND lease_until > $3::bigint
+) AS alive
+CROSS JOIN LATERAL (
+  SELECT min(due_at) AS pending_at FROM dispatcher.delivery
+  WHERE destination_seq = destination.seq AND state = 'pending'
+) AS waiting
+CROSS JOIN LATERAL (
+  SELECT min(lease_until) AS lost_at FROM (
+    SELECT lease_until FROM dispatcher.delivery
+    WHERE destination_seq = destination.seq AND state = 'sending'
+      AND unknown_count < 3 AND cancel_requested_at IS NULL
+    ORDER BY lease_until
+    LIMIT 1
+  ) AS first
+) AS lost

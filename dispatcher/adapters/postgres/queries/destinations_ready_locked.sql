@@ -1,0 +1,13 @@
+-- The same, locked or not.
+(
+  SELECT seq FROM dispatcher.destination
+  WHERE ready_at <= $1::bigint AND seq <> ALL ($4::bigint[])
+  ORDER BY ready_at, seq
+  LIMIT $3::integer
+)
+UNION
+(
+  SELECT seq FROM dispatcher.destination
+  WHERE full_slots < $2::integer AND seq <> ALL ($4::bigint[])
+  LIMIT $3::integer
+)

@@ -1,0 +1,82 @@
+"""PostgreSQL for the conformance suite: one database, emptied for each test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import asyncpg
+
+from dispatcher.adapters.postgres import PostgresStore
+from dispatcher.adapters.postgres.connection import Address
+from dispatcher.adapters.postgres.schema import prepare
+from dispatcher.core.model import Instant
+from dispatcher.ports.store import Store
+from dispatcher.testing.clock import ManualClock
+from dispatcher.testing.conformance import ShuffledIds
+from tests.store.postgres_server import shared_server
+
+_TABLES = """
+SELECT format('dispatcher.%I', relname) FROM pg_class
+WHERE relnamespace = 'dispatcher'::regnamespace AND relkind = 'r' AND relname <> 'migration'
+"""
+
+
+class PostgresBackend:
+    """The schema of a shared server's database. The stores are told the time."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.ids = ShuffledIds("postgres")
+        self.url = shared_server()
+        self.stores: list[PostgresStore] = []
+
+    async def create(self) -> None:
+        await self.drop()
+        connection = await asyncpg.connect(self.url)
+        try:
+            await prepare(connection, Address.parse(self.url), migrate=True)
+            names = ", ".join(await self._tables(connection))
+            await connection.execute(f"TRUNCATE {names} RESTART IDENTITY CASCADE")
+        finally:
+            await connection.close()
+
+    async def open(self) -> Store:
+        store = self.make()
+        await store.open()
+        self.stores.append(store)
+        return store
+
+    def make(self, **members: Any) -> PostgresStore:
+        """A store that goes by the tests' clock; it is not open yet."""
+        return PostgresStore(self.url, ids=self.ids, injected_now=self.clock.now, **members)
+
+    async def crash(self, store: Store) -> None:
+        """Closing releases no holder and no delivery, which is what a crash leaves behind."""
+        await store.close()
+        self.stores = [one for one in self.stores if one is not store]
+
+    async def drop(self) -> None:
+        stores, self.stores = self.stores, []
+        for store in stores:
+            await store.close()
+
+    async def count_rows(self) -> int:
+        connection = await asyncpg.connect(self.url)
+        try:
+            counts = [
+                await connection.fetchval(f"SELECT count(*) FROM {name}")  # noqa: S608  # the schema's own names
+                for name in await self._tables(connection)
+            ]
+        finally:
+            await connection.close()
+        return sum(counts)
+
+    @staticmethod
+    async def _tables(connection: asyncpg.Connection) -> list[str]:
+        return [row[0] for row in await connection.fetch(_TABLES)]
+
+    def now(self) -> Instant:
+        return self.clock.now()
+
+    async def advance(self, seconds: float) -> None:
+        self.clock.advance(seconds)
