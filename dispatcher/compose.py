@@ -21,17 +21,22 @@ from dispatcher.adapters.logs import LogObserver, configure_logging
 from dispatcher.adapters.metrics import InFlight, Metrics, MetricsPage
 from dispatcher.adapters.observers import Fanout
 from dispatcher.adapters.runners.declare import Dispatcher
+from dispatcher.adapters.runners.declared import declared_runners, job_type
 from dispatcher.adapters.runners.echo import EchoRunner
+from dispatcher.adapters.runners.processes import Children
+from dispatcher.adapters.runners.watch import LoopWatch
 from dispatcher.adapters.secrets import open_vault
 from dispatcher.adapters.sender import AiohttpSender, SenderTerms
 from dispatcher.adapters.sqlite import ServeLock, SqliteStore
 from dispatcher.adapters.system import SystemClock, SystemRandom, Uuid7Ids
 from dispatcher.adapters.timers import LoopTimers
 from dispatcher.core.errors import SettingsError
-from dispatcher.core.model import ApiKey, Caller, Role
+from dispatcher.core.model import ApiKey, Caller, JobType, Role
 from dispatcher.core.signature import parse_secret
 from dispatcher.engine.callers import Callers, new_api_key
 from dispatcher.engine.catalog import Catalog
+from dispatcher.engine.rates import Rates
+from dispatcher.engine.signer import Signer
 from dispatcher.engine.supervisor import Engine
 from dispatcher.engine.terms import EngineTerms, System
 from dispatcher.ports.observer import CommitTold, Observer, tell_nobody
@@ -40,6 +45,7 @@ from dispatcher.ports.store import Store
 from dispatcher.ports.vault import Vault
 from dispatcher.settings import Settings
 from dispatcher.web.app import make_app
+from dispatcher.web.schemas import Schemas
 from dispatcher.web.server import EdgeRunner
 from dispatcher.web.services import DevMode, Services
 
@@ -84,6 +90,7 @@ async def open_store(
         ids=Uuid7Ids(),
         links_base=settings.links_base() if links_base is None else links_base,
         dead_kept_seconds=settings.dead_kept_seconds,
+        audit_kept_seconds=settings.audit_kept_seconds,
         lock_seconds=PATIENCE_SECONDS if patient else LOCK_SECONDS,
         on_commit=on_commit,
     )
@@ -119,43 +126,32 @@ async def service(
     """Everything put together and started. At the end it is drained within the grace."""
     port = listening.getsockname()[1]
     url, local_url = settings.links_base(port), settings.local_url(port)
-    runners: dict[str, Runner] = {EchoRunner.NAME: EchoRunner()}
-    runners.update(() if app is None else app.runners())
-    catalog = Catalog(runner.type for runner in runners.values())
+    catalog = Catalog(_types(settings, app))
     metrics = Metrics(catalog.all(), version=version(DISTRIBUTION))
     told = Fanout(metrics, observer)
     system = System(SystemClock(), LoopTimers(), SystemRandom(), Uuid7Ids(), told)
     with ServeLock(settings.database):
         async with open_store(settings, url, on_commit=metrics.committed) as store:
-            secret_key = None if settings.secret_key is None else settings.secret_key.reveal()
-            vault = await open_vault(
-                store, secret_key=secret_key, database=settings.database, random=system.random
-            )
+            vault = await _vault(settings, store, system)
             await store.put_types(catalog.all())
             sender = AiohttpSender(settings.policy, _sender_terms(settings), clock=system.clock)
-            engine = Engine(
-                store,
-                runners,
-                sender,
-                vault,
-                name=f"{socket.gethostname()}:{os.getpid()}",
-                user_agent=f"dispatcher/{version(DISTRIBUTION)}",
-                terms=_engine_terms(settings),
-                system=system,
-            )
+            children = Children()
+            runners = _runners(settings, app, children, store, vault, system)
+            engine = _engine(settings, runners, sender, store, vault, system)
             services = Services(
                 accept=engine.accept,
                 cancel=engine.cancel,
                 redeliver=engine.redeliver,
                 cancel_delivery=engine.cancel_delivery,
-                callers=Callers(store, vault, system.clock, system.ids, system.random),
+                callers=Callers(store, vault, system.clock, system.ids, system.random, told),
+                rates=Rates(settings.limits_in_force.of_a_caller, system.clock, told),
                 store=store,
                 catalog=catalog,
                 vault=vault,
                 clock=system.clock,
                 ids=system.ids,
                 policy=settings.policy,
-                limits=settings.limits,
+                limits=settings.limits_in_force,
                 public_url=url,
                 dev=await _dev_mode(store, vault, system) if settings.dev else None,
                 ready=engine.ready,
@@ -165,13 +161,87 @@ async def service(
             await engine.start(alone=True)
             edge = EdgeRunner(make_app(services), system.ids, grace_seconds=settings.grace_seconds)
             await edge.setup()
+            watch = LoopWatch()
             try:
+                watch.start()
                 await web.SockSite(edge, listening, backlog=BACKLOG).start()
                 yield Running(url, tuple(runners), engine, services, local_url)
             finally:
                 await engine.stop()
+                watch.stop()
+                await children.close()
                 await edge.cleanup()
                 await sender.close()
+
+
+async def _vault(settings: Settings, store: Store, system: System) -> Vault:
+    secret_key = None if settings.secret_key is None else settings.secret_key.reveal()
+    return await open_vault(
+        store, secret_key=secret_key, database=settings.database, random=system.random
+    )
+
+
+def _types(settings: Settings, app: Dispatcher | None) -> list[JobType]:
+    """The types that are served: built in, the app's, and those that the settings declare."""
+    types = [EchoRunner().type, *(() if app is None else app.types())]
+    known = {each.name for each in types}
+    for each in settings.types:
+        if each.name in known:
+            raise SettingsError(
+                f"the type {each.name!r} is declared by the app and in the settings: rename one"
+            )
+    declared = [job_type(each) for each in settings.types]
+    for own in declared:
+        Schemas().check(own)
+    return [*types, *declared]
+
+
+def _runners(
+    settings: Settings,
+    app: Dispatcher | None,
+    children: Children,
+    store: Store,
+    vault: Vault,
+    system: System,
+) -> dict[str, Runner]:
+    """What does the jobs of each type."""
+    found: dict[str, Runner] = {EchoRunner.NAME: EchoRunner()}
+    found.update(() if app is None else app.runners(children))
+    secrets_seconds = _engine_terms(settings).secrets_seconds
+    declared = declared_runners(
+        settings.types,
+        children=children,
+        signs=Signer(store, vault, system.clock, keep_seconds=secrets_seconds),
+        clock=system.clock,
+        connect_seconds=settings.connect_timeout_seconds,
+        user_agent=_user_agent(),
+    )
+    found.update(declared)
+    return found
+
+
+def _engine(
+    settings: Settings,
+    runners: dict[str, Runner],
+    sender: AiohttpSender,
+    store: Store,
+    vault: Vault,
+    system: System,
+) -> Engine:
+    return Engine(
+        store,
+        runners,
+        sender,
+        vault,
+        name=f"{socket.gethostname()}:{os.getpid()}",
+        user_agent=_user_agent(),
+        terms=_engine_terms(settings),
+        system=system,
+    )
+
+
+def _user_agent() -> str:
+    return f"dispatcher/{version(DISTRIBUTION)}"
 
 
 def _metrics_page(
@@ -195,6 +265,7 @@ def _engine_terms(settings: Settings) -> EngineTerms:
         send_seconds=settings.delivery_timeout_seconds,
         lease_seconds=settings.lease_seconds,
         grace_seconds=settings.grace_seconds,
+        limits=settings.limits_in_force,
     )
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dispatcher.core.audit import Actor, AuditAction, Via, entry
 from dispatcher.core.facts import (
+    ActionAudited,
+    CancelAsked,
     DeliveryAttemptEnded,
+    DeliveryCancelAsked,
     DeliverySwept,
     Fact,
     JobAccepted,
@@ -12,8 +16,10 @@ from dispatcher.core.facts import (
     LeaseLost,
     LoopFailed,
     LoopIdle,
+    Redelivered,
     StoreFailed,
     StoreRecovered,
+    SubmissionRefused,
 )
 from dispatcher.core.model import Delivery, DeliveryState, EventType, Job, JobState, JobType
 
@@ -63,12 +69,28 @@ DELIVERY = Delivery(
     due_at=1,
 )
 SWEPT = DeliverySwept(DELIVERY, DeliveryState.DEAD)
+AUDITED = ActionAudited(
+    entry(
+        Actor(via=Via.API, caller_id="clr_secret", key_id="key_1", address="10.0.0.7"),
+        AuditAction.KEY_CREATE,
+        "key_2",
+        id="aud_1",
+        at=1,
+        caller_id="clr_secret",
+        role="worker",
+    )
+)
 FACTS: list[Fact] = [
     JobAccepted(JOB, handed_off=True),
     ENDED,
     JobEnded(JOB, JobState.SUCCEEDED),
     SENT,
     SWEPT,
+    SubmissionRefused("clr_secret", "rate"),
+    CancelAsked(JOB),
+    Redelivered(DELIVERY),
+    DeliveryCancelAsked(DELIVERY, DeliveryState.CANCELED),
+    AUDITED,
     LeaseLost("hld_1", 3),
     StoreFailed("jobs", "disk full"),
     StoreRecovered("jobs"),

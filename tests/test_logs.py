@@ -12,14 +12,13 @@ from typing import Any, TextIO
 import pytest
 from msgspec.structs import replace
 
+from dispatcher.adapters.log_events import describe, level_of
 from dispatcher.adapters.logs import (
     JsonLines,
     LineWriter,
     LogObserver,
     TextLines,
     configure_logging,
-    describe,
-    level_of,
 )
 from dispatcher.core.facts import (
     DeliveryAttemptEnded,

@@ -27,7 +27,7 @@ from dispatcher.core.facts import (
 )
 from dispatcher.core.model import DeliveryState, JobState
 from dispatcher.core.outcome import JobOutcome
-from dispatcher.ports.records import Backlog, DeliveryBacklog, QueueBacklog
+from dispatcher.ports.views import Backlog, DeliveryBacklog, QueueBacklog
 from dispatcher.testing.clock import ManualClock
 from tests.fact_samples import CSV, DELIVERY, ENDED, FACTS, JOB, MAIL, SENT
 from tests.metrics_text import Shown

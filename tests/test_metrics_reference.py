@@ -63,6 +63,7 @@ def test_the_page_lists_the_values_of_every_label(shown: Shown) -> None:
         ("dispatcher_jobs_ended_total", "state"),
         ("dispatcher_job_attempts_total", "outcome"),
         ("dispatcher_deliveries_total", "outcome"),
+        ("dispatcher_submissions_refused_total", "limit"),
         ("dispatcher_delivery_attempt_seconds_count", "result"),
     ):
         for value in shown.label_values(name, label):
@@ -107,7 +108,7 @@ def test_a_summary_speaks_of_labels_that_its_alert_has() -> None:
 
 
 def test_what_the_log_is_said_to_hold_is_there() -> None:
-    text = (ROOT / "dispatcher" / "adapters" / "logs.py").read_text("utf-8")
+    text = (ROOT / "dispatcher" / "adapters" / "log_events.py").read_text("utf-8")
     for rule in alerts():
         for event in re.findall(r"\b(?:job|delivery|store|loop)\.[a-z]+\b", str(rule)):
             assert f'"{event}"' in text, event

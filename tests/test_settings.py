@@ -106,8 +106,8 @@ def test_a_table_in_the_file_is_an_unknown_key() -> None:
         from_toml("[limits]\nbody_bytes = 1")
 
 
-def test_types_in_the_file_say_that_they_come_later() -> None:
-    with pytest.raises(SettingsError, match=r"types can't be declared here yet.*@app\.job"):
+def test_a_type_in_the_file_is_no_setting() -> None:
+    with pytest.raises(SettingsError, match=r"the type 'media\.probe'.*`command`"):
         from_toml('[types."media.probe"]\nrunner = "command"')
 
 
@@ -175,6 +175,8 @@ def other_value(setting: Setting) -> str:
     }
     if setting.name in special:
         return special[setting.name]
+    if setting.default is None:
+        return "7"
     assert isinstance(setting.default, int | float | str)
     return f"{setting.default}" if isinstance(setting.default, str) else f"{setting.default + 1}"
 
@@ -360,3 +362,14 @@ def test_a_secret_key_of_the_wrong_type_does_not_show_either() -> None:
     with pytest.raises(SettingsError, match="secret_key must be a text") as caught:
         from_toml("secret_key = [4711]")
     assert "4711" not in str(caught.value)
+
+
+def test_dev_has_no_rates_and_quotas() -> None:
+    given = {"LIMIT_SUBMISSIONS": "1", "LIMIT_JOBS_WAITING": "2", "LIMIT_BYTES_WAITING": "3"}
+    given |= {"LIMIT_QUEUE_JOBS": "4", "LIMIT_BODY_BYTES": "5"}
+    served = from_env(**given).settings
+    assert served.limits_in_force == served.limits
+    assert served.limits.of_a_caller.jobs_waiting == 2
+    dev = from_env(DEV="true", **given).settings.limits_in_force
+    assert (dev.submissions, dev.jobs_waiting, dev.bytes_waiting, dev.queue_jobs) == (None,) * 4
+    assert dev.body_bytes == 5

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final
 
 import click
 from msgspec import Struct
 
-from dispatcher.adapters.system import SystemClock, SystemRandom, Uuid7Ids
-from dispatcher.cli.opening import opened, tell_made_new
+from dispatcher.adapters.system import SystemClock
+from dispatcher.cli.caller_limits import limits_command, lines_of
+from dispatcher.cli.caller_store import callers_of, with_caller
+from dispatcher.cli.opening import tell_made_new
 from dispatcher.cli.options import print_json, settings_of, with_json, with_overlap, with_store
+from dispatcher.core.audit import CLI
 from dispatcher.core.errors import DispatcherError, NotFound
 from dispatcher.core.model import Caller, Instant, Role
 from dispatcher.core.payload import rfc3339
@@ -25,19 +27,13 @@ from dispatcher.engine.callers import (
     CreatedCaller,
     CreatedKey,
     RotatedSecret,
+    terms_json,
 )
 from dispatcher.ports.records import CallerRecord
-from dispatcher.ports.store import Store
 from dispatcher.settings import Settings
-
-Answer = TypeVar("Answer")
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _PAGE: Final = 100
-
-
-class UnknownCaller(DispatcherError):
-    """There is no caller of that name or id."""
 
 
 class UnknownKey(DispatcherError):
@@ -81,6 +77,8 @@ class ListedCaller(Struct, frozen=True, kw_only=True, rename="camel"):
     created_at: str | None
     keys: list[ShownKey]
     secrets: list[ShownSecret]
+    limits: dict[str, Any]
+    schedule: list[float] | None
 
 
 class ShownRotation(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -91,31 +89,15 @@ class ShownRotation(Struct, frozen=True, kw_only=True, rename="camel"):
     others_sign_until: str | None
 
 
-@asynccontextmanager
-async def _callers(settings: Settings) -> AsyncIterator[tuple[Store, Callers]]:
-    async with opened(settings) as both:
-        clock, ids, random = SystemClock(), Uuid7Ids(), SystemRandom()
-        yield both.store, Callers(both.store, both.vault, clock, ids, random)
-
-
-async def _with_caller(
-    settings: Settings, name_or_id: str, do: Callable[[Callers, Caller], Awaitable[Answer]]
-) -> Answer:
-    async with _callers(settings) as (store, callers):
-        caller = await store.find_caller(name_or_id)
-        if caller is None:
-            raise UnknownCaller(
-                f"there is no caller {name_or_id!r}: `dispatcher callers list` shows who is there"
-            )
-        return await do(callers, caller)
-
-
 @click.group("callers")
 def callers_group() -> None:
     """Make callers with their API keys, and change those; safe beside a running service.
 
     A running service notices what was changed within a few seconds.
     """
+
+
+callers_group.add_command(limits_command)
 
 
 # --- create, list ------------------------------------------------------------------------------
@@ -178,8 +160,8 @@ def create_command(
 
 
 async def _create(settings: Settings, name: str, role: Role) -> CreatedCaller:
-    async with _callers(settings) as (_, callers):
-        return await callers.create(name, role)
+    async with callers_of(settings) as (_, callers):
+        return await callers.create(name, role, CLI)
 
 
 @callers_group.command("list")
@@ -200,11 +182,13 @@ def list_command(config: Path | None, store: str | None, as_json: bool) -> None:
         for secret in each.secrets:
             ends = f", signs until {secret.expires_at}" if secret.expires_at else ""
             print(f"  secret  made {secret.created_at}{ends}")
+        for line in lines_of(each.limits, each.schedule):
+            print(f"  {line}")
 
 
 async def _list(settings: Settings) -> list[CallerRecord]:
     found: list[CallerRecord] = []
-    async with _callers(settings) as (store, _):
+    async with callers_of(settings) as (store, _):
         before = None
         while True:
             page = await store.list_callers(limit=_PAGE, before=before)
@@ -232,6 +216,7 @@ def _listed(record: CallerRecord) -> ListedCaller:
             ShownSecret(created_at=rfc3339(each.created_at), expires_at=rfc3339(each.expires_at))
             for each in record.secrets
         ],
+        **terms_json(record.caller.terms),
     )
 
 
@@ -253,9 +238,9 @@ def rotate_secret_command(
     settings = settings_of({"store": store}, config).settings
 
     def rotate(callers: Callers, known: Caller) -> Awaitable[RotatedSecret]:
-        return callers.rotate_secret(known.id, overlap_seconds=overlap)
+        return callers.rotate_secret(known.id, CLI, overlap_seconds=overlap)
 
-    made = asyncio.run(_with_caller(settings, caller, rotate))
+    made = asyncio.run(with_caller(settings, caller, rotate))
     until = rfc3339(made.others_until)
     if as_json:
         print_json(
@@ -305,9 +290,9 @@ def create_key_command(
     settings = settings_of({"store": store}, config).settings
 
     def create(callers: Callers, known: Caller) -> Awaitable[CreatedKey]:
-        return callers.add_key(known.id, Role(role), expires_at=expires)
+        return callers.add_key(known.id, Role(role), CLI, expires_at=expires)
 
-    made = asyncio.run(_with_caller(settings, caller, create))
+    made = asyncio.run(with_caller(settings, caller, create))
     key = made.key
     if as_json:
         print_json(
@@ -339,13 +324,13 @@ def revoke_key_command(
 
     async def revoke(callers: Callers, known: Caller) -> None:
         try:
-            await callers.revoke_key(known.id, key_id)
+            await callers.revoke_key(known.id, key_id, CLI)
         except NotFound:
             raise UnknownKey(
                 f"{known.name} has no key {key_id!r}: `dispatcher callers list` shows those it has"
             ) from None
 
-    asyncio.run(_with_caller(settings, caller, revoke))
+    asyncio.run(with_caller(settings, caller, revoke))
     if as_json:
         print_json({"id": key_id, "revoked": True})
     else:

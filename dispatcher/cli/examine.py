@@ -17,13 +17,14 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from dispatcher import compose
+from dispatcher.adapters.runners.declared import missing_program
 from dispatcher.adapters.secrets import key_file, open_vault
 from dispatcher.adapters.sqlite.connection import Use, connect
 from dispatcher.adapters.sqlite.schema import APPLICATION_ID, migrations
 from dispatcher.adapters.system import SystemRandom
 from dispatcher.core.errors import DispatcherError, SettingsError
 from dispatcher.ports.store import Store
-from dispatcher.settings import Parsed, Settings, parse_settings
+from dispatcher.settings import CommandType, Parsed, Settings, parse_settings
 
 MIB: Final = 2**20
 DISK_FAIL_BYTES: Final = 100 * MIB
@@ -60,6 +61,7 @@ def examine(
         return
     yield from _settings(parsed)
     yield from _public_url(parsed.settings)
+    yield from _types(parsed.settings)
     yield from _files(parsed.settings)
     yield from _database(parsed.settings)
 
@@ -91,6 +93,15 @@ def _public_url(settings: Settings) -> Iterator[Finding]:
         )
     else:
         yield Finding("public_url", Level.OK, url)
+
+
+def _types(settings: Settings) -> Iterator[Finding]:
+    for each in settings.types:
+        missing = missing_program(each) if isinstance(each, CommandType) else None
+        if missing is None:
+            yield Finding("type", Level.OK, each.name)
+        else:
+            yield Finding("type", Level.FAIL, missing, "without it the service does not start")
 
 
 def _files(settings: Settings) -> Iterator[Finding]:

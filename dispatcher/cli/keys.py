@@ -8,9 +8,10 @@ from pathlib import Path
 import click
 from msgspec import Struct
 
-from dispatcher.adapters.system import SystemClock, SystemRandom
+from dispatcher.adapters.system import SystemClock, SystemRandom, Uuid7Ids
 from dispatcher.cli.opening import opened
 from dispatcher.cli.options import print_json, settings_of, with_json, with_overlap, with_store
+from dispatcher.core.audit import CLI
 from dispatcher.core.ed25519 import PublicKey
 from dispatcher.core.model import ServiceKey
 from dispatcher.core.payload import rfc3339
@@ -80,7 +81,13 @@ async def _list(settings: Settings) -> list[ServiceKey]:
 async def _rotate(settings: Settings, overlap: int) -> tuple[ServiceKey, list[ServiceKey]]:
     async with opened(settings) as both:
         made = await rotate_service_key(
-            both.store, both.vault, SystemClock(), SystemRandom(), overlap_seconds=overlap
+            both.store,
+            both.vault,
+            SystemClock(),
+            SystemRandom(),
+            Uuid7Ids(),
+            CLI,
+            overlap_seconds=overlap,
         )
         keys = [key for key, _ in await both.store.service_keys()]
         return made, [key for key in keys if key.id != made.id]

@@ -25,6 +25,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     ),
     "callers": ("dispatcher.cli.callers:callers_group", "Make callers with their API keys."),
     "keys": ("dispatcher.cli.keys:keys_group", "Show and rotate the service's own keys."),
+    "audit": ("dispatcher.cli.audit:audit_command", "Show what operators did."),
     "check": ("dispatcher.cli.check:check_command", "Find what is wrong with an installation."),
     "migrate": ("dispatcher.cli.migrate:migrate_command", "Bring the database up to date."),
 }

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from dispatcher.core.audit import AuditEntry
 from dispatcher.core.model import (
     Attempt,
     DeliveryState,
@@ -178,3 +179,13 @@ DeliveryChange: TypeAlias = (
     RecordAttempt | ReleaseDelivery | EndDelivery | AskCancelDelivery | Redeliver
 )
 Change: TypeAlias = JobChange | DeliveryChange
+
+
+class Audited(Struct, frozen=True):
+    """A change that somebody made by hand: if it is applied, the entry is written with it.
+
+    The same entry is written once, however often the change is sent.
+    """
+
+    change: Change
+    entry: AuditEntry

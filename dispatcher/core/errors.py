@@ -121,6 +121,29 @@ class TooMany(RequestError):
         self.code = f"too-many-{what}s"
 
 
+class OverRate(RequestError):
+    """More submissions came than the caller's rate allows (429). None of it was looked at."""
+
+    code = "rate-limited"
+
+    def __init__(self, requests: int, window_seconds: int, retry_seconds: int) -> None:
+        super().__init__(
+            f"This caller may submit {requests} times in {window_seconds} s; that is used up. "
+            f"Submit again in {retry_seconds} s."
+        )
+        self.retry_seconds = retry_seconds
+
+
+class OverQuota(RequestError):
+    """As much of the caller's waits as may (429). `limit` is a word of `quotas.Full`."""
+
+    code = "quota-exceeded"
+
+    def __init__(self, limit: str, advice: str) -> None:
+        super().__init__(advice)
+        self.limit = limit
+
+
 class Unauthenticated(RequestError):
     """No API key, or one that is unknown, expired or revoked."""
 
@@ -169,6 +192,10 @@ class SecretsUnreadable(DispatcherError):
 
 class Overloaded(DispatcherError):
     """More is under way at once than the service may hold in memory: try again in a moment."""
+
+
+class QueueFull(DispatcherError):
+    """As many jobs wait in the queue as may, whoever they belong to (503)."""
 
 
 class Stopping(DispatcherError):

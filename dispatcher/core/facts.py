@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from dispatcher.core.audit import AuditEntry
 from dispatcher.core.model import Delivery, DeliveryState, Job, JobState
 
 
@@ -54,7 +55,7 @@ class DeliveryAttemptEnded(Struct, frozen=True, kw_only=True):
     delivery_id: str
     event_id: str
     event_type: str
-    job_id: str
+    job_id: str | None
     caller_id: str
     url: str
     attempt: int
@@ -74,6 +75,41 @@ class DeliverySwept(Struct, frozen=True):
 
     delivery: Delivery
     to: DeliveryState
+
+
+class SubmissionRefused(Struct, frozen=True):
+    """A limit kept a job out: `limit` is `rate`, or a word of `quotas.Full`."""
+
+    caller_id: str
+    limit: str
+
+
+class CancelAsked(Struct, frozen=True):
+    """Somebody asked for a job that runs to be stopped (one that waited has ended: `JobEnded`)."""
+
+    job: Job
+
+
+class Redelivered(Struct, frozen=True):
+    """Somebody began a new round for a delivery; it is shown as it stood before."""
+
+    delivery: Delivery
+
+
+class DeliveryCancelAsked(Struct, frozen=True):
+    """Somebody asked for a delivery to be canceled; it is shown as it stood before.
+
+    `to` is where that led: canceled, or still sending, and then the attempt is its last.
+    """
+
+    delivery: Delivery
+    to: DeliveryState
+
+
+class ActionAudited(Struct, frozen=True):
+    """Something that an operator did stands in the audit log."""
+
+    entry: AuditEntry
 
 
 class LeaseLost(Struct, frozen=True):
@@ -116,6 +152,11 @@ Fact: TypeAlias = (
     | JobEnded
     | DeliveryAttemptEnded
     | DeliverySwept
+    | SubmissionRefused
+    | CancelAsked
+    | Redelivered
+    | DeliveryCancelAsked
+    | ActionAudited
     | LeaseLost
     | StoreFailed
     | StoreRecovered

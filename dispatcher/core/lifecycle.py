@@ -100,6 +100,9 @@ TERMINAL_EVENT: Final[dict[JobState, EventType]] = {
     JobState.EXPIRED: EventType.JOB_EXPIRED,
 }
 TERMINAL_EVENTS: Final = frozenset(TERMINAL_EVENT.values())
+BEST_EFFORT_EVENTS: Final = frozenset(
+    {EventType.JOB_STARTED, EventType.JOB_PROGRESS, EventType.JOB_OUTPUT}
+)
 
 UNKNOWN_ATTEMPTS: Final = 3
 """How often in a row an attempt of unknown outcome is made again without using up an entry."""

@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
+from dispatcher.core.quotas import CallerTerms
 from dispatcher.core.retry import Schedule
 
 Instant: TypeAlias = int
@@ -67,6 +68,9 @@ class EventType(StrEnum):
     JOB_FAILED = "job.failed"
     JOB_CANCELED = "job.canceled"
     JOB_EXPIRED = "job.expired"
+    DELIVERY_DEAD = "delivery.dead"
+    ENDPOINT_DISABLED = "endpoint.disabled"
+    PING = "ping"
 
 
 class CallbackMode(StrEnum):
@@ -100,11 +104,12 @@ class JobError(Struct, frozen=True):
     attempt: int
 
 
-class Callback(Struct, frozen=True, kw_only=True):
+class Callback(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where and how a job's events are pushed, as submitted.
 
     `headers` are the names alone; their values are sealed in `sealed_headers` (they may be
-    credentials). `schedule` None means the default. `events` None means the terminal ones.
+    credentials). `schedule` None means that of its caller when it was submitted, which is kept
+    beside it in `caller_schedule`, or else the default. `events` None means the terminal ones.
     """
 
     url: str
@@ -114,6 +119,12 @@ class Callback(Struct, frozen=True, kw_only=True):
     schedule: Schedule | None = None
     headers: tuple[str, ...] = ()
     sealed_headers: bytes | None = None
+    caller_schedule: Schedule | None = None
+
+    @property
+    def own_schedule(self) -> Schedule | None:
+        """The schedule that was settled at submission; None: the default, as it is by then."""
+        return self.caller_schedule if self.schedule is None else self.schedule
 
 
 class Trace(Struct, frozen=True):
@@ -160,6 +171,7 @@ class Job(Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] | None = None
     replay_of: str | None = None
     trace: Trace | None = None
+    ordering_key: str | None = None
     api_version: str = API_VERSION
     version: int = 1
     event_count: int = 0
@@ -171,19 +183,21 @@ class Job(Struct, frozen=True, kw_only=True):
 
 
 class Event(Struct, frozen=True, kw_only=True):
-    """Something that happened to a job, told to whoever asked for it.
+    """Something that happened, told to whoever asked for it.
 
-    `sequence` counts within the job. `links_base` is the public URL in force when it was
-    committed, so that each attempt sends the same bytes. `data` is None for a terminal event (all
-    it says stands in the job, which changes no more); for others it holds the job's changing
-    members as they were, and the output, as JSON (see `payload.snapshot`).
+    What happens to a job is its course, in which `sequence` counts. `delivery.dead` belongs to the
+    delivery's job but not to its course; `endpoint.disabled` and `ping` belong to no job.
+    `links_base` is the public URL in force when it was committed, so that each attempt sends the
+    same bytes. `data` is JSON: None for a terminal event (all it says stands in the job, which
+    changes no more); for others of a job's course the job's changing members as they were, and the
+    output (see `payload.snapshot`); for the rest all that the event says.
     """
 
     id: str
-    job_id: str
+    job_id: str | None
     caller_id: str
     type: EventType
-    sequence: int
+    sequence: int | None
     at: Instant
     links_base: str
     data: bytes | None = None
@@ -220,7 +234,7 @@ class Delivery(Struct, frozen=True, kw_only=True):
     id: str
     event_id: str
     event_type: EventType
-    job_id: str
+    job_id: str | None
     caller_id: str
     url: str
     origin: str
@@ -266,11 +280,12 @@ class Submission(Struct, frozen=True, kw_only=True):
 
 
 class Caller(Struct, frozen=True):
-    """A program that submits jobs, and what it owns."""
+    """A program that submits jobs, and what is set for it."""
 
     id: str
     name: str
     created_at: Instant
+    terms: CallerTerms = CallerTerms()
 
 
 class ApiKey(Struct, frozen=True, kw_only=True):

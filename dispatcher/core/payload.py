@@ -17,6 +17,7 @@ from msgspec import Raw, Struct
 
 from dispatcher.core.lifecycle import TERMINAL_EVENTS, shown_status
 from dispatcher.core.model import (
+    API_VERSION,
     INLINE_RESULT_BYTES,
     Callback,
     CallbackMode,
@@ -193,21 +194,26 @@ def inline(job: Job, result: bytes | None) -> bytes | None:
 
 
 def event_json(
-    event: Event, job: Job, url: str | None, *, result: bytes | None, thin: bool = False
+    event: Event, job: Job | None, url: str | None, *, result: bytes | None, thin: bool = False
 ) -> dict[str, Any]:
     """An event, everywhere the same: `data` is the job as it was at the event's commit.
 
+    For one that is not of a job's course it is what the event itself keeps, and `sequence` is null.
     `url` is where it is posted to, None where it is read (feed, SSE, list).
     """
-    was, output = job_at_event(event, job)
-    data = job_json(was, event.links_base, event.at, None if thin else inline(was, result))
-    if output is not None:
-        data["output"] = output
+    data: dict[str, Any] | Raw
+    if job is None or event.sequence is None:
+        data = Raw(event.data or b"null")
+    else:
+        was, output = job_at_event(event, job)
+        data = job_json(was, event.links_base, event.at, None if thin else inline(was, result))
+        if output is not None:
+            data["output"] = output
     return {
         "id": event.id,
         "type": event.type,
         "timestamp": rfc3339(event.at),
-        "apiVersion": job.api_version,
+        "apiVersion": API_VERSION if job is None else job.api_version,
         "sequence": event.sequence,
         "callerId": event.caller_id,
         "callbackUrl": url,
@@ -215,9 +221,9 @@ def event_json(
     }
 
 
-def callback_body(event: Event, job: Job, url: str, result: bytes | None) -> bytes:
+def callback_body(event: Event, job: Job | None, url: str, result: bytes | None) -> bytes:
     """The bytes to sign and POST: the same for each attempt."""
-    thin = job.callback is not None and job.callback.mode is CallbackMode.THIN
+    thin = job is not None and job.callback is not None and job.callback.mode is CallbackMode.THIN
     return encode(event_json(event, job, url, result=result, thin=thin))
 
 

@@ -209,19 +209,19 @@ def check_headers(headers: Mapping[str, str], limits: Limits) -> Iterator[FieldE
             )
 
 
-def check_schedule(seconds: Sequence[float], limits: Limits) -> Iterator[FieldError]:
+def check_schedule(
+    seconds: Sequence[float], limits: Limits, *, at: str = "/callback/schedule"
+) -> Iterator[FieldError]:
     """1 to 50 waits of 0 to 7 days each (settings that can only be lowered)."""
     entries = min(limits.schedule_entries, MAX_SCHEDULE_ENTRIES)
     longest = min(limits.schedule_seconds, MAX_WAIT_SECONDS)
     if not 1 <= len(seconds) <= entries:
-        yield FieldError(
-            "/callback/schedule", "bad-length", f"A schedule has 1 to {entries} entries."
-        )
+        yield FieldError(at, "bad-length", f"A schedule has 1 to {entries} entries.")
         return
     for index, each in enumerate(seconds):
         if not 0 <= each <= longest:
             yield FieldError(
-                pointer("callback", "schedule", index),
+                at + pointer(index),
                 "out-of-range",
                 f"Each entry is the wait before an attempt, 0 to {longest:g} seconds.",
             )

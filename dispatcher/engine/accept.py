@@ -3,26 +3,60 @@
 from __future__ import annotations
 
 import asyncio
+from typing import assert_never
 
+from msgspec.structs import replace
+
+from dispatcher.core.audit import Actor, AuditAction
 from dispatcher.core.changes import AskCancel
-from dispatcher.core.errors import NotFound, Stopping, StoreError, StoreUnavailable
-from dispatcher.core.facts import JobAccepted
+from dispatcher.core.errors import (
+    NotFound,
+    OverQuota,
+    QueueFull,
+    Stopping,
+    StoreError,
+    StoreUnavailable,
+)
+from dispatcher.core.facts import CancelAsked, JobAccepted, SubmissionRefused
 from dispatcher.core.lifecycle import decide_cancel
-from dispatcher.core.model import Caller, Job, JobState, Submission
+from dispatcher.core.model import Callback, Caller, Job, JobState, Submission
+from dispatcher.core.quotas import NO_LIMITS, CallerLimits, Full, Room, room_for
+from dispatcher.engine.audit import Entries
 from dispatcher.engine.commit import Commit
 from dispatcher.engine.jobs import Jobs
 from dispatcher.engine.run import StopReason
 from dispatcher.engine.terms import System
-from dispatcher.ports.records import Added, AddResult, Applied, Idempotency, NewJob, Replayed
+from dispatcher.ports.records import (
+    Added,
+    AddResult,
+    Applied,
+    Idempotency,
+    NewJob,
+    NoRoom,
+    Replayed,
+    Taken,
+)
 from dispatcher.ports.store import Store
 
 
 class Accept:
     """Takes submissions in: one commit, then the 202."""
 
-    def __init__(self, store: Store, jobs: Jobs, system: System) -> None:
+    def __init__(
+        self,
+        store: Store,
+        jobs: Jobs,
+        system: System,
+        *,
+        limits: CallerLimits,
+        queue_jobs: int | None,
+    ) -> None:
+        """`limits` hold for callers of whom nothing else is set, `queue_jobs` for each queue."""
         self._store = store
         self._jobs = jobs
+        self._limits = limits
+        self._queue_jobs = queue_jobs
+        self._usual_room = room_for(limits, queue_jobs)
         self._clock = system.clock
         self._ids = system.ids
         self._observer = system.observer
@@ -38,10 +72,11 @@ class Accept:
 
     async def submit(
         self, caller: Caller, submission: Submission, idempotency: Idempotency | None = None
-    ) -> AddResult:
+    ) -> Taken:
         """Add the job durably, and run it here at once if it is its turn.
 
-        Raises `StoreUnavailable`, or `Stopping` during shutdown. A caller who goes away meanwhile
+        Raises `OverQuota` or `QueueFull` if it would have to wait and there is no room for it;
+        `StoreUnavailable`, or `Stopping` during shutdown. A caller who goes away meanwhile
         changes nothing: the job is added, and run, whether or not somebody still waits for the 202.
         """
         if self.closed:
@@ -49,9 +84,15 @@ class Accept:
         job = self._job(caller, submission)
         self._adding += 1
         try:
-            return await self._add(job, submission.input, idempotency)
+            return await self._add(job, submission.input, idempotency, self._room(caller))
         finally:
             self._added()
+
+    def _room(self, caller: Caller) -> Room | None:
+        own = caller.terms.limits
+        if own == NO_LIMITS:
+            return self._usual_room
+        return room_for(own.over(self._limits), self._queue_jobs)
 
     def _added(self) -> None:
         self._adding -= 1
@@ -77,18 +118,20 @@ class Accept:
             run_at=run_at,
             start_by=submission.start_by,
             deadline=submission.deadline,
-            callback=submission.callback,
+            callback=_settled(submission.callback, caller),
             correlation_id=submission.correlation_id,
             metadata=submission.metadata,
             replay_of=submission.replay_of,
             trace=submission.trace,
         )
 
-    async def _add(self, job: Job, body: bytes, idempotency: Idempotency | None) -> AddResult:
+    async def _add(
+        self, job: Job, body: bytes, idempotency: Idempotency | None, room: Room | None
+    ) -> Taken:
         offer = self._jobs.offer(job.type) if job.due_at <= job.created_at else None
         result: AddResult | Exception | None = None
         try:
-            (result,) = await self._store.add_jobs((NewJob(job, body, idempotency, offer),))
+            (result,) = await self._store.add_jobs((NewJob(job, body, idempotency, offer, room),))
         finally:
             leased = result.leased if isinstance(result, Added) else None
             if offer is None and result is None:  # whoever asked went away: it may be added yet
@@ -100,6 +143,9 @@ class Accept:
                     self._jobs.decline(job.type)
         if isinstance(result, Exception):
             raise result
+        if isinstance(result, NoRoom):
+            self._observer.saw(SubmissionRefused(job.caller_id, result.full.value))
+            raise _refusal(result.full, job)
         if offer is not None and leased is not None:
             self._jobs.start(leased, offer.holder_id)
         elif isinstance(result, Added):
@@ -108,6 +154,34 @@ class Accept:
             replayed = isinstance(result, Replayed)
             self._observer.saw(JobAccepted(result.job, leased is not None, replayed))
         return result
+
+
+def _settled(callback: Callback | None, caller: Caller) -> Callback | None:
+    """The callback with its caller's schedule, if it has none of its own.
+
+    It stays with the job, so that an operator who changes it changes none that is under way.
+    """
+    schedule = caller.terms.schedule
+    if callback is None or callback.schedule is not None or schedule is None:
+        return callback
+    return replace(callback, caller_schedule=schedule)
+
+
+def _refusal(full: Full, job: Job) -> OverQuota | QueueFull:
+    match full:
+        case Full.JOBS:
+            advice = "As many jobs of this caller wait as may. Submit again when some have begun."
+            return OverQuota(full.value, advice)
+        case Full.BYTES:
+            advice = (
+                "The inputs of this caller's waiting jobs are as large together as they may be. "
+                "Submit again when some have begun, or put large data elsewhere and submit its URL."
+            )
+            return OverQuota(full.value, advice)
+        case Full.QUEUE:
+            return QueueFull(f"as many jobs wait in the queue {job.queue} as may")
+        case _:
+            assert_never(full)
 
 
 class Cancel:
@@ -122,12 +196,15 @@ class Cancel:
         self._commit = commit
         self._clock = system.clock
         self._ids = system.ids
+        self._observer = system.observer
+        self._audit = Entries(system.clock, system.ids)
 
-    async def cancel(self, job_id: str, caller_id: str | None) -> Job:
+    async def cancel(self, job_id: str, caller_id: str | None, actor: Actor | None = None) -> Job:
         """Cancel and give the job as it is now.
 
-        It has ended at once, or had ended before, or still runs and was asked to stop. Raises
-        `NotFound`, `StoreUnavailable`.
+        It has ended at once, or had ended before, or still runs and was asked to stop. If `actor`
+        is another than its caller it stands in the audit log. Raises `NotFound`,
+        `StoreUnavailable`.
         """
         for _ in range(self.TRIES):
             job = await self._read(job_id, caller_id)
@@ -135,11 +212,16 @@ class Cancel:
             change = decide_cancel(job, now=now, event_id=self._ids.new("evt"))
             if change is None:
                 return job
+            told = self._audit.of_another(
+                actor, AuditAction.JOB_CANCEL, job.id, job.caller_id, type=job.type
+            )
             if isinstance(change, AskCancel):
-                applied = isinstance(await self._commit.apply_once(change), Applied)
+                applied = isinstance(await self._commit.by_hand(change, told), Applied)
                 self._jobs.stop(job_id, StopReason.CANCEL)
+                if applied:
+                    self._observer.saw(CancelAsked(job))
             else:
-                result, _ = await self._jobs.end(job, change)
+                result, _ = await self._jobs.end(job, change, told)
                 applied = isinstance(result, Applied)
             if applied:
                 return await self._read(job_id, caller_id)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from dispatcher.core.changes import Change
+from dispatcher.core.audit import AuditEntry
+from dispatcher.core.changes import Audited, Change
 from dispatcher.core.errors import StoreError
-from dispatcher.core.facts import StoreFailed, StoreRecovered
+from dispatcher.core.facts import ActionAudited, StoreFailed, StoreRecovered
 from dispatcher.core.model import DeliveryState
 from dispatcher.engine.terms import System
 from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms, Stale
@@ -49,10 +50,22 @@ class Commit:
 
     async def apply_once(self, change: Change) -> ApplyResult:
         """Apply one change; raises `StoreError` if the store can't take it now."""
+        return await self._once(change)
+
+    async def _once(self, change: Change | Audited) -> ApplyResult:
         (result,) = await self._store.apply((change,), self._terms)
         if isinstance(result, Applied | Stale):
             return result
         raise result
+
+    async def by_hand(self, change: Change, told: AuditEntry | None) -> ApplyResult:
+        """As `apply_once`; if it is applied, `told` stands in the audit log with it."""
+        if told is None:
+            return await self.apply_once(change)
+        result = await self._once(Audited(change, told))
+        if isinstance(result, Applied):
+            self._observer.saw(ActionAudited(told))
+        return result
 
 
 def stands_as(to: DeliveryState, result: ApplyResult) -> DeliveryState:

@@ -11,7 +11,7 @@ import msgspec
 from dispatcher.core.changes import RecordAttempt, ReleaseDelivery
 from dispatcher.core.errors import DispatcherError
 from dispatcher.core.facts import DeliveryAttemptEnded, LoopFailed, StoreFailed
-from dispatcher.core.lifecycle import TERMINAL_EVENTS, decide_delivery
+from dispatcher.core.lifecycle import BEST_EFFORT_EVENTS, decide_delivery
 from dispatcher.core.model import Attempt, AttemptError, Delivery, DeliveryState, Instant, Job
 from dispatcher.core.outcome import Answered, NotSent, SendResult, Verdict, classify
 from dispatcher.core.payload import callback_body
@@ -28,7 +28,7 @@ from dispatcher.ports.store import Store
 from dispatcher.ports.vault import Vault
 
 BEST_EFFORT = Schedule((0.0,))
-"""Events that are not a job's last get one attempt."""
+"""Events of a job that are not its last get one attempt."""
 
 READY_SECONDS: Final = LEASE_MARGIN_SECONDS / 2
 """So much of a lease's margin may pass before the sending; the rest is for recording."""
@@ -45,13 +45,13 @@ UNPREPARED_MS = 10_000
 _headers_decoder = msgspec.json.Decoder(dict[str, str])
 
 
-def schedule_of(delivery: Delivery, job: Job, default: Schedule) -> Schedule:
-    """The schedule in force: the job's own, or the default; one attempt for best effort."""
-    if delivery.event_type not in TERMINAL_EVENTS:
+def schedule_of(delivery: Delivery, job: Job | None, default: Schedule) -> Schedule:
+    """The schedule in force: the job's, its caller's, or the default; once for best effort."""
+    if delivery.event_type in BEST_EFFORT_EVENTS:
         return BEST_EFFORT
-    if job.callback is not None and job.callback.schedule is not None:
-        return job.callback.schedule
-    return default
+    callback = None if job is None else job.callback
+    own = None if callback is None else callback.own_schedule
+    return default if own is None else own
 
 
 class _CutShort(Exception):
@@ -241,6 +241,8 @@ class Deliveries:
             ("user-agent", self._user_agent),
             ("callback-attempt", str(delivery.attempt_count + 1)),
         ]
+        if job is None:
+            return Callout(delivery.url, headers, body)
         if job.trace is not None:
             headers.append(("traceparent", job.trace.traceparent))
             if job.trace.tracestate is not None:
@@ -288,6 +290,6 @@ def _ended(
         error_code=None if attempt.error is None else attempt.error.code,
         error_detail=None if attempt.error is None else attempt.error.detail,
         next_at=change.due_at if to is DeliveryState.PENDING else None,
-        correlation_id=leased.job.correlation_id,
+        correlation_id=None if leased.job is None else leased.job.correlation_id,
         stale=isinstance(result, Stale),
     )

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from dispatcher.core.audit import AuditEntry
 from dispatcher.core.changes import Change, FinishJob, LeasedJob, ReleaseJob
 from dispatcher.core.errors import StoreUnavailable
 from dispatcher.core.facts import JobAttemptEnded, JobEnded, LeaseLost, LoopFailed
@@ -288,13 +289,20 @@ class Jobs:
             )
         )
 
-    async def end(self, job: Job, change: FinishJob | ReleaseJob) -> tuple[ApplyResult, JobState]:
+    async def end(
+        self, job: Job, change: FinishJob | ReleaseJob, told: AuditEntry | None = None
+    ) -> tuple[ApplyResult, JobState]:
         """End a job (or an attempt) that does not run here, as canceling and the sweep do.
 
         Raises `StoreError` rather than try again. Once begun it is seen through, even if whoever
-        asked goes away: slots and what was handed off must not be lost with them.
+        asked goes away: slots and what was handed off must not be lost with them. With it `told`
+        stands in the audit log.
         """
-        ending = asyncio.ensure_future(self._end(job, change, self._commit.apply_once))
+
+        def apply(change: Change) -> Awaitable[ApplyResult]:
+            return self._commit.by_hand(change, told)
+
+        ending = asyncio.ensure_future(self._end(job, change, apply))
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
         return await asyncio.shield(ending)

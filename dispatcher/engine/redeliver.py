@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
+from dispatcher.core.audit import Actor, AuditAction
+from dispatcher.core.changes import EndDelivery
 from dispatcher.core.errors import DeliveryPending, NotFound, StoreUnavailable
+from dispatcher.core.facts import DeliveryCancelAsked, Redelivered
 from dispatcher.core.lifecycle import decide_cancel_delivery, decide_redeliver
+from dispatcher.core.model import DeliveryState
+from dispatcher.engine.audit import Entries
 from dispatcher.engine.commit import Commit
 from dispatcher.engine.deliver import Deliveries
 from dispatcher.engine.terms import System
-from dispatcher.ports.records import Applied, DeliveryRecord
-from dispatcher.ports.store import JobReader
+from dispatcher.ports.readers import JobReader
+from dispatcher.ports.records import Applied
+from dispatcher.ports.views import DeliveryRecord
 
 TRIES: Final = 5
 """How often a decision is made anew because the delivery moved on meanwhile."""
@@ -26,13 +32,18 @@ class Redeliver:
         self._deliveries = deliveries
         self._commit = commit
         self._clock = system.clock
+        self._observer = system.observer
+        self._audit = Entries(system.clock, system.ids)
 
-    async def redeliver(self, delivery_id: str, caller_id: str | None) -> DeliveryRecord:
+    async def redeliver(
+        self, delivery_id: str, caller_id: str | None, actor: Actor | None = None
+    ) -> DeliveryRecord:
         """Begin a new round, and give the delivery as it is now.
 
         The same event goes to the same URL: `webhook-id` and body are as before, and the attempts
-        count on. Two requests at the same time begin one round. Raises `NotFound`,
-        `DeliveryPending` while a round is under way, `StoreUnavailable`.
+        count on. Two requests at the same time begin one round. If `actor` is another than its
+        caller it stands in the audit log. Raises `NotFound`, `DeliveryPending` while a round is
+        under way, `StoreUnavailable`.
         """
         for _ in range(TRIES):
             record = await _read(self._store, delivery_id, caller_id)
@@ -42,8 +53,12 @@ class Redeliver:
                     f"The delivery is {record.delivery.state}: its attempts are under way. Wait "
                     "for their end, or cancel it first."
                 )
-            result = await self._commit.apply_once(change)
+            told = self._audit.of_another(
+                actor, AuditAction.DELIVERY_REDELIVER, delivery_id, record.delivery.caller_id
+            )
+            result = await self._commit.by_hand(change, told)
             if isinstance(result, Applied):
+                self._observer.saw(Redelivered(record.delivery))
                 self._deliveries.loop.wake(result.delivery_ready_at)
                 return await _read(self._store, delivery_id, caller_id)
         raise StoreUnavailable("The delivery changes faster than it can be redelivered; try again.")
@@ -56,20 +71,29 @@ class CancelDelivery:
         self._store = store
         self._commit = commit
         self._clock = system.clock
+        self._observer = system.observer
+        self._audit = Entries(system.clock, system.ids)
 
-    async def cancel(self, delivery_id: str, caller_id: str | None) -> DeliveryRecord:
+    async def cancel(
+        self, delivery_id: str, caller_id: str | None, actor: Actor | None = None
+    ) -> DeliveryRecord:
         """Cancel, and give the delivery as it is now.
 
         One that waits has ended. One that is being sent is noted, and ends with the attempt under
-        way: delivered if that lands, else canceled. One that had ended is as it was. Raises
-        `NotFound`, `StoreUnavailable`.
+        way: delivered if that lands, else canceled. One that had ended is as it was. `actor` as in
+        `Redeliver`. Raises `NotFound`, `StoreUnavailable`.
         """
         for _ in range(TRIES):
             record = await _read(self._store, delivery_id, caller_id)
             change = decide_cancel_delivery(record.delivery, now=self._clock.now())
             if change is None:
                 return record
-            if isinstance(await self._commit.apply_once(change), Applied):
+            told = self._audit.of_another(
+                actor, AuditAction.DELIVERY_CANCEL, delivery_id, record.delivery.caller_id
+            )
+            if isinstance(await self._commit.by_hand(change, told), Applied):
+                to = change.to if isinstance(change, EndDelivery) else DeliveryState.SENDING
+                self._observer.saw(DeliveryCancelAsked(record.delivery, to))
                 return await _read(self._store, delivery_id, caller_id)
         raise StoreUnavailable("The delivery changes faster than it can be canceled; try again.")
 

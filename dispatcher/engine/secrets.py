@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from dispatcher.core.ed25519 import PrivateKey
 from dispatcher.engine.service_keys import open_service_key
-from dispatcher.ports.store import CallerStore, ServiceKeyStore
+from dispatcher.ports.callers import CallerStore, ServiceKeyStore
 from dispatcher.ports.system import Clock
 from dispatcher.ports.vault import Vault
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dispatcher.core.audit import Actor, AuditAction
 from dispatcher.core.ed25519 import SEED_BYTES, PrivateKey, parse_private_key
 from dispatcher.core.errors import SecretsUnreadable, TooMany
 from dispatcher.core.model import ServiceKey
+from dispatcher.engine.audit import Entries
+from dispatcher.ports.callers import ServiceKeyStore
 from dispatcher.ports.records import MOST_SECRETS, OVERLAP_SECONDS
-from dispatcher.ports.store import ServiceKeyStore
-from dispatcher.ports.system import Clock, Random
+from dispatcher.ports.system import Clock, Ids, Random
 from dispatcher.ports.vault import Vault
 
 
@@ -33,17 +35,26 @@ async def rotate_service_key(
     vault: Vault,
     clock: Clock,
     random: Random,
+    ids: Ids,
+    actor: Actor,
     *,
     overlap_seconds: float = OVERLAP_SECONDS,
 ) -> ServiceKey:
     """Make a new key; the others go on signing for `overlap_seconds`, beside it.
+
+    It stands in the audit log as done by `actor`.
 
     Raises:
         TooMany: earlier rotations have left too many that still sign.
         StoreError: the store does not work.
     """
     key, sealed = _new(vault, clock, random)
-    if not await store.rotate_service_key(key, sealed, overlap_seconds=overlap_seconds):
+    entry = Entries(clock, ids).of(
+        actor, AuditAction.SERVICE_KEY_ROTATE, key.id, overlapSeconds=overlap_seconds
+    )
+    if not await store.rotate_service_key(
+        key, sealed, overlap_seconds=overlap_seconds, entry=entry
+    ):
         raise TooMany(
             "service-key",
             MOST_SECRETS,

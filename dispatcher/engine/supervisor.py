@@ -77,7 +77,13 @@ class Engine:
             terms=terms,
             system=system,
         )
-        self.accept = Accept(store, self.jobs, system)
+        self.accept = Accept(
+            store,
+            self.jobs,
+            system,
+            limits=terms.limits.of_a_caller,
+            queue_jobs=terms.limits.queue_jobs,
+        )
         self.cancel = Cancel(store, self.jobs, commit, system)
         self.redeliver = Redeliver(store, self.deliveries, commit, system)
         self.cancel_delivery = CancelDelivery(store, commit, system)

@@ -24,7 +24,7 @@ from dispatcher.engine.jobs import Jobs
 from dispatcher.engine.run import StopReason
 from dispatcher.engine.terms import EngineTerms, System
 from dispatcher.ports.records import Applied, ApplyResult, HeldJob, Overdue, Stale
-from dispatcher.ports.runner import Runner
+from dispatcher.ports.runner import JudgesLoss, Runner
 from dispatcher.ports.store import Store
 
 
@@ -121,7 +121,7 @@ class Sweep:
         change = decide_job(
             job,
             held_by,
-            WorkerLost(),
+            runner.lost(job) if isinstance(runner, JudgesLoss) else WorkerLost(),
             JobBackoff() if runner is None else runner.backoff,
             now=self._clock.now(),
             jitter=self._random.unit(),
@@ -138,7 +138,7 @@ class Sweep:
         self._jobs.stop(job.id, StopReason.LOST)
         return result
 
-    async def _lost_delivery(self, delivery: Delivery, lease: str, job: Job) -> ApplyResult:
+    async def _lost_delivery(self, delivery: Delivery, lease: str, job: Job | None) -> ApplyResult:
         change = decide_delivery(
             delivery,
             lease,

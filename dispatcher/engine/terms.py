@@ -6,6 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from dispatcher.core.limits import Limits
 from dispatcher.core.retry import Schedule
 from dispatcher.ports.observer import Observer
 from dispatcher.ports.records import DeliveryTerms
@@ -20,7 +21,7 @@ class EngineTerms(Struct, frozen=True, kw_only=True):
 
     `lease_seconds` is how long its jobs stay its own without a beat; it beats five times as often
     and stops its jobs a fifth before the end. `poll_seconds` is how long a loop rests at most when
-    nobody wakes it.
+    nobody wakes it. Of `limits` the engine needs how much may wait.
     """
 
     schedule: Schedule
@@ -36,6 +37,7 @@ class EngineTerms(Struct, frozen=True, kw_only=True):
     prune_items: int = 200
     progress_seconds: float = 0.5
     secrets_seconds: float = 5.0
+    limits: Limits = Limits()
 
     @property
     def delivery(self) -> DeliveryTerms:

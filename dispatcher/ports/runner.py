@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from dispatcher.core.changes import LeasedJob
-from dispatcher.core.model import JobType, Progress
+from dispatcher.core.model import Job, JobType, Progress
 from dispatcher.core.outcome import JobOutcome
 from dispatcher.core.retry import JobBackoff
 
@@ -49,4 +49,13 @@ class Runner(Protocol):
         runner returns only when nothing of the job runs any more. It raises nothing but
         `asyncio.CancelledError`.
         """
+        ...
+
+
+@runtime_checkable
+class JudgesLoss(Protocol):
+    """A runner that says more of a lost attempt than that its worker was lost."""
+
+    def lost(self, job: Job) -> JobOutcome:
+        """How the latest attempt came out, whose lease ended and of which nobody said anything."""
         ...

@@ -33,7 +33,8 @@ due rows in one cost the others nothing, and cost does not grow with finished ro
 that a callback's bytes don't change when the setting does.
 
 **Retention.** The store is given `dead_kept_seconds` when it is made: so long a dead delivery, and
-with it its job and all that its callback is made of, stays to be redelivered.
+with it its job and all that its callback is made of, stays to be redelivered. It is given
+`audit_kept_seconds` too: so long an entry of the audit log stays.
 
 **Hand-off.** A job may be inserted already leased, a delivery too, exactly when the claim would
 choose it now: see `add_jobs` and `apply`.
@@ -47,38 +48,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from dispatcher.core.changes import Change
+from dispatcher.core.changes import Audited, Change
 from dispatcher.core.model import (
-    ApiKey,
-    Caller,
-    Event,
-    Instant,
-    Job,
     JobType,
-    ServiceKey,
 )
+from dispatcher.ports.audit import AuditStore
+from dispatcher.ports.callers import CallerStore, ServiceKeyStore
+from dispatcher.ports.readers import BacklogReader, JobReader
 from dispatcher.ports.records import (
-    Addition,
     AddResult,
     ApplyResult,
-    Backlog,
-    CallerPage,
     ClaimedDeliveries,
     ClaimedJobs,
-    DeliveryFilter,
-    DeliveryPage,
-    DeliveryRecord,
     DeliveryTerms,
     HeldJob,
     JobClaim,
-    JobFilter,
-    JobPage,
-    JobRecord,
     NewJob,
     Overdue,
 )
-
-# --- The protocols -----------------------------------------------------------------------------
 
 
 class Heart(Protocol):
@@ -104,7 +91,10 @@ class JobStore(Protocol):
         """Add jobs: the 202 is sent after this returns.
 
         Two jobs with the same key of one caller, in one call, in two at once, or over two stores:
-        one is `Added`, the other `Replayed` or `KeyReused`.
+        one is `Added`, the other `Replayed` or `KeyReused`. A job that would have to wait is added
+        only if there is `room`, else it is `NoRoom`; a known key is answered before that is asked.
+        What waits is counted as of the commit; of jobs that are added at the same time over
+        another store it need not be seen.
         """
         ...
 
@@ -128,7 +118,7 @@ class JobStore(Protocol):
         ...
 
     async def apply(
-        self, changes: Sequence[Change], terms: DeliveryTerms
+        self, changes: Sequence[Change | Audited], terms: DeliveryTerms
     ) -> list[ApplyResult | Exception]:
         """Apply changes with compare-and-set; see each change for its guard and effect.
 
@@ -139,7 +129,8 @@ class JobStore(Protocol):
         and due. `RecordAttempt` keeps the first attempt in the delivery's own row; with `hand_off`
         the destination's oldest due delivery is leased in the slot that came free. Deliveries of
         events that are not terminal are due at once. `Redeliver` makes the delivery wait again,
-        due at once: no lease is given, and its destination is there and ready.
+        due at once: no lease is given, and its destination is there and ready. `Audited` applies
+        the change in it, and if that is applied writes its entry in the same commit.
         """
         ...
 
@@ -156,133 +147,13 @@ class JobStore(Protocol):
 
         One that owes an open delivery stays, and so does one with a delivery that is dead since
         less than `dead_kept_seconds`; other deliveries that have ended go with their job.
-        Also forgets idempotency keys past their time and holders without jobs. Returns how many
-        jobs went.
+        Also forgets idempotency keys past their time, holders without jobs, and entries of the
+        audit log older than `audit_kept_seconds`. Returns how many jobs went.
         """
         ...
 
 
-class JobReader(Protocol):
-    """Questions about jobs; a `caller_id` of None sees every caller's."""
-
-    async def get_job(
-        self, job_id: str, caller_id: str | None, *, with_input: bool = False
-    ) -> JobRecord | None:
-        """A job with its delivery's summary and its result if that may stand inline."""
-        ...
-
-    async def get_result(
-        self, job_id: str, caller_id: str | None
-    ) -> tuple[Job, bytes | None] | None:
-        """A job with its result, at any size."""
-        ...
-
-    async def list_jobs(self, wanted: JobFilter, *, limit: int, before: int | None) -> JobPage:
-        """Jobs, newest first; without inputs and results."""
-        ...
-
-    async def list_deliveries(
-        self, wanted: DeliveryFilter, *, limit: int, before: int | None
-    ) -> DeliveryPage:
-        """Deliveries, newest first, each with its attempts."""
-        ...
-
-    async def get_delivery(self, delivery_id: str, caller_id: str | None) -> DeliveryRecord | None:
-        """A delivery with its attempts; None too once it was erased with its job."""
-        ...
-
-    async def list_events(
-        self, job_id: str, caller_id: str | None, *, limit: int, after: int
-    ) -> tuple[Job, tuple[tuple[Event, bytes | None], ...]] | None:
-        """A job and its stored events with `sequence` above `after`, oldest first.
-
-        Each event comes with the result if it is the job's last and the result may stand inline.
-        """
-        ...
-
-
-class CallerStore(Protocol):
-    """Callers, their keys and secrets. Secrets are sealed before they come here."""
-
-    async def add_caller(self, caller: Caller, key: ApiKey, digest: bytes, sealed: bytes) -> bool:
-        """Add a caller with its first key and signing secret; False if the name is taken.
-
-        `digest` is the SHA-256 of the key; `sealed` the encrypted secret.
-        """
-        ...
-
-    async def find_key(self, digest: bytes) -> tuple[ApiKey, Caller] | None:
-        """The key with that digest, and whose it is."""
-        ...
-
-    async def find_caller(self, name_or_id: str) -> Caller | None:
-        """A caller by its id or its name."""
-        ...
-
-    async def list_callers(self, *, limit: int, before: int | None) -> CallerPage:
-        """Callers, newest first, each with its keys and secrets in force."""
-        ...
-
-    async def add_key(self, key: ApiKey, digest: bytes) -> Addition:
-        """Add a key to a caller. At most `MOST_KEYS` of its keys are in force at once."""
-        ...
-
-    async def revoke_key(self, caller_id: str, key_id: str) -> bool:
-        """Revoke a caller's key from now on; False if it has no such key.
-
-        One that was revoked before keeps its `revoked_at`.
-        """
-        ...
-
-    async def sealed_secrets(self, caller_id: str) -> list[bytes]:
-        """The caller's signing secrets in force, newest first, sealed."""
-        ...
-
-    async def rotate_secret(
-        self, caller_id: str, sealed: bytes, created_at: Instant, *, overlap_seconds: float
-    ) -> Addition:
-        """Add a secret; those in force before it stay so for `overlap_seconds`, none for longer.
-
-        What an earlier rotation set to end sooner ends as that said; what has ended is erased. At
-        most `MOST_SECRETS` are in force at once.
-        """
-        ...
-
-
-class ServiceKeyStore(Protocol):
-    """The service's own keys, with their private half sealed. One of them has no end."""
-
-    async def service_keys(self) -> list[tuple[ServiceKey, bytes]]:
-        """The keys in force, newest first, each with its sealed private key."""
-        ...
-
-    async def add_service_key(self, key: ServiceKey, sealed: bytes) -> bool:
-        """Add the first key; False if there is one already. At once from two stores, one is."""
-        ...
-
-    async def rotate_service_key(
-        self, key: ServiceKey, sealed: bytes, *, overlap_seconds: float
-    ) -> bool:
-        """Add a key; the others end as in `rotate_secret`. False: `MOST_SECRETS` are in force.
-
-        The same key sent again answers True, without effect.
-        """
-        ...
-
-
-class BacklogReader(Protocol):
-    """How much there is to do."""
-
-    async def backlog(self, most: int) -> Backlog:
-        """Count what waits and what is under way, by index, whatever is done already.
-
-        Its cost is bounded: each count ends at about `most` rows (so many or more are there), and
-        no more lanes and destinations than that are looked at, the longest unserved first.
-        """
-        ...
-
-
-class Store(JobStore, JobReader, BacklogReader, CallerStore, ServiceKeyStore, Protocol):
+class Store(JobStore, JobReader, BacklogReader, CallerStore, ServiceKeyStore, AuditStore, Protocol):
     """The whole store, as adapters offer it and `compose` hands it out."""
 
     async def open(self) -> None:

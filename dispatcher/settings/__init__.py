@@ -11,10 +11,14 @@ from __future__ import annotations
 
 from dispatcher.settings.declared import SETTINGS, Secret, Setting, Settings
 from dispatcher.settings.parse import CONFIG_FILE, Parsed, parse_settings
+from dispatcher.settings.types import CommandType, DeclaredType, HttpType
 
 __all__ = [
     "CONFIG_FILE",
     "SETTINGS",
+    "CommandType",
+    "DeclaredType",
+    "HttpType",
     "Parsed",
     "Secret",
     "Setting",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, get_type_hints
+from types import NoneType
+from typing import Annotated, Any, Final, Literal, get_args, get_type_hints
 from urllib.parse import urlsplit
 
 import msgspec
@@ -12,8 +13,10 @@ from msgspec import Meta, Struct
 
 from dispatcher.core.addresses import Policy
 from dispatcher.core.errors import SettingsError
-from dispatcher.core.limits import Limits
+from dispatcher.core.limits import MOST_BODY_BYTES, MOST_BYTES_WAITING, MOST_WAITING, Limits
+from dispatcher.core.ratelimit import MOST_REQUESTS, MOST_WINDOW_SECONDS
 from dispatcher.core.retry import DEFAULT_SCHEDULE, Schedule
+from dispatcher.settings.types import DeclaredType
 
 ENV_PREFIX: Final = "DISPATCHER_"
 
@@ -45,7 +48,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """The settings in force; making one raises `SettingsError` where they contradict each other.
 
     Paths are relative to the working folder. Durations are seconds. `limits` are the settings
-    whose names begin with `limit_`.
+    whose names begin with `limit_`, `types` the tables `[types."name"]` of the file.
     """
 
     host: Annotated[str, _says("The address to listen on.")] = "127.0.0.1"
@@ -114,6 +117,9 @@ class Settings(Struct, frozen=True, kw_only=True):
             "How long a dead callback is kept, with its job, to be redelivered.", 0, 3_650 * _DAY
         ),
     ] = 30 * _DAY
+    audit_kept_seconds: Annotated[
+        float, _says("How long what operators did stays in the audit log.", _DAY, 36_500 * _DAY)
+    ] = 365 * _DAY
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         _says("The least level that is logged; `info` gives one event an attempt."),
@@ -126,6 +132,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         bool, _says("Whether `/metrics` needs no key; `false` shows it to operators alone.")
     ] = True
     limits: Limits = Limits()
+    types: tuple[DeclaredType, ...] = ()
 
     def __post_init__(self) -> None:
         self._check_store()
@@ -160,6 +167,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         """Where callbacks may go."""
         return Policy.parse(self.allow_callbacks, dev=self.dev)
 
+    @property
+    def limits_in_force(self) -> Limits:
+        """The limits; in `--dev` without rates and quotas, which would only be in the way."""
+        return self.limits.unlimited() if self.dev else self.limits
+
     def links_base(self, port: int | None = None) -> str:
         """What links begin with, without a slash at its end; `port` is the one really bound."""
         if self.public_url is not None:
@@ -188,7 +200,7 @@ class Setting(Struct, frozen=True):
 
 LIMIT_PREFIX: Final = "limit_"
 _LIMITS: Final[dict[str, Meta]] = {
-    "body_bytes": _says("Bytes of a request's body at most.", 1, 2**30),
+    "body_bytes": _says("Bytes of a request's body at most.", 1, MOST_BODY_BYTES),
     "body_depth": _says("How deep a request's JSON is nested at most.", 1, 500),
     "url_characters": _says("Characters of a URL at most.", 16, 65_536),
     "text_characters": _says("Characters of `correlationId`, keys and header values.", 1, 8_192),
@@ -212,6 +224,19 @@ _LIMITS: Final[dict[str, Meta]] = {
     ),
     "page_items": _says("Items of a page of a list at most.", 1, 10_000),
     "default_page_items": _says("Items of a page if the request names no limit.", 1, 10_000),
+    "submissions": _says(
+        "Submissions of a caller in each window; more are answered 429.", 1, MOST_REQUESTS
+    ),
+    "submissions_window_seconds": _says("How long that window is.", 1, MOST_WINDOW_SECONDS),
+    "jobs_waiting": _says("Jobs of a caller that wait at most; 429 beyond.", 1, MOST_WAITING),
+    "bytes_waiting": _says(
+        "Bytes of the inputs of a caller's waiting jobs at most; 429 beyond.",
+        1,
+        MOST_BYTES_WAITING,
+    ),
+    "queue_jobs": _says(
+        "Jobs that wait in a queue at most, of all callers; 503 beyond.", 1, MOST_WAITING
+    ),
 }
 _UNDESCRIBED: Final = Meta(description="")  # a limit that is new in core: a test asks for its words
 
@@ -221,19 +246,24 @@ def _settings() -> tuple[Setting, ...]:
     own = [
         Setting(f.name, hints[f.name], f.default, hints[f.name].__metadata__[0].description)
         for f in msgspec.structs.fields(Settings)
-        if f.name != "limits"
+        if f.name not in {"limits", "types"}
     ]
     limit_hints = get_type_hints(Limits)
     limits = [
         Setting(
             LIMIT_PREFIX + f.name,
-            Annotated[limit_hints[f.name], _LIMITS.get(f.name, _UNDESCRIBED)],
+            Annotated[_given(limit_hints[f.name]), _LIMITS.get(f.name, _UNDESCRIBED)],
             f.default,
             _LIMITS.get(f.name, _UNDESCRIBED).description or "",
         )
         for f in msgspec.structs.fields(Limits)
     ]
     return (*own, *limits)
+
+
+def _given(kind: Any) -> Any:
+    """The type of a limit that is given: one that may be left unset is a number all the same."""
+    return get_args(kind)[0] if NoneType in get_args(kind) else kind
 
 
 SETTINGS: Final = _settings()

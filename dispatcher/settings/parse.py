@@ -23,6 +23,7 @@ from dispatcher.settings.declared import (
     Setting,
     Settings,
 )
+from dispatcher.settings.types import DeclaredType, parse_types
 
 CONFIG_FILE: Final = "dispatcher.toml"
 ENV_OF_OTHERS: Final = frozenset(
@@ -69,9 +70,12 @@ def parse_settings(
     warnings: list[str] = []
     given: dict[str, object] = {}
     sources: dict[str, str] = {}
+    types: tuple[DeclaredType, ...] = ()
     path = config or _config_from(environ)
     if path is not None:
-        for name, raw in _read(path).items():
+        found = _read(path)
+        types = parse_types(found.pop("types", {}), path.name)
+        for name, raw in found.items():
             given[name] = _parse(_known(name, path.name), raw, path.name)
             sources[name] = path.name
     for setting, env in _in_environment(environ, warnings):
@@ -82,7 +86,7 @@ def parse_settings(
             flag = f"--{name.replace('_', '-')}"
             given[name] = _parse(_known(name, flag), raw, flag)
             sources[name] = flag
-    return Parsed(_made_of(given), tuple(warnings), sources)
+    return Parsed(_made_of(given, types), tuple(warnings), sources)
 
 
 def _in_environment(
@@ -101,7 +105,7 @@ def _in_environment(
             yield _BY_NAME[name], env
 
 
-def _made_of(given: Mapping[str, object]) -> Settings:
+def _made_of(given: Mapping[str, object], types: tuple[DeclaredType, ...]) -> Settings:
     limits: dict[str, Any] = {}
     own: dict[str, Any] = {}
     for name, value in given.items():
@@ -109,7 +113,7 @@ def _made_of(given: Mapping[str, object]) -> Settings:
             limits[name.removeprefix(LIMIT_PREFIX)] = value
         else:
             own[name] = value
-    return Settings(**own, limits=Limits(**limits))
+    return Settings(**own, limits=Limits(**limits), types=types)
 
 
 def _config_from(environ: Mapping[str, str]) -> Path | None:
@@ -121,17 +125,11 @@ def _config_from(environ: Mapping[str, str]) -> Path | None:
 
 def _read(path: Path) -> dict[str, object]:
     try:
-        found = tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise SettingsError(f"{path}: can't be read: {error.strerror or error}") from error
     except ValueError as error:  # not TOML, or not UTF-8
         raise SettingsError(f"{path}: is not TOML in UTF-8: {error}") from error
-    if "types" in found:
-        raise SettingsError(
-            f"{path}: types can't be declared here yet, a later version does that; "
-            "declare them in Python with `@app.job` and serve the app"
-        )
-    return found
 
 
 def _known(name: str, source: str) -> Setting:

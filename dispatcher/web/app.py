@@ -10,7 +10,8 @@ from aiohttp.typedefs import Handler, Middleware
 
 from dispatcher.core.model import Role
 from dispatcher.ports.system import Ids
-from dispatcher.web.auth import Identity, Keys
+from dispatcher.web.audit import AuditLog
+from dispatcher.web.auth import REQUEST_ID_KEY, Identity, Keys
 from dispatcher.web.callers import CallerCalls
 from dispatcher.web.deliveries import Deliveries
 from dispatcher.web.dev import Inbox
@@ -20,6 +21,7 @@ from dispatcher.web.jobs import Jobs
 from dispatcher.web.jwks import PublicKeys
 from dispatcher.web.metrics import MetricsPage
 from dispatcher.web.problems import problem_of
+from dispatcher.web.rates import STANDING, tell
 from dispatcher.web.services import Services
 from dispatcher.web.types import Types
 
@@ -55,9 +57,12 @@ def make_app(services: Services) -> web.Application:
         ("GET", "/v1/types", OPERATORS, types.list),
         ("GET", "/v1/callers", OPERATORS, callers.list),
         ("POST", "/v1/callers", OPERATORS, callers.create),
+        ("GET", "/v1/callers/{id}", OPERATORS, callers.get),
+        ("PATCH", "/v1/callers/{id}", OPERATORS, callers.change),
         ("POST", "/v1/callers/{id}/keys", OPERATORS, callers.add_key),
         ("DELETE", "/v1/callers/{id}/keys/{keyId}", OPERATORS, callers.revoke_key),
         ("POST", "/v1/callers/{id}/rotate-secret", OPERATORS, callers.rotate_secret),
+        ("GET", "/v1/audit", OPERATORS, AuditLog(services).list),
     )
     public: list[tuple[str, str, Handler]] = [
         ("GET", "/healthz", health.live),
@@ -75,12 +80,11 @@ def make_app(services: Services) -> web.Application:
     app = web.Application(
         middlewares=[_edge(services.ids)], client_max_size=services.limits.body_bytes
     )
-    expect = _expect(services.limits.body_bytes)
     routes = [(method, path, _known(keys, roles, do)) for method, path, roles, do in guarded]
     for method, path, handler in [*routes, *public]:
-        app.router.add_route(method, path, handler, expect_handler=expect)
+        app.router.add_route(method, path, handler, expect_handler=_expect)
         if method == "GET":
-            app.router.add_route("HEAD", path, handler, expect_handler=expect)
+            app.router.add_route("HEAD", path, handler, expect_handler=_expect)
     return app
 
 
@@ -101,6 +105,7 @@ def _edge(ids: Ids) -> Middleware:
     @web.middleware
     async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
         request_id = sane_request_id(request.headers.get(REQUEST_ID)) or ids.new("req")
+        request[REQUEST_ID_KEY] = request_id
         try:
             if "Transfer-Encoding" in request.headers:
                 check_transfer(request.headers.getall("Transfer-Encoding"))
@@ -108,20 +113,18 @@ def _edge(ids: Ids) -> Middleware:
         except Exception as error:  # noqa: BLE001  # whatever it is, the caller gets a problem; the table logs what is ours
             response = problem_of(error, request.rel_url.raw_path, request_id)
         response.headers[REQUEST_ID] = request_id
+        if STANDING in request:
+            tell(request[STANDING], response)
         response.headers["Server"] = "dispatcher"  # aiohttp would tell its version, and Python's
         return response
 
     return edge
 
 
-def _expect(body_bytes: int) -> Callable[[web.Request], Awaitable[None]]:
-    """`Expect: 100-continue` (RFC 9110, 10.1.1): a body that will be refused is not asked for."""
+async def _expect(request: web.Request) -> None:
+    """`Expect: 100-continue` (RFC 9110, 10.1.1) is met when the body is read: see `read_bytes`.
 
-    async def expect(request: web.Request) -> None:
-        if request.headers["Expect"].lower() != "100-continue":
-            raise web.HTTPExpectationFailed
-        if (request.content_length or 0) <= body_bytes:
-            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            request.writer.output_size = 0  # the answer itself has not begun
-
-    return expect
+    So nobody is asked for a body that will be refused: too large, or of one who may not.
+    """
+    if request.headers["Expect"].lower() != "100-continue":
+        raise web.HTTPExpectationFailed

@@ -10,9 +10,10 @@ from typing import Final
 from aiohttp import web
 from msgspec import Struct
 
+from dispatcher.core.audit import Actor, Via
 from dispatcher.core.errors import Forbidden, Unauthenticated
 from dispatcher.core.model import ApiKey, Caller, Instant, Role
-from dispatcher.ports.store import CallerStore
+from dispatcher.ports.callers import CallerStore
 from dispatcher.ports.system import Clock
 from dispatcher.web.dev import check_local
 from dispatcher.web.services import DevMode
@@ -27,11 +28,16 @@ _KEY_CHARACTERS: Final = 256
 _BEARER: Final = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]+=*)[ \t]*")
 
 
+REQUEST_ID_KEY: Final = web.RequestKey("request id", str)
+"""The id of a request, within this process: as the answer and the log have it."""
+
+
 class Identity(Struct, frozen=True):
-    """Who makes a request, and in which roles."""
+    """Who makes a request, and in which roles. `key_id` None: `--dev`, without a key."""
 
     caller: Caller
     roles: frozenset[Role]
+    key_id: str | None = None
 
     @property
     def sees_all(self) -> bool:
@@ -42,6 +48,16 @@ class Identity(Struct, frozen=True):
     def scope(self) -> str | None:
         """The caller whose things alone it sees; None: everyone's."""
         return None if self.sees_all else self.caller.id
+
+    def acting(self, request: web.Request) -> Actor:
+        """Who acts by this request, for the audit log."""
+        return Actor(
+            via=Via.API,
+            caller_id=self.caller.id,
+            key_id=self.key_id,
+            address=request.remote,
+            request_id=request[REQUEST_ID_KEY],
+        )
 
     def require(self, allowed: frozenset[Role]) -> None:
         """Raise `Forbidden` unless one of its roles is allowed."""
@@ -121,7 +137,7 @@ class Keys:
             raise
         found = None
         if row is not None and not _is_revoked(row[0], self._clock.now()):
-            found = (row[0], Identity(row[1], frozenset({row[0].role})))
+            found = (row[0], Identity(row[1], frozenset({row[0].role}), row[0].id))
         kept = _Kept(found, self._clock.monotonic() + KEPT_SECONDS)
         self._known.pop(digest, None)
         self._strangers.pop(digest, None)

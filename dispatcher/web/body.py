@@ -8,7 +8,7 @@ import re
 from typing import Final
 
 import msgspec
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from dispatcher.core.errors import InvalidFields, MalformedBody
 from dispatcher.core.limits import Limits
@@ -23,15 +23,15 @@ _SECONDS: Final = 30.0
 """How long a body may take to come: a caller that drips must not hold a connection for ever."""
 
 
-async def read_json(request: web.Request, limits: Limits) -> bytes:
-    """The bytes of a JSON body that `check_json` passed.
+async def read_json(request: web.Request, limits: Limits, most: int | None = None) -> bytes:
+    """The bytes of a JSON body that `check_json` passed; `most`, unless it is as the limits say.
 
     Raises:
         WrongMediaType: it is not `application/json`, or compressed.
         BodyTooLarge, BodyTooSlow, MalformedBody, InvalidFields.
     """
     _check_media_type(request)
-    body = await read_bytes(request, limits.body_bytes)
+    body = await read_bytes(request, limits.body_bytes if most is None else most)
     check_json(body, limits.body_depth)
     return body
 
@@ -99,6 +99,10 @@ async def read_bytes(request: web.Request, limit: int) -> bytes:
     length = request.content_length
     if length is not None and length > limit:
         raise BodyTooLarge(limit)
+    # Who waits to be asked for it is; there is nothing of the kind in HTTP/1.0 (RFC 9110, 10.1.1).
+    if "Expect" in request.headers and request.version >= HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the answer itself has not begun
     content = request.content
     if content.is_eof():  # a small body comes with its head: it need not be waited for
         whole = content.read_nowait()

@@ -7,21 +7,25 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 from aiohttp import web
+from msgspec import UNSET, UnsetType
 
 from dispatcher.core.errors import FieldError, InvalidFields, NotFound
 from dispatcher.core.model import ApiKey, Instant, Role
 from dispatcher.core.payload import encode, rfc3339
-from dispatcher.core.submission import TIME_EXAMPLE, parse_rfc3339
-from dispatcher.engine.callers import RESERVED_NAMES, CreatedKey
+from dispatcher.core.quotas import CallerLimits, CallerTerms
+from dispatcher.core.ratelimit import Rate
+from dispatcher.core.retry import Schedule
+from dispatcher.core.submission import TIME_EXAMPLE, check_schedule, parse_rfc3339
+from dispatcher.engine.callers import RESERVED_NAMES, CreatedKey, terms_json
 from dispatcher.ports.records import OVERLAP_SECONDS, CallerRecord
 from dispatcher.web.auth import Identity
 from dispatcher.web.body import not_json, read_json, read_nothing
 from dispatcher.web.faults import find_faults
 from dispatcher.web.queries import PAGE, number_cursor, page, read_cursor, read_limit, read_query
 from dispatcher.web.services import Services
-from dispatcher.web.wire import CallerBody, KeyBody, RotationBody
+from dispatcher.web.wire import CallerBody, CallerChangeBody, KeyBody, RateBody, RotationBody
 
-Body = TypeVar("Body", CallerBody, KeyBody, RotationBody)
+Body = TypeVar("Body", CallerBody, CallerChangeBody, KeyBody, RotationBody)
 
 _CALLER_ID: Final = re.compile("clr_[0-9a-f]{32}")
 _KEY_ID: Final = re.compile("key_[0-9a-f]{32}")
@@ -49,14 +53,42 @@ class CallerCalls:
         items = [_caller_shown(record) for record in found.items]
         return page(request, self._public_url, query, items, number_cursor("callers", found.next))
 
-    async def create(self, request: web.Request, who: Identity) -> web.Response:  # noqa: ARG002  # the same for every operator
+    async def get(self, request: web.Request, who: Identity) -> web.Response:  # noqa: ARG002  # the same for every operator
+        """`GET /v1/callers/{id}`: as in the list."""
+        read_query(request)
+        return await self._answer(_id_of(request, "id", "caller", _CALLER_ID))
+
+    async def change(self, request: web.Request, who: Identity) -> web.Response:
+        """`PATCH /v1/callers/{id}`: 200 with the caller; what is left out stays as it is."""
+        read_query(request)
+        caller_id = _id_of(request, "id", "caller", _CALLER_ID)
+        asked = await self._read(request, CallerChangeBody)
+        if isinstance(asked.schedule, list):
+            faults = tuple(check_schedule(asked.schedule, self._limits, at="/schedule"))
+            if faults:
+                raise InvalidFields(faults)
+        await self._callers.change(
+            caller_id, lambda terms: changed(terms, asked), who.acting(request)
+        )
+        return await self._answer(caller_id)
+
+    async def _answer(self, caller_id: str) -> web.Response:
+        record = await self._store.get_caller(caller_id)
+        if record is None:
+            raise NotFound("caller", caller_id)
+        headers = {"Content-Type": "application/json"}
+        return web.Response(body=encode(_caller_shown(record)), headers=headers)
+
+    async def create(self, request: web.Request, who: Identity) -> web.Response:
         """`POST /v1/callers`: 201 with the caller, its first key and its secret, shown once."""
         read_query(request)
         asked = await self._read(request, CallerBody)
         if asked.name in RESERVED_NAMES:
             fault = FieldError("/name", "reserved", "This name is the service's own.")
             raise InvalidFields((fault,))
-        made = await self._callers.create(asked.name, asked.role or Role.CALLER)
+        made = await self._callers.create(
+            asked.name, asked.role or Role.CALLER, who.acting(request)
+        )
         caller = made.caller
         return _told_once(
             _CREATED,
@@ -69,25 +101,27 @@ class CallerCalls:
             },
         )
 
-    async def add_key(self, request: web.Request, who: Identity) -> web.Response:  # noqa: ARG002  # the same for every operator
+    async def add_key(self, request: web.Request, who: Identity) -> web.Response:
         """`POST /v1/callers/{id}/keys`: 201 with the new key, shown once."""
         read_query(request)
         caller_id = _id_of(request, "id", "caller", _CALLER_ID)
         asked = await self._read(request, KeyBody)
         expires_at = self._expiry(asked.expires_at)
-        made = await self._callers.add_key(caller_id, asked.role, expires_at=expires_at)
+        made = await self._callers.add_key(
+            caller_id, asked.role, who.acting(request), expires_at=expires_at
+        )
         return _told_once(_CREATED, _key_told(made))
 
-    async def revoke_key(self, request: web.Request, who: Identity) -> web.Response:  # noqa: ARG002  # the same for every operator
+    async def revoke_key(self, request: web.Request, who: Identity) -> web.Response:
         """`DELETE /v1/callers/{id}/keys/{keyId}`: 204, also when it was revoked before."""
         read_query(request)
         caller_id = _id_of(request, "id", "caller", _CALLER_ID)
         key_id = _id_of(request, "keyId", "key", _KEY_ID)
         await read_nothing(request, self._limits)
-        await self._callers.revoke_key(caller_id, key_id)
+        await self._callers.revoke_key(caller_id, key_id, who.acting(request))
         return web.Response(status=204)
 
-    async def rotate_secret(self, request: web.Request, who: Identity) -> web.Response:  # noqa: ARG002  # the same for every operator
+    async def rotate_secret(self, request: web.Request, who: Identity) -> web.Response:
         """`POST /v1/callers/{id}/rotate-secret`: 200 with the new secret, shown once."""
         read_query(request)
         caller_id = _id_of(request, "id", "caller", _CALLER_ID)
@@ -96,7 +130,9 @@ class CallerCalls:
             asked = await self._read(request, RotationBody)
         overlap = asked.overlap_seconds
         made = await self._callers.rotate_secret(
-            caller_id, overlap_seconds=OVERLAP_SECONDS if overlap is None else overlap
+            caller_id,
+            who.acting(request),
+            overlap_seconds=OVERLAP_SECONDS if overlap is None else overlap,
         )
         return _told_once(
             200,
@@ -128,6 +164,35 @@ class CallerCalls:
         if instant <= self._clock.now():
             raise InvalidFields((FieldError(at, "in-the-past", "It must lie ahead."),))
         return instant
+
+
+def changed(terms: CallerTerms, asked: CallerChangeBody) -> CallerTerms:
+    """What is set for a caller after a change; what that leaves out stays."""
+    limits = terms.limits
+    if asked.limits is None:
+        limits = CallerLimits()
+    elif asked.limits is not UNSET:
+        wanted = asked.limits
+        limits = CallerLimits(
+            rate=_rate(wanted.rate, limits.rate),
+            jobs_waiting=_or(wanted.jobs_waiting, limits.jobs_waiting),
+            bytes_waiting=_or(wanted.bytes_waiting, limits.bytes_waiting),
+            body_bytes=_or(wanted.body_bytes, limits.body_bytes),
+        )
+    schedule = terms.schedule
+    if asked.schedule is not UNSET:
+        schedule = None if asked.schedule is None else Schedule(tuple(asked.schedule))
+    return CallerTerms(limits=limits, schedule=schedule)
+
+
+def _rate(wanted: RateBody | UnsetType | None, now: Rate | None) -> Rate | None:
+    if wanted is UNSET:
+        return now
+    return None if wanted is None else Rate(wanted.requests, wanted.window_seconds)
+
+
+def _or(wanted: int | UnsetType | None, now: int | None) -> int | None:
+    return now if wanted is UNSET else wanted
 
 
 def _id_of(request: web.Request, part: str, what: str, form: re.Pattern[str]) -> str:
@@ -166,4 +231,5 @@ def _caller_shown(record: CallerRecord) -> dict[str, Any]:
             {"createdAt": rfc3339(each.created_at), "expiresAt": rfc3339(each.expires_at)}
             for each in record.secrets
         ],
+        **terms_json(caller.terms),
     }

@@ -10,7 +10,7 @@ from aiohttp import web
 from dispatcher.core.errors import NotFound
 from dispatcher.core.model import DeliveryState, EventType
 from dispatcher.core.payload import encode
-from dispatcher.ports.records import DeliveryFilter, DeliveryRecord
+from dispatcher.ports.views import DeliveryFilter, DeliveryRecord
 from dispatcher.web.auth import Identity
 from dispatcher.web.body import read_nothing
 from dispatcher.web.queries import (
@@ -86,7 +86,8 @@ class Deliveries:
         read_query(request)
         delivery_id = _delivery_id(request)
         await read_nothing(request, self._limits)
-        return _answer(await self._redeliver.redeliver(delivery_id, who.scope), 202)
+        record = await self._redeliver.redeliver(delivery_id, who.scope, who.acting(request))
+        return _answer(record, 202)
 
     async def cancel(self, request: web.Request, who: Identity) -> web.Response:
         """`POST /v1/deliveries/{id}/cancel`: 200 with the delivery as it is now.
@@ -97,7 +98,8 @@ class Deliveries:
         read_query(request)
         delivery_id = _delivery_id(request)
         await read_nothing(request, self._limits)
-        return _answer(await self._cancel.cancel(delivery_id, who.scope), 200)
+        record = await self._cancel.cancel(delivery_id, who.scope, who.acting(request))
+        return _answer(record, 200)
 
 
 def _answer(record: DeliveryRecord, status: int) -> web.Response:

@@ -81,7 +81,10 @@ def _of_members(
             good[field.name] = value
         elif value is not None:
             kept = _plain(field.type)
-            good[field.name] = kept(**value) if _is_struct(kept) else value
+            if not _is_struct(kept):
+                good[field.name] = value
+            elif all(each.name in value for each in _required(kept)):
+                good[field.name] = kept(**value)
     known = ", ".join(field.encode_name for field in msgspec.structs.fields(kind))
     for name in members:
         if len(faults) >= MAX_FAULTS:
@@ -115,6 +118,10 @@ def _of_items(
     return good, faults
 
 
+def _required(kind: type[Struct]) -> list[msgspec.structs.FieldInfo]:
+    return [each for each in msgspec.structs.fields(kind) if each.required]
+
+
 def _is_struct(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, Struct)
 
@@ -126,7 +133,8 @@ def _plain(kind: Any) -> Any:
         if origin is Annotated:
             kind = get_args(kind)[0]
         elif origin in (Union, types.UnionType):
-            kind = next(each for each in get_args(kind) if each is not types.NoneType)
+            absent = (types.NoneType, msgspec.UnsetType)
+            kind = next(each for each in get_args(kind) if each not in absent)
         else:
             return kind
 

@@ -18,16 +18,8 @@ from dispatcher.core.errors import (
 )
 from dispatcher.core.model import Caller, JobState
 from dispatcher.core.payload import encode, event_json
-from dispatcher.ports.records import (
-    Added,
-    AddResult,
-    DeliveryFilter,
-    Idempotency,
-    JobFilter,
-    JobRecord,
-    KeyReused,
-    Replayed,
-)
+from dispatcher.ports.records import Added, Idempotency, KeyReused, Replayed, Taken
+from dispatcher.ports.views import DeliveryFilter, JobFilter, JobRecord
 from dispatcher.web.auth import Identity
 from dispatcher.web.body import read_json, read_nothing
 from dispatcher.web.headers import (
@@ -50,6 +42,7 @@ from dispatcher.web.queries import (
     read_status,
     read_text,
 )
+from dispatcher.web.rates import count
 from dispatcher.web.refusals import NotAcceptable, ResultGone, ResultNotYet
 from dispatcher.web.services import Services
 from dispatcher.web.shown import (
@@ -80,6 +73,7 @@ class Jobs:
     def __init__(self, services: Services) -> None:
         self._accept = services.accept
         self._cancel = services.cancel
+        self._rates = services.rates
         self._store = services.store
         self._clock = services.clock
         self._limits = services.limits
@@ -116,7 +110,9 @@ class Jobs:
         if "traceparent" in headers:
             trace = parse_trace(headers.getall("traceparent"), headers.getall("tracestate", ()))
         caller = who.caller if not query else await self._named_caller(who, query)
-        body = await read_json(request, self._limits)
+        count(self._rates, request, caller)
+        own = caller.terms.limits.body_bytes
+        body = await read_json(request, self._limits, own)
         submission = self._parser.parse(body, caller.id, trace)
         idempotency = None
         if key is not None:
@@ -136,7 +132,7 @@ class Jobs:
             raise NotFound("caller", caller_id)
         return caller
 
-    async def _accepted(self, result: AddResult, caller: Caller) -> web.Response:
+    async def _accepted(self, result: Taken, caller: Caller) -> web.Response:
         match result:
             case KeyReused():
                 raise IdempotencyKeyReused(
@@ -189,7 +185,7 @@ class Jobs:
         read_query(request)
         job_id = _job_id(request)
         await read_nothing(request, self._limits)
-        job = await self._cancel.cancel(job_id, who.scope)
+        job = await self._cancel.cancel(job_id, who.scope, who.acting(request))
         record = await self._store.get_job(job_id, who.scope) or JobRecord(job)
         return self._job_response(record, 200 if record.job.done else 202, {})
 

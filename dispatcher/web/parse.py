@@ -16,6 +16,7 @@ from dispatcher.core.limits import Limits
 from dispatcher.core.model import (
     Callback,
     CallbackMode,
+    EventType,
     Instant,
     JobType,
     Submission,
@@ -183,7 +184,9 @@ class SubmissionParser:
         return Callback(
             url=target.url,
             origin=target.origin,
-            events=None if how.events is None else tuple(dict.fromkeys(how.events)),
+            events=None
+            if how.events is None
+            else tuple(EventType(each) for each in dict.fromkeys(how.events)),
             mode=how.mode or CallbackMode.FULL,
             schedule=None if how.schedule is None else Schedule(tuple(how.schedule)),
             headers=tuple(how.headers or ()),

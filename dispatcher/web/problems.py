@@ -23,6 +23,9 @@ from dispatcher.core.errors import (
     NameTaken,
     NotFound,
     Overloaded,
+    OverQuota,
+    OverRate,
+    QueueFull,
     RequestError,
     Stopping,
     StoreCorrupt,
@@ -32,6 +35,7 @@ from dispatcher.core.errors import (
     Unauthenticated,
 )
 from dispatcher.core.payload import encode
+from dispatcher.core.ratelimit import POLICY_NAME
 from dispatcher.web.faults import MAX_FAULTS
 from dispatcher.web.refusals import (
     BadQuery,
@@ -49,6 +53,7 @@ _log: Final = logging.getLogger("dispatcher.web")
 PROBLEM_JSON: Final = "application/problem+json"
 RETRY_SECONDS: Final = "1"
 
+_ROOM: Final = {"Retry-After": "5"}  # what waits goes at its own pace: a moment is enough to ask
 _RETRY: Final = {"Retry-After": RETRY_SECONDS}
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="dispatcher"'}
 _LAST: Final = {"Connection": "close"}
@@ -70,12 +75,15 @@ _TABLE: Final[tuple[tuple[type[Exception], HTTPStatus, dict[str, str]], ...]] = 
     (JobUnsuccessful, HTTPStatus.CONFLICT, {}),
     (NameTaken, HTTPStatus.CONFLICT, {}),
     (TooMany, HTTPStatus.CONFLICT, {}),
+    (OverRate, HTTPStatus.TOO_MANY_REQUESTS, {}),
+    (OverQuota, HTTPStatus.TOO_MANY_REQUESTS, _ROOM),
     (ResultGone, HTTPStatus.GONE, {}),
     (BodyTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _LAST),
     (WrongMediaType, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, {"Accept": "application/json"}),
     (UnknownTransferCoding, HTTPStatus.NOT_IMPLEMENTED, _LAST),
     (RequestError, HTTPStatus.BAD_REQUEST, {}),
     (Overloaded, HTTPStatus.SERVICE_UNAVAILABLE, _RETRY),
+    (QueueFull, HTTPStatus.SERVICE_UNAVAILABLE, _ROOM),
     (Stopping, HTTPStatus.SERVICE_UNAVAILABLE, _RETRY),
     (StoreUnavailable, HTTPStatus.SERVICE_UNAVAILABLE, _RETRY),
     (StoreCorrupt, HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "60"}),
@@ -87,6 +95,10 @@ _TABLE: Final[tuple[tuple[type[Exception], HTTPStatus, dict[str, str]], ...]] = 
 # What a caller hears where the error's own words are for operators, or are aiohttp's.
 _OTHER_WORDS: Final[dict[type[Exception], tuple[str, str]]] = {
     Overloaded: ("overloaded", "Too many submissions are under way at once; try again."),
+    QueueFull: (
+        "queue-full",
+        "As many jobs wait in this queue as may, of all callers; try again when some have begun.",
+    ),
     Stopping: ("stopping", "The service is shutting down; try again."),
     StoreUnavailable: (
         "store-unavailable",
@@ -98,7 +110,14 @@ _OTHER_WORDS: Final[dict[type[Exception], tuple[str, str]]] = {
     HttpProcessingError: ("malformed-request", "The request is not HTTP/1.1."),
 }
 # These an operator is told of elsewhere, once and not for each request.
-_QUIET: Final = (RequestError, Overloaded, Stopping, StoreUnavailable, web.RequestPayloadError)
+_QUIET: Final = (
+    RequestError,
+    Overloaded,
+    QueueFull,
+    Stopping,
+    StoreUnavailable,
+    web.RequestPayloadError,
+)
 
 # aiohttp's own refusals: their codes, and what a person can do about them.
 _OF_AIOHTTP: Final[dict[int, tuple[str, str]]] = {
@@ -109,6 +128,11 @@ _OF_AIOHTTP: Final[dict[int, tuple[str, str]]] = {
     ),
     413: ("body-too-large", "The body is too large."),
     417: ("expectation-failed", "The only expectation that can be met is 100-continue."),
+}
+# draft-ietf-httpapi-ratelimit-headers-10: a problem type of its own, with its title.
+_QUOTA_EXCEEDED: Final[dict[str, Any]] = {
+    "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
+    "title": "Request cannot be satisfied as assigned quota has been exceeded",
 }
 _NOT_A_WORD: Final = re.compile("[^a-z]+")
 _UNPRINTABLE: Final = re.compile("[^ -~]+")
@@ -167,8 +191,8 @@ def problem_of(error: Exception, instance: str, request_id: str) -> web.Response
     kind, status, headers = row
     if not isinstance(error, _QUIET):
         _log.error("request %s to %s: %s", request_id, instance, error)
-    if isinstance(error, ResultNotYet):
-        headers = {"Retry-After": error.retry_seconds}
+    if isinstance(error, ResultNotYet | OverRate):
+        headers = {"Retry-After": str(error.retry_seconds)}
     code, detail = _OTHER_WORDS.get(kind) or (getattr(error, "code", "bad-request"), str(error))
     return problem(
         status, code, detail or status.description, instance, headers=headers, more=_more(error)
@@ -189,6 +213,10 @@ def _more(error: Exception) -> dict[str, Any]:
             return {"detail": _sum_up(len(errors)), "errors": errors}
         case BadQuery(parameter=parameter):
             return {"parameter": parameter}
+        case OverRate():
+            return _QUOTA_EXCEEDED | {"violated-policies": [POLICY_NAME]}
+        case OverQuota(limit=limit):
+            return _QUOTA_EXCEEDED | {"violated-policies": [limit]}
         case JobUnsuccessful(error=why):
             return {"error": why}
         case _:

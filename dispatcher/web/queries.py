@@ -116,9 +116,9 @@ def read_text(query: Mapping[str, str], parameter: str, limits: Limits) -> str |
     return text
 
 
-def read_caller_id(query: Mapping[str, str]) -> str | None:
-    """`callerId`: the id of a caller."""
-    return _read_id(query, "callerId", _CALLER_ID, "a caller: clr_")
+def read_caller_id(query: Mapping[str, str], parameter: str = "callerId") -> str | None:
+    """`callerId`, or another that is the id of a caller."""
+    return _read_id(query, parameter, _CALLER_ID, "a caller: clr_")
 
 
 def read_job_id(query: Mapping[str, str]) -> str | None:

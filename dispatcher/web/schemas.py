@@ -24,6 +24,11 @@ class Schemas:
     def __init__(self) -> None:
         self._compiled: dict[str, tuple[bytes, Any]] = {}
 
+    def check(self, kind: JobType) -> None:
+        """Raise `SettingsError` if the type's schema is none."""
+        if kind.schema is not None:
+            self._validator(kind.name, kind.schema)
+
     def find_faults(self, kind: JobType, body: bytes) -> list[FieldError]:
         """What is wrong with an input, with pointers that begin with `/input`; empty: nothing.
 

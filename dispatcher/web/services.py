@@ -7,17 +7,22 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dispatcher.core.addresses import Policy
+from dispatcher.core.audit import Actor
 from dispatcher.core.limits import Limits
 from dispatcher.core.model import Caller, Job, Submission
 from dispatcher.engine.callers import Callers
 from dispatcher.engine.catalog import Catalog
-from dispatcher.ports.records import AddResult, DeliveryRecord, Idempotency
-from dispatcher.ports.store import CallerStore, JobReader, ServiceKeyStore
+from dispatcher.engine.rates import Rates
+from dispatcher.ports.audit import AuditStore
+from dispatcher.ports.callers import CallerStore, ServiceKeyStore
+from dispatcher.ports.readers import JobReader
+from dispatcher.ports.records import Idempotency, Taken
 from dispatcher.ports.system import Clock, Ids
 from dispatcher.ports.vault import Vault
+from dispatcher.ports.views import DeliveryRecord
 
 
-class EdgeStore(JobReader, CallerStore, ServiceKeyStore, Protocol):
+class EdgeStore(JobReader, CallerStore, ServiceKeyStore, AuditStore, Protocol):
     """Of the store, what the edge asks by itself: reading, and who a key belongs to."""
 
 
@@ -26,15 +31,18 @@ class Accepts(Protocol):
 
     async def submit(
         self, caller: Caller, submission: Submission, idempotency: Idempotency | None = None
-    ) -> AddResult:
-        """Add the job durably. Raises `StoreUnavailable`, or `Stopping` during shutdown."""
+    ) -> Taken:
+        """Add the job durably.
+
+        Raises `OverQuota`, `QueueFull`, `StoreUnavailable`, or `Stopping` during shutdown.
+        """
         ...
 
 
 class Cancels(Protocol):
     """Cancels jobs: `engine.accept.Cancel`."""
 
-    async def cancel(self, job_id: str, caller_id: str | None) -> Job:
+    async def cancel(self, job_id: str, caller_id: str | None, actor: Actor | None = None) -> Job:
         """Cancel, and give the job as it is now. Raises `NotFound`, `StoreUnavailable`."""
         ...
 
@@ -42,7 +50,9 @@ class Cancels(Protocol):
 class Redelivers(Protocol):
     """Begins new rounds: `engine.redeliver.Redeliver`."""
 
-    async def redeliver(self, delivery_id: str, caller_id: str | None) -> DeliveryRecord:
+    async def redeliver(
+        self, delivery_id: str, caller_id: str | None, actor: Actor | None = None
+    ) -> DeliveryRecord:
         """Begin a round, and give the delivery as it is now.
 
         Raises `NotFound`, `DeliveryPending`, `StoreUnavailable`.
@@ -53,7 +63,9 @@ class Redelivers(Protocol):
 class CancelsDeliveries(Protocol):
     """Cancels deliveries: `engine.redeliver.CancelDelivery`."""
 
-    async def cancel(self, delivery_id: str, caller_id: str | None) -> DeliveryRecord:
+    async def cancel(
+        self, delivery_id: str, caller_id: str | None, actor: Actor | None = None
+    ) -> DeliveryRecord:
         """Cancel, and give the delivery as it is now. Raises `NotFound`, `StoreUnavailable`."""
         ...
 
@@ -96,6 +108,7 @@ class Services:
     redeliver: Redelivers
     cancel_delivery: CancelsDeliveries
     callers: Callers
+    rates: Rates
     store: EdgeStore
     catalog: Catalog
     vault: Vault

@@ -20,7 +20,7 @@ from dispatcher.core.model import (
     JobType,
 )
 from dispatcher.core.payload import job_json, rfc3339
-from dispatcher.ports.records import DeliveryRecord, DeliverySummary, JobRecord
+from dispatcher.ports.views import DeliveryRecord, DeliverySummary, JobRecord
 
 POLL_SECONDS: Final = 1
 """When to ask again if nothing better is known."""

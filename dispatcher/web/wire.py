@@ -1,24 +1,41 @@
 """The bodies that come in, as types: what parses requests is what documents them.
 
 Bounds that no setting changes stand here as constraints; the others are in `core/submission.py`.
-A member that is null counts as absent (but `input`, which is any JSON).
+A member that is null counts as absent (but `input`, which is any JSON, and in changes: there null
+takes away what was set).
 """
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, TypeAlias
 
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from dispatcher.core.limits import MOST_BODY_BYTES, MOST_BYTES_WAITING, MOST_WAITING
 from dispatcher.core.model import CallbackMode, EventType, Role
+from dispatcher.core.ratelimit import MOST_REQUESTS, MOST_WINDOW_SECONDS
 from dispatcher.ports.records import MOST_OVERLAP_SECONDS, OVERLAP_SECONDS
+
+
+class JobEvent(StrEnum):
+    """What a job's own callback can ask for; the rest goes to the feed and to endpoints alone."""
+
+    STARTED = EventType.JOB_STARTED
+    PROGRESS = EventType.JOB_PROGRESS
+    OUTPUT = EventType.JOB_OUTPUT
+    SUCCEEDED = EventType.JOB_SUCCEEDED
+    FAILED = EventType.JOB_FAILED
+    CANCELED = EventType.JOB_CANCELED
+    EXPIRED = EventType.JOB_EXPIRED
+
 
 # The end is said twice because `$` of Python's `re` also fits before a final line feed.
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,99}$(?!\n)"
 
 Name: TypeAlias = Annotated[str, Meta(pattern=NAME_PATTERN)]
 Priority: TypeAlias = Annotated[int, Meta(ge=0, le=9)]
-Events: TypeAlias = Annotated[list[EventType], Meta(min_length=1)]
+Events: TypeAlias = Annotated[list[JobEvent], Meta(min_length=1)]
 
 
 class CallbackBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -119,6 +136,53 @@ class KeyBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_
             examples=["2027-01-31T09:30:00Z"],
         ),
     ] = None
+
+
+class RateBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """A rate: so many requests in so many seconds."""
+
+    requests: Annotated[int, Meta(ge=1, le=MOST_REQUESTS, examples=[600])]
+    window_seconds: Annotated[int, Meta(ge=1, le=MOST_WINDOW_SECONDS, examples=[60])]
+
+
+Count: TypeAlias = Annotated[int, Meta(ge=1, le=MOST_WAITING)]
+
+
+class LimitsBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """`limits` of a caller. A member that is left out stays as it is; null gives it the default."""
+
+    rate: Annotated[
+        RateBody | UnsetType | None, Meta(description="How often it may submit; 429 beyond.")
+    ] = UNSET
+    jobs_waiting: Annotated[
+        Count | UnsetType | None, Meta(description="How many of its jobs may wait; 429 beyond.")
+    ] = UNSET
+    bytes_waiting: Annotated[
+        Annotated[int, Meta(ge=1, le=MOST_BYTES_WAITING)] | UnsetType | None,
+        Meta(description="How large their inputs may be together; 429 beyond."),
+    ] = UNSET
+    body_bytes: Annotated[
+        Annotated[int, Meta(ge=1, le=MOST_BODY_BYTES)] | UnsetType | None,
+        Meta(description="How large the body of a submission may be; 413 beyond."),
+    ] = UNSET
+
+
+class CallerChangeBody(
+    Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
+):
+    """The body of `PATCH /v1/callers/{id}`: what is to be changed (RFC 7396, for JSON)."""
+
+    limits: Annotated[
+        LimitsBody | UnsetType | None, Meta(description="null gives it all the defaults.")
+    ] = UNSET
+    schedule: Annotated[
+        list[float] | UnsetType | None,
+        Meta(
+            description="The seconds before each attempt of its callbacks, the first included, for "
+            "jobs submitted from then on that name none; null gives it the default.",
+            examples=[[0, 5, 300]],
+        ),
+    ] = UNSET
 
 
 class RotationBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):

@@ -95,6 +95,7 @@ async def _service(scenario: Scenario, terms: Terms, folder: Path) -> Figures:
     with _receiver(ports, folder) as (receiver, feedback):
         try:
             caller = await service.create_caller("benchmark")
+            other = await service.create_caller("flood")
             await service.start()
             order = msgspec.structs.replace(
                 _order(
@@ -108,13 +109,36 @@ async def _service(scenario: Scenario, terms: Terms, folder: Path) -> Figures:
                 callback_urls=[f"{origin}/callbacks" for origin in origins],
                 feedback=feedback,
             )
+            flood = asyncio.create_task(_flood(scenario, order, other.api_key, folder))
             measured = await _generate(order)
+            await flood
             memory = _memory(service.pid)
             await service.stop(60)
         finally:
             service.end()
         findings = _findings(receiver, folder)
     return _figures(scenario, measured, findings, memory, _verified(findings, caller.secret))
+
+
+async def _flood(
+    scenario: Scenario, order: GeneratorOrder, api_key: str, folder: Path
+) -> Measured | None:
+    """What another caller submits for as long as is measured; None: there is none."""
+    if not scenario.flood:
+        return None
+    return await _generate(
+        msgspec.structs.replace(
+            order,
+            measured=str(folder / "flood.json"),
+            api_key=api_key,
+            callback_urls=[],
+            connections=scenario.flood,
+            in_flight=scenario.flood,
+            drain_seconds=5,
+            feedback=None,
+            pids={},
+        )
+    )
 
 
 async def _receiver_alone(scenario: Scenario, terms: Terms, folder: Path) -> Figures:

@@ -20,7 +20,9 @@ class Scenario(Struct, frozen=True, kw_only=True):
     """One measurement.
 
     `connections` carry the submissions; `in_flight` is how many jobs are at most between their
-    submission and their callback. `input_bytes` is the size of a job's input as JSON.
+    submission and their callback. `input_bytes` is the size of a job's input as JSON. Meanwhile
+    another caller submits over `flood` connections as fast as it is answered, without callbacks;
+    its jobs are not in the figures.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Scenario(Struct, frozen=True, kw_only=True):
     connections: int = 64
     in_flight: int = 256
     destinations: int = 1
+    flood: int = 0
 
 
 WHOLE_PATH: Final = "whole path"
@@ -61,5 +64,12 @@ SCENARIOS: Final = (
         says="the whole path with a single job in flight: latency when idle",
         connections=1,
         in_flight=1,
+    ),
+    Scenario(
+        name="beside a flood",
+        says="the same while another caller submits all it can: its backlog is not waited for",
+        connections=1,
+        in_flight=1,
+        flood=32,
     ),
 )

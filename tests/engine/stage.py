@@ -29,10 +29,11 @@ from dispatcher.core.retry import JobBackoff, Schedule
 from dispatcher.engine.loop import ClaimLoop
 from dispatcher.engine.supervisor import Engine
 from dispatcher.engine.terms import EngineTerms, System
-from dispatcher.ports.records import Added, DeliveryFilter, DeliveryRecord, JobRecord
+from dispatcher.ports.records import Added
 from dispatcher.ports.runner import RunReport
 from dispatcher.ports.sender import Callout
 from dispatcher.ports.store import Store
+from dispatcher.ports.views import DeliveryFilter, DeliveryRecord, JobRecord
 from dispatcher.testing.clock import CountingIds, ManualClock
 from dispatcher.testing.observer import RecordingObserver
 from dispatcher.testing.timers import ManualTimers

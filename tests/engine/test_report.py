@@ -180,7 +180,7 @@ async def test_each_output_is_kept_in_order_as_it_is(stages: Stages) -> None:
         event.data is not None and event.data.endswith(b',"output":' + output + b"}")
         for event, output in zip(kept, outputs, strict=True)
     ] == [True] * 22
-    sequences = [event.sequence for event in events]
+    sequences = [event.sequence or 0 for event in events]
     assert sequences == sorted(sequences)
     assert len(set(sequences)) == len(sequences)
 

@@ -9,13 +9,14 @@ import pytest
 
 from dispatcher.adapters.secrets import AesVault
 from dispatcher.adapters.system import SystemRandom
+from dispatcher.core.audit import CLI
 from dispatcher.core.ed25519 import PrivateKey, PublicKey
 from dispatcher.core.errors import SecretsUnreadable, StoreUnavailable, TooMany
 from dispatcher.core.facts import DeliveryAttemptEnded, StoreFailed
 from dispatcher.core.model import DeliveryState, ServiceKey
 from dispatcher.core.signature import verify
 from dispatcher.engine.service_keys import ensure_service_key, rotate_service_key
-from dispatcher.ports.records import MOST_SECRETS
+from dispatcher.ports.records import MOST_SECRETS, OVERLAP_SECONDS
 from tests.engine.conftest import Stages
 from tests.engine.stage import FAILS, OK, SECRET, URL, Stage
 
@@ -24,6 +25,18 @@ RANDOM = SystemRandom()
 
 async def keys_of(stage: Stage) -> list[PublicKey]:
     return [PublicKey(key.public) for key, _ in await stage.store.service_keys()]
+
+
+async def rotated(stage: Stage, overlap_seconds: float = OVERLAP_SECONDS) -> ServiceKey:
+    return await rotate_service_key(
+        stage.store,
+        stage.vault,
+        stage.clock,
+        RANDOM,
+        stage.ids,
+        CLI,
+        overlap_seconds=overlap_seconds,
+    )
 
 
 def everything_in(folder: Path) -> bytes:
@@ -89,7 +102,7 @@ async def test_a_rotation_is_noticed_and_both_sign_until_the_old_one_ends(stages
     await stage.submit()
     (old,) = await keys_of(stage)
     await stage.sender.until(1)
-    await rotate_service_key(stage.store, stage.vault, stage.clock, RANDOM, overlap_seconds=60)
+    await rotated(stage, overlap_seconds=60)
     new, same = await keys_of(stage)
     assert same.raw == old.raw
     stage.advance(5.001)
@@ -109,12 +122,10 @@ async def test_a_rotation_is_noticed_and_both_sign_until_the_old_one_ends(stages
 async def test_too_many_rotations_are_refused(stages: Stages) -> None:
     stage = await stages.make().open()
     for _ in range(MOST_SECRETS):
-        await rotate_service_key(stage.store, stage.vault, stage.clock, RANDOM)
+        await rotated(stage)
     with pytest.raises(TooMany, match="overlap of 0"):
-        await rotate_service_key(stage.store, stage.vault, stage.clock, RANDOM)
-    last = await rotate_service_key(
-        stage.store, stage.vault, stage.clock, RANDOM, overlap_seconds=0
-    )
+        await rotated(stage)
+    last = await rotated(stage, overlap_seconds=0)
     assert [key for key, _ in await stage.store.service_keys()] == [last]
 
 
@@ -136,7 +147,7 @@ async def test_a_damaged_key_is_told_with_what_to_do(stages: Stages, content: by
     await stage.store.add_service_key(key, stage.vault.seal(plain, key.id))
     with pytest.raises(SecretsUnreadable, match="dispatcher keys rotate --overlap 0"):
         await ensure_service_key(stage.store, stage.vault, stage.clock, RANDOM)
-    await rotate_service_key(stage.store, stage.vault, stage.clock, RANDOM, overlap_seconds=0)
+    await rotated(stage, overlap_seconds=0)
     await ensure_service_key(stage.store, stage.vault, stage.clock, RANDOM)
 
 

@@ -6,13 +6,13 @@ import asyncio
 
 from dispatcher.core.changes import LeasedJob
 from dispatcher.core.facts import JobEnded, StoreFailed
-from dispatcher.core.model import JobState
-from dispatcher.core.outcome import JobOutcome, Succeeded
+from dispatcher.core.model import Job, JobError, JobState
+from dispatcher.core.outcome import Failed, JobOutcome, Succeeded
 from dispatcher.engine.jobs import INSIST_SECONDS
 from dispatcher.ports.runner import RunReport
 from tests.engine.conftest import Stages
 from tests.engine.handlers import Hanging
-from tests.engine.stage import ScriptedRunner
+from tests.engine.stage import ScriptedRunner, echo
 
 
 async def test_a_claim_whose_answer_was_lost_is_made_good(stages: Stages) -> None:
@@ -31,6 +31,26 @@ async def test_a_claim_whose_answer_was_lost_is_made_good(stages: Stages) -> Non
     done = await stage.job(job)
     assert (done.state, done.attempt_count) == (JobState.SUCCEEDED, 2)
     assert len(stage.runner.begun) == 1
+
+
+class Judging(ScriptedRunner):
+    """Says that a lost attempt ends its job."""
+
+    def lost(self, job: Job) -> JobOutcome:
+        return Failed("outcome-unknown", f"attempt {job.attempt_count}")
+
+
+async def test_a_runner_may_say_what_it_means_that_an_attempt_was_lost(stages: Stages) -> None:
+    stage = await stages.start(Judging(echo))
+    stage.faults.lose_answer("claim_jobs")
+    job = await stage.submit(run_at=stage.clock.now() + 1_000)
+    stage.advance(1.0)
+    await stage.seen(StoreFailed)
+    for _ in range(2):
+        await stage.engine.sweep.held()
+    ended = await stage.job(job)
+    assert ended.state is JobState.FAILED
+    assert ended.error == JobError("outcome-unknown", "attempt 1", 1)
 
 
 async def test_what_runs_here_is_no_stray(stages: Stages) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from dispatcher.core.changes import Change, FinishJob, LeasedJob
+from dispatcher.core.changes import Audited, Change, FinishJob, LeasedJob
 from dispatcher.core.errors import StoreCorrupt, StoreUnavailable
 from dispatcher.core.facts import (
     DeliveryAttemptEnded,
@@ -346,7 +346,7 @@ async def test_an_end_that_the_store_refuses_ends_the_attempt_otherwise(
     apply = stage.faults.real.apply
 
     async def refuses(
-        changes: Sequence[Change], terms: DeliveryTerms
+        changes: Sequence[Change | Audited], terms: DeliveryTerms
     ) -> list[ApplyResult | Exception]:
         if isinstance(changes[0], FinishJob) and changes[0].progress is not None:
             return [OverflowError("an integer out of range")]

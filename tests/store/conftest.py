@@ -53,9 +53,26 @@ class SqliteBackend:
         stores, self.stores = self.stores, []
         for store in stores:
             await store.close()
+        if self.directory is not None and self.path.exists():
+            assert self._miscounted() == [], "lanes say that other jobs wait than do"
         if self.directory is not None:
             shutil.rmtree(self.directory)
             self.directory = None
+
+    def _miscounted(self) -> list[object]:
+        """Lanes whose counts of what waits are not what waits."""
+        with closing(sqlite3.connect(self.path)) as connection:
+            return connection.execute(
+                """
+                SELECT seq, waiting, waiting_bytes, jobs, bytes FROM lane
+                LEFT JOIN (
+                  SELECT lane_seq, count(*) AS jobs, sum(length(body)) AS bytes
+                  FROM job JOIN job_input ON job_seq = job.seq
+                  WHERE state = 'waiting' GROUP BY lane_seq
+                ) ON lane_seq = lane.seq
+                WHERE waiting <> coalesce(jobs, 0) OR waiting_bytes <> coalesce(bytes, 0)
+                """
+            ).fetchall()
 
     async def count_rows(self) -> int:
         with closing(sqlite3.connect(self.path)) as connection:

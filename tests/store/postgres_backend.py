@@ -20,6 +20,16 @@ SELECT format('dispatcher.%I', relname) FROM pg_class
 WHERE relnamespace = 'dispatcher'::regnamespace AND relkind = 'r' AND relname <> 'migration'
 """
 
+_MISCOUNTED = """
+SELECT seq, waiting, waiting_bytes, jobs, bytes FROM dispatcher.lane
+LEFT JOIN (
+  SELECT lane_seq, count(*) AS jobs, sum(length(body)) AS bytes
+  FROM dispatcher.job JOIN dispatcher.job_input ON job_seq = job.seq
+  WHERE state = 'waiting' GROUP BY lane_seq
+) AS there ON lane_seq = lane.seq
+WHERE waiting <> coalesce(jobs, 0) OR waiting_bytes <> coalesce(bytes, 0)
+"""
+
 
 class PostgresBackend:
     """The schema of a shared server's database. The stores are told the time."""
@@ -59,6 +69,16 @@ class PostgresBackend:
         stores, self.stores = self.stores, []
         for store in stores:
             await store.close()
+        if stores:
+            assert await self._miscounted() == [], "lanes say that other jobs wait than do"
+
+    async def _miscounted(self) -> list[object]:
+        """Lanes whose counts of what waits are not what waits."""
+        connection = await asyncpg.connect(self.url)
+        try:
+            return list(await connection.fetch(_MISCOUNTED))
+        finally:
+            await connection.close()
 
     async def count_rows(self) -> int:
         connection = await asyncpg.connect(self.url)

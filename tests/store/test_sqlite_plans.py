@@ -18,6 +18,7 @@ from dispatcher.ports.records import JobClaim
 from tests.store.sqlite_scene import HOLDER, ORIGIN, TERMS, SqliteScene, sqlite_scene
 
 GROWING = (
+    "audit",
     "job",
     "head",
     "job_input",
@@ -39,12 +40,16 @@ INDEXES = {
     "api_keys_count": ["api_key USING INDEX api_key_of_caller (caller_id=?)"],
     "api_keys_of_caller": ["api_key USING INDEX api_key_of_caller (caller_id=?)"],
     "attempts_of_delivery": ["attempt USING PRIMARY KEY (delivery_seq=?)"],
+    "audit_before": ["audit USING INTEGER PRIMARY KEY (rowid<?)"],
+    "audit_of_caller": ["audit USING INDEX audit_of_caller (caller_id=? AND rowid<?)"],
+    "audit_of_target": ["audit USING INDEX audit_of_target (target=? AND rowid<?)"],
     "backlog_deliveries": ["delivery USING COVERING INDEX delivery_pending (destination_seq=?)"],
     "backlog_oldest": ["job USING COVERING INDEX job_waiting (lane_seq=? AND priority=?)"],
     "backlog_oldest_delivery": ["COVERING INDEX delivery_pending (destination_seq=?)"],
     "backlog_running": ["job USING INDEX job_held (holder_id=?)"],
     "backlog_sending": ["COVERING INDEX delivery_sending (destination_seq=?)"],
     "backlog_waiting": ["job USING COVERING INDEX job_waiting (lane_seq=?)"],
+    "caller_by_id": ["caller USING INDEX sqlite_autoindex_caller_1 (id=?)"],
     "callers_before": ["caller USING INTEGER PRIMARY KEY (rowid<?)"],
     "deliveries_due": ["COVERING INDEX delivery_pending (destination_seq=? AND due_at<?)"],
     "deliveries_drop": ["delivery USING INDEX delivery_of_job (job_seq=?)"],
@@ -55,7 +60,10 @@ INDEXES = {
     "delivery_record_first": ["delivery USING INTEGER PRIMARY KEY"],
     "delivery_summary": ["delivery USING INDEX delivery_of_job (job_seq=?)"],
     "destination_find": [
-        "destination USING INDEX sqlite_autoindex_destination_1 (caller_id=? AND origin=?)",
+        (
+            "destination USING INDEX sqlite_autoindex_destination_1 "
+            "(caller_id=? AND origin=? AND endpoint_id=?)"
+        ),
         "delivery USING COVERING INDEX delivery_sending (destination_seq=? AND lease_until>?)",
         "delivery_pending (destination_seq=? AND due_at<?)",
     ],
@@ -71,11 +79,13 @@ INDEXES = {
     "events_of_job": ["sqlite_autoindex_event_2 (job_seq=? AND sequence>?)"],
     "holders_next": ["job USING INDEX job_held (holder_id=?)"],
     "idempotency_find": ["idempotency USING PRIMARY KEY (caller_id=? AND key=?)"],
+    "input_bytes": ["job_input USING INTEGER PRIMARY KEY (rowid=?)"],
     "job_by_id": ["job USING INDEX sqlite_autoindex_job_1 (id=?)"],
     "job_finish": ["job USING INTEGER PRIMARY KEY"],
     "jobs_held": ["job_held (holder_id=?)"],
     "jobs_leased": ["job USING INTEGER PRIMARY KEY", "job_input USING INTEGER PRIMARY KEY"],
     "jobs_lost": ["job_held (holder_id=?)"],
+    "lane_count": ["lane USING INTEGER PRIMARY KEY (rowid=?)"],
     "lane_heads": ["job_waiting (lane_seq=? AND priority=? AND due_at<?)"],
     "lane_next": ["job_waiting (lane_seq=? AND priority=?)"],
     "lanes_next": ["lane_ready (type=?"],
@@ -96,10 +106,13 @@ INDEXES = {
     "secrets_end": ["secret USING INDEX secret_of_caller (caller_id=?)"],
     "secrets_of_caller": ["secret USING INDEX secret_of_caller (caller_id=?)"],
     "prune_candidates": ["job_expiry", "delivery_of_job (job_seq=?)"],
+    "prune_audit": ["audit_at (at<?)"],
     "prune_idempotency": ["idempotency_expiry (expires_at<?)"],
     "sweep_late_jobs": ["job_late (late_at<?)"],
     "sweep_lost_deliveries": ["delivery_lost (lease_until<?)"],
     "sweep_lost_jobs": ["job_held (holder_id=?)"],
+    "waiting_in_queue": ["lane USING INDEX lane_of_queue (queue=?)"],
+    "waiting_of_caller": ["lane USING INDEX sqlite_autoindex_lane_1 (caller_id=?)"],
     "sweep_old_deliveries": ["delivery_age (<expr><?)"],
 }
 

@@ -19,7 +19,8 @@ from dispatcher.core.errors import StoreLocked, StoreUnavailable
 from dispatcher.core.model import Callback, Progress
 from dispatcher.core.payload import callback_body
 from dispatcher.core.retry import Schedule
-from dispatcher.ports.records import Applied, DeliveryTerms, JobClaim, JobFilter
+from dispatcher.ports.records import Applied, DeliveryTerms, JobClaim
+from dispatcher.ports.views import JobFilter
 from tests.store.sqlite_scene import CALLER, ORIGIN, TERMS, SqliteScene, sqlite_scene
 
 

@@ -17,7 +17,8 @@ from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.writer import BATCH_ITEMS
 from dispatcher.core.errors import Stopping, StoreCorrupt, StoreUnavailable
 from dispatcher.core.model import Job, JobState
-from dispatcher.ports.records import Added, Applied, JobFilter, Stale
+from dispatcher.ports.records import Added, Applied, Stale
+from dispatcher.ports.views import JobFilter
 from tests.store.sqlite_scene import HOLDER, ORIGIN, TERMS, SqliteScene, sqlite_scene
 
 TOO_LATE = 2**63  # no 64-bit integer: the database refuses the item

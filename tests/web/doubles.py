@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+from dispatcher.core.audit import Actor, AuditEntry
 from dispatcher.core.errors import NotFound
 from dispatcher.core.model import (
     ApiKey,
@@ -16,20 +17,25 @@ from dispatcher.core.model import (
     ServiceKey,
     Submission,
 )
+from dispatcher.core.quotas import CallerTerms
+from dispatcher.ports.audit import AuditFilter, AuditPage
 from dispatcher.ports.records import (
     Added,
     Addition,
-    AddResult,
     CallerPage,
+    CallerRecord,
+    Idempotency,
+    KeyReused,
+    Replayed,
+    Taken,
+)
+from dispatcher.ports.views import (
     DeliveryFilter,
     DeliveryPage,
     DeliveryRecord,
-    Idempotency,
     JobFilter,
     JobPage,
     JobRecord,
-    KeyReused,
-    Replayed,
 )
 from dispatcher.testing.clock import CountingIds, ManualClock
 
@@ -122,7 +128,7 @@ class Memory:
         record = self._job(job_id, caller_id)
         if record is None:
             return None
-        found = [row for row in self.events.get(job_id, []) if row[0].sequence > after]
+        found = [row for row in self.events.get(job_id, []) if (row[0].sequence or 0) > after]
         return record.job, tuple(found[:limit])
 
     async def find_key(self, digest: bytes) -> tuple[ApiKey, Caller] | None:
@@ -137,23 +143,58 @@ class Memory:
 
     # What operators do about callers is tried on a real store (`test_callers.py`).
 
-    async def add_caller(self, caller: Caller, key: ApiKey, digest: bytes, sealed: bytes) -> bool:
+    async def add_caller(
+        self,
+        caller: Caller,
+        key: ApiKey,
+        digest: bytes,
+        sealed: bytes,
+        entry: AuditEntry | None = None,
+    ) -> bool:
         raise NotImplementedError
+
+    async def get_caller(self, caller_id: str) -> CallerRecord | None:
+        return None
+
+    async def set_terms(
+        self,
+        caller_id: str,
+        before: CallerTerms,
+        after: CallerTerms,
+        entry: AuditEntry | None = None,
+    ) -> bool:
+        raise NotImplementedError
+
+    async def add_audit(self, entry: AuditEntry) -> None:
+        raise NotImplementedError
+
+    async def list_audit(self, wanted: AuditFilter, *, limit: int, before: int | None) -> AuditPage:
+        return AuditPage((), None)
 
     async def list_callers(self, *, limit: int, before: int | None) -> CallerPage:
         return CallerPage((), None)
 
-    async def add_key(self, key: ApiKey, digest: bytes) -> Addition:
+    async def add_key(
+        self, key: ApiKey, digest: bytes, entry: AuditEntry | None = None
+    ) -> Addition:
         return Addition.NO_CALLER
 
-    async def revoke_key(self, caller_id: str, key_id: str) -> bool:
+    async def revoke_key(
+        self, caller_id: str, key_id: str, entry: AuditEntry | None = None
+    ) -> bool:
         return False
 
     async def sealed_secrets(self, caller_id: str) -> list[bytes]:
         raise NotImplementedError
 
     async def rotate_secret(
-        self, caller_id: str, sealed: bytes, created_at: Instant, *, overlap_seconds: float
+        self,
+        caller_id: str,
+        sealed: bytes,
+        created_at: Instant,
+        *,
+        overlap_seconds: float,
+        entry: AuditEntry | None = None,
     ) -> Addition:
         raise NotImplementedError
 
@@ -167,7 +208,12 @@ class Memory:
         raise NotImplementedError
 
     async def rotate_service_key(
-        self, key: ServiceKey, sealed: bytes, *, overlap_seconds: float
+        self,
+        key: ServiceKey,
+        sealed: bytes,
+        *,
+        overlap_seconds: float,
+        entry: AuditEntry | None = None,
     ) -> bool:
         raise NotImplementedError
 
@@ -185,7 +231,7 @@ class Taking:
 
     async def submit(
         self, caller: Caller, submission: Submission, idempotency: Idempotency | None = None
-    ) -> AddResult:
+    ) -> Taken:
         if self._memory.fails_with is not None:
             raise self._memory.fails_with
         self.idempotency = idempotency
@@ -234,7 +280,7 @@ class Canceling:
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
 
-    async def cancel(self, job_id: str, caller_id: str | None) -> Job:
+    async def cancel(self, job_id: str, caller_id: str | None, actor: Actor | None = None) -> Job:
         record = await self._memory.get_job(job_id, caller_id)
         if record is None:
             raise NotFound("job", job_id)
@@ -247,7 +293,9 @@ class Steering:
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
 
-    async def redeliver(self, delivery_id: str, caller_id: str | None) -> DeliveryRecord:
+    async def redeliver(
+        self, delivery_id: str, caller_id: str | None, actor: Actor | None = None
+    ) -> DeliveryRecord:
         record = await self._memory.get_delivery(delivery_id, caller_id)
         if record is None:
             raise NotFound("delivery", delivery_id)

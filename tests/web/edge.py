@@ -19,7 +19,9 @@ from dispatcher.core.limits import Limits
 from dispatcher.core.model import Caller, JobType
 from dispatcher.engine.callers import Callers
 from dispatcher.engine.catalog import Catalog
+from dispatcher.engine.rates import Rates
 from dispatcher.testing.clock import CountingIds, ManualClock
+from dispatcher.testing.observer import RecordingObserver
 from dispatcher.web.app import make_app
 from dispatcher.web.server import EdgeRunner
 from dispatcher.web.services import DevMode, Services
@@ -78,13 +80,17 @@ class Edge:
         self.ids = CountingIds()
         self.memory = Memory()
         self.taking = Taking(self.memory, self.clock, self.ids)
+        self.observer = RecordingObserver()
         self.not_ready: Exception | None = None
         self.services = Services(
             accept=self.taking,
             cancel=Canceling(self.memory),
             redeliver=Steering(self.memory),
             cancel_delivery=Steering(self.memory),
-            callers=Callers(self.memory, PlainVault(), self.clock, self.ids, SystemRandom()),
+            callers=Callers(
+                self.memory, PlainVault(), self.clock, self.ids, SystemRandom(), self.observer
+            ),
+            rates=Rates((limits or Limits()).of_a_caller, self.clock, self.observer),
             store=self.memory,
             catalog=Catalog([ECHO, REPORT]),
             vault=PlainVault(),

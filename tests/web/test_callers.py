@@ -88,6 +88,8 @@ async def test_the_list_shows_neither_keys_nor_secrets(here: Service) -> None:
             }
         ],
         "secrets": [{"createdAt": shop["createdAt"], "expiresAt": None}],
+        "limits": {"rate": None, "jobsWaiting": None, "bytesWaiting": None, "bodyBytes": None},
+        "schedule": None,
     }
     assert {each["name"] for each in others} == {"ann", "other"}
     text = answer.body.decode()

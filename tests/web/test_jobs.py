@@ -16,7 +16,8 @@ from dispatcher.core.model import (
     Progress,
     Trace,
 )
-from dispatcher.ports.records import Added, DeliverySummary
+from dispatcher.ports.records import Added
+from dispatcher.ports.views import DeliverySummary
 from dispatcher.testing.clock import NOON
 from tests.web.doubles import ADA, BOB, OPS
 from tests.web.edge import PUBLIC_URL, Edge

@@ -9,6 +9,7 @@ import pytest
 
 from dispatcher.adapters.system import SystemRandom
 from dispatcher.client import verify
+from dispatcher.core.audit import CLI
 from dispatcher.core.ed25519 import PrivateKey
 from dispatcher.core.errors import StoreUnavailable
 from dispatcher.core.model import ServiceKey
@@ -102,7 +103,13 @@ async def test_callbacks_verify_with_what_it_shows_through_a_rotation(tmp_path: 
         await verifies(1, first)
         stage = here.stage
         await rotate_service_key(
-            stage.store, stage.vault, stage.clock, SystemRandom(), overlap_seconds=600
+            stage.store,
+            stage.vault,
+            stage.clock,
+            SystemRandom(),
+            stage.ids,
+            CLI,
+            overlap_seconds=600,
         )
         stage.advance(KEPT_SECONDS)
         both = await shown()

@@ -13,7 +13,7 @@ from dispatcher.core.model import (
     EventType,
 )
 from dispatcher.core.payload import snapshot
-from dispatcher.ports.records import DeliveryRecord
+from dispatcher.ports.views import DeliveryRecord
 from dispatcher.testing.clock import NOON
 from tests.web.doubles import ADA, BOB
 from tests.web.edge import PUBLIC_URL, Edge

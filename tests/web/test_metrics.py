@@ -10,7 +10,7 @@ import pytest
 
 from dispatcher.adapters.metrics import InFlight, Metrics, MetricsPage
 from dispatcher.core.errors import StoreUnavailable
-from dispatcher.ports.records import Backlog
+from dispatcher.ports.views import Backlog
 from tests.metrics_text import Shown
 from tests.web.edge import ECHO, Edge
 

@@ -17,6 +17,7 @@ from dispatcher.core.model import Caller
 from dispatcher.core.outcome import Failed, JobOutcome, Succeeded
 from dispatcher.engine.callers import Callers
 from dispatcher.engine.catalog import Catalog
+from dispatcher.engine.rates import Rates
 from dispatcher.ports.runner import RunReport
 from tests.engine.stage import FAILS, OK, ScriptedRunner, Stage
 from tests.web.edge import Answer, Edge
@@ -55,7 +56,7 @@ class Service:
 async def service(
     path: Path, *runners: ScriptedRunner, limits: Limits | None = None
 ) -> AsyncIterator[Service]:
-    stage = Stage(path / "dispatcher.db", *runners)
+    stage = Stage(path / "dispatcher.db", *runners, limits=limits or Limits())
     await stage.start()
     try:
         await stage.add_caller(OTHER)
@@ -66,7 +67,15 @@ async def service(
             cancel=stage.engine.cancel,
             redeliver=stage.engine.redeliver,
             cancel_delivery=stage.engine.cancel_delivery,
-            callers=Callers(stage.store, stage.vault, stage.clock, stage.ids, SystemRandom()),
+            callers=Callers(
+                stage.store,
+                stage.vault,
+                stage.clock,
+                stage.ids,
+                SystemRandom(),
+                stage.observer,
+            ),
+            rates=Rates((limits or Limits()).of_a_caller, stage.clock, stage.observer),
             store=stage.store,
             catalog=Catalog(runner.type for runner in stage.runners.values()),
             vault=stage.vault,

@@ -28,7 +28,7 @@ from msgspec import Struct
 
 from scripts.outside.process import free_port
 
-PORTS: Final = ("8080", "9000")
+PORTS: Final = ("8080", "9000", "9001")
 PATIENCE_SECONDS: Final = 15.0
 ANYTHING: Final = "…"
 ANY_NUMBER: Final = frozenset({"durationMs"})

@@ -20,6 +20,8 @@ PAGES = (
     "docs/tutorial/first-callback.md",
     "docs/howto/receive-callbacks.md",
     "docs/howto/operate.md",
+    "docs/howto/make-an-endpoint-asynchronous.md",
+    "docs/howto/runbook.md",
 )
 
 

@@ -21,10 +21,12 @@ from dispatcher.core.facts import (
     LeaseLost,
     LoopFailed,
     StoreFailed,
+    SubmissionRefused,
 )
 from dispatcher.core.lifecycle import FINAL_DELIVERY_STATES, FINAL_JOB_STATES
 from dispatcher.core.model import DeliveryState, JobType
 from dispatcher.core.outcome import JobOutcome
+from dispatcher.core.quotas import RATE, Full
 
 DEFAULT_QUEUE: Final = JobType(name="", runner="").queue
 STALE: Final = "stale"
@@ -42,6 +44,7 @@ DELIVERY_OUTCOMES: Final[dict[DeliveryState, str]] = {
 _STATUS_CLASSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
 _NOT_SENT: Final = ("timeout", "dns", "connect", "tls", "closed", "bad-answer")
 REFUSED: Final = "refused"
+LIMITS: Final = (RATE, *(full.value for full in Full))
 RESULTS: Final = (*_STATUS_CLASSES, *_NOT_SENT, REFUSED)
 
 
@@ -65,6 +68,7 @@ class Metrics(Collector):
         self._accepted = Count(series.JOBS_ACCEPTED, one_of)
         self._replayed = Count(series.JOBS_REPLAYED)
         ends = sorted(FINAL_JOB_STATES)
+        self._refused = Count(series.SUBMISSIONS_REFUSED, [(limit,) for limit in LIMITS])
         self._ended = Count(series.JOBS_ENDED, [(n, end.value) for n in names for end in ends])
         outcomes = [*JOB_OUTCOMES.values(), STALE, OTHER]
         self._attempts = Count(series.JOB_ATTEMPTS, [(n, out) for n in names for out in outcomes])
@@ -89,6 +93,7 @@ class Metrics(Collector):
             JobAccepted: self._job_accepted,
             JobAttemptEnded: self._job_attempt_ended,
             JobEnded: self._job_ended,
+            SubmissionRefused: self._submission_refused,
             DeliveryAttemptEnded: self._delivery_attempt_ended,
             DeliverySwept: self._delivery_swept,
             LeaseLost: self._lease_lost,
@@ -137,6 +142,9 @@ class Metrics(Collector):
     def _delivery_swept(self, fact: DeliverySwept) -> None:
         self._deliveries.cells[(DELIVERY_OUTCOMES[fact.to],)] += 1
 
+    def _submission_refused(self, fact: SubmissionRefused) -> None:
+        self._refused.cells[(fact.limit,)] += 1
+
     def _lease_lost(self, _: LeaseLost) -> None:
         self._leases_lost.cells[()] += 1
 
@@ -163,6 +171,7 @@ class Metrics(Collector):
         return (
             self._accepted,
             self._replayed,
+            self._refused,
             self._ended,
             self._attempts,
             self._attempt_seconds,

@@ -18,9 +18,9 @@ from dispatcher.adapters.metrics.series import Series
 from dispatcher.adapters.metrics.tallies import OTHER, empty, gauge
 from dispatcher.core.errors import StoreError
 from dispatcher.core.model import Instant
-from dispatcher.ports.records import Backlog, QueueBacklog
-from dispatcher.ports.store import BacklogReader
+from dispatcher.ports.readers import BacklogReader
 from dispatcher.ports.system import Clock
+from dispatcher.ports.views import Backlog, QueueBacklog
 
 PAGE_SECONDS: Final = 1.0
 """How long a page is given out again."""

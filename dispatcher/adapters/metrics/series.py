@@ -54,6 +54,11 @@ _BATCH_ITEMS: Final = (1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 100
 JOBS_ACCEPTED: Final = _counter(
     "dispatcher_jobs_accepted_total", "Jobs that were committed and answered with a 202.", "type"
 )
+SUBMISSIONS_REFUSED: Final = _counter(
+    "dispatcher_submissions_refused_total",
+    "Submissions that a limit kept out: of their caller's rate, of what may wait, of the queue.",
+    "limit",
+)
 JOBS_REPLAYED: Final = _counter(
     "dispatcher_jobs_replayed_total",
     "Submissions that were answered with the job that their idempotency key had made before.",

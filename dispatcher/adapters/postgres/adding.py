@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from dispatcher.adapters.postgres import lanes
 from dispatcher.adapters.postgres.batching import Entry
-from dispatcher.adapters.postgres.lanes import Lane
+from dispatcher.adapters.postgres.lanes import Coming, lane_of
+from dispatcher.adapters.postgres.rooms import Rooms
 from dispatcher.adapters.postgres.rows import JOB_COLUMNS, columns, job_of, job_row, late_at
 from dispatcher.adapters.postgres.session import Kind, Session, Witness
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.changes import LeasedJob
 from dispatcher.core.model import Instant, Job, JobState
-from dispatcher.ports.records import Added, AddResult, Idempotency, KeyReused, NewJob, Replayed
+from dispatcher.ports.records import (
+    Added,
+    AddResult,
+    Idempotency,
+    KeyReused,
+    NewJob,
+    NoRoom,
+    Replayed,
+)
 
 _JOBS_ADD = statement("jobs_add")
 _KEYS_ADD = statement("idempotency_add")
 _KEYS_FIND = statement("idempotency_find")
 _KEYS_TAKE = statement("idempotency_take")
+_KEYS_DROP = statement("idempotency_drop")
 _OF_QUEUES = statement("lanes_of_queues")
 _ALIVE = statement("holders_alive")
 
@@ -31,12 +41,14 @@ async def add_jobs(session: Session, entries: Sequence[Entry[NewJob]]) -> list[A
     news = [entry.item for entry in entries]
     keys = await _Keys.take(session, news)
     wanted = [new for n, new in enumerate(news) if n not in keys.known]
-    added = dict(zip(map(id, wanted), await _insert(session, wanted), strict=True))
-    jobs = {answer.job.id: answer.job for answer in added.values()}
+    inserted = await _insert(session, wanted)
+    added = {new.job.id: answer for new, answer in zip(wanted, inserted, strict=True)}
+    refused = [new for new in wanted if isinstance(added[new.job.id], NoRoom)]
+    await _drop_keys(session, refused)
     answers: list[AddResult] = []
     for n, new in enumerate(news):
         known = keys.known.get(n)
-        answers.append(added[id(new)] if known is None else known.answer(jobs))
+        answers.append(added[new.job.id] if known is None else known.answer(added))
     return answers
 
 
@@ -50,10 +62,14 @@ class _Known(Struct, frozen=True):
     job: Job | None
     job_id: str
 
-    def answer(self, added: dict[str, Job]) -> AddResult:
-        if not self.same:
-            return KeyReused()
-        return Replayed(added[self.job_id] if self.job is None else self.job)
+    def answer(self, added: Mapping[str, Added | NoRoom]) -> AddResult:
+        job = self.job
+        if job is None:
+            first = added[self.job_id]
+            if isinstance(first, NoRoom):
+                return first  # as if it had come alone
+            job = first.job
+        return Replayed(job) if self.same else KeyReused()
 
 
 class _Keys:
@@ -107,6 +123,17 @@ async def _taken_before(
     return before
 
 
+async def _drop_keys(session: Session, refused: Sequence[NewJob]) -> None:
+    """Leave no key of what was not taken in."""
+    rows = [
+        (new.job.caller_id, new.idempotency.key, new.job.id)
+        for new in refused
+        if new.idempotency is not None
+    ]
+    if rows:
+        await session.execute(_KEYS_DROP, *columns(rows, 3))
+
+
 def _key_row(new: NewJob) -> tuple[str, str, bytes, str, Instant]:
     key = new.idempotency or Idempotency("", b"", 0)
     return new.job.caller_id, key.key, key.digest, new.job.id, key.expires_at
@@ -115,36 +142,45 @@ def _key_row(new: NewJob) -> tuple[str, str, bytes, str, Instant]:
 # --- jobs --------------------------------------------------------------------------------------
 
 
-async def _insert(session: Session, news: Sequence[NewJob]) -> list[Added]:
-    """Write jobs, each leased or waiting."""
+async def _insert(session: Session, news: Sequence[NewJob]) -> list[Added | NoRoom]:
+    """Write jobs, each leased or waiting; those for which there is no room are left out."""
     if not news:
         return []
     queues = await _Queues.look(session, [new for new in news if new.hand_off is not None])
-    placed: list[tuple[Job, NewJob]] = []
-    waiting: dict[Lane, Instant] = {}
+    rooms = await Rooms.look(session, news)
+    coming = Coming()
+    placed: list[tuple[NewJob, Job] | NoRoom] = []
     for new in news:
         job = new.job
         if queues.may_run_now(session, new):
             job = replace(job, state=JobState.RUNNING, attempt_count=1, started_at=session.now)
         else:
-            lane = (job.caller_id, job.queue, job.type)
-            waiting[lane] = min(job.due_at, waiting.get(lane, job.due_at))
+            full = rooms.full(new)
+            if full is not None:
+                placed.append(NoRoom(full))
+                continue
+            rooms.take(new)
+            coming.add(lane_of(job), job.due_at, len(new.input))
             queues.waits(job, session.now)
-        placed.append((job, new))
-    seqs = await lanes.wait_in(session, waiting)
+        placed.append((new, job))
+    seqs = await coming.wait(session)
     rows = []
-    answers = []
-    for job, new in placed:
+    answers: list[Added | NoRoom] = []
+    for each in placed:
+        if isinstance(each, NoRoom):
+            answers.append(each)
+            continue
+        new, job = each
         if job.state is JobState.RUNNING and new.hand_off is not None:
             lease = new.hand_off.lease
             rows.append((*job_row(job, None, lease, new.hand_off.holder_id), new.input))
             answers.append(Added(job, LeasedJob(job, lease, new.input)))
         else:
-            lane_seq = seqs[job.caller_id, job.queue, job.type]
-            rows.append((*job_row(job, lane_seq, None, None), new.input))
+            rows.append((*job_row(job, seqs[lane_of(job)], None, None), new.input))
             answers.append(Added(job))
-    await session.execute(_JOBS_ADD, *columns(rows, len(JOB_COLUMNS)))
-    session.witnesses.append(Witness(Kind.JOB, news[0].job.id))
+    if rows:
+        await session.execute(_JOBS_ADD, *columns(rows, len(JOB_COLUMNS)))
+        session.witnesses.append(Witness(Kind.JOB, rows[0][0]))
     return answers
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias, assert_never
 
+from dispatcher.adapters.postgres.audit import add_audit
 from dispatcher.adapters.postgres.batching import Entry
 from dispatcher.adapters.postgres.changing import ask_cancel, finish_jobs, note, release_jobs
 from dispatcher.adapters.postgres.delivering import change_delivery, record_attempts
@@ -13,6 +14,7 @@ from dispatcher.adapters.postgres.session import Session
 from dispatcher.core.changes import (
     AskCancel,
     AskCancelDelivery,
+    Audited,
     Change,
     EndDelivery,
     FinishJob,
@@ -24,7 +26,7 @@ from dispatcher.core.changes import (
     ReleaseDelivery,
     ReleaseJob,
 )
-from dispatcher.ports.records import ApplyResult, DeliveryTerms
+from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms
 
 _Numbered: TypeAlias = tuple[int, Change]
 
@@ -33,23 +35,31 @@ _TOGETHER = (FinishJob, ReleaseJob, RecordAttempt)
 
 
 async def apply(
-    session: Session, entries: Sequence[Entry[Change]], terms: DeliveryTerms
+    session: Session, entries: Sequence[Entry[Change | Audited]], terms: DeliveryTerms
 ) -> list[ApplyResult]:
     """Apply changes; see the port."""
-    locked = await lock_all(session, [entry.item for entry in entries])
+    changes = [_change_of(entry.item) for entry in entries]
+    locked = await lock_all(session, changes)
     answers: dict[int, ApplyResult] = {}
     calls: dict[int, list[_Numbered]] = {}
-    for n, entry in enumerate(entries):
-        calls.setdefault(entry.call, []).append((n, entry.item))
+    for n, (entry, change) in enumerate(zip(entries, changes, strict=True)):
+        calls.setdefault(entry.call, []).append((n, change))
     queues = [several[::-1] for several in calls.values()]
     while queues:
         stage = _next_stage(queues)
-        changes = [change for _, change in stage]
-        await locked.refresh(session, changes)
-        results = await _apply_alike(session, changes, locked, terms)
+        alike = [change for _, change in stage]
+        await locked.refresh(session, alike)
+        results = await _apply_alike(session, alike, locked, terms)
         answers.update(zip([n for n, _ in stage], results, strict=True))
         queues = [queue for queue in queues if queue]
+    for n, entry in enumerate(entries):
+        if isinstance(entry.item, Audited) and isinstance(answers[n], Applied):
+            await add_audit(session, entry.item.entry)
     return [answers[n] for n in range(len(entries))]
+
+
+def _change_of(item: Change | Audited) -> Change:
+    return item.change if isinstance(item, Audited) else item
 
 
 def _next_stage(queues: Sequence[list[_Numbered]]) -> list[_Numbered]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.model import Instant
-from dispatcher.ports.records import Backlog, DeliveryBacklog, QueueBacklog
+from dispatcher.ports.views import Backlog, DeliveryBacklog, QueueBacklog
 
 _WAITING = statement("backlog_waiting")
 _OLDEST = statement("backlog_oldest")

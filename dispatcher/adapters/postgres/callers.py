@@ -7,14 +7,20 @@ from typing import Final
 
 import msgspec
 
+from dispatcher.adapters.postgres.audit import add_audit
 from dispatcher.adapters.postgres.batching import Entry
 from dispatcher.adapters.postgres.grants import insert_key
+from dispatcher.adapters.postgres.rows import caller_of, terms_row
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
+from dispatcher.core.audit import AuditEntry
 from dispatcher.core.model import ApiKey, Caller, JobType, Role
+from dispatcher.core.quotas import CallerTerms
 
 _CALLER_ADD = statement("caller_add")
 _CALLER_FIND = statement("caller_find")
+_CALLER_LOCK = statement("caller_lock")
+_SET_TERMS = statement("caller_set_terms")
 _KEY_FIND = statement("api_key_find")
 _SECRET_ADD = statement("secret_add")
 _SECRETS = statement("secrets_in_force")
@@ -37,6 +43,16 @@ class NewCaller(msgspec.Struct, frozen=True):
     key: ApiKey
     digest: bytes
     sealed: bytes
+    entry: AuditEntry | None
+
+
+class NewTerms(msgspec.Struct, frozen=True):
+    """What is to be set for a caller, if what is set is still as `before`."""
+
+    caller_id: str
+    before: CallerTerms
+    after: CallerTerms
+    entry: AuditEntry | None
 
 
 async def add_callers(session: Session, entries: Sequence[Entry[NewCaller]]) -> list[bool]:
@@ -47,10 +63,27 @@ async def add_callers(session: Session, entries: Sequence[Entry[NewCaller]]) -> 
 async def _add_caller(session: Session, new: NewCaller) -> bool:
     await session.began()
     caller = new.caller
-    if await session.one(_CALLER_ADD, caller.id, caller.name, caller.created_at) is None:
+    row = (caller.id, caller.name, caller.created_at, terms_row(caller.terms))
+    if await session.one(_CALLER_ADD, *row) is None:
         return False
     await insert_key(session, new.key, new.digest)
     await session.execute(_SECRET_ADD, caller.id, new.sealed, caller.created_at)
+    await add_audit(session, new.entry)
+    return True
+
+
+async def set_terms(session: Session, entries: Sequence[Entry[NewTerms]]) -> list[bool]:
+    """Set callers' terms; False for one that is not there, or for which others are set."""
+    return [await _set_terms(session, entry.item) for entry in entries]
+
+
+async def _set_terms(session: Session, new: NewTerms) -> bool:
+    row = await session.one(_CALLER_LOCK, new.caller_id)
+    await session.began()
+    if row is None or caller_of(row).terms != new.before:
+        return False
+    await session.execute(_SET_TERMS, new.caller_id, terms_row(new.after))
+    await add_audit(session, new.entry)
     return True
 
 
@@ -68,13 +101,13 @@ async def find_key(session: Session, digest: bytes) -> tuple[ApiKey, Caller] | N
         expires_at=expires_at,
         revoked_at=revoked_at,
     )
-    return key, Caller(*caller)
+    return key, caller_of(caller)
 
 
 async def find_caller(session: Session, name_or_id: str) -> Caller | None:
     """A caller by its id, or else by its name."""
     row = await session.one(_CALLER_FIND, name_or_id)
-    return None if row is None else Caller(*row)
+    return None if row is None else caller_of(row)
 
 
 async def sealed_secrets(session: Session, caller_id: str) -> list[bytes]:

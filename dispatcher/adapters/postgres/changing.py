@@ -6,10 +6,18 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from dispatcher.adapters.postgres.lanes import Lane, wait_in
+from dispatcher.adapters.postgres.lanes import Coming, input_sizes, lane_of, wait_no_more
 from dispatcher.adapters.postgres.locking import Locked
 from dispatcher.adapters.postgres.owing import Told, add_events, drop_best_effort
-from dispatcher.adapters.postgres.rows import JOB_LEASE, JOB_SEQ, Row, as_json, columns, job_of
+from dispatcher.adapters.postgres.rows import (
+    JOB_LANE,
+    JOB_LEASE,
+    JOB_SEQ,
+    Row,
+    as_json,
+    columns,
+    job_of,
+)
 from dispatcher.adapters.postgres.session import Kind, Session, Witness
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.changes import (
@@ -78,11 +86,13 @@ async def _end(
             as_json(job.progress),
             as_json(job.error),
             job.result_bytes,
-            change.event_id,
         )
-        for _, row, job, change in ends
+        for _, row, job, _ in ends
     ]
-    await session.execute(_FINISH, *columns([row[:7] for row in rows], 7))
+    await session.execute(_FINISH, *columns(rows, 7))
+    waited = {row[JOB_SEQ]: row[JOB_LANE] for _, row, _, change in ends if change.lease is None}
+    if waited:
+        await wait_no_more(session, waited)
     results = [(row[JOB_SEQ], c.result) for _, row, _, c in ends if c.result is not None]
     if results:
         await session.execute(_RESULTS_ADD, *columns(results, 2))
@@ -142,19 +152,19 @@ async def release_jobs(
     if not back:
         return [Stale() for _ in changes]
     answers: list[ApplyResult] = [Stale() for _ in changes]
-    waiting: dict[Lane, Instant] = {}
+    sizes = await input_sizes(session, [row[JOB_SEQ] for _, _, row, _ in back])
+    coming = Coming()
     due: dict[int, Instant] = {}
-    for n, change, _, job in back:
+    for n, change, row, job in back:
         asked = job.cancel_requested_at is not None
         due[n] = min(change.due_at, session.now) if asked else change.due_at
-        lane = (job.caller_id, job.queue, job.type)
-        waiting[lane] = min(due[n], waiting.get(lane, due[n]))
+        coming.add(lane_of(job), due[n], sizes.get(row[JOB_SEQ], 0))
         answers[n] = Applied(job_ready_at=max(due[n], session.now))
-    seqs = await wait_in(session, waiting)
+    seqs = await coming.wait(session)
     rows = [
         (
             row[JOB_SEQ],
-            seqs[job.caller_id, job.queue, job.type],
+            seqs[lane_of(job)],
             due[n],
             change.retrying,
             int(change.refund),

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from dispatcher.adapters.postgres import lanes
 from dispatcher.adapters.postgres.batching import Batcher, Entry
-from dispatcher.adapters.postgres.rows import JOB_LEASE, JOB_SEQ, JOB_WIDTH, Row, job_of
+from dispatcher.adapters.postgres.rows import JOB_LANE, JOB_LEASE, JOB_SEQ, JOB_WIDTH, Row, job_of
 from dispatcher.adapters.postgres.session import Kind, Session, Witness
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.changes import LeasedJob
@@ -38,14 +38,16 @@ LOOK_LANES: Final = 1_000
 
 
 class _Lane:
-    """A locked lane that can be claimed from: its number, its type, whether it was served."""
+    """A locked lane that can be claimed from: its number, its type, what was taken from it."""
 
-    __slots__ = ("seq", "served", "type")
+    __slots__ = ("input_bytes", "jobs", "seq", "served", "type")
 
     def __init__(self, seq: int, type_: str) -> None:
         self.seq = seq
         self.type = type_
         self.served = False
+        self.jobs = 0
+        self.input_bytes = 0
 
 
 _Group: TypeAlias = list[_Lane]
@@ -141,14 +143,21 @@ async def _serve(
     groups: dict[tuple[str, str], _Group] = {}
     for seq, caller_id, queue, type_ in rows:
         groups.setdefault((caller_id, queue), []).append(_Lane(seq, type_))
-    jobs = await _rounds(session, list(groups.values()), slots, left, holder_id)
-    every = [lane for group in groups.values() for lane in group]
-    next_at = await lanes.next_in(session, [lane.seq for lane in every])
-    wanted: dict[int, Instant | None] = {}
-    for lane in every:
-        if lane.served or next_at[lane.seq] != session.now:  # unserved, it keeps its place
-            wanted[lane.seq] = next_at[lane.seq]
-    await lanes.set_ready(session, wanted)
+    every = {lane.seq: lane for group in groups.values() for lane in group}
+    rounds = await _rounds(session, list(groups.values()), slots, left, holder_id)
+    jobs = []
+    for lane_seq, leased in rounds:
+        lane = every[lane_seq]
+        lane.jobs += 1
+        lane.input_bytes += len(leased.input)
+        jobs.append(leased)
+    next_at = await lanes.next_in(session, every)
+    served = [
+        lanes.Served(seq, next_at[seq], lane.jobs, lane.input_bytes)
+        for seq, lane in every.items()
+        if lane.served or next_at[seq] != session.now  # unserved, it keeps its place
+    ]
+    await lanes.serve(session, served)
     return jobs
 
 
@@ -158,8 +167,10 @@ async def _take_back(session: Session) -> None:
         return
     lost = await session.fetch(_LOST, session.now, TAKE_BACK_JOBS)
     if lost:
-        waiting = {(row[1], row[2], row[3]): session.now for row in lost}
-        seqs = await lanes.wait_in(session, waiting)
+        coming = lanes.Coming()
+        for _, caller_id, queue, type_, size in lost:
+            coming.add((caller_id, queue, type_), session.now, size)
+        seqs = await coming.wait(session)
         back = [seqs[row[1], row[2], row[3]] for row in lost]
         await session.execute(_TAKE_BACK, [row[0] for row in lost], back, session.now)
     await session.execute(_FORGET, session.now)
@@ -167,9 +178,12 @@ async def _take_back(session: Session) -> None:
 
 async def _rounds(
     session: Session, groups: list[_Group], slots: dict[str, int], left: int, holder_id: str
-) -> list[LeasedJob]:
-    """Take from each group in turn, until so many are taken or nothing is left."""
-    taken: list[LeasedJob] = []
+) -> list[tuple[int, LeasedJob]]:
+    """Take from each group in turn, until so many are taken or nothing is left.
+
+    Each comes with the number of its lane.
+    """
+    taken: list[tuple[int, LeasedJob]] = []
     while groups and left > len(taken):
         share = ceil((left - len(taken)) / len(groups))
         heads = await _heads(session, groups, slots, share)
@@ -224,13 +238,18 @@ def _in_turn(heads: list[deque[_Head]], slots: dict[str, int], left: int) -> lis
     return picked
 
 
-async def _lease(session: Session, picked: Sequence[int], holder_id: str) -> list[LeasedJob]:
+async def _lease(
+    session: Session, picked: Sequence[int], holder_id: str
+) -> list[tuple[int, LeasedJob]]:
     if not picked:
         return []
     tokens = [session.ids.new("lse") for _ in picked]
     rows = await session.fetch(_LEASE, picked, tokens, holder_id, session.now)
-    leased = {row[JOB_SEQ]: LeasedJob(job_of(row), row[JOB_LEASE], row[JOB_WIDTH]) for row in rows}
-    for each in list(leased.values())[:1]:
+    leased = {
+        row[JOB_SEQ]: (row[JOB_LANE], LeasedJob(job_of(row), row[JOB_LEASE], row[JOB_WIDTH]))
+        for row in rows
+    }
+    for _, each in list(leased.values())[:1]:
         session.witnesses.append(Witness(Kind.JOB_LEASE, each.job.id, each.lease))
     return [leased[seq] for seq in picked if seq in leased]
 

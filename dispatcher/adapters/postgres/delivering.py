@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from dispatcher.adapters.postgres import places
 from dispatcher.adapters.postgres.locking import Locked
-from dispatcher.adapters.postgres.places import Place, Where
+from dispatcher.adapters.postgres.places import Place, Where, where_of
 from dispatcher.adapters.postgres.rows import (
     DELIVERY_LEASE,
     Row,
@@ -78,7 +78,7 @@ async def record_attempts(
         freed[n] = _Freed(
             seq=row[0],
             held=row["lease_until"] > session.now,
-            where=(row["caller_id"], row["origin"]),
+            where=where_of(row),
             due_at=change.due_at if to is DeliveryState.PENDING else None,
             canceled=to is not change.to,
             hand_off=change.hand_off,
@@ -171,7 +171,7 @@ async def _release(
     freed = _Freed(
         seq=row[0],
         held=row["lease_until"] > session.now,
-        where=(row["caller_id"], row["origin"]),
+        where=where_of(row),
         due_at=None if canceled else change.due_at,
         canceled=canceled,
         hand_off=False,
@@ -188,7 +188,7 @@ async def _redeliver(
         return Applied()
     if row["round"] + 1 != change.round or row["state"] not in FINAL_DELIVERY_STATES:
         return Stale()
-    where = (row["caller_id"], row["origin"])
+    where = where_of(row)
     place = (await places.look(session, (where,)))[where]
     await session.execute(_REDELIVER, row[0], place.seq, session.now, change.round, change.at)
     place.pending_at = places.earliest(place.pending_at, session.now)

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from dispatcher.adapters.postgres.audit import add_audit
 from dispatcher.adapters.postgres.batching import Entry
+from dispatcher.adapters.postgres.rows import caller_of
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
+from dispatcher.core.audit import AuditEntry
 from dispatcher.core.model import ApiKey, Caller, Instant, Role, ServiceKey
 from dispatcher.ports.records import (
     MOST_KEYS,
@@ -20,6 +23,7 @@ from dispatcher.ports.records import (
 )
 
 _CALLERS = statement("callers_before")
+_CALLER_BY_ID = statement("caller_by_id")
 _CALLER_LOCK = statement("caller_lock")
 _KEY_ADD = statement("api_key_add")
 _KEY_REVOKE = statement("api_key_revoke")
@@ -46,6 +50,15 @@ class NewKey(Struct, frozen=True):
 
     key: ApiKey
     digest: bytes
+    entry: AuditEntry | None = None
+
+
+class EndedKey(Struct, frozen=True):
+    """An API key to revoke."""
+
+    caller_id: str
+    id: str
+    entry: AuditEntry | None
 
 
 class NewSecret(Struct, frozen=True):
@@ -55,6 +68,7 @@ class NewSecret(Struct, frozen=True):
     sealed: bytes
     created_at: Instant
     overlap_seconds: float
+    entry: AuditEntry | None
 
 
 class NewServiceKey(Struct, frozen=True):
@@ -63,6 +77,7 @@ class NewServiceKey(Struct, frozen=True):
     key: ServiceKey
     sealed: bytes
     overlap_seconds: float | None
+    entry: AuditEntry | None = None
 
 
 # --- callers -----------------------------------------------------------------------------------
@@ -72,7 +87,23 @@ async def list_callers(session: Session, *, limit: int, before: int | None) -> C
     """Callers, newest first."""
     now = await session.look_at_clock()
     rows = await session.fetch(_CALLERS, _PAST_ALL if before is None else before, limit + 1)
-    callers = [Caller(*row[1:]) for row in rows[:limit]]
+    callers = [caller_of(row[1:]) for row in rows[:limit]]
+    records = await _records(session, callers, now)
+    return CallerPage(tuple(records), rows[limit - 1][0] if len(rows) > limit else None)
+
+
+async def get_caller(session: Session, caller_id: str) -> CallerRecord | None:
+    """One caller."""
+    now = await session.look_at_clock()
+    row = await session.one(_CALLER_BY_ID, caller_id)
+    if row is None:
+        return None
+    (record,) = await _records(session, (caller_of(row),), now)
+    return record
+
+
+async def _records(session: Session, callers: Sequence[Caller], now: Instant) -> list[CallerRecord]:
+    """Callers with their keys and secrets in force."""
     ids = [caller.id for caller in callers]
     keys: dict[str, list[ApiKey]] = {id_: [] for id_ in ids}
     for caller_id, key_id, role, created, expires in await session.fetch(_KEYS, ids, now):
@@ -87,8 +118,7 @@ async def list_callers(session: Session, *, limit: int, before: int | None) -> C
     secrets: dict[str, list[SecretRecord]] = {id_: [] for id_ in ids}
     for caller_id, created, expires in await session.fetch(_SECRETS, ids, now):
         secrets[caller_id].append(SecretRecord(created, expires))
-    items = [CallerRecord(each, tuple(keys[each.id]), tuple(secrets[each.id])) for each in callers]
-    return CallerPage(tuple(items), rows[limit - 1][0] if len(rows) > limit else None)
+    return [CallerRecord(each, tuple(keys[each.id]), tuple(secrets[each.id])) for each in callers]
 
 
 async def insert_key(session: Session, key: ApiKey, digest: bytes) -> None:
@@ -120,15 +150,21 @@ async def _add_key(session: Session, new: NewKey) -> Addition:
     if count >= MOST_KEYS:
         return Addition.TOO_MANY
     await insert_key(session, new.key, new.digest)
+    await add_audit(session, new.entry)
     return Addition.ADDED
 
 
-async def revoke_keys(session: Session, entries: Sequence[Entry[tuple[str, str]]]) -> list[bool]:
-    """Revoke keys (caller's id, key's id); False for one that is not there."""
+async def revoke_keys(session: Session, entries: Sequence[Entry[EndedKey]]) -> list[bool]:
+    """Revoke keys; False for one that is not there."""
     await session.began()
-    return [
-        await session.one(_KEY_REVOKE, *entry.item, session.now) is not None for entry in entries
-    ]
+    return [await _revoke_key(session, entry.item) for entry in entries]
+
+
+async def _revoke_key(session: Session, key: EndedKey) -> bool:
+    if await session.one(_KEY_REVOKE, key.caller_id, key.id, session.now) is None:
+        return False
+    await add_audit(session, key.entry)
+    return True
 
 
 async def rotate_secrets(session: Session, entries: Sequence[Entry[NewSecret]]) -> list[Addition]:
@@ -148,6 +184,7 @@ async def _rotate_secret(session: Session, new: NewSecret) -> Addition:
     await session.execute(_SECRETS_END, new.caller_id, until)
     await session.execute(_SECRETS_FORGET, new.caller_id, now)
     await session.execute(_SECRET_ADD, new.caller_id, new.sealed, new.created_at)
+    await add_audit(session, new.entry)
     return Addition.ADDED
 
 
@@ -182,4 +219,7 @@ async def _add_service_key(session: Session, new: NewServiceKey) -> bool:
         await session.execute(_SERVICE_KEYS_END, until)
         await session.execute(_SERVICE_KEYS_FORGET, now)
     row = await session.one(_SERVICE_KEY_ADD, key.id, key.public, new.sealed, key.created_at)
-    return row is not None
+    if row is None:
+        return False
+    await add_audit(session, new.entry)
+    return True

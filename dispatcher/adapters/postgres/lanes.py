@@ -1,39 +1,101 @@
-"""Lanes: where jobs of one caller, queue and type wait.
+"""Lanes: where jobs of one caller, queue and type wait, and how many do.
 
-Whoever puts a job into a lane, or serves it, locks its row first, in the order of (caller, queue,
-type), so that when it is ready never becomes later than the truth.
+Whoever puts a job into a lane, or takes one from it, locks its row first, in the order of (caller,
+queue, type). So when it is ready never becomes later than the truth, and the counts are exact.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
 
+from msgspec import Struct
+
+from dispatcher.adapters.postgres.rows import columns
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
-from dispatcher.core.model import Instant
+from dispatcher.core.model import Instant, Job
 
 _WAIT = statement("lanes_wait")
-_FIND = statement("lanes_find")
 _NEXT = statement("lanes_next_in")
-_SET = statement("lanes_set")
+_SERVE = statement("lanes_serve")
+_COUNT = statement("lanes_count")
+_SIZES = statement("input_sizes")
 
 Lane: TypeAlias = tuple[str, str, str]
 """A caller's id, a queue, a type."""
 
 
-async def wait_in(session: Session, wanted: Mapping[Lane, Instant]) -> dict[Lane, int]:
-    """The numbers of lanes in which jobs are to wait, locked; each is ready by the instant given.
+def lane_of(job: Job) -> Lane:
+    """The lane in which a job waits."""
+    return job.caller_id, job.queue, job.type
 
-    Those that are not there are made.
-    """
-    if not wanted:
-        return {}
-    lanes = sorted(wanted)
-    parts = [[lane[n] for lane in lanes] for n in range(3)]
-    await session.execute(_WAIT, *parts, [wanted[lane] for lane in lanes])
-    rows = await session.fetch(_FIND, *parts)
-    return {(row[1], row[2], row[3]): row[0] for row in rows}
+
+class Waiting(Struct):
+    """What comes to wait in a lane: from when on, how many jobs, how many bytes of input."""
+
+    due_at: Instant
+    jobs: int = 0
+    input_bytes: int = 0
+
+    def add(self, due_at: Instant, input_bytes: int) -> None:
+        """One more job."""
+        self.due_at = min(self.due_at, due_at)
+        self.jobs += 1
+        self.input_bytes += input_bytes
+
+
+class Coming:
+    """Jobs that are about to wait, by lane."""
+
+    def __init__(self) -> None:
+        self.lanes: dict[Lane, Waiting] = {}
+
+    def add(self, lane: Lane, due_at: Instant, input_bytes: int) -> None:
+        """One more job."""
+        self.lanes.setdefault(lane, Waiting(due_at)).add(due_at, input_bytes)
+
+    async def wait(self, session: Session) -> dict[Lane, int]:
+        """Lock the lanes, made if they are not there, and count; gives their numbers."""
+        if not self.lanes:
+            return {}
+        rows = [
+            (*lane, waiting.due_at, waiting.jobs, waiting.input_bytes)
+            for lane, waiting in sorted(self.lanes.items(), key=lambda item: item[0])
+        ]
+        found = await session.fetch(_WAIT, *columns(rows, 6))
+        return {(row[1], row[2], row[3]): row[0] for row in found}
+
+
+class Served(NamedTuple):
+    """A lane from which jobs were taken: when the next can be claimed, and what left it."""
+
+    seq: int
+    ready_at: Instant | None
+    jobs: int
+    input_bytes: int
+
+
+async def serve(session: Session, served: Sequence[Served]) -> None:
+    """Write what has become of locked lanes."""
+    if served:
+        await session.execute(_SERVE, *columns(served, 4))
+
+
+async def wait_no_more(session: Session, jobs: Mapping[int, int]) -> None:
+    """Jobs that waited do so no more, and were not claimed: their numbers, and their lanes'."""
+    sizes = await input_sizes(session, jobs)
+    gone: dict[int, tuple[int, int]] = {}
+    for seq, lane_seq in jobs.items():
+        count, size = gone.get(lane_seq, (0, 0))
+        gone[lane_seq] = (count + 1, size + sizes.get(seq, 0))
+    rows = [(lane_seq, count, size) for lane_seq, (count, size) in gone.items()]
+    await session.execute(_COUNT, *columns(rows, 3))
+
+
+async def input_sizes(session: Session, jobs: Iterable[int]) -> dict[int, int]:
+    """How many bytes the inputs of jobs have, by the jobs' numbers."""
+    return {row[0]: row[1] for row in await session.fetch(_SIZES, list(jobs))}
 
 
 async def next_in(session: Session, seqs: Iterable[int]) -> dict[int, Instant | None]:
@@ -46,9 +108,3 @@ async def next_in(session: Session, seqs: Iterable[int]) -> dict[int, Instant | 
         return {}
     rows = await session.fetch(_NEXT, wanted, session.now)
     return {seq: None if at is None else max(at, session.now) for seq, at in rows}
-
-
-async def set_ready(session: Session, wanted: Mapping[int, Instant | None]) -> None:
-    """Say when the next of each lane can be claimed."""
-    if wanted:
-        await session.execute(_SET, list(wanted), list(wanted.values()))

@@ -88,13 +88,13 @@ async def lock_all(session: Session, changes: Sequence[Change]) -> Locked:
         await session.execute(_DROPPED, noted, list(deliveries))
     if deliveries:
         locked.deliveries = await _by_id(session, _DELIVERIES, deliveries)
-    where = {(row["caller_id"], row["origin"]) for row in locked.deliveries.values()}
+    where = {places.where_of(row) for row in locked.deliveries.values()}
     for each in {change.job_id for change in changes if isinstance(change, Owing)}:
         if each not in locked.jobs:
             continue
         job = job_of(locked.jobs[each])
         if job.callback is not None:
-            where.add((job.caller_id, job.callback.origin))
+            where.add((job.caller_id, job.callback.origin, ""))
     await places.lock(session, where)
     await session.began()
     return locked

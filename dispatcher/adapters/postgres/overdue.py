@@ -31,6 +31,7 @@ _PRUNE_JOBS = statement("prune_jobs")
 _FORGET_KEYS = statement("prune_idempotency")
 _FORGET_HOLDERS = statement("holders_forget")
 _FORGET_LANES = statement("prune_lanes")
+_FORGET_AUDIT = statement("prune_audit")
 _FORGET_DESTINATIONS = statement("prune_destinations")
 
 LOOK_FACTOR: Final = 4
@@ -54,21 +55,19 @@ async def sweep(session: Session, limit: int) -> Overdue:
     )
 
 
-def _lost(row: Row) -> tuple[Delivery, str, Job]:
+def _lost(row: Row) -> tuple[Delivery, str, Job | None]:
     event_id, event_type = row[DELIVERY_WIDTH : DELIVERY_WIDTH + 2]
-    job = job_of(row[DELIVERY_WIDTH + 2 :])
-    delivery = delivery_of(
-        row, event_id=event_id, event_type=event_type, job_id=job.id, caller_id=job.caller_id
-    )
+    columns = row[DELIVERY_WIDTH + 2 :]
+    job = None if columns[0] is None else job_of(columns)
+    job_id = None if job is None else job.id
+    delivery = delivery_of(row, event_id=event_id, event_type=event_type, job_id=job_id)
     return delivery, row[DELIVERY_LEASE], job
 
 
 def delivery_in(row: Row) -> Delivery:
-    """A delivery from `delivery.*, event.id, event.type, job.id, job.caller_id`."""
-    event_id, event_type, job_id, caller_id = row[DELIVERY_WIDTH : DELIVERY_WIDTH + 4]
-    return delivery_of(
-        row, event_id=event_id, event_type=event_type, job_id=job_id, caller_id=caller_id
-    )
+    """A delivery from `delivery.*, event.id, event.type, job.id`."""
+    event_id, event_type, job_id = row[DELIVERY_WIDTH : DELIVERY_WIDTH + 3]
+    return delivery_of(row, event_id=event_id, event_type=event_type, job_id=job_id)
 
 
 class Pruning:
@@ -79,9 +78,10 @@ class Pruning:
     no harm. Several processes may prune at once: each leaves out what another has locked.
     """
 
-    def __init__(self, dead_kept_seconds: float) -> None:
-        """`dead_kept_seconds`: how long a dead delivery keeps its job."""
+    def __init__(self, dead_kept_seconds: float, audit_kept_seconds: float) -> None:
+        """How long a dead delivery keeps its job, and how long an entry of the audit log stays."""
         self._dead_kept_ms = round(dead_kept_seconds * 1000)
+        self._audit_kept_ms = round(audit_kept_seconds * 1000)
         self._after = _START
 
     async def prune(self, session: Session, entries: Sequence[Entry[int]]) -> list[int]:
@@ -109,4 +109,5 @@ class Pruning:
         await session.execute(_FORGET_HOLDERS, now)
         await session.execute(_FORGET_LANES, limit)
         await session.execute(_FORGET_DESTINATIONS, limit)
+        await session.execute(_FORGET_AUDIT, now - self._audit_kept_ms, limit)
         return len(erased)

@@ -67,24 +67,32 @@ async def add_events(session: Session, told: Sequence[Told], terms: DeliveryTerm
         for each in told
         if each.sent and each.job.callback is not None and wants(each.job, each.type)
     ]
-    known = await places.look(session, {(t.job.caller_id, c.origin) for t, c in owed})
+    known = await places.look(session, {(t.job.caller_id, c.origin, "") for t, c in owed})
     applied: dict[str, Applied] = {}
     deliveries = []
     for each, callback in owed:
-        place = known[each.job.caller_id, callback.origin]
+        place = known[each.job.caller_id, callback.origin, ""]
         row, applied[each.event_id] = _owe(session, each, callback, place, terms)
         deliveries.append(row)
     events = [
-        (each.event_id, each.job_seq, each.type.value, each.job.event_count, each.at, each.data)
+        (
+            each.event_id,
+            each.job.caller_id,
+            each.job_seq,
+            each.type.value,
+            each.job.event_count,
+            each.at,
+            each.data,
+        )
         for each in told
     ]
     if deliveries:
         await session.execute(
-            _EVENTS_OWE, *columns(events, 6), session.links_base, *columns(deliveries, 11)
+            _EVENTS_OWE, *columns(events, 7), session.links_base, *columns(deliveries, 11)
         )
         await places.write(session, known.values())
     else:
-        await session.execute(_EVENTS_ADD, *columns(events, 6), session.links_base)
+        await session.execute(_EVENTS_ADD, *columns(events, 7), session.links_base)
     return [applied.get(each.event_id, Applied()) for each in told]
 
 
@@ -98,7 +106,7 @@ def _owe(
     now = session.now
     due_at = now
     if told.data is None:
-        schedule = callback.schedule
+        schedule = callback.own_schedule
         wait_seconds = terms.first_wait_seconds if schedule is None else schedule.seconds[0]
         due_at = now + round(wait_seconds * 1000)
     free = place.sending < terms.slots and (place.pending_at is None or place.pending_at > now)

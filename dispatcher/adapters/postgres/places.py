@@ -1,8 +1,8 @@
 """Destinations as they stand while they are locked: slots, what waits, when the next may be sent.
 
 Whoever takes, frees or waits for a slot locks the destination's row first, always in the order of
-(caller, origin), and only then counts. So the counts hold until the commit, and no two transactions
-wait for each other.
+(caller, origin, endpoint), and only then counts. So the counts hold until the commit, and no two
+transactions wait for each other.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeAlias
 
+from dispatcher.adapters.postgres.rows import Row, columns
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.model import Instant
@@ -18,8 +19,13 @@ _LOCK = statement("destinations_lock")
 _LOADS = statement("destinations_loads")
 _SET = statement("destinations_set")
 
-Where: TypeAlias = tuple[str, str]
-"""A caller's id and an origin."""
+Where: TypeAlias = tuple[str, str, str]
+"""A caller's id, an origin, and the id of a registered endpoint ("": a job's own callback URL)."""
+
+
+def where_of(row: Row) -> Where:
+    """Where the delivery of a row goes."""
+    return row["caller_id"], row["origin"], row["endpoint_id"] or ""
 
 
 def earliest(*instants: Instant | None) -> Instant | None:
@@ -94,20 +100,18 @@ class Place:
 
 async def lock(session: Session, wanted: Iterable[Where]) -> None:
     """Lock destinations until the commit; those that are not there are made."""
-    pairs = sorted(set(wanted))
-    if pairs:
-        await session.execute(_LOCK, [pair[0] for pair in pairs], [pair[1] for pair in pairs])
+    found = sorted(set(wanted))
+    if found:
+        await session.execute(_LOCK, *columns(found, 3))
 
 
 async def look(session: Session, wanted: Iterable[Where]) -> dict[Where, Place]:
     """How locked destinations stand now."""
-    pairs = sorted(set(wanted))
-    if not pairs:
+    found = sorted(set(wanted))
+    if not found:
         return {}
-    rows = await session.fetch(
-        _LOADS, [pair[0] for pair in pairs], [pair[1] for pair in pairs], session.now
-    )
-    return {(row[0], row[1]): Place(*row[2:]) for row in rows}
+    rows = await session.fetch(_LOADS, *columns(found, 3), session.now)
+    return {(row[0], row[1], row[2]): Place(*row[3:]) for row in rows}
 
 
 async def write(session: Session, places: Iterable[Place]) -> None:

@@ -31,12 +31,12 @@ from dispatcher.core.model import (
     JobState,
     JobStatus,
 )
-from dispatcher.ports.records import (
+from dispatcher.ports.records import HeldJob
+from dispatcher.ports.views import (
     DeliveryFilter,
     DeliveryPage,
     DeliveryRecord,
     DeliverySummary,
-    HeldJob,
     JobFilter,
     JobPage,
     JobRecord,
@@ -114,7 +114,7 @@ async def list_events(
     seq, job = row[JOB_SEQ], job_of(row)
     events = []
     for each in await session.fetch(_EVENTS, seq, after, limit):
-        event = event_of(each, job)
+        event = event_of(each, job.id)
         last = event.type in TERMINAL_EVENTS
         events.append((event, await _inline_result(session, seq, job) if last else None))
     return job, tuple(events)
@@ -169,7 +169,7 @@ async def list_jobs(
     async def rows(before: int, look: int) -> Sequence[Row]:
         return await session.fetch(sql, before, look, *given)
 
-    found, following = await _page(
+    found, following = await page_of(
         rows, lambda row: _wanted(job_of(row), wanted, now), limit, before
     )
     summaries = await _summaries(session, found)
@@ -199,7 +199,7 @@ async def list_deliveries(
     async def rows(before: int, look: int) -> Sequence[Row]:
         return await session.fetch(sql, before, look, *given)
 
-    found, following = await _page(rows, lambda row: _wanted_delivery(row, wanted), limit, before)
+    found, following = await page_of(rows, lambda row: _wanted_delivery(row, wanted), limit, before)
     return DeliveryPage(tuple(await _records(session, [row for _, row in found])), following)
 
 
@@ -255,7 +255,7 @@ async def _records(session: Session, rows: Sequence[Row]) -> list[DeliveryRecord
     return records
 
 
-async def _page(
+async def page_of(
     rows: Callable[[int, int], Awaitable[Sequence[Row]]],
     fitting: Callable[[Row], Item | None],
     limit: int,

@@ -112,7 +112,7 @@ async def _claim_waiting(session: Session, limit: int, terms: DeliveryTerms) -> 
 
 
 def _wheres(rows: Sequence[Row]) -> list[Where]:
-    return [(row[1], row[2]) for row in rows]
+    return [(row[1], row[2], row[3]) for row in rows]
 
 
 def _not_before(at: Instant | None, now: Instant) -> Instant | None:
@@ -188,9 +188,8 @@ async def lease(
 
 
 def _leased_of(row: Row) -> LeasedDelivery:
-    job = job_of(row[_JOB_AT:])
-    event = event_of(row[_EVENT_AT:], job)
-    delivery = delivery_of(
-        row, event_id=event.id, event_type=event.type, job_id=job.id, caller_id=job.caller_id
-    )
+    job = None if row[_JOB_AT] is None else job_of(row[_JOB_AT:])
+    job_id = None if job is None else job.id
+    event = event_of(row[_EVENT_AT:], job_id)
+    delivery = delivery_of(row, event_id=event.id, event_type=event.type, job_id=job_id)
     return LeasedDelivery(delivery, row[DELIVERY_LEASE], event, job, row[_RESULT_AT])

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from dispatcher.adapters.postgres import callers, claiming, grants, holders, reading, sending
+from dispatcher.adapters.postgres import callers, claiming, holders, reading, sending
 from dispatcher.adapters.postgres.adding import add_jobs
+from dispatcher.adapters.postgres.answers import Answers
 from dispatcher.adapters.postgres.applying import apply
-from dispatcher.adapters.postgres.backlog import backlog
+from dispatcher.adapters.postgres.audit import AuditKept
 from dispatcher.adapters.postgres.batching import Batcher
+from dispatcher.adapters.postgres.callers_kept import CallersKept
 from dispatcher.adapters.postgres.connection import Address, Connector, Patience, let_go
 from dispatcher.adapters.postgres.locking import DeliveryChange
 from dispatcher.adapters.postgres.overdue import Pruning, sweep
@@ -19,28 +21,20 @@ from dispatcher.adapters.postgres.reader import Readers
 from dispatcher.adapters.postgres.schema import prepare
 from dispatcher.adapters.postgres.session import InjectedNow, Session
 from dispatcher.adapters.postgres.transacting import Transactor
-from dispatcher.core.changes import Change
+from dispatcher.core.changes import Audited, Change
 from dispatcher.core.errors import StoreError
-from dispatcher.core.model import ApiKey, Caller, Event, Instant, Job, JobType, ServiceKey
+from dispatcher.core.model import JobType
+from dispatcher.ports.audit import AUDIT_KEPT_SECONDS
 from dispatcher.ports.observer import CommitTold, tell_nobody
 from dispatcher.ports.records import (
     DEAD_KEPT_SECONDS,
-    Addition,
     AddResult,
     ApplyResult,
-    Backlog,
-    CallerPage,
     ClaimedDeliveries,
     ClaimedJobs,
-    DeliveryFilter,
-    DeliveryPage,
-    DeliveryRecord,
     DeliveryTerms,
     HeldJob,
     JobClaim,
-    JobFilter,
-    JobPage,
-    JobRecord,
     NewJob,
     Overdue,
 )
@@ -48,7 +42,7 @@ from dispatcher.ports.store import Heart
 from dispatcher.ports.system import Ids
 
 
-class PostgresStore:
+class PostgresStore(Answers, CallersKept, AuditKept):
     """Implements `dispatcher.ports.store.Store` on a PostgreSQL database, beside other processes.
 
     What is written is batched by kind: jobs that come, changes of jobs, changes of deliveries,
@@ -62,6 +56,7 @@ class PostgresStore:
         ids: Ids,
         links_base: str = "",
         dead_kept_seconds: float = DEAD_KEPT_SECONDS,
+        audit_kept_seconds: float = AUDIT_KEPT_SECONDS,
         migrate: bool = False,
         writers: int = 1,
         readers: int = 4,
@@ -77,6 +72,7 @@ class PostgresStore:
             ids: for leases and deliveries.
             links_base: the public URL, which events keep.
             dead_kept_seconds: how long a dead delivery keeps its job.
+            audit_kept_seconds: how long an entry of the audit log is kept.
             migrate: whether `open` may bring a schema with data up to date.
             writers: how many connections write each of what is most: new jobs, changes of jobs,
                 changes of deliveries.
@@ -100,7 +96,7 @@ class PostgresStore:
         self._rest = self._batcher(1)
         self._readers = Readers(self._connector, self._session, readers)
         self._pulse = holders.Pulse(self._connector, injected_now)
-        self._pruning = Pruning(dead_kept_seconds)
+        self._pruning = Pruning(dead_kept_seconds, audit_kept_seconds)
 
     def _batcher(self, workers: int) -> Batcher:
         transactors = [Transactor(self._connector, self._session) for _ in range(workers)]
@@ -166,12 +162,13 @@ class PostgresStore:
         return await sending.claim_deliveries(self._delivery_claims, limit, terms)
 
     async def apply(
-        self, changes: Sequence[Change], terms: DeliveryTerms
+        self, changes: Sequence[Change | Audited], terms: DeliveryTerms
     ) -> list[ApplyResult | Exception]:
         """See `JobStore.apply`."""
         if not changes:
             return []
-        deliveries = isinstance(changes[0], DeliveryChange)
+        first = changes[0].change if isinstance(changes[0], Audited) else changes[0]
+        deliveries = isinstance(first, DeliveryChange)
         batcher = self._delivery_changes if deliveries else self._job_changes
         return await batcher.each_by(apply, changes, terms)
 
@@ -187,46 +184,6 @@ class PostgresStore:
         """See `JobStore.prune`."""
         return await self._rest.one(self._pruning.prune, limit)
 
-    # --- reading -------------------------------------------------------------------------------
-
-    async def get_job(
-        self, job_id: str, caller_id: str | None, *, with_input: bool = False
-    ) -> JobRecord | None:
-        """See `JobReader.get_job`."""
-        return await self._readers.ask(reading.get_job, job_id, caller_id, with_input=with_input)
-
-    async def get_result(
-        self, job_id: str, caller_id: str | None
-    ) -> tuple[Job, bytes | None] | None:
-        """See `JobReader.get_result`."""
-        return await self._readers.ask(reading.get_result, job_id, caller_id)
-
-    async def list_jobs(self, wanted: JobFilter, *, limit: int, before: int | None) -> JobPage:
-        """See `JobReader.list_jobs`."""
-        return await self._readers.ask(reading.list_jobs, wanted, limit=limit, before=before)
-
-    async def list_deliveries(
-        self, wanted: DeliveryFilter, *, limit: int, before: int | None
-    ) -> DeliveryPage:
-        """See `JobReader.list_deliveries`."""
-        return await self._readers.ask(reading.list_deliveries, wanted, limit=limit, before=before)
-
-    async def get_delivery(self, delivery_id: str, caller_id: str | None) -> DeliveryRecord | None:
-        """See `JobReader.get_delivery`."""
-        return await self._readers.ask(reading.get_delivery, delivery_id, caller_id)
-
-    async def list_events(
-        self, job_id: str, caller_id: str | None, *, limit: int, after: int
-    ) -> tuple[Job, tuple[tuple[Event, bytes | None], ...]] | None:
-        """See `JobReader.list_events`."""
-        return await self._readers.ask(
-            reading.list_events, job_id, caller_id, limit=limit, after=after
-        )
-
-    async def backlog(self, most: int) -> Backlog:
-        """See `BacklogReader.backlog`."""
-        return await self._readers.ask(backlog, most)
-
     # --- holders -------------------------------------------------------------------------------
 
     def heart(self, holder_id: str, name: str, lease_seconds: float) -> Heart:
@@ -241,59 +198,7 @@ class PostgresStore:
         """See `Store.end_other_leases`."""
         await self._rest.one(holders.end_other_leases, holder_id)
 
-    # --- callers and types ---------------------------------------------------------------------
-
-    async def add_caller(self, caller: Caller, key: ApiKey, digest: bytes, sealed: bytes) -> bool:
-        """See `CallerStore.add_caller`."""
-        new = callers.NewCaller(caller, key, digest, sealed)
-        return await self._rest.one(callers.add_callers, new)
-
-    async def find_key(self, digest: bytes) -> tuple[ApiKey, Caller] | None:
-        """See `CallerStore.find_key`."""
-        return await self._readers.ask(callers.find_key, digest)
-
-    async def find_caller(self, name_or_id: str) -> Caller | None:
-        """See `CallerStore.find_caller`."""
-        return await self._readers.ask(callers.find_caller, name_or_id)
-
-    async def sealed_secrets(self, caller_id: str) -> list[bytes]:
-        """See `CallerStore.sealed_secrets`."""
-        return await self._readers.ask(callers.sealed_secrets, caller_id)
-
-    async def list_callers(self, *, limit: int, before: int | None) -> CallerPage:
-        """See `CallerStore.list_callers`."""
-        return await self._readers.ask(grants.list_callers, limit=limit, before=before)
-
-    async def add_key(self, key: ApiKey, digest: bytes) -> Addition:
-        """See `CallerStore.add_key`."""
-        return await self._rest.one(grants.add_keys, grants.NewKey(key, digest))
-
-    async def revoke_key(self, caller_id: str, key_id: str) -> bool:
-        """See `CallerStore.revoke_key`."""
-        return await self._rest.one(grants.revoke_keys, (caller_id, key_id))
-
-    async def rotate_secret(
-        self, caller_id: str, sealed: bytes, created_at: Instant, *, overlap_seconds: float
-    ) -> Addition:
-        """See `CallerStore.rotate_secret`."""
-        new = grants.NewSecret(caller_id, sealed, created_at, overlap_seconds)
-        return await self._rest.one(grants.rotate_secrets, new)
-
-    async def service_keys(self) -> list[tuple[ServiceKey, bytes]]:
-        """See `ServiceKeyStore.service_keys`."""
-        return await self._readers.ask(grants.service_keys)
-
-    async def add_service_key(self, key: ServiceKey, sealed: bytes) -> bool:
-        """See `ServiceKeyStore.add_service_key`."""
-        new = grants.NewServiceKey(key, sealed, None)
-        return await self._rest.one(grants.add_service_keys, new)
-
-    async def rotate_service_key(
-        self, key: ServiceKey, sealed: bytes, *, overlap_seconds: float
-    ) -> bool:
-        """See `ServiceKeyStore.rotate_service_key`."""
-        new = grants.NewServiceKey(key, sealed, overlap_seconds)
-        return await self._rest.one(grants.add_service_keys, new)
+    # --- types and the encryption key -----------------------------------------------------------
 
     async def put_types(self, types: Sequence[JobType]) -> None:
         """See `Store.put_types`."""

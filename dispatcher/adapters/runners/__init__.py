@@ -1,1 +1,1 @@
-"""Runners for handlers written in Python, and the built-in types."""
+"""Runners: for handlers in Python, commands and HTTP endpoints, and the built-in types."""

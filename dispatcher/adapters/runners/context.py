@@ -146,13 +146,7 @@ class JobContext:
             TypeError: `current` or `total` is no number.
             ValueError: `current` or `total` is infinite or NaN.
         """
-        self._report.progress(
-            Progress(
-                _number("current", current),
-                None if total is None else _number("total", total),
-                None if message is None else safe_text(message),
-            )
-        )
+        self._report.progress(sound_progress(current, total, message))
         return _TURN
 
     def output(self, value: object) -> Awaitable[None]:
@@ -227,6 +221,15 @@ class ThreadContext(JobContext):
 
 def _moment(at: Instant) -> datetime:
     return _EPOCH + timedelta(milliseconds=at)
+
+
+def sound_progress(current: Any, total: Any, message: Any) -> Progress:
+    """What was told of progress, fit to be stored; raises as `JobContext.progress` does."""
+    return Progress(
+        _number("current", current),
+        None if total is None else _number("total", total),
+        None if message is None else safe_text(message),
+    )
 
 
 def _number(name: str, value: Any) -> float:

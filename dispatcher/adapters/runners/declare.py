@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+import os
 import re
+import sys
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
+from weakref import WeakValueDictionary
 
 from msgspec import structs
 
 from dispatcher.adapters.runners.handler import read_handler
+from dispatcher.adapters.runners.processes import Children
+from dispatcher.adapters.runners.processes.pool import Home, ProcessRunner
 from dispatcher.adapters.runners.python import DEFAULT_THREADS, PythonRunner, ThreadRunner
 from dispatcher.core.errors import SettingsError
 from dispatcher.core.model import JobType
@@ -37,7 +42,9 @@ class Dispatcher:
         async def generate(job: JobContext, request: ReportRequest) -> Report: ...
 
     A handler is `async def`, which runs on the event loop and must not block it, or `def`, which
-    runs in a thread and may. It takes `(job, input)`, `(job: JobContext)`, `(input: T)` or nothing.
+    runs in a thread and may; with `process=True` either runs in a worker process, which may use a
+    processor fully, and may crash. It takes `(job, input)`, `(job: JobContext)`, `(input: T)` or
+    nothing.
 
     - The input is read as the annotation says: a dataclass, TypedDict, msgspec Struct, pydantic
       model, list, dict or scalar; without one it is any JSON. Its JSON Schema refuses what does
@@ -57,6 +64,7 @@ class Dispatcher:
     def __init__(self) -> None:
         self._runners: dict[str, PythonRunner] = {}
         self._handlers: dict[str, str] = {}
+        self._homes: dict[str, Home] = {}
 
     def job(
         self,
@@ -69,6 +77,8 @@ class Dispatcher:
         concurrency: int | None = None,
         queue: str = "default",
         backoff: JobBackoff | float | None = None,
+        fail_on: type[BaseException] | tuple[type[BaseException], ...] = (),
+        process: bool = False,
         description: str | None = None,
     ) -> Callable[[F], F]:
         """Declare the function below to do the jobs of type `name`. The function stays as it is.
@@ -80,10 +90,13 @@ class Dispatcher:
             max_attempts: the attempts, the first included, unless the submission says otherwise.
             most_attempts: the most that a submission may say; None: the service's own limit.
             concurrency: how many run at once; None: as many as the service runs, and for a `def`
-                handler 16, each in a thread.
+                handler 16, each in a thread; with `process` as many as there are processors.
             queue: where its jobs wait, unless the submission says otherwise.
             backoff: the seconds until the second attempt, four times as many until the third, and
                 so on up to an hour; or a `JobBackoff`. None: 1 s, 4 s, 16 s …
+            fail_on: exceptions that fail the job for good; any other is tried again.
+            process: whether it runs in worker processes, one job at a time in each; they declare
+                the handler by importing its module anew.
             description: for people who read `/v1/types`; None: the docstring's first paragraph.
 
         Raises:
@@ -104,9 +117,11 @@ class Dispatcher:
         )
         _check(declared)
         wait = _backoff(f"The job type {name!r}", backoff)
+        final = _exceptions(f"The job type {name!r}: fail_on", fail_on)
 
         def declare(function: F) -> F:
-            self._add(name, function, _runner(function, declared, wait))
+            runner = _runner(function, declared, wait, final, process=process)
+            self._add(name, function, runner, process=process)
             return function
 
         return declare
@@ -115,11 +130,20 @@ class Dispatcher:
         """The declared types, by name."""
         return tuple(self._runners[name].type for name in sorted(self._runners))
 
-    def runners(self) -> dict[str, Runner]:
-        """What does the jobs: a runner for each type, by its name."""
-        return {name: self._runners[name] for name in sorted(self._runners)}
+    def runners(self, children: Children | None = None) -> dict[str, Runner]:
+        """What does the jobs: a runner for each type, by its name.
 
-    def _add(self, name: str, function: Any, runner: PythonRunner) -> None:
+        `children` starts the worker processes of types with `process=True`; without it their jobs
+        are done in this process.
+        """
+        found: dict[str, Runner] = {name: self._runners[name] for name in sorted(self._runners)}
+        if children is not None:
+            for name, home in self._homes.items():
+                here = self._runners[name]
+                found[name] = ProcessRunner(here.type, here.backoff, home, children)
+        return found
+
+    def _add(self, name: str, function: Any, runner: PythonRunner, *, process: bool) -> None:
         if name in self._runners:
             raise SettingsError(
                 f"The job type {name!r} is declared twice, by {self._handlers[name]} and by "
@@ -127,9 +151,35 @@ class Dispatcher:
             )
         self._runners[name] = runner
         self._handlers[name] = _title(function)
+        if process:
+            self._homes[name] = _home(function)
+            _latest[name] = self
 
 
-def _runner(function: Any, declared: JobType, backoff: JobBackoff) -> PythonRunner:
+_latest: Final[WeakValueDictionary[str, Dispatcher]] = WeakValueDictionary()
+"""Who declared a type with `process=True` last, by its name."""
+
+
+def declared(name: str) -> Runner | None:
+    """For worker processes: what does the jobs of a type with `process=True`, in this process."""
+    app = _latest.get(name)
+    return None if app is None else app.runners()[name]
+
+
+def _home(function: Any) -> Home:
+    module = getattr(function, "__module__", None) or "__main__"
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return Home(module, None if file is None else os.path.realpath(file))
+
+
+def _runner(
+    function: Any,
+    declared: JobType,
+    backoff: JobBackoff,
+    fail_on: tuple[type[BaseException], ...],
+    *,
+    process: bool,
+) -> PythonRunner:
     where = f"The job type {declared.name!r}: {_title(function)}"
     handler = read_handler(function, where)
     job_type = structs.replace(
@@ -138,15 +188,25 @@ def _runner(function: Any, declared: JobType, backoff: JobBackoff) -> PythonRunn
         schema=handler.schema,
         result_schema=handler.result_schema,
     )
+    if process:
+        processes = declared.concurrency or os.cpu_count() or 1
+        job_type = structs.replace(job_type, concurrency=processes)
     if handler.is_async:
-        return PythonRunner(handler, job_type, backoff)
-    threads = declared.concurrency or DEFAULT_THREADS
+        return PythonRunner(handler, job_type, backoff, fail_on)
+    threads = job_type.concurrency or DEFAULT_THREADS
     if threads > _MAX_THREADS:
         raise SettingsError(
             f"{where} is a `def`, so each job needs a thread, and {threads} are too many: lower "
             f"`concurrency` to {_MAX_THREADS}, or write it as `async def`."
         )
-    return ThreadRunner(handler, structs.replace(job_type, concurrency=threads), backoff)
+    return ThreadRunner(handler, structs.replace(job_type, concurrency=threads), backoff, fail_on)
+
+
+def _exceptions(where: str, given: Any) -> tuple[type[BaseException], ...]:
+    found = given if isinstance(given, tuple) else (given,)
+    if not all(isinstance(each, type) and issubclass(each, BaseException) for each in found):
+        raise SettingsError(f"{where} must be an exception's class or several, not {given!r}.")
+    return found
 
 
 def _title(function: Any) -> str:

@@ -37,8 +37,10 @@ def ids_of(job: Job) -> dict[str, Any]:
     }
 
 
-def ending(error: BaseException, job: Job) -> JobOutcome:
-    """What becomes of the attempt after the handler raised `error`.
+def ending(
+    error: BaseException, job: Job, fail_on: tuple[type[BaseException], ...] = ()
+) -> JobOutcome:
+    """What becomes of the attempt after the handler raised `error`; `fail_on` end the job.
 
     The caller is told of an unexpected exception by its class alone: messages and tracebacks may
     hold what isn't the caller's, so they go to the log.
@@ -67,7 +69,10 @@ def ending(error: BaseException, job: Job) -> JobOutcome:
                 exc_info=error,
                 extra=ids_of(job),
             )
-            return AttemptFailed(HANDLER_ERROR, safe_text(type(error).__name__))
+            name = safe_text(type(error).__name__)
+            if isinstance(error, fail_on):
+                return Failed(HANDLER_ERROR, name)
+            return AttemptFailed(HANDLER_ERROR, name)
 
 
 def _verdict(error: BaseException) -> BaseException:

@@ -29,11 +29,16 @@ def load_app(target: str) -> Dispatcher:
         raise SettingsError(f"{target!r} names no app: write file.py, file.py:app or module:app.")
     path = Path(place)
     is_file = path.suffix == ".py" or len(path.parts) > 1
-    module = _from_file(path) if is_file else _from_name(place)
+    module = import_file(path) if is_file else _from_name(place)
     return _named(module, attribute, place) if attribute else _only(module, place)
 
 
-def _from_file(path: Path) -> ModuleType:
+def import_file(path: Path) -> ModuleType:
+    """Import a file as a module; its folder comes first in the import path, as `python` has it.
+
+    Raises:
+        SettingsError: it can't be; the message says why.
+    """
     if path.suffix != ".py":
         raise SettingsError(f"{path} is no Python file: its name must end in .py.")
     if not path.is_file():

@@ -23,6 +23,12 @@ from dispatcher.core.outcome import Failed, JobOutcome, Succeeded
 from dispatcher.core.retry import JobBackoff
 from dispatcher.ports.runner import RunReport
 
+at_work: Final[dict[asyncio.Task[Any], Job]] = {}
+"""The jobs of `async def` handlers that run on the event loop now, by their tasks."""
+
+job_at_hand: Final[contextvars.ContextVar[Job | None]] = contextvars.ContextVar("job_at_hand")
+"""The job that a task belongs to: those that a handler starts have a copy of its context."""
+
 DEFAULT_THREADS: Final = 16
 """How many jobs of a `def` handler run at once in a process where the type does not say."""
 
@@ -35,7 +41,14 @@ class PythonRunner:
     to say anything else would have it done again. Otherwise the cancellation goes on.
     """
 
-    def __init__(self, handler: Handler, job_type: JobType, backoff: JobBackoff) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        job_type: JobType,
+        backoff: JobBackoff,
+        fail_on: tuple[type[BaseException], ...] = (),
+    ) -> None:
+        self._fail_on = fail_on
         self._call = handler.call
         self._decode = handler.decode
         self._type = job_type
@@ -60,6 +73,9 @@ class PythonRunner:
             return _refusal(error, job)
         task = asyncio.current_task()
         cancels_before = _cancels()
+        if task is not None:
+            at_work[task] = job
+        job_at_hand.set(job)
         try:
             value = await self._call(JobContext(job, report), given)
         except BaseException as error:
@@ -70,10 +86,13 @@ class PythonRunner:
             canceled = _cancels() > cancels_before
             if canceled and isinstance(error, asyncio.CancelledError):
                 raise
-            outcome = ending(error, job)
+            outcome = ending(error, job, self._fail_on)
             if canceled and not isinstance(outcome, Failed):
                 raise asyncio.CancelledError from error
             return outcome
+        finally:
+            if task is not None:
+                at_work.pop(task, None)
         return _result(value, job)
 
 
@@ -85,8 +104,14 @@ class ThreadRunner(PythonRunner):
     run for which no thread was free yet ends at once.
     """
 
-    def __init__(self, handler: Handler, job_type: JobType, backoff: JobBackoff) -> None:
-        super().__init__(handler, job_type, backoff)
+    def __init__(
+        self,
+        handler: Handler,
+        job_type: JobType,
+        backoff: JobBackoff,
+        fail_on: tuple[type[BaseException], ...] = (),
+    ) -> None:
+        super().__init__(handler, job_type, backoff, fail_on)
         self._threads: Threads[JobOutcome] = Threads(
             job_type.name, job_type.concurrency or DEFAULT_THREADS
         )
@@ -123,7 +148,7 @@ class ThreadRunner(PythonRunner):
         try:
             value = self._call(context, given)
         except BaseException as error:  # noqa: BLE001  # even sys.exit() ends the job alone
-            return ending(error, job)
+            return ending(error, job, self._fail_on)
         return _result(value, job)
 
 

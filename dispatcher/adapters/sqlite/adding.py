@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from dispatcher.adapters.sqlite.lanes import add_lane, next_in_lane, set_ready
+from dispatcher.adapters.sqlite.lanes import add_lane, count_waiting, next_in_lane, set_ready
 from dispatcher.adapters.sqlite.rows import Row, job_of, job_row, late_at
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.changes import LeasedJob
 from dispatcher.core.model import Job, JobState
-from dispatcher.ports.records import Added, AddResult, Idempotency, KeyReused, NewJob, Replayed
+from dispatcher.core.quotas import Full, Room
+from dispatcher.ports.records import (
+    Added,
+    AddResult,
+    Idempotency,
+    KeyReused,
+    NewJob,
+    NoRoom,
+    Replayed,
+)
 
 _JOB_ADD = statement("job_add")
 _INPUT_ADD = statement("job_input_add")
 _JOB_BY_SEQ = statement("job_by_seq")
 _LANES_OF_QUEUE = statement("lanes_of_queue")
+_WAITING_OF_CALLER = statement("waiting_of_caller")
+_WAITING_IN_QUEUE = statement("waiting_in_queue")
 _KEY_FIND = statement("idempotency_find")
 _KEY_PUT = statement("idempotency_put")
 
@@ -34,7 +45,12 @@ def add_job(session: Session, new: NewJob) -> AddResult:
         row = job_row(job, _lane(session, job, lanes), hand_off.lease, hand_off.holder_id)
         leased = LeasedJob(job, hand_off.lease, new.input)
     else:
-        row = job_row(job, _lane(session, job, lanes), None, None)
+        full = None if new.room is None else _full(session, new, new.room)
+        if full is not None:
+            return NoRoom(full)
+        lane_seq = _lane(session, job, lanes)
+        count_waiting(session, lane_seq, 1, len(new.input))
+        row = job_row(job, lane_seq, None, None)
         leased = None
     seq = session.execute(_JOB_ADD, row).lastrowid
     session.execute(_INPUT_ADD, (seq, new.input))
@@ -50,6 +66,15 @@ def add_job(session: Session, new: NewJob) -> AddResult:
             },
         )
     return Added(job, leased)
+
+
+def _full(session: Session, new: NewJob, room: Room) -> Full | None:
+    """Whether what waits leaves no room for this job too, and why; see `NewJob`."""
+    jobs, waiting_bytes = session.one(_WAITING_OF_CALLER, (new.job.caller_id,))
+    in_queue = 0
+    if room.queue_jobs is not None:
+        (in_queue,) = session.one(_WAITING_IN_QUEUE, (new.job.queue,))
+    return room.full(jobs=jobs + 1, bytes_=waiting_bytes + len(new.input), queue_jobs=in_queue + 1)
 
 
 def _known(session: Session, caller_id: str, key: Idempotency) -> AddResult | None:

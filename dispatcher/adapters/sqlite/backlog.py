@@ -6,7 +6,7 @@ import sqlite3
 
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.model import Instant
-from dispatcher.ports.records import Backlog, DeliveryBacklog, QueueBacklog
+from dispatcher.ports.views import Backlog, DeliveryBacklog, QueueBacklog
 
 _WAITING = statement("backlog_waiting")
 _OLDEST = statement("backlog_oldest")

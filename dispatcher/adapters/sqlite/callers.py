@@ -7,13 +7,19 @@ from typing import Final
 
 import msgspec
 
+from dispatcher.adapters.sqlite.audit import add_audit
 from dispatcher.adapters.sqlite.grants import insert_key
+from dispatcher.adapters.sqlite.rows import caller_of, terms_row
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
+from dispatcher.core.audit import AuditEntry
 from dispatcher.core.model import ApiKey, Caller, Instant, JobType, Role
+from dispatcher.core.quotas import CallerTerms
 
 _CALLER_ADD = statement("caller_add")
 _CALLER_FIND = statement("caller_find")
+_CALLER_BY_ID = statement("caller_by_id")
+_SET_TERMS = statement("caller_set_terms")
 _KEY_FIND = statement("api_key_find")
 _SECRET_ADD = statement("secret_add")
 _SECRETS = statement("secrets_in_force")
@@ -36,17 +42,43 @@ class NewCaller(msgspec.Struct, frozen=True):
     key: ApiKey
     digest: bytes
     sealed: bytes
+    entry: AuditEntry | None
+
+
+class NewTerms(msgspec.Struct, frozen=True):
+    """What is to be set for a caller, if what is set is still as `before`."""
+
+    caller_id: str
+    before: CallerTerms
+    after: CallerTerms
+    entry: AuditEntry | None
 
 
 def add_caller(session: Session, new: NewCaller) -> bool:
     """Add a caller; False if its name is taken."""
     caller = new.caller
-    row = {"id": caller.id, "name": caller.name, "created_at": caller.created_at}
+    row = {
+        "id": caller.id,
+        "name": caller.name,
+        "created_at": caller.created_at,
+        "terms": terms_row(caller.terms),
+    }
     if not session.execute(_CALLER_ADD, row).rowcount:
         return False
     insert_key(session, new.key, new.digest)
     secret = {"caller_id": caller.id, "sealed": new.sealed, "created_at": caller.created_at}
     session.execute(_SECRET_ADD, secret)
+    add_audit(session, new.entry)
+    return True
+
+
+def set_terms(session: Session, new: NewTerms) -> bool:
+    """Set a caller's terms; False if it is not there, or others are set."""
+    row = session.one(_CALLER_BY_ID, (new.caller_id,))
+    if row is None or caller_of(row).terms != new.before:
+        return False
+    session.execute(_SET_TERMS, {"id": new.caller_id, "terms": terms_row(new.after)})
+    add_audit(session, new.entry)
     return True
 
 
@@ -64,13 +96,13 @@ def find_key(read: sqlite3.Connection, digest: bytes) -> tuple[ApiKey, Caller] |
         expires_at=expires_at,
         revoked_at=revoked_at,
     )
-    return key, Caller(*caller)
+    return key, caller_of(caller)
 
 
 def find_caller(read: sqlite3.Connection, name_or_id: str) -> Caller | None:
     """A caller by its id, or else by its name."""
     row = read.execute(_CALLER_FIND, {"wanted": name_or_id}).fetchone()
-    return None if row is None else Caller(*row)
+    return None if row is None else caller_of(row)
 
 
 def sealed_secrets(read: sqlite3.Connection, caller_id: str, now: Instant) -> list[bytes]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from dispatcher.adapters.sqlite import destinations
-from dispatcher.adapters.sqlite.lanes import wait_in_lane
-from dispatcher.adapters.sqlite.rows import JOB_LEASE, JOB_SEQ, Row, as_json, job_of
-from dispatcher.adapters.sqlite.sending import lease_until
+from dispatcher.adapters.sqlite.lanes import wait_in_lane, wait_no_more
+from dispatcher.adapters.sqlite.owing import Owed, add_event
+from dispatcher.adapters.sqlite.rows import JOB_LANE, JOB_LEASE, JOB_SEQ, Row, as_json, job_of
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.changes import (
@@ -21,16 +20,12 @@ from dispatcher.core.changes import (
 from dispatcher.core.lifecycle import JOB_TRANSITIONS, TERMINAL_EVENT, wants
 from dispatcher.core.model import (
     INLINE_RESULT_BYTES,
-    Delivery,
-    DeliveryState,
-    Event,
     EventType,
-    Instant,
     Job,
     JobState,
 )
-from dispatcher.core.payload import is_terminal, snapshot
-from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms, LeasedDelivery, Stale
+from dispatcher.core.payload import snapshot
+from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms, Stale
 
 _JOB_BY_ID = statement("job_by_id")
 _JOB_STATE = statement("job_state")
@@ -39,9 +34,7 @@ _RELEASE = statement("job_release")
 _ASK_CANCEL = statement("job_ask_cancel")
 _NOTE = statement("job_note")
 _RESULT_ADD = statement("job_result_add")
-_EVENT_ADD = statement("event_add")
 _EVENT_OF_JOB = statement("event_of_job")
-_DELIVERY_ADD = statement("delivery_add")
 _DROP = statement("deliveries_drop")
 
 
@@ -55,6 +48,8 @@ def finish_job(session: Session, change: FinishJob, terms: DeliveryTerms) -> App
     seq, before = row[JOB_SEQ], job_of(row)
     if before.state is not change.from_state or row[JOB_LEASE] != change.lease:
         return _again(session, seq, change.event_id)
+    if before.state is JobState.WAITING:
+        wait_no_more(session, seq, row[JOB_LANE])
     job = _ended(before, change)
     session.execute(
         _FINISH,
@@ -74,13 +69,13 @@ def finish_job(session: Session, change: FinishJob, terms: DeliveryTerms) -> App
         session.execute(_RESULT_ADD, (seq, change.result))
     if before.event_count > 0:
         session.execute(_DROP, {"job_seq": seq, "at": change.at})
-    event, event_seq = _add_event(session, seq, job, change.event_id, change.at, None)
+    event, event_seq = add_event(session, seq, job, change.event_id, change.at, None)
     if not wants(job, event.type):
         return Applied()
     result = change.result
     if result is not None and len(result) > INLINE_RESULT_BYTES:
         result = None
-    owed = _Owed(session, seq, event_seq, job, event)
+    owed = Owed(session, seq, event_seq, job, event)
     return owed.add(terms, hand_off=change.hand_off, result=result)
 
 
@@ -114,12 +109,14 @@ def release_job(session: Session, change: ReleaseJob) -> ApplyResult:
     due_at = change.due_at
     if job.cancel_requested_at is not None:
         due_at = min(due_at, session.now)
+    seq = row[JOB_SEQ]
+    lane_seq = wait_in_lane(session, seq, job.caller_id, job.queue, job.type, due_at)
     session.execute(
         _RELEASE,
         {
-            "seq": row[JOB_SEQ],
+            "seq": seq,
             "lease": change.lease,
-            "lane_seq": wait_in_lane(session, job.caller_id, job.queue, job.type, due_at),
+            "lane_seq": lane_seq,
             "due_at": due_at,
             "retrying": change.retrying,
             "refund": change.refund,
@@ -202,128 +199,8 @@ def _note(
     parameters = {"seq": seq, "lease": change.lease, "events": 1, "progress": as_json(progress)}
     session.execute(_NOTE, parameters)
     data = snapshot(job, change.output if isinstance(change, NoteOutput) else None)
-    event, event_seq = _add_event(session, seq, job, event_id, change.at, (type_, data))
+    event, event_seq = add_event(session, seq, job, event_id, change.at, (type_, data))
     sent = not isinstance(change, NoteOutput) or change.deliver
     if not sent or not wants(job, type_):
         return Applied()
-    return _Owed(session, seq, event_seq, job, event).add_best_effort(terms)
-
-
-def _add_event(
-    session: Session,
-    job_seq: int,
-    job: Job,
-    event_id: str,
-    at: Instant,
-    note: tuple[EventType, bytes] | None,
-) -> tuple[Event, int]:
-    """Write an event; without `note` it is the job's last. Gives it and its number."""
-    type_, data = (TERMINAL_EVENT[job.state], None) if note is None else note
-    event = Event(
-        id=event_id,
-        job_id=job.id,
-        caller_id=job.caller_id,
-        type=type_,
-        sequence=job.event_count,
-        at=at,
-        links_base=session.links_base,
-        data=data,
-    )
-    row = (event_id, job_seq, type_.value, event.sequence, at, event.links_base, data)
-    event_seq = session.execute(_EVENT_ADD, row).lastrowid
-    if event_seq is None:
-        raise AssertionError("an insert has a row id")
-    return event, event_seq
-
-
-class _Owed:
-    """The delivery that an event owes to the job's callback URL."""
-
-    def __init__(
-        self, session: Session, job_seq: int, event_seq: int, job: Job, event: Event
-    ) -> None:
-        if job.callback is None:
-            raise AssertionError("nothing is owed without a callback")
-        self.session = session
-        self.callback = job.callback
-        self.job_seq = job_seq
-        self.event_seq = event_seq
-        self.job = job
-        self.event = event
-
-    def add(self, terms: DeliveryTerms, *, hand_off: bool, result: bytes | None) -> Applied:
-        """Owe the last event by the schedule, and lease it at once if that is asked and may be."""
-        session = self.session
-        schedule = self.callback.schedule
-        wait_seconds = terms.first_wait_seconds if schedule is None else schedule.seconds[0]
-        due_at = session.now + round(wait_seconds * 1000)
-        place = destinations.destination(session, self.job.caller_id, self.callback.origin)
-        free = place.sending < terms.slots and not place.due
-        if not (hand_off and free and due_at == session.now):
-            return self._wait(place, due_at, terms, result)
-        lease = session.ids.new("lse")
-        until = lease_until(session.now, terms)
-        delivery = self._add(place.seq, due_at, DeliveryState.SENDING, lease, until)
-        destinations.ready_by(session, place.seq, place.ready_at, until)
-        return Applied((LeasedDelivery(delivery, lease, self.event, self.job, result),))
-
-    def add_best_effort(self, terms: DeliveryTerms) -> Applied:
-        """Owe an event that is not the last: due at once."""
-        place = destinations.destination(self.session, self.job.caller_id, self.callback.origin)
-        return self._wait(place, self.session.now, terms, None)
-
-    def _wait(
-        self,
-        place: destinations.Destination,
-        due_at: Instant,
-        terms: DeliveryTerms,
-        result: bytes | None,
-    ) -> Applied:
-        delivery = self._add(place.seq, due_at, DeliveryState.PENDING, None, None)
-        if place.sending >= terms.slots:
-            if is_terminal(self.event):
-                made_of = LeasedDelivery(delivery, "", self.event, self.job, result)
-                self.session.waiting.keep(made_of)
-            free_at = destinations.wait_for_slot(self.session, place, due_at, terms.slots)
-            return Applied(delivery_ready_at=free_at)
-        destinations.ready_by(self.session, place.seq, place.ready_at, due_at)
-        return Applied(delivery_ready_at=due_at)
-
-    def _add(
-        self,
-        destination_seq: int,
-        due_at: Instant,
-        state: DeliveryState,
-        lease: str | None,
-        until: Instant | None,
-    ) -> Delivery:
-        delivery = Delivery(
-            id=self.session.ids.new("dlv"),
-            event_id=self.event.id,
-            event_type=self.event.type,
-            job_id=self.job.id,
-            caller_id=self.job.caller_id,
-            url=self.callback.url,
-            origin=self.callback.origin,
-            state=state,
-            created_at=self.event.at,
-            due_at=due_at,
-        )
-        self.session.execute(
-            _DELIVERY_ADD,
-            (
-                delivery.id,
-                destination_seq,
-                self.job_seq,
-                self.event_seq,
-                delivery.url,
-                delivery.origin,
-                state.value,
-                lease,
-                until,
-                delivery.created_at,
-                due_at,
-                delivery.caller_id,
-            ),
-        )
-        return delivery
+    return Owed(session, seq, event_seq, job, event).add_best_effort(terms)

@@ -8,8 +8,8 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from dispatcher.adapters.sqlite.lanes import next_in_lane, set_ready, wait_in_lane
-from dispatcher.adapters.sqlite.rows import JOB_LEASE, JOB_SEQ, JOB_WIDTH, job_of
+from dispatcher.adapters.sqlite.lanes import count_waiting, next_in_lane, set_ready, wait_in_lane
+from dispatcher.adapters.sqlite.rows import JOB_LANE, JOB_LEASE, JOB_SEQ, JOB_WIDTH, job_of
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.changes import LeasedJob
@@ -85,7 +85,7 @@ def _take_back(session: Session) -> None:
     for (holder_id,) in ended:
         lost = session.execute(_LOST, {"holder_id": holder_id, "limit": TAKE_BACK_JOBS}).fetchall()
         for seq, caller_id, queue, type_ in lost:
-            lane_seq = wait_in_lane(session, caller_id, queue, type_, session.now)
+            lane_seq = wait_in_lane(session, seq, caller_id, queue, type_, session.now)
             session.execute(_TAKE_BACK, {"seq": seq, "lane_seq": lane_seq, "now": session.now})
     if ended:
         session.execute(_FORGET, (session.now,))
@@ -185,8 +185,14 @@ def _lease(session: Session, picked: list[int], holder_id: str) -> list[LeasedJo
         _LEASE,
         [{"seq": seq, "lease": new("lse"), "holder_id": holder_id, "now": now} for seq in picked],
     )
-    rows = session.execute(_LEASED, (_encode(picked).decode(),))
-    leased = {row[JOB_SEQ]: LeasedJob(job_of(row), row[JOB_LEASE], row[JOB_WIDTH]) for row in rows}
+    leased: dict[int, LeasedJob] = {}
+    gone: dict[int, list[int]] = {}
+    for row in session.execute(_LEASED, (_encode(picked).decode(),)):
+        body = row[JOB_WIDTH]
+        leased[row[JOB_SEQ]] = LeasedJob(job_of(row), row[JOB_LEASE], body)
+        gone.setdefault(row[JOB_LANE], []).append(len(body))
+    for lane_seq, sizes in gone.items():
+        count_waiting(session, lane_seq, -len(sizes), -sum(sizes))
     return [leased[seq] for seq in picked]
 
 

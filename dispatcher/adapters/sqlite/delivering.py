@@ -135,12 +135,12 @@ def _redeliver(session: Session, change: Redeliver, terms: DeliveryTerms) -> App
     row = session.one(_ROUND, (change.delivery_id,))
     if row is None:
         return Stale()
-    seq, stored, round_, caller_id, origin = row
+    seq, stored, round_, *whose = row
     if round_ >= change.round:
         return Applied()
     if round_ + 1 != change.round or DeliveryState(stored) not in FINAL_DELIVERY_STATES:
         return Stale()
-    place = destinations.destination(session, caller_id, origin)
+    place = destinations.destination(session, *whose)
     due_at = session.now
     parameters = {"seq": seq, "round": change.round, "at": change.at}
     session.execute(_REDELIVER, {**parameters, "destination_seq": place.seq, "due_at": due_at})

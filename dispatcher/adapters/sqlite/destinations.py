@@ -29,12 +29,15 @@ class Destination(NamedTuple):
     due: bool
 
 
-def destination(session: Session, caller_id: str, origin: str) -> Destination:
-    """The destination, made if it is not there."""
-    row = session.one(_FIND, {"caller_id": caller_id, "origin": origin, "now": session.now})
+def destination(
+    session: Session, caller_id: str, origin: str, endpoint_id: str | None = None
+) -> Destination:
+    """The destination, made if it is not there. A registered endpoint is one of its own."""
+    whose = {"caller_id": caller_id, "origin": origin, "endpoint_id": endpoint_id or ""}
+    row = session.one(_FIND, {**whose, "now": session.now})
     if row is not None:
         return Destination(*row)
-    ((seq,),) = session.execute(_ADD, (caller_id, origin, None)).fetchall()
+    ((seq,),) = session.execute(_ADD, (*whose.values(), None)).fetchall()
     return Destination(seq, None, None, 0, due=False)
 
 

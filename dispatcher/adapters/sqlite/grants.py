@@ -6,8 +6,11 @@ import sqlite3
 
 from msgspec import Struct
 
+from dispatcher.adapters.sqlite.audit import add_audit
+from dispatcher.adapters.sqlite.rows import caller_of
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
+from dispatcher.core.audit import AuditEntry
 from dispatcher.core.model import ApiKey, Caller, Instant, Role, ServiceKey
 from dispatcher.ports.records import (
     MOST_KEYS,
@@ -19,6 +22,7 @@ from dispatcher.ports.records import (
 )
 
 _CALLERS = statement("callers_before")
+_CALLER_BY_ID = statement("caller_by_id")
 _CALLER_EXISTS = statement("caller_exists")
 _KEY_ADD = statement("api_key_add")
 _KEY_REVOKE = statement("api_key_revoke")
@@ -44,6 +48,15 @@ class NewKey(Struct, frozen=True):
 
     key: ApiKey
     digest: bytes
+    entry: AuditEntry | None = None
+
+
+class EndedKey(Struct, frozen=True):
+    """An API key to revoke."""
+
+    caller_id: str
+    id: str
+    entry: AuditEntry | None
 
 
 class NewSecret(Struct, frozen=True):
@@ -53,6 +66,7 @@ class NewSecret(Struct, frozen=True):
     sealed: bytes
     created_at: Instant
     overlap_seconds: float
+    entry: AuditEntry | None
 
 
 class NewServiceKey(Struct, frozen=True):
@@ -61,6 +75,7 @@ class NewServiceKey(Struct, frozen=True):
     key: ServiceKey
     sealed: bytes
     overlap_seconds: float | None
+    entry: AuditEntry | None = None
 
 
 # --- callers -----------------------------------------------------------------------------------
@@ -72,8 +87,14 @@ def list_callers(
     """Callers, newest first."""
     wanted = {"before": _PAST_ALL if before is None else before, "limit": limit + 1}
     rows = read.execute(_CALLERS, wanted).fetchall()
-    items = tuple(_record(read, Caller(*caller), now) for _, *caller in rows[:limit])
+    items = tuple(_record(read, caller_of(caller), now) for _, *caller in rows[:limit])
     return CallerPage(items, rows[limit - 1][0] if len(rows) > limit else None)
+
+
+def get_caller(read: sqlite3.Connection, now: Instant, caller_id: str) -> CallerRecord | None:
+    """One caller."""
+    row = read.execute(_CALLER_BY_ID, (caller_id,)).fetchone()
+    return None if row is None else _record(read, caller_of(row), now)
 
 
 def _record(read: sqlite3.Connection, caller: Caller, now: Instant) -> CallerRecord:
@@ -111,13 +132,17 @@ def add_key(session: Session, new: NewKey) -> Addition:
     if count >= MOST_KEYS:
         return Addition.TOO_MANY
     insert_key(session, new.key, new.digest)
+    add_audit(session, new.entry)
     return Addition.ADDED
 
 
-def revoke_key(session: Session, key: tuple[str, str]) -> bool:
-    """Revoke the key (caller's id, key's id); False if it is not there."""
-    row = {"caller_id": key[0], "id": key[1], "now": session.now}
-    return session.execute(_KEY_REVOKE, row).rowcount > 0
+def revoke_key(session: Session, key: EndedKey) -> bool:
+    """Revoke a key; False if it is not there."""
+    row = {"caller_id": key.caller_id, "id": key.id, "now": session.now}
+    if session.execute(_KEY_REVOKE, row).rowcount == 0:
+        return False
+    add_audit(session, key.entry)
+    return True
 
 
 def rotate_secret(session: Session, new: NewSecret) -> Addition:
@@ -138,6 +163,7 @@ def rotate_secret(session: Session, new: NewSecret) -> Addition:
         _SECRET_ADD,
         {"caller_id": new.caller_id, "sealed": new.sealed, "created_at": new.created_at},
     )
+    add_audit(session, new.entry)
     return Addition.ADDED
 
 
@@ -168,4 +194,7 @@ def add_service_key(session: Session, new: NewServiceKey) -> bool:
         _SERVICE_KEY_ADD,
         {"id": key.id, "public": key.public, "sealed": new.sealed, "created_at": key.created_at},
     )
-    return added.rowcount > 0
+    if added.rowcount == 0:
+        return False
+    add_audit(session, new.entry)
+    return True

@@ -9,18 +9,39 @@ from dispatcher.core.model import Instant
 _FIND = statement("lane_find")
 _ADD = statement("lane_add")
 _SET = statement("lane_set")
+_COUNT = statement("lane_count")
+_INPUT_BYTES = statement("input_bytes")
 _NEXT = statement("lane_next")
 
 
-def wait_in_lane(session: Session, caller_id: str, queue: str, type_: str, due_at: Instant) -> int:
-    """The number of the lane of a job that waits, made if it is not there; it is ready by then."""
+def wait_in_lane(
+    session: Session, job_seq: int, caller_id: str, queue: str, type_: str, due_at: Instant
+) -> int:
+    """The lane of a job that comes to wait again, made if it is not there; it is ready by then."""
     row = session.one(_FIND, (caller_id, queue, type_))
     if row is None:
-        return add_lane(session, caller_id, queue, type_, due_at)
-    seq: int = row[0]
-    if row[1] is None or row[1] > due_at:
-        session.execute(_SET, (due_at, seq))
+        seq = add_lane(session, caller_id, queue, type_, due_at)
+    else:
+        seq = row[0]
+        if row[1] is None or row[1] > due_at:
+            session.execute(_SET, (due_at, seq))
+    count_waiting(session, seq, 1, _input_bytes(session, job_seq))
     return seq
+
+
+def wait_no_more(session: Session, job_seq: int, lane_seq: int) -> None:
+    """A job that waited in a lane does so no more, and was not claimed."""
+    count_waiting(session, lane_seq, -1, -_input_bytes(session, job_seq))
+
+
+def count_waiting(session: Session, seq: int, jobs: int, input_bytes: int) -> None:
+    """So many jobs more wait in a lane (less, if below 0), and so many bytes of their inputs."""
+    session.execute(_COUNT, (jobs, input_bytes, seq))
+
+
+def _input_bytes(session: Session, job_seq: int) -> int:
+    row = session.one(_INPUT_BYTES, (job_seq,))
+    return 0 if row is None else row[0]
 
 
 def add_lane(

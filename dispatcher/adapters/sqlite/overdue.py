@@ -29,6 +29,7 @@ _PRUNE_JOB = statement("prune_job")
 _FORGET_KEYS = statement("prune_idempotency")
 _FORGET_HOLDERS = statement("holders_forget")
 _FORGET_LANES = statement("prune_lanes")
+_FORGET_AUDIT = statement("prune_audit")
 _FORGET_DESTINATIONS = statement("prune_destinations")
 
 LOOK_FACTOR: Final = 4
@@ -55,21 +56,19 @@ def sweep(read: sqlite3.Connection, now: Instant, limit: int) -> Overdue:
     )
 
 
-def _lost(row: Row) -> tuple[Delivery, str, Job]:
+def _lost(row: Row) -> tuple[Delivery, str, Job | None]:
     event_id, event_type = row[DELIVERY_WIDTH : DELIVERY_WIDTH + 2]
-    job = job_of(row[DELIVERY_WIDTH + 2 :])
-    delivery = delivery_of(
-        row, event_id=event_id, event_type=event_type, job_id=job.id, caller_id=job.caller_id
-    )
+    columns = row[DELIVERY_WIDTH + 2 :]
+    job = None if columns[0] is None else job_of(columns)
+    job_id = None if job is None else job.id
+    delivery = delivery_of(row, event_id=event_id, event_type=event_type, job_id=job_id)
     return delivery, row[DELIVERY_LEASE], job
 
 
 def delivery_in(row: Row) -> Delivery:
-    """A delivery from `delivery.*, event.id, event.type, job.id, job.caller_id`."""
-    event_id, event_type, job_id, caller_id = row[DELIVERY_WIDTH:]
-    return delivery_of(
-        row, event_id=event_id, event_type=event_type, job_id=job_id, caller_id=caller_id
-    )
+    """A delivery from `delivery.*, event.id, event.type, job.id`."""
+    event_id, event_type, job_id = row[DELIVERY_WIDTH:]
+    return delivery_of(row, event_id=event_id, event_type=event_type, job_id=job_id)
 
 
 class Pruning:
@@ -80,9 +79,10 @@ class Pruning:
     no harm.
     """
 
-    def __init__(self, dead_kept_seconds: float) -> None:
-        """`dead_kept_seconds`: how long a dead delivery keeps its job."""
+    def __init__(self, dead_kept_seconds: float, audit_kept_seconds: float) -> None:
+        """How long a dead delivery keeps its job, and how long an entry of the audit log stays."""
         self._dead_kept_ms = round(dead_kept_seconds * 1000)
+        self._audit_kept_ms = round(audit_kept_seconds * 1000)
         self._after = _START
 
     def prune(self, session: Session, limit: int) -> int:
@@ -112,6 +112,8 @@ class Pruning:
         session.forget_holders()
         session.execute(_FORGET_LANES, {"limit": limit})
         session.execute(_FORGET_DESTINATIONS, {"limit": limit})
+        past = session.now - self._audit_kept_ms
+        session.execute(_FORGET_AUDIT, {"before": past, "limit": limit})
         _give_back(session)
         return erased
 

@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 
 from dispatcher.adapters.sqlite.overdue import delivery_in
 from dispatcher.adapters.sqlite.rows import (
+    DELIVERY_CALLER,
     JOB_SEQ,
     Row,
     attempt_of,
@@ -31,7 +32,7 @@ from dispatcher.core.model import (
     JobState,
     JobStatus,
 )
-from dispatcher.ports.records import (
+from dispatcher.ports.views import (
     DeliveryFilter,
     DeliveryPage,
     DeliveryRecord,
@@ -62,7 +63,7 @@ _DELIVERY_FOUND = statement("delivery_found")
 LOOK_ROWS: Final = 1_000
 """A page looks at no more rows than this, whether they fit or not."""
 
-_LAST: Final = 2**63 - 1
+LAST: Final = 2**63 - 1
 _RARE_ENDS: Final = {JobStatus(end.value) for end in FINAL_JOB_STATES - {JobState.SUCCEEDED}}
 _RARE_DELIVERY_ENDS: Final = FINAL_DELIVERY_STATES - {DeliveryState.DELIVERED}
 
@@ -110,7 +111,7 @@ def list_events(
     rows = read.execute(_EVENTS, {"job_seq": seq, "after": after, "limit": limit}).fetchall()
     events = []
     for each in rows:
-        event = event_of(each, job)
+        event = event_of(each, job.id)
         last = event.type in TERMINAL_EVENTS
         events.append((event, _inline_result(read, seq, job) if last else None))
     return job, tuple(events)
@@ -159,14 +160,14 @@ def list_jobs(
     elif wanted.caller_id is not None:
         sql = _LIST_OF_CALLER
     parameters = {
-        "before": _LAST if before is None else before,
+        "before": LAST if before is None else before,
         "look": LOOK_ROWS,
         "correlation_id": wanted.correlation_id,
         "state": None if wanted.status is None else wanted.status.value,
         "caller_id": wanted.caller_id,
     }
     rows = read.execute(sql, parameters)
-    found, following = _page(rows, lambda row: _wanted(job_of(row), wanted, now), limit)
+    found, following = page_of(rows, lambda row: _wanted(job_of(row), wanted, now), limit)
     items = [JobRecord(job, _summary(read, seq, job)) for seq, job in found]
     return JobPage(tuple(items), following)
 
@@ -189,14 +190,14 @@ def list_deliveries(
 ) -> DeliveryPage:
     """Deliveries, newest first, with their attempts."""
     parameters = {
-        "before": _LAST if before is None else before,
+        "before": LAST if before is None else before,
         "look": LOOK_ROWS,
         "job_id": wanted.job_id,
         "caller_id": wanted.caller_id,
         "state": None if wanted.state is None else wanted.state.value,
     }
     rows = read.execute(_deliveries_sql(wanted), parameters)
-    found, following = _page(rows, lambda row: _wanted_delivery(row, wanted), limit)
+    found, following = page_of(rows, lambda row: _wanted_delivery(row, wanted), limit)
     return DeliveryPage(tuple(_delivery_record(read, row) for _, row in found), following)
 
 
@@ -228,7 +229,7 @@ def get_delivery(
 ) -> DeliveryRecord | None:
     """A delivery with its attempts, if that caller may see it."""
     row = read.execute(_DELIVERY_FOUND, (delivery_id,)).fetchone()
-    if row is None or caller_id not in (None, row[-1]):
+    if row is None or caller_id not in (None, row[DELIVERY_CALLER]):
         return None
     return _delivery_record(read, row)
 
@@ -242,7 +243,7 @@ def _delivery_record(read: sqlite3.Connection, row: Row) -> DeliveryRecord:
     return DeliveryRecord(delivery, tuple(attempts))
 
 
-def _page(
+def page_of(
     rows: Iterator[Row], fitting: Callable[[Row], Item | None], limit: int
 ) -> tuple[list[tuple[int, Item]], int | None]:
     """Up to `limit` of the rows that fit, with their numbers; and from where the list goes on.

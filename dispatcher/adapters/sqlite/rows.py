@@ -13,6 +13,7 @@ from dispatcher.core.model import (
     Attempt,
     AttemptError,
     Callback,
+    Caller,
     Delivery,
     DeliveryState,
     Event,
@@ -24,6 +25,7 @@ from dispatcher.core.model import (
     Progress,
     Trace,
 )
+from dispatcher.core.quotas import CallerTerms
 
 Row: TypeAlias = tuple[Any, ...]
 
@@ -33,14 +35,16 @@ JOB_COLUMNS: Final = (
     *("created_at", "due_at", "late_at", "run_at", "start_by", "deadline", "started_at"),
     *("finished_at", "expires_at", "cancel_requested_at", "retrying", "progress", "error"),
     *("result_bytes", "callback", "correlation_id", "metadata", "replay_of", "trace"),
-    *("api_version", "version", "event_count"),
+    *("api_version", "version", "event_count", "ordering_key"),
 )
 JOB_WIDTH: Final = len(JOB_COLUMNS)
 JOB_SEQ: Final = 0
 JOB_LANE: Final = JOB_COLUMNS.index("lane_seq")
 JOB_LEASE: Final = JOB_COLUMNS.index("lease")
 
-EVENT_COLUMNS: Final = (*("seq", "id", "job_seq", "type", "sequence", "at", "links_base", "data"),)
+EVENT_COLUMNS: Final = (
+    *("seq", "id", "caller_id", "job_seq", "type", "sequence", "at", "links_base", "data"),
+)
 EVENT_WIDTH: Final = len(EVENT_COLUMNS)
 
 DELIVERY_COLUMNS: Final = (
@@ -52,6 +56,7 @@ DELIVERY_COLUMNS: Final = (
 )
 DELIVERY_WIDTH: Final = len(DELIVERY_COLUMNS)
 DELIVERY_LEASE: Final = DELIVERY_COLUMNS.index("lease")
+DELIVERY_CALLER: Final = DELIVERY_COLUMNS.index("caller_id")
 _FIRST: Final = DELIVERY_COLUMNS.index("first_number")
 _FIRST_END: Final = DELIVERY_COLUMNS.index("first_body") + 1
 
@@ -61,6 +66,7 @@ _EVENT_TYPES: Final = {kind.value: kind for kind in EventType}
 
 _encode: Final = msgspec.json.encode
 _callback: Final = msgspec.json.Decoder(Callback).decode
+_terms: Final = msgspec.json.Decoder(CallerTerms).decode
 _progress: Final = msgspec.json.Decoder(Progress).decode
 _job_error: Final = msgspec.json.Decoder(JobError).decode
 _metadata: Final = msgspec.json.Decoder(dict[str, str]).decode
@@ -71,6 +77,20 @@ _attempt_error: Final = msgspec.json.Decoder(AttemptError).decode
 def as_json(value: object) -> str | None:
     """The JSON of a value for a TEXT column; None stays NULL."""
     return None if value is None else _encode(value).decode()
+
+
+# --- Callers -----------------------------------------------------------------------------------
+
+
+def caller_of(row: Row) -> Caller:
+    """A caller from `id, name, created_at, terms`."""
+    id_, name, created_at, terms = row
+    return Caller(id_, name, created_at, CallerTerms() if terms is None else _terms(terms))
+
+
+def terms_row(terms: CallerTerms) -> str | None:
+    """The column `terms`; NULL: nothing is set."""
+    return None if terms == CallerTerms() else as_json(terms)
 
 
 # --- Jobs --------------------------------------------------------------------------------------
@@ -121,6 +141,7 @@ def job_row(job: Job, lane_seq: int, lease: str | None, holder_id: str | None) -
         job.api_version,
         job.version,
         job.event_count,
+        job.ordering_key,
     )
 
 
@@ -158,19 +179,20 @@ def job_of(row: Row) -> Job:
         api_version=row[33],
         version=row[34],
         event_count=row[35],
+        ordering_key=row[36],
     )
 
 
 # --- Events and deliveries ---------------------------------------------------------------------
 
 
-def event_of(row: Row, job: Job) -> Event:
-    """An event of `job` from the columns of `event.*`."""
-    _, id_, _, type_, sequence, at, links_base, data = row[:EVENT_WIDTH]
+def event_of(row: Row, job_id: str | None) -> Event:
+    """An event from the columns of `event.*`; `job_id` is the job that it belongs to."""
+    _, id_, caller_id, _, type_, sequence, at, links_base, data = row[:EVENT_WIDTH]
     return Event(
         id=id_,
-        job_id=job.id,
-        caller_id=job.caller_id,
+        job_id=job_id,
+        caller_id=caller_id,
         type=_EVENT_TYPES[type_],
         sequence=sequence,
         at=at,
@@ -179,16 +201,14 @@ def event_of(row: Row, job: Job) -> Event:
     )
 
 
-def delivery_of(
-    row: Row, *, event_id: str, event_type: str, job_id: str, caller_id: str
-) -> Delivery:
-    """A delivery from the columns of `delivery.*` (`DELIVERY_COLUMNS`), its event and its job."""
+def delivery_of(row: Row, *, event_id: str, event_type: str, job_id: str | None) -> Delivery:
+    """A delivery from the columns of `delivery.*` (`DELIVERY_COLUMNS`), and of its event."""
     return Delivery(
         id=row[1],
         event_id=event_id,
         event_type=_EVENT_TYPES[event_type],
         job_id=job_id,
-        caller_id=caller_id,
+        caller_id=row[DELIVERY_CALLER],
         url=row[6],
         origin=row[7],
         state=_DELIVERY_STATES[row[8]],

@@ -56,6 +56,8 @@ def prepare(path: Path, *, lock_seconds: float = LOCK_SECONDS) -> None:
         _set_up_file(connection, path)
         # Only who has something to write takes the lock: another may open beside a busy service.
         behind = _version(connection) < migrations()[-1].number
+        # A table that is made anew must not take with it what refers to it: see `_migrate`.
+        connection.execute(f"PRAGMA foreign_keys = {'OFF' if behind else 'ON'}")
         connection.execute("BEGIN IMMEDIATE" if behind else "BEGIN")
         try:
             _migrate(connection, path)
@@ -101,6 +103,10 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
             connection.execute("INSERT INTO meta VALUES (?, ?)", (_mark_name(step), step.mark))
         else:
             _check_mark(connection, step, path)
+    if version < known[-1].number:
+        broken = connection.execute("PRAGMA foreign_key_check").fetchone()
+        if broken is not None:
+            raise StoreCorrupt(f"{path} has a row of {broken[0]} that refers to one that is gone.")
 
 
 def _check_mark(connection: sqlite3.Connection, step: Migration, path: Path) -> None:

@@ -176,9 +176,8 @@ def lease_until(now: int, terms: DeliveryTerms) -> int:
 
 
 def _leased_of(row: Row) -> LeasedDelivery:
-    job = job_of(row[_JOB_AT:])
-    event = event_of(row[_EVENT_AT:], job)
-    delivery = delivery_of(
-        row, event_id=event.id, event_type=event.type, job_id=job.id, caller_id=job.caller_id
-    )
+    job = None if row[_JOB_AT] is None else job_of(row[_JOB_AT:])
+    job_id = None if job is None else job.id
+    event = event_of(row[_EVENT_AT:], job_id)
+    delivery = delivery_of(row, event_id=event.id, event_type=event.type, job_id=job_id)
     return LeasedDelivery(delivery, row[DELIVERY_LEASE], event, job, row[_RESULT_AT])

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import assert_never
 
-from dispatcher.adapters.sqlite import callers, grants, holders, overdue, reading
+from dispatcher.adapters.sqlite import callers, holders, overdue
 from dispatcher.adapters.sqlite.adding import add_job
-from dispatcher.adapters.sqlite.backlog import backlog
+from dispatcher.adapters.sqlite.answers import Answers
+from dispatcher.adapters.sqlite.audit import AuditKept, add_audit
+from dispatcher.adapters.sqlite.callers_kept import CallersKept
 from dispatcher.adapters.sqlite.changing import (
     ask_cancel,
     finish_job,
@@ -34,6 +36,7 @@ from dispatcher.adapters.sqlite.writer import Writer
 from dispatcher.core.changes import (
     AskCancel,
     AskCancelDelivery,
+    Audited,
     Change,
     EndDelivery,
     FinishJob,
@@ -45,26 +48,19 @@ from dispatcher.core.changes import (
     ReleaseDelivery,
     ReleaseJob,
 )
-from dispatcher.core.model import ApiKey, Caller, Event, Instant, Job, JobType, ServiceKey
+from dispatcher.core.model import JobType
+from dispatcher.ports.audit import AUDIT_KEPT_SECONDS
 from dispatcher.ports.observer import CommitTold, tell_nobody
 from dispatcher.ports.records import (
     DEAD_KEPT_SECONDS,
-    Addition,
     AddResult,
+    Applied,
     ApplyResult,
-    Backlog,
-    CallerPage,
     ClaimedDeliveries,
     ClaimedJobs,
-    DeliveryFilter,
-    DeliveryPage,
-    DeliveryRecord,
     DeliveryTerms,
     HeldJob,
     JobClaim,
-    JobFilter,
-    JobPage,
-    JobRecord,
     NewJob,
     Overdue,
 )
@@ -74,7 +70,7 @@ from dispatcher.ports.system import Clock, Ids
 _HELD = statement("jobs_held")
 
 
-class SqliteStore:
+class SqliteStore(Answers, CallersKept, AuditKept):
     """Implements `dispatcher.ports.store.Store` on one SQLite file.
 
     All that is written goes through one thread and is batched there; a few threads read. Another
@@ -89,6 +85,7 @@ class SqliteStore:
         ids: Ids,
         links_base: str = "",
         dead_kept_seconds: float = DEAD_KEPT_SECONDS,
+        audit_kept_seconds: float = AUDIT_KEPT_SECONDS,
         readers: int = 2,
         lock_seconds: float = LOCK_SECONDS,
         on_commit: CommitTold = tell_nobody,
@@ -101,6 +98,7 @@ class SqliteStore:
             ids: for leases and deliveries; asked from the writing thread.
             links_base: the public URL, which events keep.
             dead_kept_seconds: how long a dead delivery keeps its job.
+            audit_kept_seconds: how long an entry of the audit log is kept.
             readers: how many threads read.
             lock_seconds: how long a write waits while another process holds the lock. A service
                 answers 503 after it; a tool beside a busy service needs more patience.
@@ -123,7 +121,7 @@ class SqliteStore:
         )
         self._waiting = Waiting()
         self._readers = Readers(path, readers)
-        self._pruning = overdue.Pruning(dead_kept_seconds)
+        self._pruning = overdue.Pruning(dead_kept_seconds, audit_kept_seconds)
 
     def _session(self, connection: sqlite3.Connection) -> Session:
         return Session(
@@ -184,11 +182,16 @@ class SqliteStore:
         return await self._writer.one(claim, limit)
 
     async def apply(
-        self, changes: Sequence[Change], terms: DeliveryTerms
+        self, changes: Sequence[Change | Audited], terms: DeliveryTerms
     ) -> list[ApplyResult | Exception]:
         """See `JobStore.apply`."""
 
-        def apply(session: Session, change: Change) -> ApplyResult:
+        def apply(session: Session, change: Change | Audited) -> ApplyResult:
+            if isinstance(change, Audited):
+                result = _apply(session, change.change, terms)
+                if isinstance(result, Applied):
+                    add_audit(session, change.entry)
+                return result
             return _apply(session, change, terms)
 
         return await self._writer.each(apply, changes) if changes else []
@@ -205,47 +208,6 @@ class SqliteStore:
         """See `JobStore.prune`."""
         return await self._writer.one(self._pruning.prune, limit)
 
-    # --- reading -------------------------------------------------------------------------------
-
-    async def get_job(
-        self, job_id: str, caller_id: str | None, *, with_input: bool = False
-    ) -> JobRecord | None:
-        """See `JobReader.get_job`."""
-        return await self._readers.ask(reading.get_job, job_id, caller_id, with_input=with_input)
-
-    async def get_result(
-        self, job_id: str, caller_id: str | None
-    ) -> tuple[Job, bytes | None] | None:
-        """See `JobReader.get_result`."""
-        return await self._readers.ask(reading.get_result, job_id, caller_id)
-
-    async def list_jobs(self, wanted: JobFilter, *, limit: int, before: int | None) -> JobPage:
-        """See `JobReader.list_jobs`."""
-        now = self._clock.now()
-        return await self._readers.ask(reading.list_jobs, wanted, now, limit=limit, before=before)
-
-    async def list_deliveries(
-        self, wanted: DeliveryFilter, *, limit: int, before: int | None
-    ) -> DeliveryPage:
-        """See `JobReader.list_deliveries`."""
-        return await self._readers.ask(reading.list_deliveries, wanted, limit=limit, before=before)
-
-    async def get_delivery(self, delivery_id: str, caller_id: str | None) -> DeliveryRecord | None:
-        """See `JobReader.get_delivery`."""
-        return await self._readers.ask(reading.get_delivery, delivery_id, caller_id)
-
-    async def list_events(
-        self, job_id: str, caller_id: str | None, *, limit: int, after: int
-    ) -> tuple[Job, tuple[tuple[Event, bytes | None], ...]] | None:
-        """See `JobReader.list_events`."""
-        return await self._readers.ask(
-            reading.list_events, job_id, caller_id, limit=limit, after=after
-        )
-
-    async def backlog(self, most: int) -> Backlog:
-        """See `BacklogReader.backlog`."""
-        return await self._readers.ask(backlog, self._clock.now(), most)
-
     # --- holders -------------------------------------------------------------------------------
 
     def heart(self, holder_id: str, name: str, lease_seconds: float) -> Heart:
@@ -260,60 +222,7 @@ class SqliteStore:
         """See `Store.end_other_leases`."""
         await self._writer.one(holders.end_other_leases, holder_id)
 
-    # --- callers and types ---------------------------------------------------------------------
-
-    async def add_caller(self, caller: Caller, key: ApiKey, digest: bytes, sealed: bytes) -> bool:
-        """See `CallerStore.add_caller`."""
-        new = callers.NewCaller(caller, key, digest, sealed)
-        return await self._writer.one(callers.add_caller, new)
-
-    async def find_key(self, digest: bytes) -> tuple[ApiKey, Caller] | None:
-        """See `CallerStore.find_key`."""
-        return await self._readers.ask(callers.find_key, digest)
-
-    async def find_caller(self, name_or_id: str) -> Caller | None:
-        """See `CallerStore.find_caller`."""
-        return await self._readers.ask(callers.find_caller, name_or_id)
-
-    async def sealed_secrets(self, caller_id: str) -> list[bytes]:
-        """See `CallerStore.sealed_secrets`."""
-        return await self._readers.ask(callers.sealed_secrets, caller_id, self._clock.now())
-
-    async def list_callers(self, *, limit: int, before: int | None) -> CallerPage:
-        """See `CallerStore.list_callers`."""
-        now = self._clock.now()
-        return await self._readers.ask(grants.list_callers, now, limit=limit, before=before)
-
-    async def add_key(self, key: ApiKey, digest: bytes) -> Addition:
-        """See `CallerStore.add_key`."""
-        return await self._writer.one(grants.add_key, grants.NewKey(key, digest))
-
-    async def revoke_key(self, caller_id: str, key_id: str) -> bool:
-        """See `CallerStore.revoke_key`."""
-        return await self._writer.one(grants.revoke_key, (caller_id, key_id))
-
-    async def rotate_secret(
-        self, caller_id: str, sealed: bytes, created_at: Instant, *, overlap_seconds: float
-    ) -> Addition:
-        """See `CallerStore.rotate_secret`."""
-        new = grants.NewSecret(caller_id, sealed, created_at, overlap_seconds)
-        return await self._writer.one(grants.rotate_secret, new)
-
-    async def service_keys(self) -> list[tuple[ServiceKey, bytes]]:
-        """See `ServiceKeyStore.service_keys`."""
-        return await self._readers.ask(grants.service_keys, self._clock.now())
-
-    async def add_service_key(self, key: ServiceKey, sealed: bytes) -> bool:
-        """See `ServiceKeyStore.add_service_key`."""
-        new = grants.NewServiceKey(key, sealed, None)
-        return await self._writer.one(grants.add_service_key, new)
-
-    async def rotate_service_key(
-        self, key: ServiceKey, sealed: bytes, *, overlap_seconds: float
-    ) -> bool:
-        """See `ServiceKeyStore.rotate_service_key`."""
-        new = grants.NewServiceKey(key, sealed, overlap_seconds)
-        return await self._writer.one(grants.add_service_key, new)
+    # --- types and the encryption key -----------------------------------------------------------
 
     async def put_types(self, types: Sequence[JobType]) -> None:
         """See `Store.put_types`."""

@@ -50,8 +50,10 @@ class Waiting:
 
 def _bytes_of(made_of: LeasedDelivery) -> int:
     """How much memory what may be large takes, at most."""
-    callback, metadata = made_of.job.callback, made_of.job.metadata
     size = 0 if made_of.result is None else len(made_of.result)
+    if made_of.job is None:
+        return size + len(made_of.event.data or b"")
+    callback, metadata = made_of.job.callback, made_of.job.metadata
     if callback is not None and callback.sealed_headers is not None:
         size += len(callback.sealed_headers)
     if metadata:

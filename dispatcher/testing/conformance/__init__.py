@@ -29,6 +29,12 @@ longer (100 examples of 40 steps by default).
 from __future__ import annotations
 
 from dispatcher.testing.conformance.adding import TestAdding, TestHandOffOfJobs, TestIdempotency
+from dispatcher.testing.conformance.auditing import (
+    TestAuditedCallers,
+    TestAuditedChanges,
+    TestAuditLog,
+    TestTerms,
+)
 from dispatcher.testing.conformance.backend import Backend, ShuffledIds
 from dispatcher.testing.conformance.backlog import TestBacklog
 from dispatcher.testing.conformance.callers import TestCallers, TestCheck, TestKeyCheck, TestTypes
@@ -85,6 +91,7 @@ from dispatcher.testing.conformance.redelivering import (
     TestAskingToCancelDeliveries,
     TestRedelivering,
 )
+from dispatcher.testing.conformance.rooms import TestRoom
 from dispatcher.testing.conformance.scene import Scene, scene
 from dispatcher.testing.conformance.stale import TestStaleDeliveries, TestStaleJobs
 from dispatcher.testing.conformance.sweeping import TestPrune, TestSweep
@@ -96,6 +103,9 @@ __all__ = [
     "TestAdding",
     "TestAskingToCancel",
     "TestAskingToCancelDeliveries",
+    "TestAuditLog",
+    "TestAuditedCallers",
+    "TestAuditedChanges",
     "TestBacklog",
     "TestCallers",
     "TestCheck",
@@ -131,6 +141,7 @@ __all__ = [
     "TestRecordingAttempts",
     "TestRedelivering",
     "TestReleasing",
+    "TestRoom",
     "TestRotatingSecrets",
     "TestSentAgain",
     "TestServiceKeys",
@@ -138,6 +149,7 @@ __all__ = [
     "TestStaleJobs",
     "TestSweep",
     "TestTakingBack",
+    "TestTerms",
     "TestTypes",
     "TestUnknownAttempts",
     "scene",

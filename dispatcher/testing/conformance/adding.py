@@ -51,6 +51,7 @@ class TestAdding:
                 schedule=Schedule((0, 0.5, 604_800)),
                 headers=("x-one", "X-Two"),
                 sealed_headers=bytes(range(256)),
+                caller_schedule=Schedule((0.25, 1)),
             ),
             correlation_id="order-17",
             metadata={"": "", "k": MISCHIEF},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dispatcher.core.model import DeliveryState
-from dispatcher.ports.records import Backlog, DeliveryBacklog, QueueBacklog
+from dispatcher.ports.views import Backlog, DeliveryBacklog, QueueBacklog
 from dispatcher.testing.conformance.scene import Scene
 from dispatcher.testing.conformance.values import ANN, BEN, MAIL, ORIGIN, OTHER_ORIGIN, REPORT
 

@@ -14,6 +14,7 @@ from dispatcher.core.model import (
     DeliveryState,
 )
 from dispatcher.core.payload import callback_body
+from dispatcher.core.retry import Schedule
 from dispatcher.ports.records import (
     Added,
     Applied,
@@ -53,6 +54,18 @@ async def handed(
 
 
 class TestHandOffOfDeliveries:
+    async def test_a_caller_s_schedule_says_when_it_is_due_if_the_job_does_not(
+        self, scene: Scene
+    ) -> None:
+        for schedule, wait_ms in ((None, 1_500), (Schedule((0.25,)), 250)):
+            callback = msgspec.structs.replace(
+                a_callback(), schedule=schedule, caller_schedule=Schedule((1.5,))
+            )
+            leased = await scene.running(callback=callback)
+            await scene.apply(scene.finish(leased, hand_off=True))
+            (delivery,) = await scene.deliveries(leased.job.id)
+            assert delivery.due_at == scene.now + wait_ms
+
     async def test_with_a_free_slot_and_nothing_before_it(self, scene: Scene) -> None:
         leased = await scene.running(callback=a_callback())
         change = scene.finish(leased, hand_off=True)
@@ -153,6 +166,7 @@ class TestLeasedDeliveries:
         await scene.apply(scene.finish(leased, result=result))
         (sending,) = (await scene.lease()).deliveries
         assert sending.result == (None if over else result)
+        assert sending.job is not None
         assert sending.job.result_bytes == len(result)
 
 

@@ -14,7 +14,7 @@ from dispatcher.core.model import (
     JobState,
     JobStatus,
 )
-from dispatcher.ports.records import DeliveryFilter, DeliverySummary, JobFilter
+from dispatcher.ports.views import DeliveryFilter, DeliverySummary, JobFilter
 from dispatcher.testing.conformance.changing import note_output
 from dispatcher.testing.conformance.scene import Scene
 from dispatcher.testing.conformance.values import (
@@ -175,7 +175,7 @@ class TestEvents:
                 break
             assert len(page) <= 2
             told += page
-            after = page[-1][0].sequence
+            after = page[-1][0].sequence or 0
         assert [event.sequence for event, _ in told] == [1, 2, 3, 4, 5, 6]
         assert [result for _, result in told] == [None] * 5 + [b'"r"']
 

@@ -271,4 +271,4 @@ class TestAskingToCancelDeliveries:
         await scene.apply(scene.tried(leased))
         job = await scene.end(callback=a_callback())
         (other,) = (await scene.lease()).deliveries
-        assert other.job.id == job.id
+        assert other.delivery.job_id == job.id

@@ -353,7 +353,8 @@ class Run:
         )
         assert sent.delivery.id in ("", leased.delivery.id)
         assert leased.delivery == expected
-        held = self.model.jobs[leased.delivery.job_id]
+        held = self.model.jobs[leased.delivery.job_id or ""]
+        assert leased.job is not None
         assert same_job(leased.job, held.job)
         assert (leased.event.id, leased.event.type) in held.events
         assert leased.event.sequence == 1 + held.events.index((leased.event.id, leased.event.type))

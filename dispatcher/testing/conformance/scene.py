@@ -31,18 +31,15 @@ from dispatcher.ports.records import (
     ApplyResult,
     ClaimedDeliveries,
     ClaimedJobs,
-    DeliveryFilter,
-    DeliveryRecord,
     DeliveryTerms,
     HandOff,
     Idempotency,
     JobClaim,
-    JobFilter,
-    JobRecord,
     LeasedDelivery,
     NewJob,
 )
 from dispatcher.ports.store import Store
+from dispatcher.ports.views import DeliveryFilter, DeliveryRecord, JobFilter, JobRecord
 from dispatcher.testing.conformance.backend import Backend, ShuffledIds
 from dispatcher.testing.conformance.values import (
     ANN,
@@ -278,9 +275,9 @@ class Scene:
 
     # --- reading -------------------------------------------------------------------------------
 
-    async def record(self, job_id: str, *, store: Store | None = None) -> JobRecord:
+    async def record(self, job_id: str | None, *, store: Store | None = None) -> JobRecord:
         """A job that must be there, with its input."""
-        record = await (store or self.other).get_job(job_id, None, with_input=True)
+        record = await (store or self.other).get_job(job_id or "", None, with_input=True)
         assert record is not None, f"{job_id} is lost"
         return record
 
@@ -328,9 +325,9 @@ class Scene:
         assert len(found) == 1, f"{delivery_id} is there {len(found)} times"
         return found[0]
 
-    async def events(self, job_id: str, *, after: int = 0) -> list[Event]:
+    async def events(self, job_id: str | None, *, after: int = 0) -> list[Event]:
         """The events of a job that must be there, oldest first."""
-        answer = await self.other.list_events(job_id, None, limit=100, after=after)
+        answer = await self.other.list_events(job_id or "", None, limit=100, after=after)
         assert answer is not None, f"{job_id} is lost"
         return [event for event, _ in answer[1]]
 

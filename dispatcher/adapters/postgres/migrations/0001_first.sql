@@ -14,11 +14,13 @@ CREATE TABLE dispatcher.meta (
 
 -- Callers, and what they own -------------------------------------------------------------------
 
+-- `terms` is JSON (`CallerTerms`); NULL: nothing is set.
 CREATE TABLE dispatcher.caller (
   seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   id text NOT NULL UNIQUE,
   name text NOT NULL UNIQUE,
-  created_at bigint NOT NULL
+  created_at bigint NOT NULL,
+  terms text
 );
 
 CREATE TABLE dispatcher.api_key (
@@ -72,8 +74,9 @@ CREATE TABLE dispatcher.holder (
 );
 
 -- Where jobs of one caller, queue and type wait. `ready_at` is never later than the instant at
--- which the next of them could be claimed; NULL when none waits. Whoever puts a job there, or
--- serves it, locks the row.
+-- which the next of them could be claimed; NULL when none waits. `waiting` and `waiting_bytes` count
+-- the jobs that wait there and the bytes of their inputs, so that quotas are looked up. Whoever puts
+-- a job there, or takes one from there, locks the row; a job that is handed off at once does neither.
 CREATE TABLE dispatcher.lane (
   seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   caller_id text NOT NULL,
@@ -81,8 +84,11 @@ CREATE TABLE dispatcher.lane (
   type text NOT NULL,
   ready_at bigint,
   paused_at bigint,
+  waiting bigint NOT NULL DEFAULT 0,
+  waiting_bytes bigint NOT NULL DEFAULT 0,
   UNIQUE (caller_id, queue, type)
 ) WITH (fillfactor = 50);
+CREATE INDEX lane_of_queue ON dispatcher.lane (queue);
 CREATE INDEX lane_ready ON dispatcher.lane (type, ready_at)
   WHERE ready_at IS NOT NULL AND paused_at IS NULL;
 CREATE INDEX lane_idle ON dispatcher.lane (seq) WHERE ready_at IS NULL AND paused_at IS NULL;
@@ -127,6 +133,7 @@ CREATE TABLE dispatcher.job (
   api_version text NOT NULL,
   version bigint NOT NULL,
   event_count bigint NOT NULL,
+  ordering_key text,
   CONSTRAINT job_state CHECK (
     CASE state
       WHEN 'running' THEN
@@ -178,15 +185,19 @@ CREATE INDEX idempotency_expiry ON dispatcher.idempotency (expires_at);
 
 -- Events and deliveries ------------------------------------------------------------------------
 
+-- `sequence` counts in a job's course. `delivery.dead` belongs to a job, and is erased with it, but
+-- not to its course; `endpoint.disabled` and `ping` belong to no job.
+--
 -- `xid` is the transaction that wrote the row: who follows all events reads in the order of the pair
 -- (xid, seq), and only what is below the oldest transaction still under way, so that nothing can
 -- appear behind a cursor.
 CREATE TABLE dispatcher.event (
   seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   id text NOT NULL UNIQUE,
-  job_seq bigint NOT NULL,
+  caller_id text NOT NULL,
+  job_seq bigint,
   type text NOT NULL,
-  sequence bigint NOT NULL CHECK (sequence >= 1),
+  sequence bigint CHECK (sequence >= 1),
   at bigint NOT NULL,
   links_base text NOT NULL,
   data bytea,
@@ -194,26 +205,35 @@ CREATE TABLE dispatcher.event (
   CONSTRAINT event_type CHECK (
     CASE
       WHEN type IN ('job.succeeded', 'job.failed', 'job.canceled', 'job.expired')
-        THEN data IS NULL
+        THEN job_seq IS NOT NULL AND sequence IS NOT NULL AND data IS NULL
       WHEN type IN ('job.started', 'job.progress', 'job.output')
-        THEN data IS NOT NULL
+        THEN job_seq IS NOT NULL AND sequence IS NOT NULL AND data IS NOT NULL
+      WHEN type = 'delivery.dead'
+        THEN job_seq IS NOT NULL AND sequence IS NULL AND data IS NOT NULL
+      WHEN type IN ('endpoint.disabled', 'ping')
+        THEN job_seq IS NULL AND sequence IS NULL AND data IS NOT NULL
       ELSE FALSE
     END
   ),
   UNIQUE (job_seq, sequence)
 );
+CREATE INDEX event_of_caller ON dispatcher.event (caller_id, xid, seq);
+-- What is erased with no job.
+CREATE INDEX event_alone ON dispatcher.event (at) WHERE job_seq IS NULL;
 
 -- Where deliveries of one caller to one origin (scheme, host, port) wait. `ready_at` as of lanes;
 -- while all slots are taken, the earliest end of a lease: then `full_slots` says how many those
 -- are, so that a claim with more looks all the same. A row is there as long as a delivery is
--- pending or sending. Whoever takes, frees or waits for a slot locks the row.
+-- pending or sending. A registered endpoint is a destination of its own; '' for callback URLs of jobs.
+-- Whoever takes, frees or waits for a slot locks the row.
 CREATE TABLE dispatcher.destination (
   seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   caller_id text NOT NULL,
   origin text NOT NULL,
+  endpoint_id text NOT NULL DEFAULT '',
   ready_at bigint,
   full_slots integer,
-  UNIQUE (caller_id, origin)
+  UNIQUE (caller_id, origin, endpoint_id)
 ) WITH (fillfactor = 50);
 CREATE INDEX destination_ready ON dispatcher.destination (ready_at, seq)
   WHERE ready_at IS NOT NULL;
@@ -227,7 +247,7 @@ CREATE TABLE dispatcher.delivery (
   seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   id text NOT NULL UNIQUE,
   destination_seq bigint NOT NULL,
-  job_seq bigint NOT NULL,
+  job_seq bigint,
   event_seq bigint NOT NULL,
   endpoint_id text,
   url text NOT NULL,
@@ -299,3 +319,23 @@ CREATE TABLE dispatcher.attempt (
   body bytea,
   PRIMARY KEY (delivery_seq, number)
 );
+
+-- Things done by hand. `actor_*`, `address` and `request_id` say by whom; `caller_id` whose thing it
+-- was that was done something to; `detail` is a JSON object.
+CREATE TABLE dispatcher.audit (
+  seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  id text NOT NULL UNIQUE,
+  at bigint NOT NULL,
+  action text NOT NULL,
+  target text NOT NULL,
+  caller_id text,
+  via text NOT NULL CHECK (via IN ('api', 'cli')),
+  actor_id text,
+  key_id text,
+  address text,
+  request_id text,
+  detail text NOT NULL
+);
+CREATE INDEX audit_at ON dispatcher.audit (at);
+CREATE INDEX audit_of_target ON dispatcher.audit (target, seq);
+CREATE INDEX audit_of_caller ON dispatcher.audit (caller_id, seq) WHERE caller_id IS NOT NULL;

@@ -1,2 +1,2 @@
 -- Callers, newest first.
-SELECT seq, id, name, created_at FROM dispatcher.caller WHERE seq < $1 ORDER BY seq DESC LIMIT $2
+SELECT seq, id, name, created_at, terms FROM dispatcher.caller WHERE seq < $1 ORDER BY seq DESC LIMIT $2

@@ -19,7 +19,7 @@ UPDATE dispatcher.delivery AS delivery SET
 FROM free
 JOIN dispatcher.delivery AS was ON was.seq = free.seq
 JOIN dispatcher.event ON event.seq = was.event_seq
-JOIN dispatcher.job ON job.seq = was.job_seq
+LEFT JOIN dispatcher.job ON job.seq = was.job_seq
 LEFT JOIN dispatcher.job_result
   ON job_result.job_seq = job.seq AND job.result_bytes <= $5::bigint
 WHERE delivery.seq = free.seq

@@ -1,6 +1,6 @@
 -- A delivery by its id.
-SELECT delivery.*, event.id, event.type, job.id, job.caller_id
+SELECT delivery.*, event.id, event.type, job.id
 FROM dispatcher.delivery
 JOIN dispatcher.event ON event.seq = delivery.event_seq
-JOIN dispatcher.job ON job.seq = delivery.job_seq
+LEFT JOIN dispatcher.job ON job.seq = delivery.job_seq
 WHERE delivery.id = $1

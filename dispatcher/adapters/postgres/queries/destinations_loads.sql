@@ -2,14 +2,15 @@
 -- is pending is due; when the first lease ends of what is to be sent again then (not if it is the
 -- sweep's: its unknown attempts are used up, or it was asked to cancel).
 SELECT
-  destination.caller_id, destination.origin, destination.seq, destination.ready_at,
-  destination.full_slots, alive.sending, alive.first_until, waiting.pending_at, lost.lost_at
-FROM unnest($1::text[], $2::text[]) AS wanted (caller_id, origin)
+  destination.caller_id, destination.origin, destination.endpoint_id, destination.seq,
+  destination.ready_at, destination.full_slots, alive.sending, alive.first_until, waiting.pending_at, lost.lost_at
+FROM unnest($1::text[], $2::text[], $3::text[]) AS wanted (caller_id, origin, endpoint_id)
 JOIN dispatcher.destination
   ON destination.caller_id = wanted.caller_id AND destination.origin = wanted.origin
+  AND destination.endpoint_id = wanted.endpoint_id
 CROSS JOIN LATERAL (
   SELECT count(*) AS sending, min(lease_until) AS first_until FROM dispatcher.delivery
-  WHERE destination_seq = destination.seq AND state = 'sending' AND lease_until > $3::bigint
+  WHERE destination_seq = destination.seq AND state = 'sending' AND lease_until > $4::bigint
 ) AS alive
 CROSS JOIN LATERAL (
   SELECT min(due_at) AS pending_at FROM dispatcher.delivery

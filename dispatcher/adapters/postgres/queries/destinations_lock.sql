@@ -1,6 +1,7 @@
 -- Lock destinations, and make those that are not there. The update never happens: it is what locks
 -- a row that is there already.
-INSERT INTO dispatcher.destination AS destination (caller_id, origin)
-SELECT caller_id, origin FROM unnest($1::text[], $2::text[]) AS wanted (caller_id, origin)
-ORDER BY caller_id COLLATE "C", origin COLLATE "C"
-ON CONFLICT (caller_id, origin) DO UPDATE SET origin = excluded.origin WHERE FALSE
+INSERT INTO dispatcher.destination AS destination (caller_id, origin, endpoint_id)
+SELECT caller_id, origin, endpoint_id
+FROM unnest($1::text[], $2::text[], $3::text[]) AS wanted (caller_id, origin, endpoint_id)
+ORDER BY caller_id COLLATE "C", origin COLLATE "C", endpoint_id COLLATE "C"
+ON CONFLICT (caller_id, origin, endpoint_id) DO UPDATE SET origin = excluded.origin WHERE FALSE

@@ -1,18 +1,18 @@
 -- The destinations for which something can be sent, the longest unserved first, and those that were
 -- full for a claim with fewer slots. Those that somebody has locked are left out.
 WITH ready AS (
-  SELECT seq, caller_id, origin, ready_at FROM dispatcher.destination
+  SELECT seq, caller_id, origin, endpoint_id, ready_at FROM dispatcher.destination
   WHERE ready_at <= $1::bigint AND seq <> ALL ($4::bigint[])
   ORDER BY ready_at, seq
   LIMIT $3::integer
   FOR NO KEY UPDATE SKIP LOCKED
 ), fuller AS (
-  SELECT seq, caller_id, origin, ready_at FROM dispatcher.destination
+  SELECT seq, caller_id, origin, endpoint_id, ready_at FROM dispatcher.destination
   WHERE full_slots < $2::integer AND seq <> ALL ($4::bigint[])
   LIMIT $3::integer
   FOR NO KEY UPDATE SKIP LOCKED
 )
-SELECT seq, caller_id, origin, ready_at FROM ready
+SELECT seq, caller_id, origin, endpoint_id, ready_at FROM ready
 UNION
-SELECT seq, caller_id, origin, ready_at FROM fuller
+SELECT seq, caller_id, origin, endpoint_id, ready_at FROM fuller
 ORDER BY ready_at, seq

@@ -1,5 +1,5 @@
 -- Callers, newest first.
-SELECT seq, id, name, created_at FROM caller
+SELECT seq, id, name, created_at, terms FROM caller
 WHERE seq < :before
 ORDER BY seq DESC
 LIMIT :limit

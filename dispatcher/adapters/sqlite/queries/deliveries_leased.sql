@@ -3,5 +3,5 @@ SELECT delivery.*, event.*, job.*, job_result.body
 FROM json_each(:wanted) AS wanted
 CROSS JOIN delivery ON delivery.seq = wanted.value
 JOIN event ON event.seq = delivery.event_seq
-JOIN job ON job.seq = delivery.job_seq
+LEFT JOIN job ON job.seq = delivery.job_seq
 LEFT JOIN job_result ON job_result.job_seq = job.seq AND job.result_bytes <= :inline_bytes

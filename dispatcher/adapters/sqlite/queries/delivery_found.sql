@@ -1,6 +1,6 @@
 -- A delivery by its id.
-SELECT delivery.*, event.id, event.type, job.id, job.caller_id
+SELECT delivery.*, event.id, event.type, job.id
 FROM delivery
 JOIN event ON event.seq = delivery.event_seq
-JOIN job ON job.seq = delivery.job_seq
+LEFT JOIN job ON job.seq = delivery.job_seq
 WHERE delivery.id = ?

@@ -12,4 +12,4 @@ SELECT
     WHERE destination_seq = destination.seq AND state = 'pending' AND due_at <= :now
   )
 FROM destination
-WHERE caller_id = :caller_id AND origin = :origin
+WHERE caller_id = :caller_id AND origin = :origin AND endpoint_id = :endpoint_id

@@ -1,3 +1,3 @@
--- A new event of a job.
-INSERT INTO event (id, job_seq, type, sequence, at, links_base, data)
-VALUES (?, ?, ?, ?, ?, ?, ?)
+-- A new event.
+INSERT INTO event (id, caller_id, job_seq, type, sequence, at, links_base, data)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)

@@ -1,8 +1,8 @@
 -- Deliveries that ended in a way that is rare, newest first.
-SELECT delivery.*, event.id, event.type, job.id, job.caller_id
+SELECT delivery.*, event.id, event.type, job.id
 FROM delivery
 JOIN event ON event.seq = delivery.event_seq
-JOIN job ON job.seq = delivery.job_seq
+LEFT JOIN job ON job.seq = delivery.job_seq
 WHERE delivery.state = :state AND (delivery.state = 'dead' OR delivery.state = 'canceled')
   AND delivery.seq < :before
 ORDER BY delivery.seq DESC

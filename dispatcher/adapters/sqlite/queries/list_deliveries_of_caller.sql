@@ -1,8 +1,8 @@
 -- Deliveries of a caller, newest first.
-SELECT delivery.*, event.id, event.type, job.id, job.caller_id
+SELECT delivery.*, event.id, event.type, job.id
 FROM delivery
 JOIN event ON event.seq = delivery.event_seq
-JOIN job ON job.seq = delivery.job_seq
+LEFT JOIN job ON job.seq = delivery.job_seq
 WHERE delivery.caller_id = :caller_id AND delivery.seq < :before
 ORDER BY delivery.seq DESC
 LIMIT :look

@@ -1,0 +1,183 @@
+"""What facts are as log events: each its level, its name and its members."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, assert_never
+
+import msgspec
+
+from dispatcher.core.audit import AuditEntry
+from dispatcher.core.facts import (
+    ActionAudited,
+    CancelAsked,
+    DeliveryAttemptEnded,
+    DeliveryCancelAsked,
+    DeliverySwept,
+    Fact,
+    JobAccepted,
+    JobAttemptEnded,
+    JobEnded,
+    LeaseLost,
+    LoopFailed,
+    LoopIdle,
+    Redelivered,
+    StoreFailed,
+    StoreRecovered,
+    SubmissionRefused,
+)
+from dispatcher.core.model import Delivery, DeliveryState, Job, JobState
+from dispatcher.core.payload import rfc3339
+
+
+def level_of(fact: Fact) -> int:
+    """The level that a fact is logged at."""
+    match fact:
+        case DeliveryAttemptEnded(to=to) | DeliverySwept(to=to):
+            return logging.WARNING if to is DeliveryState.DEAD else logging.INFO
+        case JobAttemptEnded(to=to):
+            return logging.WARNING if to is JobState.FAILED else logging.INFO
+        case JobAccepted() | JobEnded() | SubmissionRefused() | LoopIdle():
+            return logging.DEBUG
+        case CancelAsked() | Redelivered() | DeliveryCancelAsked() | ActionAudited():
+            return logging.INFO
+        case StoreRecovered():
+            return logging.INFO
+        case LeaseLost():
+            return logging.WARNING
+        case StoreFailed() | LoopFailed():
+            return logging.ERROR
+        case _:
+            assert_never(fact)
+
+
+def describe(fact: Fact) -> tuple[str, Mapping[str, Any]]:  # noqa: C901, PLR0912  # one case a fact
+    """The event's name and its members."""
+    match fact:
+        case JobAccepted(job=job):
+            return "job.accepted", {
+                **_ids(job),
+                "handedOff": fact.handed_off,
+                "replayed": fact.replayed,
+            }
+        case JobAttemptEnded():
+            return "job.attempt", _of_job_attempt(fact)
+        case JobEnded(job=job, to=to):
+            return "job.ended", {**_ids(job), "to": to.value, "attempts": job.attempt_count}
+        case DeliveryAttemptEnded():
+            return "delivery.attempt", _of_delivery(fact)
+        case DeliverySwept(delivery=delivery, to=to):
+            return "delivery.swept", {**_ids_of_delivery(delivery), "to": to.value}
+        case SubmissionRefused(caller_id=caller_id, limit=limit):
+            return "submission.refused", {"callerId": caller_id, "limit": limit}
+        case CancelAsked(job=job):
+            return "job.canceling", _ids(job)
+        case Redelivered(delivery=delivery):
+            return "delivery.redelivered", _ids_of_delivery(delivery)
+        case DeliveryCancelAsked(delivery=delivery, to=to):
+            return "delivery.canceling", {**_ids_of_delivery(delivery), "to": to.value}
+        case ActionAudited(entry=entry):
+            return "audit", _of_entry(entry)
+        case LeaseLost(holder_id=holder_id, jobs=jobs):
+            return "lease.lost", {"holderId": holder_id, "jobs": jobs}
+        case StoreFailed(during=during, detail=detail):
+            return "store.failed", {"during": during, "detail": detail}
+        case StoreRecovered(during=during):
+            return "store.recovered", {"during": during}
+        case LoopFailed(loop=loop, detail=detail, trace_back=trace_back):
+            return "loop.failed", {"loop": loop, "detail": detail, "traceback": trace_back}
+        case LoopIdle(loop=loop):
+            return "loop.idle", {"loop": loop}
+        case _:
+            assert_never(fact)
+
+
+def _ids(job: Job) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "jobId": job.id,
+        "jobType": job.type,
+        "callerId": job.caller_id,
+        "queue": job.queue,
+    }
+    if job.correlation_id is not None:
+        found["correlationId"] = job.correlation_id
+    if job.replay_of is not None:
+        found["replayOf"] = job.replay_of
+    if job.trace is not None:
+        found["traceparent"] = job.trace.traceparent
+    return found
+
+
+def _of_job_attempt(fact: JobAttemptEnded) -> dict[str, Any]:
+    return {
+        **_ids(fact.job),
+        "attempt": fact.attempt,
+        "outcome": fact.outcome,
+        "to": fact.to.value,
+        "waitedMs": fact.waited_ms,
+        "durationMs": fact.duration_ms,
+        **_without_none(
+            stale=fact.stale or None,
+            errorCode=fact.error_code,
+            errorDetail=fact.error_detail,
+            traceback=fact.trace_back,
+        ),
+    }
+
+
+def _of_delivery(fact: DeliveryAttemptEnded) -> dict[str, Any]:
+    return {
+        "deliveryId": fact.delivery_id,
+        "eventId": fact.event_id,
+        "eventType": fact.event_type,
+        "jobId": fact.job_id,
+        "callerId": fact.caller_id,
+        "url": fact.url.partition("?")[0],  # queries carry tokens
+        "attempt": fact.attempt,
+        "to": fact.to.value,
+        "waitedMs": fact.waited_ms,
+        "durationMs": fact.duration_ms,
+        **_without_none(
+            statusCode=fact.status_code,
+            errorCode=fact.error_code,
+            errorDetail=fact.error_detail,
+            nextAttemptAt=rfc3339(fact.next_at) if fact.to is DeliveryState.PENDING else None,
+            correlationId=fact.correlation_id,
+            stale=fact.stale or None,
+        ),
+    }
+
+
+def _ids_of_delivery(delivery: Delivery) -> dict[str, Any]:
+    return {
+        "deliveryId": delivery.id,
+        "eventId": delivery.event_id,
+        "eventType": delivery.event_type,
+        "jobId": delivery.job_id,
+        "callerId": delivery.caller_id,
+        "url": delivery.url.partition("?")[0],  # queries carry tokens
+        "attempts": delivery.attempt_count,
+    }
+
+
+def _of_entry(entry: AuditEntry) -> dict[str, Any]:
+    actor = entry.actor
+    return {
+        "auditId": entry.id,
+        "action": entry.action,
+        "target": entry.target,
+        "via": actor.via.value,
+        **_without_none(
+            callerId=entry.caller_id,
+            actorId=actor.caller_id,
+            keyId=actor.key_id,
+            address=actor.address,
+            requestId=actor.request_id,
+        ),
+        "detail": msgspec.json.decode(entry.detail),
+    }
+
+
+def _without_none(**fields: object) -> dict[str, object]:
+    return {name: value for name, value in fields.items() if value is not None}

@@ -1,0 +1,107 @@
+"""The audit log."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from dispatcher.adapters.sqlite.reader import Readers
+from dispatcher.adapters.sqlite.reading import LAST, LOOK_ROWS, page_of
+from dispatcher.adapters.sqlite.rows import Row
+from dispatcher.adapters.sqlite.session import Session
+from dispatcher.adapters.sqlite.statements import statement
+from dispatcher.adapters.sqlite.writer import Writer
+from dispatcher.core.audit import Actor, AuditEntry, Via
+from dispatcher.ports.audit import AuditFilter, AuditPage
+
+_ADD = statement("audit_add")
+_LIST = statement("audit_before")
+_LIST_OF_CALLER = statement("audit_of_caller")
+_LIST_OF_TARGET = statement("audit_of_target")
+
+
+class AuditKept:
+    """The part of the store that keeps the audit log: implements `ports.audit.AuditStore`."""
+
+    _readers: Readers
+    _writer: Writer
+
+    async def add_audit(self, entry: AuditEntry) -> None:
+        """See `AuditStore.add_audit`."""
+        await self._writer.one(add_audit, entry)
+
+    async def list_audit(self, wanted: AuditFilter, *, limit: int, before: int | None) -> AuditPage:
+        """See `AuditStore.list_audit`."""
+        return await self._readers.ask(list_audit, wanted, limit=limit, before=before)
+
+
+def add_audit(session: Session, entry: AuditEntry | None) -> None:
+    """Write an entry, if there is one."""
+    if entry is None:
+        return
+    actor = entry.actor
+    session.execute(
+        _ADD,
+        {
+            "id": entry.id,
+            "at": entry.at,
+            "action": entry.action,
+            "target": entry.target,
+            "caller_id": entry.caller_id,
+            "via": actor.via.value,
+            "actor_id": actor.caller_id,
+            "key_id": actor.key_id,
+            "address": actor.address,
+            "request_id": actor.request_id,
+            "detail": entry.detail.decode(),
+        },
+    )
+
+
+def list_audit(
+    read: sqlite3.Connection, wanted: AuditFilter, *, limit: int, before: int | None
+) -> AuditPage:
+    """Entries, newest first."""
+    parameters = {
+        "before": LAST if before is None else before,
+        "look": LOOK_ROWS,
+        "caller_id": wanted.caller_id,
+        "target": wanted.target,
+    }
+    sql = _LIST
+    if wanted.target is not None:
+        sql = _LIST_OF_TARGET
+    elif wanted.caller_id is not None:
+        sql = _LIST_OF_CALLER
+    found, following = page_of(
+        read.execute(sql, parameters), lambda row: _wanted(row, wanted), limit
+    )
+    return AuditPage(tuple(entry for _, entry in found), following)
+
+
+def _wanted(row: Row, wanted: AuditFilter) -> AuditEntry | None:
+    entry = _entry_of(row)
+    fits = (
+        wanted.caller_id in (None, entry.caller_id)
+        and wanted.actor_id in (None, entry.actor.caller_id)
+        and wanted.action in (None, entry.action)
+        and wanted.target in (None, entry.target)
+        and (wanted.created_after is None or entry.at > wanted.created_after)
+        and (wanted.created_before is None or entry.at < wanted.created_before)
+    )
+    return entry if fits else None
+
+
+def _entry_of(row: Row) -> AuditEntry:
+    _, id_, at, action, target, caller_id, via, actor_id, key_id, address, request_id, detail = row
+    actor = Actor(
+        via=Via(via), caller_id=actor_id, key_id=key_id, address=address, request_id=request_id
+    )
+    return AuditEntry(
+        id=id_,
+        at=at,
+        action=action,
+        target=target,
+        actor=actor,
+        caller_id=caller_id,
+        detail=detail.encode(),
+    )

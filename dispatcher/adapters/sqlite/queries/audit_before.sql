@@ -1,0 +1,7 @@
+-- Entries, newest first.
+SELECT
+  seq, id, at, action, target, caller_id, via, actor_id, key_id, address, request_id, detail
+FROM audit
+WHERE seq < :before
+ORDER BY seq DESC
+LIMIT :look

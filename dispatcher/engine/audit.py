@@ -1,0 +1,47 @@
+"""Making entries of the audit log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dispatcher.core.audit import Actor, AuditAction, AuditEntry, entry
+from dispatcher.ports.system import Clock, Ids
+
+
+class Entries:
+    """Makes entries, with an id and the present instant."""
+
+    def __init__(self, clock: Clock, ids: Ids) -> None:
+        self._clock = clock
+        self._ids = ids
+
+    def of(
+        self,
+        actor: Actor,
+        action: AuditAction,
+        target: str,
+        *,
+        caller_id: str | None = None,
+        **detail: Any,
+    ) -> AuditEntry:
+        """An entry. `caller_id` is whose the target is; what else is told must be no secret."""
+        return entry(
+            actor,
+            action,
+            target,
+            id=self._ids.new("aud"),
+            at=self._clock.now(),
+            caller_id=caller_id,
+            **detail,
+        )
+
+    def of_another(
+        self, actor: Actor | None, action: AuditAction, target: str, caller_id: str, **detail: Any
+    ) -> AuditEntry | None:
+        """An entry, if somebody else than the caller whose the target is does it; else None.
+
+        `actor` None: the service itself, or a caller who can do it with its own things alone.
+        """
+        if actor is None or actor.caller_id == caller_id:
+            return None
+        return self.of(actor, action, target, caller_id=caller_id, **detail)

@@ -1,0 +1,118 @@
+"""What readers of the store are given: records, filters, pages and counts."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from dispatcher.core.model import (
+    Attempt,
+    Delivery,
+    DeliveryState,
+    EventType,
+    Instant,
+    Job,
+    JobStatus,
+)
+
+
+class DeliverySummary(Struct, frozen=True):
+    """How the delivery of the last event to the job's callback URL stands."""
+
+    state: DeliveryState
+    attempt_count: int
+    last_status_code: int | None
+    next_attempt_at: Instant | None
+
+
+class JobRecord(Struct, frozen=True):
+    """A job with what is shown of it. `input` and `result` are there up to 64 KiB, and if asked."""
+
+    job: Job
+    delivery: DeliverySummary | None = None
+    input: bytes | None = None
+    result: bytes | None = None
+
+
+class JobFilter(Struct, frozen=True, kw_only=True):
+    """Which jobs to list; None: any. `caller_id` None: of every caller (operators)."""
+
+    caller_id: str | None = None
+    status: JobStatus | None = None
+    type: str | None = None
+    queue: str | None = None
+    correlation_id: str | None = None
+    created_after: Instant | None = None
+    created_before: Instant | None = None
+
+
+class DeliveryFilter(Struct, frozen=True, kw_only=True):
+    """Which deliveries to list; None: any. `url` is compared as a whole."""
+
+    caller_id: str | None = None
+    job_id: str | None = None
+    state: DeliveryState | None = None
+    event_type: EventType | None = None
+    url: str | None = None
+    created_after: Instant | None = None
+    created_before: Instant | None = None
+
+
+class JobPage(Struct, frozen=True):
+    """A page of a list, newest first. `next` continues it (a sequence number); None: the end.
+
+    A page may hold fewer than asked for and still be continued: a page looks at a bounded number of
+    rows.
+    """
+
+    items: tuple[JobRecord, ...]
+    next: int | None
+
+
+class DeliveryRecord(Struct, frozen=True):
+    """A delivery with its recorded attempts, oldest first."""
+
+    delivery: Delivery
+    attempts: tuple[Attempt, ...]
+
+
+class DeliveryPage(Struct, frozen=True):
+    """A page of deliveries, newest first; `next` as in `JobPage`."""
+
+    items: tuple[DeliveryRecord, ...]
+    next: int | None
+
+
+class QueueBacklog(Struct, frozen=True, kw_only=True):
+    """What is there of one queue: jobs `waiting` are due, `scheduled` ones wait for their time.
+
+    `oldest_due_at`: since when the job that has waited longest is due; None: none is due.
+    """
+
+    queue: str
+    waiting: int = 0
+    scheduled: int = 0
+    running: int = 0
+    oldest_due_at: Instant | None = None
+
+
+class DeliveryBacklog(Struct, frozen=True, kw_only=True):
+    """The deliveries that are not done: pending ones that are `due` or `scheduled`, and `sending`.
+
+    `oldest_due_at` as in `QueueBacklog`.
+    """
+
+    due: int = 0
+    scheduled: int = 0
+    sending: int = 0
+    oldest_due_at: Instant | None = None
+
+
+class Backlog(Struct, frozen=True, kw_only=True):
+    """How much waits and is under way as of `at`, the store's now.
+
+    `queues` are those with a job that is not done, by name.
+    """
+
+    at: Instant
+    queues: tuple[QueueBacklog, ...] = ()
+    deliveries: DeliveryBacklog = DeliveryBacklog()

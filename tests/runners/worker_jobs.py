@@ -1,0 +1,73 @@
+"""Handlers for worker processes, and for a test that blocks the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import logging
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from dispatcher import Dispatcher, Fail, JobContext, Retry, Snooze
+
+app = Dispatcher()
+
+
+@app.job("work.pid", process=True, concurrency=2)
+def pid() -> int:
+    return os.getpid()
+
+
+@app.job("work.facts", process=True)
+def facts(job: JobContext) -> dict[str, Any]:
+    print("printed")  # noqa: T201  # to see where it goes
+    logging.getLogger("mine").warning("logged %s", job.id)
+    for done in range(5_000):
+        job.progress(done, total=5_000, message="counting")
+    job.output({"page": 1})
+    return {
+        "id": job.id,
+        "attempt": job.attempt,
+        "metadata": dict(job.metadata),
+        "callback": job._job.callback is None,
+    }
+
+
+@app.job("work.raise", process=True, fail_on=KeyError)
+def raise_it(what: str) -> None:
+    raise {
+        "fail": Fail("no-data", "none"),
+        "retry": Retry(3, "later"),
+        "snooze": Snooze(5),
+        "key": KeyError("secret"),
+    }.get(what) or ValueError("secret")
+
+
+@app.job("work.crash", process=True)
+def crash(how: str) -> None:
+    if how == "segfault":
+        ctypes.string_at(0)
+    os._exit(7)
+
+
+@app.job("work.family", process=True)
+def family(job: JobContext, file: str) -> None:
+    """Never ends, and has a child of its own; polite if its file is named so."""
+    with subprocess.Popen(["sleep", "600"]) as sleep, Path(file).open("a") as pids:
+        pids.write(f"{os.getpid()}\n{sleep.pid}\n")
+        pids.flush()
+        while not (job.cancel_requested and "polite" in file):
+            time.sleep(0.005)
+        sleep.kill()
+        job.raise_if_canceled()
+
+
+@app.job("work.async", process=True)
+async def asynchronous(job: JobContext, seconds: float) -> int:
+    await job.progress(1)
+    await asyncio.sleep(seconds)
+    await job.output("slept")
+    return os.getpid()

@@ -1,0 +1,184 @@
+"""Two callers try every call on each other's things: each finds nothing, and is told no more.
+
+The recipes go by the table of routes: a call that is not in one of them fails the first test.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest_asyncio
+from msgspec import Struct
+
+from dispatcher.core.changes import LeasedJob
+from dispatcher.core.outcome import JobOutcome, Succeeded
+from dispatcher.ports.runner import RunReport
+from tests.engine.stage import ScriptedRunner, echo
+from tests.web.edge import Answer
+from tests.web.route_table import ROUTES, Who
+from tests.web.test_whole_path import OTHER, URL, Service, service
+
+RUN: Final = "run"
+"""A type whose jobs run until the test is over."""
+
+# Calls that name a thing: another's is a 404, exactly as one that is not there.
+NAMING: Final = {
+    ("GET", "/v1/jobs/{id}"): "job",
+    ("GET", "/v1/jobs/{id}/result"): "job",
+    ("GET", "/v1/jobs/{id}/events"): "job",
+    ("GET", "/v1/jobs/{id}/deliveries"): "job",
+    ("POST", "/v1/jobs/{id}/cancel"): "job",
+    ("GET", "/v1/deliveries/{id}"): "delivery",
+    ("POST", "/v1/deliveries/{id}/redeliver"): "delivery",
+    ("POST", "/v1/deliveries/{id}/cancel"): "delivery",
+}
+# Lists: what they are asked for, by filters that fit the other's things alone.
+LISTING: Final = {
+    ("GET", "/v1/jobs"): (
+        "",
+        "?callerId={caller}",
+        "?type=work",
+        "?status=running",
+        "?queue=default",
+        "?correlationId=hers",
+        "?createdAfter=2020-01-01T00:00:00Z",
+    ),
+    ("GET", "/v1/deliveries"): (
+        "",
+        "?callerId={caller}",
+        "?jobId={job}",
+        "?status=delivered",
+        "?eventType=job.succeeded",
+        "?url=https%3A%2F%2Freceiver.example%2Fhook",
+    ),
+}
+# Calls that make something of one's own: naming another as its owner is a 404.
+MAKING: Final = {("POST", "/v1/jobs"): "?callerId={caller}"}
+
+
+class Things(Struct):
+    """What a caller has: a job that is done and delivered, its delivery, and one that runs."""
+
+    caller: str
+    job: str
+    running: str
+    delivery: str
+
+
+def test_every_call_that_callers_may_make_is_tried_here() -> None:
+    """One that is missing: say above what another caller gets of it."""
+    tried = NAMING.keys() | LISTING.keys() | MAKING.keys()
+    assert tried == {route for route, who in ROUTES.items() if who is Who.CALLERS}
+
+
+@pytest_asyncio.fixture
+async def here(tmp_path: Path) -> AsyncIterator[Service]:
+    async def hang(leased: LeasedJob, report: RunReport) -> JobOutcome:
+        await asyncio.Event().wait()
+        return Succeeded(b"null")
+
+    async with service(tmp_path, ScriptedRunner(echo), ScriptedRunner(hang, RUN)) as running:
+        yield running
+
+
+async def made(here: Service, key: str) -> Things:
+    """What a caller makes; its key is its id."""
+    body = {"type": "work", "input": 1, "callbackUrl": URL, "correlationId": "hers"}
+    done = await here.edge.submit(body, key=key)
+    running = await here.edge.submit({"type": RUN, "input": 1, "callbackUrl": URL}, key=key)
+    assert (done.status, running.status) == (202, 202)
+    await here.delivered(done.json["id"])
+    listed = await here.edge.call("GET", "/v1/deliveries", key=key)
+    (delivery,) = listed.json["items"]
+    return Things(key, done.json["id"], running.json["id"], delivery["id"])
+
+
+async def seen(here: Service, things: Things) -> list[Any]:
+    """All that its owner sees of its things."""
+    return [
+        (await here.edge.call("GET", path, key=things.caller)).json
+        for path in (
+            f"/v1/jobs/{things.job}",
+            f"/v1/jobs/{things.running}",
+            f"/v1/jobs/{things.job}/events",
+            f"/v1/deliveries/{things.delivery}",
+        )
+    ]
+
+
+def without_id(answer: Answer, id_: str) -> str:
+    """A problem without what differs from one thing to another."""
+    return answer.body.decode().replace(id_, "…")
+
+
+async def both(here: Service) -> list[tuple[Things, str]]:
+    """The things of each, with the key of the other."""
+    ann, other = here.stage.caller.id, OTHER.id
+    return [(await made(here, ann), other), (await made(here, other), ann)]
+
+
+async def test_what_is_another_s_is_not_there(here: Service) -> None:
+    for things, stranger in await both(here):
+        before = await seen(here, things)
+        for (method, path), what in NAMING.items():
+            mine = {"job": (things.job, things.running), "delivery": (things.delivery,)}[what]
+            nothing = ("job_" if what == "job" else "dlv_") + "0" * 32
+            never = await here.edge.call(method, path.replace("{id}", nothing), key=stranger)
+            for each in mine:
+                answer = await here.edge.call(method, path.replace("{id}", each), key=stranger)
+                assert answer.status == 404, f"{method} {path}: {answer}"
+                assert answer.json["code"] == f"{what}-not-found"
+                # Nothing tells that it is there after all.
+                assert without_id(answer, each) == without_id(never, nothing)
+                assert answer.headers.keys() == never.headers.keys()
+        assert await seen(here, things) == before
+
+
+async def test_lists_show_one_s_own_alone(here: Service) -> None:
+    pairs = await both(here)
+    for things, stranger in pairs:
+        for (method, path), queries in LISTING.items():
+            for query in queries:
+                asked = query.format(caller=things.caller, job=things.job)
+                answer = await here.edge.call(method, path + asked, key=stranger)
+                assert answer.status == 200, f"{path}{asked}: {answer}"
+                owners = {each["callerId"] for each in answer.json["items"]}
+                own_filter = "callerId" in query or "jobId" in query
+                assert owners == (set() if own_filter else {stranger}), f"{path}{asked}"
+
+
+async def test_a_cursor_leads_nobody_into_another_s_list(here: Service) -> None:
+    for things, stranger in await both(here):
+        for _, path in LISTING:
+            first = await here.edge.call("GET", f"{path}?limit=1", key=things.caller)
+            cursor = first.json["nextCursor"]
+            if cursor is not None:  # of the jobs, there are two
+                answer = await here.edge.call("GET", f"{path}?cursor={cursor}", key=stranger)
+                assert {each["callerId"] for each in answer.json["items"]} <= {stranger}
+
+
+async def test_nobody_makes_anything_for_another(here: Service) -> None:
+    for things, stranger in await both(here):
+        for (method, path), query in MAKING.items():
+            body = {"type": "work", "input": 1}
+            answer = await here.edge.call(
+                method, path + query.format(caller=things.caller), key=stranger, json=body
+            )
+            assert (answer.status, answer.json["code"]) == (404, "caller-not-found")
+        listed = await here.edge.call("GET", "/v1/jobs", key=things.caller)
+        assert len(listed.json["items"]) == 2
+
+
+async def test_an_idempotency_key_is_a_caller_s_own(here: Service) -> None:
+    headers = {"Idempotency-Key": "same"}
+    body = {"type": "work", "input": 1}
+    answers = [
+        await here.edge.call("POST", "/v1/jobs", key=key, json=body, headers=headers)
+        for key in (here.stage.caller.id, OTHER.id)
+    ]
+    first, second = (each.json for each in answers)
+    assert first["id"] != second["id"]
+    assert (first["callerId"], second["callerId"]) == (here.stage.caller.id, OTHER.id)
