@@ -25,9 +25,7 @@ from dispatcher.adapters.runners.declared import declared_runners, job_type
 from dispatcher.adapters.runners.echo import EchoRunner
 from dispatcher.adapters.runners.processes import Children
 from dispatcher.adapters.runners.watch import LoopWatch
-from dispatcher.adapters.secrets import open_vault
 from dispatcher.adapters.sender import AiohttpSender, SenderTerms
-from dispatcher.adapters.sqlite import ServeLock, SqliteStore
 from dispatcher.adapters.system import SystemClock, SystemRandom, Uuid7Ids
 from dispatcher.adapters.timers import LoopTimers
 from dispatcher.core.errors import SettingsError
@@ -39,11 +37,12 @@ from dispatcher.engine.rates import Rates
 from dispatcher.engine.signer import Signer
 from dispatcher.engine.supervisor import Engine
 from dispatcher.engine.terms import EngineTerms, System
-from dispatcher.ports.observer import CommitTold, Observer, tell_nobody
+from dispatcher.ports.observer import Observer
 from dispatcher.ports.runner import Runner
 from dispatcher.ports.store import Store
 from dispatcher.ports.vault import Vault
 from dispatcher.settings import Settings
+from dispatcher.stores import open_store, open_vault_of, serve_lock
 from dispatcher.web.app import make_app
 from dispatcher.web.schemas import Schemas
 from dispatcher.web.server import EdgeRunner
@@ -53,8 +52,6 @@ DEV_SECRET: Final = "whsec_ZGlzcGF0Y2hlci1kZXZlbG9wbWVudC1zZWNyZXQtMDE="  # noqa
 DEV_CALLER_ID: Final = "clr_00000000000070008000000000000de0"
 DISTRIBUTION: Final = "callback-dispatcher"
 BACKLOG: Final = 1024
-LOCK_SECONDS: Final = 1.0
-PATIENCE_SECONDS: Final = 10.0
 EXIT_UNFINISHED: Final = 1
 
 
@@ -69,36 +66,6 @@ class Running(Struct, frozen=True):
     engine: Engine
     services: Services
     local_url: str
-
-
-@asynccontextmanager
-async def open_store(
-    settings: Settings,
-    links_base: str | None = None,
-    *,
-    patient: bool = False,
-    on_commit: CommitTold = tell_nobody,
-) -> AsyncIterator[Store]:
-    """The store that the settings name, open; raises `StoreError`.
-
-    `patient`: wait for a busy service beside us to let go of the database, as commands can afford.
-    `on_commit` is told of each commit, in the thread that makes it.
-    """
-    store = SqliteStore(
-        settings.database,
-        clock=SystemClock(),
-        ids=Uuid7Ids(),
-        links_base=settings.links_base() if links_base is None else links_base,
-        dead_kept_seconds=settings.dead_kept_seconds,
-        audit_kept_seconds=settings.audit_kept_seconds,
-        lock_seconds=PATIENCE_SECONDS if patient else LOCK_SECONDS,
-        on_commit=on_commit,
-    )
-    await store.open()
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 def bind(settings: Settings) -> socket.socket:
@@ -130,9 +97,9 @@ async def service(
     metrics = Metrics(catalog.all(), version=version(DISTRIBUTION))
     told = Fanout(metrics, observer)
     system = System(SystemClock(), LoopTimers(), SystemRandom(), Uuid7Ids(), told)
-    with ServeLock(settings.database):
+    with serve_lock(settings):
         async with open_store(settings, url, on_commit=metrics.committed) as store:
-            vault = await _vault(settings, store, system)
+            vault = await open_vault_of(settings, store, system.random)
             await store.put_types(catalog.all())
             sender = AiohttpSender(settings.policy, _sender_terms(settings), clock=system.clock)
             children = Children()
@@ -158,7 +125,7 @@ async def service(
                 metrics=_metrics_page(metrics, store, engine, settings, system),
                 metrics_open=settings.metrics_open,
             )
-            await engine.start(alone=True)
+            await engine.start(alone=settings.on_sqlite)
             edge = EdgeRunner(make_app(services), system.ids, grace_seconds=settings.grace_seconds)
             await edge.setup()
             watch = LoopWatch()
@@ -172,13 +139,6 @@ async def service(
                 await children.close()
                 await edge.cleanup()
                 await sender.close()
-
-
-async def _vault(settings: Settings, store: Store, system: System) -> Vault:
-    secret_key = None if settings.secret_key is None else settings.secret_key.reveal()
-    return await open_vault(
-        store, secret_key=secret_key, database=settings.database, random=system.random
-    )
 
 
 def _types(settings: Settings, app: Dispatcher | None) -> list[JobType]:

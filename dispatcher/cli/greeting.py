@@ -21,7 +21,7 @@ def greeting(settings: Settings, url: str, types: Sequence[str], local_url: str)
         f"Dispatcher serves {url}",
         *([] if local_url == url else [f"  listens    {local_url}"]),
         f"  jobs       {', '.join(sorted(types))}",
-        f"  store      {settings.database}",
+        f"  store      {settings.store_shown}",
         f"  callbacks  {_callbacks(settings)}",
         "",
     ]

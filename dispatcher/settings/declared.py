@@ -19,6 +19,7 @@ from dispatcher.core.retry import DEFAULT_SCHEDULE, Schedule
 from dispatcher.settings.types import DeclaredType
 
 ENV_PREFIX: Final = "DISPATCHER_"
+POSTGRES_SCHEMES: Final = frozenset({"postgresql", "postgres"})
 
 
 class Secret:
@@ -63,15 +64,21 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = False
     store: Annotated[
         str,
-        _says("Where everything is kept: `sqlite:///file.db`, or `sqlite:////absolute/file.db`."),
+        _says(
+            "Where everything is kept: `sqlite:///file.db`, `sqlite:////absolute/file.db`, or "
+            "`postgresql://user:password@host/database` (behind PgBouncer with `?pgbouncer=true`)."
+        ),
     ] = "sqlite:///dispatcher.db"
     secret_key: Annotated[
         Secret | None,
         _says(
             "The key that encrypts secrets (`dsk_…`). Without it the key file beside the SQLite "
-            "file is used, and made at the first start."
+            "file is used, and made at the first start; on PostgreSQL it must be set."
         ),
     ] = None
+    postgres_connections: Annotated[
+        int, _says("How many connections a process opens to PostgreSQL at most.", 9, 500)
+    ] = 12
     role: Annotated[
         Literal["all", "api", "jobs", "delivery"],
         _says("Which part of the service this process is; on SQLite always `all`."),
@@ -151,16 +158,50 @@ class Settings(Struct, frozen=True, kw_only=True):
         _check_limits(self.limits)
 
     def _check_store(self) -> None:
+        if not self.on_sqlite:
+            self._check_postgres()
+            return
         _database(self.store)
         if self.processes > 1:
             raise SettingsError("processes must be 1 on SQLite: one process serves one file")
         if self.role != "all":
             raise SettingsError(f"role {self.role!r} is not for SQLite: one process does all there")
 
+    def _check_postgres(self) -> None:
+        if urlsplit(self.store).path in {"", "/"}:
+            raise SettingsError(
+                "store: a URL of PostgreSQL ends with the name of a database: "
+                "postgresql://user:password@host:5432/dispatcher"
+            )
+        if self.secret_key is None and not self.dev:
+            raise SettingsError(
+                "secret_key must be set on PostgreSQL (DISPATCHER_SECRET_KEY), the same for every "
+                "process: `dsk_` and 32 random bytes in base64url, such as this makes: "
+                "python3 -c 'import secrets; print(\"dsk_\" + secrets.token_urlsafe(32))'"
+            )
+        if self.processes > 1 or self.role != "all":
+            raise SettingsError(
+                "processes and role come in a later version: on PostgreSQL start as many services "
+                "as you like, each with its port"
+            )
+
+    @property
+    def on_sqlite(self) -> bool:
+        """Whether the store is an SQLite file."""
+        return self.store.partition("://")[0] not in POSTGRES_SCHEMES
+
     @property
     def database(self) -> Path:
-        """The SQLite file."""
+        """The SQLite file; raises `SettingsError` if the store is none."""
         return _database(self.store)
+
+    @property
+    def store_shown(self) -> str:
+        """The store as it may be shown: without a password."""
+        if self.on_sqlite:
+            return str(self.database)
+        parts = urlsplit(self.store)
+        return f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
     @property
     def policy(self) -> Policy:
@@ -276,14 +317,11 @@ SETTINGS: Final = _settings()
 def _database(store: str) -> Path:
     scheme, found, path = store.partition("://")
     # A URL of another kind may hold a password: only its scheme is shown.
-    if found and scheme.partition("+")[0] in {"postgresql", "postgres"}:
-        raise SettingsError(
-            "store: PostgreSQL comes in a later version; use sqlite:///dispatcher.db for now"
-        )
     if not found or scheme != "sqlite":
         raise SettingsError(
             "store must be a URL such as sqlite:///dispatcher.db (a file in the working folder) or "
-            f"sqlite:////var/lib/dispatcher.db (absolute){f', not {scheme}://…' if found else ''}"
+            f"sqlite:////var/lib/dispatcher.db (absolute), or postgresql://user:password@host/name"
+            f"{f', not {scheme}://…' if found else ''}"
         )
     name = path.removeprefix("/")
     if name == path or not name or name.endswith("/") or {"?", "#", "\0"} & set(name):

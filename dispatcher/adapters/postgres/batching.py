@@ -1,8 +1,7 @@
 """Natural batching: what arrives while a commit is under way goes together into the next.
 
-A batcher takes calls of one kind, so that a batch is a few statements whatever its size. It has a
-few workers, each with a connection of its own: while one waits for its commit to reach the disk,
-another takes what has come meanwhile. No timer is involved: an idle store commits at once.
+A batcher takes calls of one kind, so that a batch is a few statements whatever its size, and has a
+connection of its own. No timer is involved: an idle store commits at once.
 """
 
 from __future__ import annotations
@@ -65,32 +64,30 @@ class Batcher:
 
     def __init__(
         self,
-        transactors: Sequence[Transactor],
+        transactor: Transactor,
         *,
         on_commit: CommitTold,
         most: int = BATCH_ITEMS,
     ) -> None:
-        self._transactors = transactors
+        self._transactor = transactor
         self._on_commit = on_commit
         self._most = most
         self._waiting: deque[_Call] = deque()
-        self._wake: deque[asyncio.Future[None]] = deque()
+        self._arrived = asyncio.Event()
         self._closed = False
-        self._workers: list[asyncio.Task[None]] = []
+        self._worker: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to take calls."""
-        loop = asyncio.get_running_loop()
-        self._workers = [loop.create_task(self._work(each)) for each in self._transactors]
+        self._worker = asyncio.get_running_loop().create_task(self._work())
 
     async def close(self) -> None:
-        """Finish what was asked, then let go of the connections. Later calls are refused."""
+        """Finish what was asked, then let go of the connection. Later calls are refused."""
         self._closed = True
-        while self._wake:
-            _settle(self._wake.popleft(), None)
-        await asyncio.gather(*self._workers)
-        for each in self._transactors:
-            await each.close()
+        self._arrived.set()
+        if self._worker is not None:
+            await self._worker
+        await self._transactor.close()
 
     async def each_by(
         self, run: RunBy[Item, Terms, Answer], items: Sequence[Item], terms: Terms
@@ -120,27 +117,24 @@ class Batcher:
     async def _ask(
         self, run: Run[Item, Answer], key: object, items: Sequence[Item]
     ) -> list[Answer | Exception]:
-        if self._closed or not self._workers:
+        if self._closed or self._worker is None:
             raise StoreUnavailable("The store is closed.")
         future: asyncio.Future[list[Answer | Exception]] = (
             asyncio.get_running_loop().create_future()
         )
         self._waiting.append(_Call(run, key, items, future))
-        if self._wake:
-            _settle(self._wake.popleft(), None)
+        self._arrived.set()
         return await future
 
-    # --- the workers ---------------------------------------------------------------------------
+    # --- the worker ----------------------------------------------------------------------------
 
-    async def _work(self, transactor: Transactor) -> None:
-        while True:
-            while not self._waiting:
-                if self._closed:
-                    return
-                wake: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                self._wake.append(wake)
-                await wake
-            await self._serve(transactor, self._gather())
+    async def _work(self) -> None:
+        while self._waiting or not self._closed:
+            if self._waiting:
+                await self._serve(self._gather())
+            else:
+                self._arrived.clear()
+                await self._arrived.wait()
 
     def _gather(self) -> list[_Call]:
         """The call that has waited longest, and those behind it that may go with it."""
@@ -152,14 +146,14 @@ class Batcher:
             count += len(call.items)
         return batch
 
-    async def _serve(self, transactor: Transactor, batch: list[_Call]) -> None:
+    async def _serve(self, batch: list[_Call]) -> None:
         entries = [Entry(n, item) for n, call in enumerate(batch) for item in call.items]
         clock = asyncio.get_running_loop().time
         began = clock()
         failure: StoreError | None = None
         answers: list[Any] = []
         try:
-            answers = await transactor.transact(batch[0].run, entries)
+            answers = await self._transactor.transact(batch[0].run, entries)
         except StoreError as error:
             failure = error
         except Exception as error:  # noqa: BLE001  # whatever it is, those who wait must hear of it

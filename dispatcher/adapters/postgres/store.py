@@ -58,8 +58,7 @@ class PostgresStore(Answers, CallersKept, AuditKept):
         dead_kept_seconds: float = DEAD_KEPT_SECONDS,
         audit_kept_seconds: float = AUDIT_KEPT_SECONDS,
         migrate: bool = False,
-        writers: int = 1,
-        readers: int = 4,
+        connections: int = 12,
         patience: Patience | None = None,
         injected_now: InjectedNow = None,
         on_commit: CommitTold = tell_nobody,
@@ -74,9 +73,8 @@ class PostgresStore(Answers, CallersKept, AuditKept):
             dead_kept_seconds: how long a dead delivery keeps its job.
             audit_kept_seconds: how long an entry of the audit log is kept.
             migrate: whether `open` may bring a schema with data up to date.
-            writers: how many connections write each of what is most: new jobs, changes of jobs,
-                changes of deliveries.
-            readers: how many connections read.
+            connections: how many are opened at most, 9 or more: six write, one beats, the rest
+                read.
             patience: how long what is waited for may take.
             injected_now: tells the time in tests; else PostgreSQL's own clock decides.
             on_commit: told of each commit, on the event loop.
@@ -88,19 +86,19 @@ class PostgresStore(Answers, CallersKept, AuditKept):
         self._migrate = migrate
         self._injected = injected_now
         self._on_commit = on_commit
-        self._adds = self._batcher(writers)
-        self._job_changes = self._batcher(writers)
-        self._delivery_changes = self._batcher(writers)
-        self._job_claims = self._batcher(1)
-        self._delivery_claims = self._batcher(1)
-        self._rest = self._batcher(1)
-        self._readers = Readers(self._connector, self._session, readers)
+        self._adds = self._batcher()
+        self._job_changes = self._batcher()
+        self._delivery_changes = self._batcher()
+        self._job_claims = self._batcher()
+        self._delivery_claims = self._batcher()
+        self._rest = self._batcher()
+        readers = connections - len(self._batchers()) - 1
+        self._readers = Readers(self._connector, self._session, max(readers, 2))
         self._pulse = holders.Pulse(self._connector, injected_now)
         self._pruning = Pruning(dead_kept_seconds, audit_kept_seconds)
 
-    def _batcher(self, workers: int) -> Batcher:
-        transactors = [Transactor(self._connector, self._session) for _ in range(workers)]
-        return Batcher(transactors, on_commit=self._on_commit)
+    def _batcher(self) -> Batcher:
+        return Batcher(Transactor(self._connector, self._session), on_commit=self._on_commit)
 
     def _session(self, connection: asyncpg.Connection) -> Session:
         return Session(
