@@ -26,13 +26,17 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Terms(Struct, frozen=True):
-    """What holds for every scenario of one run. `folder` is on a disk, the database goes there."""
+    """What holds for every scenario of one run.
+
+    `folder` is on a disk, the database goes there; `store` is the URL of a PostgreSQL to use instead.
+    """
 
     folder: Path
     seconds: float
     warm_up_seconds: float
     drain_seconds: float
     log_level: str
+    store: str | None = None
 
 
 class Figures(Struct, frozen=True, kw_only=True):
@@ -59,6 +63,14 @@ class Figures(Struct, frozen=True, kw_only=True):
 
 class BenchmarkFailed(Exception):
     """A scenario could not be measured; the message says why."""
+
+
+def _environment(terms: Terms) -> dict[str, str]:
+    environment = {"DISPATCHER_LOG_LEVEL": terms.log_level}
+    if terms.store is not None:
+        environment["DISPATCHER_STORE"] = terms.store
+        environment["DISPATCHER_SECRET_KEY"] = f"dsk_{'A' * 43}"
+    return environment
 
 
 async def run(scenario: Scenario, terms: Terms) -> Figures:
@@ -89,7 +101,7 @@ async def _service(scenario: Scenario, terms: Terms, folder: Path) -> Figures:
     service = Service(
         folder,
         allow=origins,
-        environment={"DISPATCHER_LOG_LEVEL": terms.log_level},
+        environment=_environment(terms),
         log_file=folder / "service.log",
     )
     with _receiver(ports, folder) as (receiver, feedback):

@@ -1,4 +1,10 @@
--- Jobs have ended: what is pending of their earlier, best-effort events is no longer sent.
-UPDATE dispatcher.delivery AS delivery SET state = 'canceled', finished_at = ended.at
-FROM unnest($1::bigint[], $2::bigint[]) AS ended (job_seq, at)
-WHERE delivery.job_seq = ended.job_seq AND delivery.state = 'pending'
+-- Jobs have ended: what is pending of their earlier, best-effort events is no longer sent. They are
+-- looked for by their jobs, however few the planner believes to be pending.
+WITH theirs AS MATERIALIZED (
+  SELECT delivery.seq, delivery.state, ended.at
+  FROM unnest($1::bigint[], $2::bigint[]) AS ended (job_seq, at)
+  JOIN dispatcher.delivery ON delivery.job_seq = ended.job_seq
+)
+UPDATE dispatcher.delivery AS delivery SET state = 'canceled', finished_at = theirs.at
+FROM theirs
+WHERE delivery.seq = theirs.seq AND theirs.state = 'pending' AND delivery.state = 'pending'

@@ -1,6 +1,6 @@
 -- Forget destinations for which nothing is open: one is made again when it is needed.
-DELETE FROM dispatcher.destination WHERE seq IN (
-  SELECT seq FROM dispatcher.destination
+DELETE FROM dispatcher.destination WHERE ctid = ANY (ARRAY (
+  SELECT ctid FROM dispatcher.destination
   WHERE ready_at IS NULL
     AND NOT EXISTS (
       SELECT 1 FROM dispatcher.delivery
@@ -12,4 +12,4 @@ DELETE FROM dispatcher.destination WHERE seq IN (
     )
   LIMIT $1
   FOR UPDATE SKIP LOCKED
-)
+))
