@@ -56,9 +56,9 @@ class PostgresBackend:
         self.stores.append(store)
         return store
 
-    def make(self, **members: Any) -> PostgresStore:
+    def make(self, url: str | None = None, **members: Any) -> PostgresStore:
         """A store that goes by the tests' clock; it is not open yet."""
-        return PostgresStore(self.url, ids=self.ids, injected_now=self.clock.now, **members)
+        return PostgresStore(url or self.url, ids=self.ids, injected_now=self.clock.now, **members)
 
     async def crash(self, store: Store) -> None:
         """Closing releases no holder and no delivery, which is what a crash leaves behind."""
