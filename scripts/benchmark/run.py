@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 class Terms(Struct, frozen=True):
     """What holds for every scenario of one run.
 
-    `folder` is on a disk, the database goes there; `store` is the URL of a PostgreSQL to use instead.
+    `folder` is on a disk, the database goes there; `store` is a PostgreSQL to use instead.
     """
 
     folder: Path

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.model import Instant
-from dispatcher.ports.views import Backlog, DeliveryBacklog, QueueBacklog
+from dispatcher.ports.views import Backlog, BreakerCount, DeliveryBacklog, QueueBacklog
 
 _WAITING = statement("backlog_waiting")
 _OLDEST = statement("backlog_oldest")
 _RUNNING = statement("backlog_running")
 _DELIVERIES = statement("backlog_deliveries")
 _OLDEST_DELIVERY = statement("backlog_oldest_delivery")
+_BREAKERS = statement("backlog_breakers")
 _SENDING = statement("backlog_sending")
 
 
@@ -39,7 +40,13 @@ async def backlog(session: Session, most: int) -> Backlog:
     deliveries = DeliveryBacklog(
         due=due, scheduled=later, sending=sending, oldest_due_at=_if_due(first, now)
     )
-    return Backlog(at=now, queues=tuple(queues), deliveries=deliveries)
+    states = {row[0]: row[1] for row in await session.fetch(_BREAKERS, most)}
+    breakers = BreakerCount(
+        closed=states.get("closed", 0),
+        open=states.get("open", 0),
+        half_open=states.get("half-open", 0),
+    )
+    return Backlog(at=now, queues=tuple(queues), deliveries=deliveries, breakers=breakers)
 
 
 def _if_due(at: Instant | None, now: Instant) -> Instant | None:

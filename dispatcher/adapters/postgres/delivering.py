@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
-from dispatcher.adapters.postgres import places
+from dispatcher.adapters.postgres import breakers, chains, gates, places
+from dispatcher.adapters.postgres.gates import OWN_LINE
+from dispatcher.adapters.postgres.lines import take_turns
 from dispatcher.adapters.postgres.locking import Locked
+from dispatcher.adapters.postgres.owing import wait_at
 from dispatcher.adapters.postgres.places import Place, Where, where_of
 from dispatcher.adapters.postgres.rows import (
     DELIVERY_LEASE,
@@ -15,9 +18,10 @@ from dispatcher.adapters.postgres.rows import (
     attempt_row,
     columns,
 )
-from dispatcher.adapters.postgres.sending import heads, lease
+from dispatcher.adapters.postgres.sending import heads, lease, lease_next
 from dispatcher.adapters.postgres.session import Kind, Session, Witness
 from dispatcher.adapters.postgres.statements import statement
+from dispatcher.core.breaker import Sign
 from dispatcher.core.changes import (
     AskCancelDelivery,
     EndDelivery,
@@ -43,26 +47,59 @@ _RELEASE = statement("delivery_release")
 _END = statement("delivery_end")
 _ASK_CANCEL = statement("delivery_ask_cancel")
 _REDELIVER = statement("delivery_redeliver")
+_WHERE = statement("delivery_where")
+_LINE = statement("deliveries_line")
+
+_TROUBLE: Final = frozenset({Sign.NO_SERVICE, Sign.NO_CONNECTION})
 
 
 async def record_attempts(
     session: Session, changes: Sequence[RecordAttempt], locked: Locked, terms: DeliveryTerms
 ) -> list[ApplyResult]:
-    """Record what came of attempts, each delivery named once; see `RecordAttempt`."""
+    """Record what came of attempts, each delivery named once; see `RecordAttempt`.
+
+    Where nothing but slots counts they are recorded together, elsewhere one after another.
+    """
     answers: dict[int, ApplyResult] = {}
-    freed: dict[int, _Freed] = {}
-    first: list[Row] = []
-    later: list[Row] = []
-    attempts: list[Row] = []
+    held: dict[int, tuple[RecordAttempt, Row]] = {}
     late: list[tuple[int, Row, RecordAttempt]] = []
     for n, change in enumerate(changes):
         row = locked.deliveries.get(change.delivery_id)
         if row is None:
             answers[n] = Stale()
-            continue
-        if row[DELIVERY_LEASE] != change.lease:
+        elif row[DELIVERY_LEASE] != change.lease:
             late.append((n, row, change))
-            continue
+        else:
+            held[n] = (change, row)
+    answers.update(await _again(session, late))
+    known = await places.look(session, {where_of(row) for _, row in held.values()})
+    slow = {where for where, place in known.items() if not place.plain}
+    slow |= {where_of(row) for change, row in held.values() if _troubled(change, row, terms)}
+    fast = {n: each for n, each in held.items() if where_of(each[1]) not in slow}
+    freed = await _record(session, list(fast.values()))
+    before = {where: place.ready_at for where, place in known.items()}
+    answers.update(zip(fast, await _came_free(session, freed, before, terms), strict=True))
+    for n, (change, row) in held.items():
+        if n not in fast:
+            (one,) = await _record(session, ((change, row),))
+            answers[n] = await _settle(session, one, change, row["chain"], terms)
+    locked.forget_deliveries(change.delivery_id for change, _ in held.values())
+    return [answers[n] for n in range(len(changes))]
+
+
+def _troubled(change: RecordAttempt, row: Row, terms: DeliveryTerms) -> bool:
+    """Whether more than slots counts for an attempt: a breaker, an order, a rate."""
+    told = change.sign in _TROUBLE or row["chain"] is not None or row["target_seq"] != OWN_LINE
+    return told or terms.rate_per_second is not None
+
+
+async def _record(session: Session, held: Sequence[tuple[RecordAttempt, Row]]) -> list[_Freed]:
+    """Write what came of attempts; the slots that come free."""
+    freed: list[_Freed] = []
+    first: list[Row] = []
+    later: list[Row] = []
+    attempts: list[Row] = []
+    for change, row in held:
         to = settled(change.to, cancel_requested=row["cancel_requested_at"] is not None)
         finished_at = change.at if to in FINAL_DELIVERY_STATES else None
         stands = (row[0], to.value, change.due_at, finished_at, int(change.uses_entry))
@@ -75,13 +112,16 @@ async def record_attempts(
                 attempts.append((row[0], change.lease, *attempt_row(attempt)))
         if attempt is not None:
             session.witnesses.append(Witness(Kind.ATTEMPT, change.delivery_id, change.lease))
-        freed[n] = _Freed(
-            seq=row[0],
-            held=row["lease_until"] > session.now,
-            where=where_of(row),
-            due_at=change.due_at if to is DeliveryState.PENDING else None,
-            canceled=to is not change.to,
-            hand_off=change.hand_off,
+        freed.append(
+            _Freed(
+                seq=row[0],
+                held=row["lease_until"] > session.now,
+                place=row["destination_seq"],
+                where=where_of(row),
+                due_at=change.due_at if to is DeliveryState.PENDING else None,
+                canceled=to is not change.to,
+                hand_off=change.hand_off,
+            )
         )
     if first:
         await session.execute(_RECORD_FIRST, *columns(first, 11))
@@ -89,10 +129,7 @@ async def record_attempts(
         await session.execute(_RECORD, *columns(later, 6))
     if attempts:
         await session.execute(_ATTEMPTS_ADD, *columns(attempts, 8))
-    answers.update(await _again(session, late))
-    answers.update(zip(freed, await _came_free(session, list(freed.values()), terms), strict=True))
-    locked.forget_deliveries(changes[n].delivery_id for n in freed)
-    return [answers[n] for n in range(len(changes))]
+    return freed
 
 
 async def _again(
@@ -132,21 +169,25 @@ async def change_delivery(
         case ReleaseDelivery():
             return await _release(session, change, row, terms)
         case EndDelivery():
-            return await _end(session, change, row)
+            return await _end(session, change, row, terms)
         case AskCancelDelivery():
             return await _ask_cancel(session, change, row)
         case Redeliver():
             return await _redeliver(session, change, row, terms)
 
 
-async def _end(session: Session, change: EndDelivery, row: Row) -> ApplyResult:
+async def _end(
+    session: Session, change: EndDelivery, row: Row, terms: DeliveryTerms
+) -> ApplyResult:
     """End a delivery that waits; see `EndDelivery`."""
     if change.to not in DELIVERY_TRANSITIONS[DeliveryState.PENDING] & FINAL_DELIVERY_STATES:
         raise ValueError(f"a pending delivery can't end as {change.to}")
     if row["state"] != DeliveryState.PENDING or change.round not in (None, row["round"]):
         return Stale()
     await session.execute(_END, row[0], change.to.value, change.at)
-    return Applied()
+    if row["chain"] is None:
+        return Applied()
+    return Applied(delivery_ready_at=await chains.advance(session, row["chain"], terms))
 
 
 async def _ask_cancel(session: Session, change: AskCancelDelivery, row: Row) -> ApplyResult:
@@ -171,12 +212,17 @@ async def _release(
     freed = _Freed(
         seq=row[0],
         held=row["lease_until"] > session.now,
+        place=row["destination_seq"],
         where=where_of(row),
         due_at=None if canceled else change.due_at,
         canceled=canceled,
         hand_off=False,
     )
-    (applied,) = await _came_free(session, (freed,), terms)
+    place = (await places.look(session, (freed.where,)))[freed.where]
+    if not place.plain or row["chain"] is not None or terms.rate_per_second is not None:
+        return await _settle(session, freed, None, row["chain"], terms)
+    before = {freed.where: place.ready_at}
+    (applied,) = await _came_free(session, (freed,), before, terms)
     return applied
 
 
@@ -188,14 +234,48 @@ async def _redeliver(
         return Applied()
     if row["round"] + 1 != change.round or row["state"] not in FINAL_DELIVERY_STATES:
         return Stale()
-    where = where_of(row)
+    where, chain = where_of(row), row["chain"]
     place = (await places.look(session, (where,)))[where]
-    await session.execute(_REDELIVER, row[0], place.seq, session.now, change.round, change.at)
-    place.pending_at = places.earliest(place.pending_at, session.now)
-    ready_at, full_slots = place.next_at(session.now, terms.slots)
-    place.be_ready_by(ready_at, full_slots)
-    await places.write(session, (place,))
-    return Applied(delivery_ready_at=ready_at)
+    line = OWN_LINE if place.plain else await breakers.line_of(session, place.seq, row["url"])
+    blocked = chain is not None and await chains.must_wait_again(session, chain, row[0])
+    due_at = session.now
+    stands = (due_at, change.round, change.at, line, blocked)
+    await session.execute(_REDELIVER, row[0], place.seq, *stands)
+    if blocked:
+        return Applied()
+    return Applied(delivery_ready_at=await wait_at(session, place, line, due_at, terms))
+
+
+async def _settle(
+    session: Session,
+    freed: _Freed,
+    change: RecordAttempt | None,
+    chain: str | None,
+    terms: DeliveryTerms,
+) -> Applied:
+    """What follows where more than slots counts: a breaker, a rate, a pause, an order.
+
+    `change` is the attempt that freed the slot; None: nothing was sent in it.
+    """
+    seq, place = freed.seq, freed.place
+    url, line = await session.one(_WHERE, seq) or ("", OWN_LINE)
+    moved = () if change is None else await breakers.tell(session, place, url, change, terms)
+    if freed.due_at is not None:
+        now_in = await breakers.line_of(session, place, url)
+        if now_in != line:
+            await session.execute(_LINE, [seq], [now_in])
+    await breakers.renew_lines(session, place, url, line, terms)
+    other_at = None
+    if chain is not None and freed.due_at is None:
+        other_at = await chains.advance(session, chain, terms)
+    handed: tuple[LeasedDelivery, ...] = ()
+    if change is not None and change.hand_off:
+        leased = await lease_next(session, place, terms)
+        if leased is not None:
+            handed = (leased,)
+            await breakers.renew_lines(session, place, leased.delivery.url, line, terms)
+    ready_at = places.earliest(await gates.renew(session, place, terms), other_at)
+    return Applied(handed, delivery_ready_at=ready_at, canceled=freed.canceled, breakers=moved)
 
 
 # --- slots that came free ----------------------------------------------------------------------
@@ -210,6 +290,7 @@ class _Freed(NamedTuple):
 
     seq: int
     held: bool
+    place: int
     where: Where
     due_at: Instant | None
     canceled: bool
@@ -217,15 +298,19 @@ class _Freed(NamedTuple):
 
 
 async def _came_free(
-    session: Session, freed: Sequence[_Freed], terms: DeliveryTerms
+    session: Session,
+    freed: Sequence[_Freed],
+    before: Mapping[Where, Instant | None],
+    terms: DeliveryTerms,
 ) -> list[Applied]:
-    """Hand slots on where that is asked, and tell from when others are of use.
+    """Hand slots of plain destinations on where that is asked; from when others are of use.
+
+    `before` is when each destination was to be ready.
 
     Those that wait count if they can be claimed before the destination was to be ready: then it was
     full, and they wait for this slot.
     """
     known = await places.look(session, {each.where for each in freed})
-    before = {where: place.ready_at for where, place in known.items()}
     handed = await _hand_on(session, known, freed, terms)
     if handed:
         served = {freed[n].where for n in handed}
@@ -255,7 +340,7 @@ async def _hand_on(
     limits: dict[int, int] = {}
     for where in {each.where for each in freed if each.hand_off}:
         place = known[where]
-        due_at = places.earliest(place.pending_at, place.lost_at)
+        due_at = place.due_at
         if due_at is not None and due_at <= session.now and place.sending < terms.slots:
             limits[place.seq] = 2 * count[where]
     if not limits:
@@ -267,27 +352,34 @@ async def _hand_on(
         at.setdefault(each.where, []).append((n, each))
     for where, here in at.items():
         place = known[where]
-        chosen.update(_choose(here, found.get(place.seq, []), terms.slots - place.sending))
+        due = found.get(place.seq, ([], []))
+        chosen.update(_choose(session, here, due, terms.slots - place.sending))
     leased = await lease(session, list(chosen.values()), terms)
     return {n: (seq, leased[seq]) for n, seq in chosen.items() if seq in leased}
 
 
-def _choose(here: Sequence[tuple[int, _Freed]], due: list[int], free: int) -> dict[int, int]:
+def _choose(
+    session: Session,
+    here: Sequence[tuple[int, _Freed]],
+    due: tuple[list[int], list[int]],
+    free: int,
+) -> dict[int, int]:
     """Which delivery goes on in which slot, as if the changes came one after another.
 
-    So a delivery that a later one frees is still being sent, and has its slot, until then.
+    So a delivery that a later one frees is still being sent, and has its slot, until then. First
+    attempts and retries (`due`) take turns.
     """
     later = {each.seq: n for n, each in here}
     free -= sum(each.held for _, each in here)
-    waiting = list(due)
+    queues = [list(each) for each in due]
     chosen: dict[int, int] = {}
     for n, each in here:
         free += each.held
         if not each.hand_off or free <= 0:
             continue
-        best = next((seq for seq in waiting if later.get(seq, n) <= n), None)
-        if best is not None:
-            waiting.remove(best)
-            chosen[n] = best
+        fresh, retried = ([seq for seq in q if later.get(seq, n) <= n] for q in queues)
+        for seq in take_turns(session, each.place, fresh, retried, 1):
+            queues[0 if seq in fresh else 1].remove(seq)
+            chosen[n] = seq
             free -= 1
     return chosen

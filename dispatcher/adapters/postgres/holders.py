@@ -21,6 +21,7 @@ _END = statement("holder_end")
 _END_OTHERS = statement("holders_end_others")
 _END_DELIVERIES = statement("deliveries_end_leases")
 _WAKE = statement("destinations_wake")
+_WAKE_LINES = statement("targets_wake")
 _BEGIN = statement("begin")
 _COMMIT = statement("commit")
 
@@ -178,5 +179,6 @@ async def end_other_leases(session: Session, entries: Sequence[Entry[str]]) -> l
         await session.began()
         await session.execute(_END_OTHERS, entry.item, session.now)
         await session.execute(_WAKE, session.now)
+        await session.execute(_WAKE_LINES, session.now)
         await session.execute(_END_DELIVERIES, session.now)
     return [None for _ in entries]

@@ -32,10 +32,17 @@ _FORGET_KEYS = statement("prune_idempotency")
 _FORGET_HOLDERS = statement("holders_forget")
 _FORGET_LANES = statement("prune_lanes")
 _FORGET_AUDIT = statement("prune_audit")
+_FORGET_TARGETS = statement("prune_targets")
 _FORGET_DESTINATIONS = statement("prune_destinations")
 
 LOOK_FACTOR: Final = 4
 """A pruning looks at so many times as many jobs as it may erase: some have to stay."""
+
+BREAKER_KEPT_MS: Final = 86_400_000
+"""The breaker of a receiver to which nothing is sent any more is forgotten after a day,"""
+
+CLOSED_KEPT_MS: Final = 600_000
+"""that of a URL which is closed sooner: its failures were few."""
 
 _START: Final = (-1, -1)
 
@@ -108,6 +115,8 @@ class Pruning:
         await session.execute(_FORGET_KEYS, now, limit)
         await session.execute(_FORGET_HOLDERS, now)
         await session.execute(_FORGET_LANES, limit)
-        await session.execute(_FORGET_DESTINATIONS, limit)
+        closed_since, open_since = now - CLOSED_KEPT_MS, now - BREAKER_KEPT_MS
+        await session.execute(_FORGET_TARGETS, closed_since, open_since, limit)
+        await session.execute(_FORGET_DESTINATIONS, now, open_since, limit)
         await session.execute(_FORGET_AUDIT, now - self._audit_kept_ms, limit)
         return len(erased)

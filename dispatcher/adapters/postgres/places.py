@@ -36,17 +36,22 @@ def earliest(*instants: Instant | None) -> Instant | None:
 class Place:
     """One locked destination.
 
-    `sending` counts leases that are alive, and `first_until` is when the first of them ends;
-    `lost_at` is when the first lease ends, or ended, of what is to be sent again then.
+    `sending` counts leases that are alive, and `first_until` is when the first of them ends.
+    `fresh_at` and `retry_at` are when the first that was never tried is due, and the first retry;
+    `lost_at` is when the first lease ends, or ended, of what is to be sent again then. `plain`:
+    nothing holds it back but its slots, as far as the store knows (a rate of the terms may all the
+    same); what is said here of when it is ready holds for plain ones alone.
     """
 
     __slots__ = (
         "changed",
         "first_until",
+        "fresh_at",
         "full_slots",
         "lost_at",
-        "pending_at",
+        "plain",
         "ready_at",
+        "retry_at",
         "sending",
         "seq",
     )
@@ -58,17 +63,26 @@ class Place:
         full_slots: int | None,
         sending: int,
         first_until: Instant | None,
-        pending_at: Instant | None,
+        fresh_at: Instant | None,
+        retry_at: Instant | None,
         lost_at: Instant | None,
+        plain: bool,
     ) -> None:
         self.seq = seq
         self.ready_at = ready_at
         self.full_slots = full_slots
         self.sending = sending
         self.first_until = first_until
-        self.pending_at = pending_at
+        self.fresh_at = fresh_at
+        self.retry_at = retry_at
         self.lost_at = lost_at
+        self.plain = plain
         self.changed = False
+
+    @property
+    def due_at(self) -> Instant | None:
+        """When the next is due, slots or no slots."""
+        return earliest(self.fresh_at, self.retry_at, self.lost_at)
 
     def lease(self, until: Instant) -> None:
         """One more is being sent."""
@@ -78,13 +92,27 @@ class Place:
 
     def next_at(self, now: Instant, slots: int) -> tuple[Instant | None, int | None]:
         """When the next can be claimed, and, if all slots are taken until then, how many."""
-        due_at = earliest(self.pending_at, self.lost_at)
+        due_at = self.due_at
         if due_at is None:
             return None, None
         until = self.first_until
         if self.sending >= slots and until is not None and until > due_at:
             return until, slots
         return max(due_at, now), None
+
+    def wait(self, due_at: Instant, now: Instant, slots: int) -> Instant:
+        """One more waits there, never tried; gives when it can be claimed.
+
+        At a full one that is when a lease ends. Sooner, if a slot comes free: whoever frees it sees
+        to that.
+        """
+        self.fresh_at = earliest(self.fresh_at, due_at)
+        until = self.first_until
+        if self.sending >= slots and until is not None and until > due_at:
+            self.be_ready_by(until, slots)
+            return max(until if self.ready_at is None else min(until, self.ready_at), now)
+        self.be_ready_by(due_at, None)
+        return due_at
 
     def be_ready_by(self, at: Instant | None, full_slots: int | None) -> None:
         """See to it that it is looked at by then; in steady traffic it is, and nothing is done."""
@@ -102,7 +130,8 @@ async def lock(session: Session, wanted: Iterable[Where]) -> None:
     """Lock destinations until the commit; those that are not there are made."""
     found = sorted(set(wanted))
     if found:
-        await session.execute(_LOCK, *columns(found, 3))
+        ids = [session.ids.new("dst") for _ in found]
+        await session.execute(_LOCK, ids, *columns(found, 3))
 
 
 async def look(session: Session, wanted: Iterable[Where]) -> dict[Where, Place]:

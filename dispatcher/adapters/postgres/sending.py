@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import ceil
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple
 
-from dispatcher.adapters.postgres import places
+from dispatcher.adapters.postgres import gates, lines, places
 from dispatcher.adapters.postgres.batching import Batcher, Entry
 from dispatcher.adapters.postgres.places import Place, Where
 from dispatcher.adapters.postgres.rows import (
@@ -22,7 +23,7 @@ from dispatcher.adapters.postgres.rows import (
 from dispatcher.adapters.postgres.session import Kind, Session, Witness
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.errors import StoreError
-from dispatcher.core.model import INLINE_RESULT_BYTES, Instant
+from dispatcher.core.model import INLINE_RESULT_BYTES, Delivery, Instant
 from dispatcher.ports.records import ClaimedDeliveries, DeliveryTerms, LeasedDelivery
 
 _READY = statement("destinations_ready")
@@ -40,20 +41,37 @@ LOOK_DESTINATIONS: Final = 1_000
 """A claim looks at no more destinations than this; the next one goes on. Most have something."""
 
 
-Asked: TypeAlias = tuple[int, DeliveryTerms]
+class DeliveryClaim(NamedTuple):
+    """What `claim_deliveries` is asked."""
+
+    limit: int
+    terms: DeliveryTerms
+    room: Mapping[str, int]
+
+    def less(self, taken: ClaimedDeliveries) -> DeliveryClaim:
+        """What is left to ask when so much was taken."""
+        room = dict(self.room)
+        for each in taken.deliveries:
+            if each.delivery.caller_id in room:
+                room[each.delivery.caller_id] -= 1
+        return self._replace(limit=self.limit - len(taken.deliveries), room=room)
+
+    def full(self) -> list[str]:
+        """The callers that have enough."""
+        return [caller_id for caller_id, left in self.room.items() if left <= 0]
 
 
-async def claim_deliveries(batcher: Batcher, limit: int, terms: DeliveryTerms) -> ClaimedDeliveries:
+async def claim_deliveries(batcher: Batcher, claim: DeliveryClaim) -> ClaimedDeliveries:
     """Lease due deliveries; see the port.
 
     First of the destinations that nobody else has locked. If others might have more, a second
     transaction waits for them: it holds nothing that another could wait for.
     """
-    claimed, left_out = await batcher.one(_each_free, (limit, terms))
+    claimed, left_out = await batcher.one(_each_free, claim)
     if not left_out:
         return claimed
     try:
-        more = await batcher.one(_each_waiting, (limit - len(claimed.deliveries), terms))
+        more = await batcher.one(_each_waiting, claim.less(claimed))
     except StoreError:
         if not claimed.deliveries:
             raise
@@ -62,52 +80,54 @@ async def claim_deliveries(batcher: Batcher, limit: int, terms: DeliveryTerms) -
 
 
 async def _each_free(
-    session: Session, entries: Sequence[Entry[Asked]]
+    session: Session, entries: Sequence[Entry[DeliveryClaim]]
 ) -> list[tuple[ClaimedDeliveries, bool]]:
-    return [await _claim_free(session, *entry.item) for entry in entries]
+    return [await _claim_free(session, entry.item) for entry in entries]
 
 
 async def _each_waiting(
-    session: Session, entries: Sequence[Entry[Asked]]
+    session: Session, entries: Sequence[Entry[DeliveryClaim]]
 ) -> list[ClaimedDeliveries]:
-    return [await _claim_waiting(session, *entry.item) for entry in entries]
+    return [await _claim_waiting(session, entry.item) for entry in entries]
 
 
-async def _claim_free(
-    session: Session, limit: int, terms: DeliveryTerms
-) -> tuple[ClaimedDeliveries, bool]:
+async def _claim_free(session: Session, claim: DeliveryClaim) -> tuple[ClaimedDeliveries, bool]:
     """Lease due deliveries of the destinations that nobody else has locked.
 
     The second answer tells that some were left out that might have more.
     """
     await session.look_at_clock()
+    limit, slots = claim.limit, claim.terms.slots
+    claim = claim._replace(room=dict(claim.room))
     found: list[LeasedDelivery] = []
     looked: set[int] = set()
     while len(found) < limit and len(looked) < LOOK_DESTINATIONS:
-        rows = await session.fetch(_READY, session.now, terms.slots, limit, list(looked))
-        ready = _wheres(rows)
+        wanted = (session.now, slots, limit, list(looked), claim.full())
+        ready = _wheres(await session.fetch(_READY, *wanted))
         if not ready:
             break
         known = await places.look(session, ready)
         looked |= {place.seq for place in known.values()}
-        found += await _rounds(session, known, limit - len(found), terms)
-    next_at, session.xid = await session.one(_NEXT) or (None, None)
+        found += await _rounds(session, known, limit - len(found), claim)
+    next_at, session.xid = await session.one(_NEXT, claim.full()) or (None, None)
     left_out = False
     if len(found) < limit and next_at is not None and next_at <= session.now:
-        rows = await session.fetch(_READY_LOCKED, session.now, terms.slots, 1, list(looked))
-        left_out = bool(rows)
+        wanted = (session.now, slots, 1, list(looked), claim.full())
+        left_out = bool(await session.fetch(_READY_LOCKED, *wanted))
     return ClaimedDeliveries(tuple(found), _not_before(next_at, session.now)), left_out
 
 
-async def _claim_waiting(session: Session, limit: int, terms: DeliveryTerms) -> ClaimedDeliveries:
+async def _claim_waiting(session: Session, claim: DeliveryClaim) -> ClaimedDeliveries:
     """The same, of those that others had locked: waits for them, in the order of all locks."""
     await session.look_at_clock()
-    rows = await session.fetch(_READY_LOCKED, session.now, terms.slots, limit, [])
-    locked = await session.fetch(_LOCK_READY, [row[0] for row in rows], session.now, terms.slots)
+    limit, slots = claim.limit, claim.terms.slots
+    claim = claim._replace(room=dict(claim.room))
+    rows = await session.fetch(_READY_LOCKED, session.now, slots, limit, [], claim.full())
+    locked = await session.fetch(_LOCK_READY, [row[0] for row in rows], session.now, slots)
     await session.look_at_clock()  # the wait may have been long
     known = await places.look(session, _wheres(locked))
-    found = await _rounds(session, known, limit, terms)
-    next_at, session.xid = await session.one(_NEXT) or (None, None)
+    found = await _rounds(session, known, limit, claim)
+    next_at, session.xid = await session.one(_NEXT, claim.full()) or (None, None)
     return ClaimedDeliveries(tuple(found), _not_before(next_at, session.now))
 
 
@@ -120,47 +140,135 @@ def _not_before(at: Instant | None, now: Instant) -> Instant | None:
 
 
 async def _rounds(
-    session: Session, known: Mapping[Where, Place], left: int, terms: DeliveryTerms
+    session: Session, known: Mapping[Where, Place], left: int, claim: DeliveryClaim
 ) -> list[LeasedDelivery]:
     """Take from each destination in turn, until so many are taken or nothing is left."""
     taken: list[LeasedDelivery] = []
-    groups = {place.seq: terms.slots - place.sending for place in known.values()}
     served: set[int] = set()
-    while left > len(taken) and any(free > 0 for free in groups.values()):
+    terms = claim.terms
+    groups = dict(known)
+    while groups and left > len(taken):
         share = ceil((left - len(taken)) / len(groups))
-        found = await heads(
-            session, {s: min(share, free) for s, free in groups.items() if free > 0}
-        )
-        picked: list[int] = []
+        chosen = await _choose(session, groups, share, terms, taken)
+        picked: dict[int, Where] = {}
+        counts: Counter[Where] = Counter()
         for turn in range(share):
-            for seq, queue in found.items():
-                if turn < len(queue) and len(picked) < left - len(taken):
-                    picked.append(queue[turn])
-                    served.add(seq)
-                    groups[seq] -= 1
-        leased = await lease(session, picked, terms)
+            for where, (_, queue) in chosen.items():
+                room = left - len(taken) - len(picked)
+                if turn < len(queue) and room > 0 and _may(claim.room, where[0]):
+                    picked[queue[turn]] = where
+                    counts[where] += 1
+        for where, count in counts.items():
+            here = chosen[where].here
+            if here is not None:
+                await gates.count_rate(session, known[where].seq, here, terms, count)
+        leased = await lease(session, list(picked), terms)
         taken += [leased[seq] for seq in picked if seq in leased]
-        groups = {seq: groups[seq] for seq, queue in found.items() if len(queue) == share}
+        served |= {known[where].seq for where in counts}
+        groups = {
+            where: known[where] for where, (_, queue) in chosen.items() if len(queue) == share
+        }
         if len(leased) < len(picked) or not picked:  # one left out is being changed just now
             break
-    after = await places.look(session, known)
-    for place in after.values():
-        ready_at, full_slots = place.next_at(session.now, terms.slots)
-        if place.seq in served or ready_at != session.now:  # unserved, it keeps its place
-            place.set(ready_at, full_slots)
-    await places.write(session, after.values())
+    await _settle(session, known, served, claim)
     return taken
 
 
-async def heads(session: Session, limits: Mapping[int, int]) -> dict[int, list[int]]:
-    """Up to so many deliveries of each destination to be sent now, the oldest due first."""
+def _may(room: Mapping[str, int], caller_id: str) -> bool:
+    """Take one of what a caller may have more, if that is limited."""
+    left = room.get(caller_id)
+    if left is None:
+        return True
+    if left > 0 and isinstance(room, dict):
+        room[caller_id] = left - 1
+    return left > 0
+
+
+class _Chosen(NamedTuple):
+    """What may be sent to a destination now; its gate, if more than slots counts."""
+
+    here: gates.Gate | None
+    deliveries: list[int]
+
+
+async def _choose(
+    session: Session,
+    groups: Mapping[Where, Place],
+    share: int,
+    terms: DeliveryTerms,
+    taken: Sequence[LeasedDelivery],
+) -> dict[Where, _Chosen]:
+    """Up to `share` deliveries of each destination to be sent now."""
+    under_way = Counter(where_of(leased.delivery) for leased in taken)
+    chosen: dict[Where, _Chosen] = {}
+    limits: dict[int, int] = {}
+    for where, place in groups.items():
+        if place.plain and terms.rate_per_second is None:
+            free = terms.slots - place.sending - under_way[where]
+            limits[place.seq] = max(min(share, free), 0)
+    found = await heads(session, {seq: limit for seq, limit in limits.items() if limit})
+    for where, place in groups.items():
+        if place.seq in limits:
+            fresh, retried = found.get(place.seq, ([], []))
+            queue = lines.take_turns(session, place.seq, fresh, retried, limits[place.seq])
+            chosen[where] = _Chosen(None, queue)
+        else:
+            chosen[where] = _Chosen(*await lines.choose(session, place.seq, share, terms))
+    return chosen
+
+
+def where_of(delivery: Delivery) -> Where:
+    """Where a delivery goes."""
+    return delivery.caller_id, delivery.origin, delivery.endpoint_id or ""
+
+
+async def _settle(
+    session: Session, known: Mapping[Where, Place], served: set[int], claim: DeliveryClaim
+) -> None:
+    """Write when the next of each destination can be claimed.
+
+    One that was not served keeps its place, unless its caller has enough for now.
+    """
+    terms, now = claim.terms, session.now
+    plain = {w: p for w, p in known.items() if p.plain and terms.rate_per_second is None}
+    after = await places.look(session, plain)
+    for where, place in after.items():
+        ready_at, full_slots = place.next_at(now, terms.slots)
+        if place.seq in served or ready_at != now or claim.room.get(where[0]) == 0:
+            place.set(ready_at, full_slots)
+    await places.write(session, after.values())
+    for where, place in known.items():
+        if where not in plain:
+            following = await lines.next_for(session, place.seq, terms)
+            if place.seq in served or following.at != now or claim.room.get(where[0]) == 0:
+                await gates.set_next(session, place.seq, following)
+
+
+async def heads(
+    session: Session, limits: Mapping[int, int]
+) -> dict[int, tuple[list[int], list[int]]]:
+    """Up to so many deliveries of each plain destination to be sent now, the oldest due first.
+
+    First those that were never tried, then the retries.
+    """
     if not limits:
         return {}
     rows = await session.fetch(_HEADS, list(limits), list(limits.values()), session.now)
-    found: dict[int, list[int]] = {}
-    for place_seq, seq in rows:
-        found.setdefault(place_seq, []).append(seq)
+    found: dict[int, tuple[list[int], list[int]]] = {}
+    for place_seq, seq, retried in rows:
+        found.setdefault(place_seq, ([], []))[1 if retried else 0].append(seq)
     return found
+
+
+async def lease_next(session: Session, seq: int, terms: DeliveryTerms) -> LeasedDelivery | None:
+    """Lease the delivery whose turn it is at a destination; None if none may be sent now."""
+    chosen = await lines.choose(session, seq, 1, terms)
+    if not chosen.deliveries:
+        return None
+    leased = await lease(session, chosen.deliveries, terms)
+    if leased:
+        await gates.count_rate(session, seq, chosen.here, terms, 1)
+    return leased.get(chosen.deliveries[0])
 
 
 async def lease(

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 import asyncpg
 
 from dispatcher.adapters.postgres.statements import statement
+from dispatcher.adapters.postgres.turns import Turns
 from dispatcher.core.model import Instant
 from dispatcher.ports.system import Ids
 
@@ -49,6 +50,7 @@ class Session:
         "links_base",
         "now",
         "one",
+        "turns",
         "witnesses",
         "xid",
     )
@@ -59,6 +61,7 @@ class Session:
         *,
         injected: InjectedNow,
         ids: Ids,
+        turns: Turns,
         links_base: str = "",
     ) -> None:
         self.connection = connection
@@ -67,6 +70,7 @@ class Session:
         self.one = connection.fetchrow
         self.ids = ids
         self.links_base = links_base
+        self.turns = turns
         self.now: Instant = 0
         self.xid: int | None = None
         self.witnesses: list[Witness] = []

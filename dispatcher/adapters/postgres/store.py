@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import asyncpg
 
@@ -21,6 +21,7 @@ from dispatcher.adapters.postgres.reader import Readers
 from dispatcher.adapters.postgres.schema import prepare
 from dispatcher.adapters.postgres.session import InjectedNow, Session
 from dispatcher.adapters.postgres.transacting import Transactor
+from dispatcher.adapters.postgres.turns import Turns
 from dispatcher.core.changes import Audited, Change
 from dispatcher.core.errors import StoreError
 from dispatcher.core.model import JobType
@@ -28,6 +29,7 @@ from dispatcher.ports.audit import AUDIT_KEPT_SECONDS
 from dispatcher.ports.observer import CommitTold, tell_nobody
 from dispatcher.ports.records import (
     DEAD_KEPT_SECONDS,
+    EVERYBODY,
     AddResult,
     ApplyResult,
     ClaimedDeliveries,
@@ -86,6 +88,7 @@ class PostgresStore(Answers, CallersKept, AuditKept):
         self._migrate = migrate
         self._injected = injected_now
         self._on_commit = on_commit
+        self._turns = Turns()
         self._adds = self._batcher()
         self._job_changes = self._batcher()
         self._delivery_changes = self._batcher()
@@ -102,7 +105,11 @@ class PostgresStore(Answers, CallersKept, AuditKept):
 
     def _session(self, connection: asyncpg.Connection) -> Session:
         return Session(
-            connection, injected=self._injected, ids=self._ids, links_base=self._links_base
+            connection,
+            injected=self._injected,
+            ids=self._ids,
+            turns=self._turns,
+            links_base=self._links_base,
         )
 
     def _batchers(self) -> tuple[Batcher, ...]:
@@ -155,9 +162,12 @@ class PostgresStore(Answers, CallersKept, AuditKept):
         """See `JobStore.claim_jobs`."""
         return await claiming.claim_jobs(self._job_claims, claim)
 
-    async def claim_deliveries(self, limit: int, terms: DeliveryTerms) -> ClaimedDeliveries:
+    async def claim_deliveries(
+        self, limit: int, terms: DeliveryTerms, room: Mapping[str, int] = EVERYBODY
+    ) -> ClaimedDeliveries:
         """See `JobStore.claim_deliveries`."""
-        return await sending.claim_deliveries(self._delivery_claims, limit, terms)
+        claim = sending.DeliveryClaim(limit, terms, room)
+        return await sending.claim_deliveries(self._delivery_claims, claim)
 
     async def apply(
         self, changes: Sequence[Change | Audited], terms: DeliveryTerms

@@ -226,23 +226,69 @@ CREATE INDEX event_alone ON dispatcher.event (at) WHERE job_seq IS NULL;
 -- are, so that a claim with more looks all the same. A row is there as long as a delivery is
 -- pending or sending. A registered endpoint is a destination of its own; '' for callback URLs of jobs.
 -- Whoever takes, frees or waits for a slot locks the row.
+--
+-- Paused by operators; held because the registered endpoint is disabled. Nothing is claimed while
+-- either is set; `ready_at` goes on as if neither were. The breaker is JSON, NULL while nothing speaks
+-- against the destination; its state stands beside it to be counted, the instant until which it is
+-- open, and when it was last written. A rate of its own (NULL: the setting's), and the theoretical
+-- arrival time of GCRA, in microseconds.
 CREATE TABLE dispatcher.destination (
   seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  id text NOT NULL UNIQUE,
   caller_id text NOT NULL,
   origin text NOT NULL,
   endpoint_id text NOT NULL DEFAULT '',
   ready_at bigint,
   full_slots integer,
+  paused_at bigint,
+  held_at bigint,
+  breaker text,
+  breaker_state text CHECK (breaker_state IN ('closed', 'open', 'half-open')),
+  open_until bigint CHECK (open_until IS NULL OR breaker_state = 'open'),
+  breaker_at bigint,
+  rate_per_second double precision CHECK (rate_per_second > 0),
+  rate_us bigint,
+  CHECK ((breaker IS NULL) = (breaker_state IS NULL)),
   UNIQUE (caller_id, origin, endpoint_id)
 ) WITH (fillfactor = 50);
-CREATE INDEX destination_ready ON dispatcher.destination (ready_at, seq)
-  WHERE ready_at IS NOT NULL;
-CREATE INDEX destination_full ON dispatcher.destination (full_slots) WHERE full_slots IS NOT NULL;
+CREATE INDEX destination_ready ON dispatcher.destination (ready_at, seq, caller_id)
+  WHERE ready_at IS NOT NULL AND paused_at IS NULL AND held_at IS NULL;
+CREATE INDEX destination_full ON dispatcher.destination (full_slots, caller_id)
+  WHERE full_slots IS NOT NULL AND paused_at IS NULL AND held_at IS NULL;
 CREATE INDEX destination_idle ON dispatcher.destination (seq) WHERE ready_at IS NULL;
+CREATE INDEX destination_breaker ON dispatcher.destination (breaker_state)
+  WHERE breaker_state IS NOT NULL;
+CREATE INDEX destination_stopped ON dispatcher.destination (seq)
+  WHERE paused_at IS NOT NULL OR held_at IS NOT NULL;
+
+-- URLs of a destination that have failed, each with the breaker of its own. Its deliveries wait in a
+-- line of their own once it has opened, so that they keep nobody else's waiting; `ready_at` as of
+-- destinations, of that line alone. Whoever changes one locks its destination.
+CREATE TABLE dispatcher.target (
+  seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  destination_seq bigint NOT NULL,
+  url text NOT NULL,
+  breaker text,
+  breaker_state text CHECK (breaker_state IN ('closed', 'open', 'half-open')),
+  open_until bigint CHECK (open_until IS NULL OR breaker_state = 'open'),
+  breaker_at bigint NOT NULL,
+  ready_at bigint,
+  CHECK ((breaker IS NULL) = (breaker_state IS NULL)),
+  UNIQUE (destination_seq, url)
+);
+CREATE INDEX target_ready ON dispatcher.target (destination_seq, ready_at)
+  WHERE ready_at IS NOT NULL;
+CREATE INDEX target_idle ON dispatcher.target (breaker_at) WHERE ready_at IS NULL;
+CREATE INDEX target_breaker ON dispatcher.target (breaker_state) WHERE breaker_state IS NOT NULL;
 
 -- The first attempt lives here (`first_*`), later ones in `attempt`; each with the lease under which
 -- it was made, so that the same record sent twice is known. What was asked to cancel never waits: it
--- is being sent, or has ended. Read by position (`rows.py`): new columns go to the end.
+-- is being sent, or has ended.
+--
+-- `target_seq` is the line that it waits in: 0 is the destination's, else a target's. Those that are
+-- sent one at a time share a `chain`; `on_dead` says what a dead one does to the rest; `blocked` ones
+-- are pending behind an earlier one of their chain, and not to be claimed yet. `retried`: it was tried
+-- before; first attempts do not wait behind retries. Read by position (`rows.py`): new columns go to the end.
 CREATE TABLE dispatcher.delivery (
   seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   id text NOT NULL UNIQUE,
@@ -272,6 +318,13 @@ CREATE TABLE dispatcher.delivery (
   round integer NOT NULL DEFAULT 1 CHECK (round >= 1),
   redelivered_at bigint CHECK (redelivered_at IS NULL OR round > 1),
   cancel_requested_at bigint CHECK (cancel_requested_at IS NULL OR state <> 'pending'),
+  target_seq bigint NOT NULL DEFAULT 0,
+  chain text,
+  on_dead text CHECK (on_dead IN ('skip', 'block')),
+  blocked boolean NOT NULL DEFAULT FALSE,
+  retried boolean NOT NULL DEFAULT FALSE,
+  CHECK ((chain IS NULL) = (on_dead IS NULL)),
+  CHECK (NOT blocked OR (state = 'pending' AND chain IS NOT NULL)),
   CONSTRAINT delivery_state CHECK (
     CASE state
       WHEN 'sending' THEN
@@ -294,10 +347,16 @@ CREATE TABLE dispatcher.delivery (
   autovacuum_analyze_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX delivery_of_job ON dispatcher.delivery (job_seq, seq);
 CREATE INDEX delivery_of_caller ON dispatcher.delivery (caller_id, seq);
-CREATE INDEX delivery_pending ON dispatcher.delivery (destination_seq, due_at, seq)
-  WHERE state = 'pending';
+CREATE INDEX delivery_pending
+  ON dispatcher.delivery (destination_seq, target_seq, retried, due_at, seq)
+  WHERE state = 'pending' AND NOT blocked;
 CREATE INDEX delivery_sending ON dispatcher.delivery (destination_seq, lease_until)
-  INCLUDE (unknown_count, cancel_requested_at) WHERE state = 'sending';
+  INCLUDE (unknown_count, cancel_requested_at, target_seq) WHERE state = 'sending';
+CREATE INDEX delivery_blocked ON dispatcher.delivery (destination_seq) WHERE blocked;
+-- What stands in the way of the later ones of its chain.
+CREATE INDEX delivery_chain ON dispatcher.delivery (chain, seq)
+  WHERE chain IS NOT NULL
+    AND (state = 'pending' OR state = 'sending' OR (state = 'dead' AND on_dead = 'block'));
 CREATE INDEX delivery_lost ON dispatcher.delivery (lease_until, seq)
   WHERE state = 'sending' AND (unknown_count >= 3 OR cancel_requested_at IS NOT NULL);
 CREATE INDEX delivery_age ON dispatcher.delivery ((coalesce(redelivered_at, created_at)), seq)

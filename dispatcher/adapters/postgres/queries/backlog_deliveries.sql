@@ -8,7 +8,7 @@ FROM (
   ) AS line
   CROSS JOIN LATERAL (
     SELECT due_at FROM dispatcher.delivery
-    WHERE destination_seq = line.seq AND state = 'pending'
+    WHERE destination_seq = line.seq AND state = 'pending' AND NOT blocked
     LIMIT $2
   ) AS delivery
   LIMIT $2

@@ -5,6 +5,7 @@ WITH theirs AS MATERIALIZED (
   FROM unnest($1::bigint[], $2::bigint[]) AS ended (job_seq, at)
   JOIN dispatcher.delivery ON delivery.job_seq = ended.job_seq
 )
-UPDATE dispatcher.delivery AS delivery SET state = 'canceled', finished_at = theirs.at
+UPDATE dispatcher.delivery AS delivery SET
+  state = 'canceled', finished_at = theirs.at, blocked = FALSE
 FROM theirs
 WHERE delivery.seq = theirs.seq AND theirs.state = 'pending' AND delivery.state = 'pending'

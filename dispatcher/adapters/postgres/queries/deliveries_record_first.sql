@@ -6,6 +6,7 @@ UPDATE dispatcher.delivery AS delivery SET
   due_at = tried.due_at,
   finished_at = tried.finished_at,
   attempt_count = 1,
+  retried = TRUE,
   entries_used = delivery.entries_used + tried.used,
   unknown_count = 0,
   first_lease = delivery.lease,

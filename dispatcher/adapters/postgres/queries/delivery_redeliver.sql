@@ -3,6 +3,8 @@
 UPDATE dispatcher.delivery SET
   state = 'pending',
   destination_seq = $2,
+  target_seq = $6,
+  blocked = $7,
   due_at = $3,
   finished_at = NULL,
   entries_used = 0,
