@@ -32,13 +32,19 @@ INDEXES = {
     "backlog_running": ["job_held"],
     "backlog_sending": ["delivery_sending"],
     "backlog_waiting": ["job_waiting"],
+    "chain_active": ["delivery_chain"],
+    "chain_head": ["delivery_chain"],
+    "chain_running": ["delivery_chain"],
     "claim_next": ["lane_ready", "job_held"],
     "deliveries_drop": ["delivery_of_job"],
+    "deliveries_due_lined": ["delivery_pending"],
     "deliveries_heads": ["delivery_pending", "delivery_sending"],
     "deliveries_lease": ["delivery_pkey", "event_pkey", "job_pkey", "job_result_pkey"],
     "deliveries_lock": ["delivery_id_key"],
+    "deliveries_lost_lined": ["delivery_sending"],
     "deliveries_record_first": ["delivery_pkey"],
     "delivery_summaries": ["delivery_of_job"],
+    "destination_gate": ["delivery_sending"],
     "destinations_loads": ["delivery_pending", "delivery_sending"],
     "events_find": ["event_id_key"],
     "events_of_job": ["event_job_seq_sequence_key"],
@@ -52,6 +58,9 @@ INDEXES = {
     "jobs_lost": ["job_held", "job_input_pkey"],
     "lanes_heads": ["job_waiting"],
     "lanes_next_in": ["job_waiting"],
+    "line_heads": ["delivery_pending", "delivery_sending"],
+    "line_load": ["delivery_sending"],
+    "line_next": ["delivery_pending", "delivery_sending"],
     "list_deliveries": ["delivery_pkey"],
     "list_deliveries_in_rare_end": ["delivery_rare_end"],
     "list_deliveries_in_rare_end_of_caller": ["delivery_rare_end_of_caller"],
@@ -72,8 +81,8 @@ INDEXES = {
 FILL = """
 INSERT INTO dispatcher.lane (caller_id, queue, type)
 SELECT 'clr_' || n, 'default', 'mail.send' FROM generate_series(1, 200) AS n;
-INSERT INTO dispatcher.destination (caller_id, origin)
-SELECT 'clr_' || n, 'https://r.example' FROM generate_series(1, 200) AS n;
+INSERT INTO dispatcher.destination (id, caller_id, origin)
+SELECT 'dst_' || n, 'clr_' || n, 'https://r.example' FROM generate_series(1, 200) AS n;
 INSERT INTO dispatcher.job (
   id, caller_id, type, queue, lane_seq, priority, state, attempt_count, max_attempts,
   timeout_seconds, retention_seconds, created_at, due_at, started_at, finished_at, expires_at,
