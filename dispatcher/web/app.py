@@ -14,6 +14,7 @@ from dispatcher.web.audit import AuditLog
 from dispatcher.web.auth import REQUEST_ID_KEY, Identity, Keys
 from dispatcher.web.callers import CallerCalls
 from dispatcher.web.deliveries import Deliveries
+from dispatcher.web.destinations import DestinationCalls
 from dispatcher.web.dev import Inbox
 from dispatcher.web.headers import check_transfer, sane_request_id
 from dispatcher.web.health import Health
@@ -38,6 +39,7 @@ def make_app(services: Services) -> web.Application:
     keys = Keys(services.store, services.clock, services.dev)
     jobs = Jobs(services)
     deliveries = Deliveries(services)
+    destinations = DestinationCalls(services)
     types = Types(services)
     callers = CallerCalls(services)
     health = Health(services)
@@ -62,6 +64,10 @@ def make_app(services: Services) -> web.Application:
         ("POST", "/v1/callers/{id}/keys", OPERATORS, callers.add_key),
         ("DELETE", "/v1/callers/{id}/keys/{keyId}", OPERATORS, callers.revoke_key),
         ("POST", "/v1/callers/{id}/rotate-secret", OPERATORS, callers.rotate_secret),
+        ("GET", "/v1/destinations", OPERATORS, destinations.list),
+        ("GET", "/v1/destinations/{id}", OPERATORS, destinations.get),
+        ("POST", "/v1/destinations/{id}/pause", OPERATORS, destinations.pause),
+        ("POST", "/v1/destinations/{id}/resume", OPERATORS, destinations.resume),
         ("GET", "/v1/audit", OPERATORS, AuditLog(services).list),
     )
     public: list[tuple[str, str, Handler]] = [
