@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dispatcher.adapters.postgres import reading
 from dispatcher.adapters.postgres.backlog import backlog
+from dispatcher.adapters.postgres.destinations_kept import get_destination, list_destinations
 from dispatcher.adapters.postgres.reader import Readers
 from dispatcher.core.model import Event, Job
 from dispatcher.ports.views import (
@@ -11,6 +12,9 @@ from dispatcher.ports.views import (
     DeliveryFilter,
     DeliveryPage,
     DeliveryRecord,
+    DestinationFilter,
+    DestinationPage,
+    DestinationRecord,
     JobFilter,
     JobPage,
     JobRecord,
@@ -55,6 +59,16 @@ class Answers:
         return await self._readers.ask(
             reading.list_events, job_id, caller_id, limit=limit, after=after
         )
+
+    async def list_destinations(
+        self, wanted: DestinationFilter, *, limit: int, before: int | None
+    ) -> DestinationPage:
+        """See `DestinationReader.list_destinations`."""
+        return await self._readers.ask(list_destinations, wanted, limit=limit, before=before)
+
+    async def get_destination(self, destination_id: str) -> DestinationRecord | None:
+        """See `DestinationReader.get_destination`."""
+        return await self._readers.ask(get_destination, destination_id)
 
     async def backlog(self, most: int) -> Backlog:
         """See `BacklogReader.backlog`."""

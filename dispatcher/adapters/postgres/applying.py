@@ -9,7 +9,8 @@ from dispatcher.adapters.postgres.audit import add_audit
 from dispatcher.adapters.postgres.batching import Entry
 from dispatcher.adapters.postgres.changing import ask_cancel, finish_jobs, note, release_jobs
 from dispatcher.adapters.postgres.delivering import change_delivery, record_attempts
-from dispatcher.adapters.postgres.locking import DeliveryChange, Locked, lock_all
+from dispatcher.adapters.postgres.destinations_kept import change_destination
+from dispatcher.adapters.postgres.locking import DeliveryChange, Locked, Steering, lock_all
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.core.changes import (
     AskCancel,
@@ -21,10 +22,12 @@ from dispatcher.core.changes import (
     NoteOutput,
     NoteProgress,
     NoteStarted,
+    PauseDestination,
     RecordAttempt,
     Redeliver,
     ReleaseDelivery,
     ReleaseJob,
+    ResumeDestination,
 )
 from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms
 
@@ -83,6 +86,8 @@ def _next_stage(queues: Sequence[list[_Numbered]]) -> list[_Numbered]:
 
 
 def _name(change: Change) -> str:
+    if isinstance(change, Steering):
+        return change.destination_id
     return change.delivery_id if isinstance(change, DeliveryChange) else change.job_id
 
 
@@ -106,5 +111,7 @@ async def _apply_alike(
             return [await note(session, first, locked, terms)]
         case ReleaseDelivery() | EndDelivery() | AskCancelDelivery() | Redeliver():
             return [await change_delivery(session, first, locked, terms)]
+        case PauseDestination() | ResumeDestination():
+            return [await change_destination(session, first)]
         case _:
             assert_never(first)

@@ -5,16 +5,20 @@ All of a chain go to one destination, whose lock they share.
 
 from __future__ import annotations
 
-from dispatcher.adapters.postgres import gates
+from collections.abc import Sequence
+
+from dispatcher.adapters.postgres import gates, places
 from dispatcher.adapters.postgres.breakers import line_of
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.model import DeliveryState, Instant
-from dispatcher.ports.records import DeliveryTerms
 
 _HEAD = statement("chain_head")
 _ACTIVE = statement("chain_active")
 _RUNNING = statement("chain_running")
+_BLOCKED_BY_JOBS = statement("chains_blocked_by_jobs")
+_LOWER = statement("destination_lower")
+_TARGET_LOWER = statement("target_lower")
 _UNBLOCK = statement("delivery_unblock")
 
 
@@ -31,8 +35,11 @@ async def must_wait_again(session: Session, chain: str, seq: int) -> bool:
     return await session.one(_RUNNING, chain, seq) is not None
 
 
-async def advance(session: Session, chain: str, terms: DeliveryTerms) -> Instant | None:
-    """One of a chain has ended: let the next go; from when it can be claimed, if one goes."""
+async def advance(session: Session, chain: str) -> Instant | None:
+    """One of a chain has ended: let the next go; from when it may, if one does.
+
+    Whatever else holds its destination back is found by whoever looks there.
+    """
     row = await session.one(_HEAD, chain)
     if row is None:
         return None
@@ -42,7 +49,15 @@ async def advance(session: Session, chain: str, terms: DeliveryTerms) -> Instant
         return None
     line = await line_of(session, place, url)
     await session.execute(_UNBLOCK, seq, line)
+    at: Instant = max(due_at, session.now)
     if line != gates.OWN_LINE:
-        await gates.renew_line(session, place, line, terms)
-    ready_at = await gates.renew(session, place, terms)
-    return None if ready_at is None else max(ready_at, due_at)
+        await session.execute(_TARGET_LOWER, line, at)
+    await session.execute(_LOWER, place, at)
+    return at
+
+
+async def blocked_by(session: Session, jobs: Sequence[int]) -> list[str]:
+    """The chains that these jobs' dead deliveries keep waiting; their destinations are locked."""
+    rows = await session.fetch(_BLOCKED_BY_JOBS, jobs)
+    await places.lock(session, {(row[1], row[2], row[3]) for row in rows})
+    return [row[0] for row in rows]

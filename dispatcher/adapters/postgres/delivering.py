@@ -31,6 +31,7 @@ from dispatcher.core.changes import (
 )
 from dispatcher.core.lifecycle import DELIVERY_TRANSITIONS, FINAL_DELIVERY_STATES, settled
 from dispatcher.core.model import DeliveryState, Instant
+from dispatcher.core.ordering import OnDead
 from dispatcher.ports.records import (
     Applied,
     ApplyResult,
@@ -169,25 +170,26 @@ async def change_delivery(
         case ReleaseDelivery():
             return await _release(session, change, row, terms)
         case EndDelivery():
-            return await _end(session, change, row, terms)
+            return await _end(session, change, row)
         case AskCancelDelivery():
             return await _ask_cancel(session, change, row)
         case Redeliver():
             return await _redeliver(session, change, row, terms)
 
 
-async def _end(
-    session: Session, change: EndDelivery, row: Row, terms: DeliveryTerms
-) -> ApplyResult:
-    """End a delivery that waits; see `EndDelivery`."""
+async def _end(session: Session, change: EndDelivery, row: Row) -> ApplyResult:
+    """End a delivery that waits, or is dead and keeps others waiting; see `EndDelivery`."""
     if change.to not in DELIVERY_TRANSITIONS[DeliveryState.PENDING] & FINAL_DELIVERY_STATES:
         raise ValueError(f"a pending delivery can't end as {change.to}")
-    if row["state"] != DeliveryState.PENDING or change.round not in (None, row["round"]):
+    blocks = row["state"] == DeliveryState.DEAD and row["on_dead"] == OnDead.BLOCK
+    lets_go = blocks and change.to is DeliveryState.CANCELED
+    fits = row["state"] == DeliveryState.PENDING or lets_go
+    if not fits or change.round not in (None, row["round"]):
         return Stale()
     await session.execute(_END, row[0], change.to.value, change.at)
     if row["chain"] is None:
         return Applied()
-    return Applied(delivery_ready_at=await chains.advance(session, row["chain"], terms))
+    return Applied(delivery_ready_at=await chains.advance(session, row["chain"]))
 
 
 async def _ask_cancel(session: Session, change: AskCancelDelivery, row: Row) -> ApplyResult:
@@ -267,7 +269,7 @@ async def _settle(
     await breakers.renew_lines(session, place, url, line, terms)
     other_at = None
     if chain is not None and freed.due_at is None:
-        other_at = await chains.advance(session, chain, terms)
+        other_at = await chains.advance(session, chain)
     handed: tuple[LeasedDelivery, ...] = ()
     if change is not None and change.hand_off:
         leased = await lease_next(session, place, terms)

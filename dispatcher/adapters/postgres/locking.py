@@ -22,18 +22,22 @@ from dispatcher.core.changes import (
     NoteOutput,
     NoteProgress,
     NoteStarted,
+    PauseDestination,
     RecordAttempt,
     Redeliver,
     ReleaseDelivery,
     ReleaseJob,
+    ResumeDestination,
 )
 
 _JOBS = statement("jobs_lock")
 _DELIVERIES = statement("deliveries_lock")
+_WHERE = statement("destinations_where")
 _DROPPED = statement("deliveries_lock_of_jobs")
 
 JobChange = FinishJob | ReleaseJob | AskCancel | NoteProgress | NoteOutput | NoteStarted
 Owing = FinishJob | NoteProgress | NoteOutput | NoteStarted
+Steering = PauseDestination | ResumeDestination
 DeliveryChange = RecordAttempt | ReleaseDelivery | EndDelivery | AskCancelDelivery | Redeliver
 
 
@@ -95,6 +99,9 @@ async def lock_all(session: Session, changes: Sequence[Change]) -> Locked:
         job = job_of(locked.jobs[each])
         if job.callback is not None:
             where.add((job.caller_id, job.callback.origin, ""))
+    steered = [change.destination_id for change in changes if isinstance(change, Steering)]
+    if steered:
+        where |= {tuple(row) for row in await session.fetch(_WHERE, steered)}
     await places.lock(session, where)
     await session.began()
     return locked

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from dispatcher.adapters.postgres.batching import Entry
+from dispatcher.adapters.postgres.chains import advance, blocked_by
 from dispatcher.adapters.postgres.rows import (
     DELIVERY_LEASE,
     DELIVERY_WIDTH,
@@ -110,7 +111,10 @@ class Pruning:
                 going.append(seq)
         if going:  # under their locks no delivery begins a new round
             await session.execute(_LOCK, going)
+        blocked = await blocked_by(session, going) if going else []
         erased = await session.fetch(_PRUNE_JOBS, going, dead_since) if going else []
+        for chain in blocked:  # what dead deliveries kept waiting may go
+            await advance(session, chain)
         self._after = after if len(going) == limit or len(found) == look else _START
         await session.execute(_FORGET_KEYS, now, limit)
         await session.execute(_FORGET_HOLDERS, now)

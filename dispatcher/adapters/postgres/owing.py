@@ -201,7 +201,7 @@ async def wait_at(
 
     None: never, as it stands (the destination is paused, say).
     """
-    if not place.plain:
+    if not place.plain or terms.rate_per_second is not None:
         if line != OWN_LINE:
             await gates.renew_line(session, place.seq, line, terms)
         return await gates.renew(session, place.seq, terms)

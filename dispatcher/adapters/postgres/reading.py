@@ -63,7 +63,7 @@ _DELIVERY_FOUND = statement("delivery_found")
 LOOK_ROWS: Final = 1_000
 """A page looks at no more rows than this, whether they fit or not."""
 
-_LAST: Final = 2**63 - 1
+LAST: Final = 2**63 - 1
 _RARE_ENDS: Final = {JobStatus(end.value) for end in FINAL_JOB_STATES - {JobState.SUCCEEDED}}
 _RARE_DELIVERY_ENDS: Final = FINAL_DELIVERY_STATES - {DeliveryState.DELIVERED}
 
@@ -267,7 +267,7 @@ async def page_of(
     asked for in a few portions, `LOOK_ROWS` together at most.
     """
     found: list[tuple[int, Item]] = []
-    seq = _LAST if before is None else before
+    seq = LAST if before is None else before
     looked = 0
     while looked < LOOK_ROWS:
         look = min(limit + 1 if looked == 0 else LOOK_ROWS, LOOK_ROWS - looked)

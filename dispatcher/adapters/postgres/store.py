@@ -15,7 +15,7 @@ from dispatcher.adapters.postgres.audit import AuditKept
 from dispatcher.adapters.postgres.batching import Batcher
 from dispatcher.adapters.postgres.callers_kept import CallersKept
 from dispatcher.adapters.postgres.connection import Address, Connector, Patience, let_go
-from dispatcher.adapters.postgres.locking import DeliveryChange
+from dispatcher.adapters.postgres.locking import DeliveryChange, Steering
 from dispatcher.adapters.postgres.overdue import Pruning, sweep
 from dispatcher.adapters.postgres.reader import Readers
 from dispatcher.adapters.postgres.schema import prepare
@@ -176,7 +176,7 @@ class PostgresStore(Answers, CallersKept, AuditKept):
         if not changes:
             return []
         first = changes[0].change if isinstance(changes[0], Audited) else changes[0]
-        deliveries = isinstance(first, DeliveryChange)
+        deliveries = isinstance(first, DeliveryChange | Steering)
         batcher = self._delivery_changes if deliveries else self._job_changes
         return await batcher.each_by(apply, changes, terms)
 

@@ -1,3 +1,3 @@
--- End a delivery that waits, and is locked.
+-- End a delivery that is locked: one that waits, or is dead and keeps others waiting.
 UPDATE dispatcher.delivery SET state = $2, finished_at = $3, blocked = FALSE
-WHERE seq = $1 AND state = 'pending'
+WHERE seq = $1
