@@ -148,7 +148,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         _says(
             "How long a dead callback is kept, with its job, to be redelivered.", 0, 3_650 * _DAY
         ),
-    ] = 5 * _DAY
+    ] = 30 * _DAY
     audit_kept_seconds: Annotated[
         float, _says("How long what operators did stays in the audit log.", _DAY, 36_500 * _DAY)
     ] = 365 * _DAY
