@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dispatcher.core.audit import Actor, AuditAction, Via, entry
 from dispatcher.core.breaker import BreakerState
+from dispatcher.core.endpoints import DisabledReason, Endpoint
 from dispatcher.core.facts import (
     ActionAudited,
     BreakerChanged,
@@ -11,16 +12,22 @@ from dispatcher.core.facts import (
     DeliveryAttemptEnded,
     DeliveryCancelAsked,
     DeliverySwept,
+    EndpointSwitched,
     Fact,
     JobAccepted,
     JobAttemptEnded,
     JobEnded,
+    JobErased,
+    JobMoved,
     LeaseLost,
     LoopFailed,
     LoopIdle,
+    PauseChanged,
     Redelivered,
+    RunsAlone,
     StoreFailed,
     StoreRecovered,
+    StreamDropped,
     SubmissionRefused,
 )
 from dispatcher.core.model import Delivery, DeliveryState, EventType, Job, JobState, JobType
@@ -82,12 +89,27 @@ AUDITED = ActionAudited(
         role="worker",
     )
 )
+ENDPOINT = Endpoint(
+    id="ep_1",
+    caller_id="clr_secret",
+    url="https://receiver.example/all?token=hunter2",
+    origin="https://receiver.example",
+    events=(EventType.JOB_SUCCEEDED,),
+    created_at=1,
+    failing_since=2,
+    disabled_at=3,
+    disabled_reason=DisabledReason.FAILING,
+)
 FACTS: list[Fact] = [
     JobAccepted(JOB, handed_off=True),
     ENDED,
     JobEnded(JOB, JobState.SUCCEEDED),
+    JobMoved("job_1", "clr_secret", live=JOB),
+    JobErased("job_1", "clr_secret"),
     SENT,
     SWEPT,
+    StreamDropped("clr_secret", "/v1/events", 60_000),
+    EndpointSwitched(ENDPOINT),
     BreakerChanged(
         destination_id="dst_1",
         caller_id="clr_secret",
@@ -104,6 +126,9 @@ FACTS: list[Fact] = [
     DeliveryCancelAsked(DELIVERY, DeliveryState.CANCELED),
     AUDITED,
     LeaseLost("hld_1", 3),
+    RunsAlone(JOB),
+    PauseChanged("files", paused=True),
+    PauseChanged(None, paused=False),
     StoreFailed("jobs", "disk full"),
     StoreRecovered("jobs"),
     LoopFailed("jobs", "KeyError", "Traceback …"),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 import msgspec
 
 from dispatcher.core.audit import AuditEntry
 from dispatcher.core.breaker import BreakerState
+from dispatcher.core.endpoints import DisabledReason, Endpoint
 from dispatcher.core.facts import (
     ActionAudited,
     BreakerChanged,
@@ -17,20 +18,36 @@ from dispatcher.core.facts import (
     DeliveryAttemptEnded,
     DeliveryCancelAsked,
     DeliverySwept,
+    EndpointSwitched,
     Fact,
     JobAccepted,
     JobAttemptEnded,
     JobEnded,
+    JobErased,
+    JobMoved,
     LeaseLost,
     LoopFailed,
     LoopIdle,
+    PauseChanged,
     Redelivered,
+    RunsAlone,
     StoreFailed,
     StoreRecovered,
+    StreamDropped,
     SubmissionRefused,
 )
 from dispatcher.core.model import Delivery, DeliveryState, Job, JobState
 from dispatcher.core.payload import rfc3339
+from dispatcher.core.trace import trace_id
+
+OF_REQUESTS: Final = (
+    JobAccepted,
+    SubmissionRefused,
+    CancelAsked,
+    Redelivered,
+    DeliveryCancelAsked,
+)
+"""Facts that tell what a request did; their events name it (`ActionAudited` does by itself)."""
 
 
 def level_of(fact: Fact) -> int:
@@ -40,15 +57,18 @@ def level_of(fact: Fact) -> int:
             return logging.WARNING if to is DeliveryState.DEAD else logging.INFO
         case JobAttemptEnded(to=to):
             return logging.WARNING if to is JobState.FAILED else logging.INFO
-        case JobAccepted() | JobEnded() | SubmissionRefused() | LoopIdle():
+        case JobAccepted() | JobEnded() | JobMoved() | SubmissionRefused() | LoopIdle():
             return logging.DEBUG
+        case EndpointSwitched(endpoint=endpoint):
+            asked = endpoint.disabled_reason in (None, DisabledReason.MANUAL)
+            return logging.INFO if asked else logging.WARNING
         case CancelAsked() | Redelivered() | DeliveryCancelAsked() | ActionAudited():
             return logging.INFO
-        case StoreRecovered():
+        case JobErased() | StoreRecovered() | PauseChanged() | StreamDropped():
             return logging.INFO
         case BreakerChanged(state=state):
             return logging.WARNING if state is BreakerState.OPEN else logging.INFO
-        case LeaseLost():
+        case LeaseLost() | RunsAlone():
             return logging.WARNING
         case StoreFailed() | LoopFailed():
             return logging.ERROR
@@ -69,24 +89,36 @@ def describe(fact: Fact) -> tuple[str, Mapping[str, Any]]:  # noqa: C901, PLR091
             return "job.attempt", _of_job_attempt(fact)
         case JobEnded(job=job, to=to):
             return "job.ended", {**_ids(job), "to": to.value, "attempts": job.attempt_count}
+        case JobErased(job_id=job_id, caller_id=caller_id):
+            return "job.erased", {"jobId": job_id, "callerId": caller_id}
         case DeliveryAttemptEnded():
             return "delivery.attempt", _of_delivery(fact)
         case DeliverySwept(delivery=delivery, to=to):
-            return "delivery.swept", {**_ids_of_delivery(delivery), "to": to.value}
+            return "delivery.swept", {**_ids_of_delivery(delivery, fact.job), "to": to.value}
         case SubmissionRefused(caller_id=caller_id, limit=limit):
             return "submission.refused", {"callerId": caller_id, "limit": limit}
         case CancelAsked(job=job):
             return "job.canceling", _ids(job)
         case Redelivered(delivery=delivery):
-            return "delivery.redelivered", _ids_of_delivery(delivery)
+            return "delivery.redelivered", _ids_of_delivery(delivery, fact.job)
         case DeliveryCancelAsked(delivery=delivery, to=to):
-            return "delivery.canceling", {**_ids_of_delivery(delivery), "to": to.value}
+            return "delivery.canceling", {**_ids_of_delivery(delivery, fact.job), "to": to.value}
         case ActionAudited(entry=entry):
             return "audit", _of_entry(entry)
+        case JobMoved(job_id=job_id, caller_id=caller_id):
+            return "job.moved", {"jobId": job_id, "callerId": caller_id}
+        case StreamDropped(caller_id=caller_id, path=path, open_ms=open_ms):
+            return "stream.dropped", {"callerId": caller_id, "path": path, "openMs": open_ms}
+        case EndpointSwitched(endpoint=endpoint):
+            return "endpoint.switched", _of_endpoint(endpoint)
         case BreakerChanged():
             return "breaker.changed", _of_breaker(fact)
         case LeaseLost(holder_id=holder_id, jobs=jobs):
             return "lease.lost", {"holderId": holder_id, "jobs": jobs}
+        case RunsAlone(job=job):
+            return "job.alone", {**_ids(job), "crashes": job.crash_count}
+        case PauseChanged(queue=queue, paused=paused):
+            return "queue.paused" if paused else "queue.resumed", {"queue": queue}
         case StoreFailed(during=during, detail=detail):
             return "store.failed", {"during": during, "detail": detail}
         case StoreRecovered(during=during):
@@ -106,13 +138,19 @@ def _ids(job: Job) -> dict[str, Any]:
         "callerId": job.caller_id,
         "queue": job.queue,
     }
-    if job.correlation_id is not None:
-        found["correlationId"] = job.correlation_id
     if job.replay_of is not None:
         found["replayOf"] = job.replay_of
-    if job.trace is not None:
-        found["traceparent"] = job.trace.traceparent
-    return found
+    return found | _of_caller(job)
+
+
+def _of_caller(job: Job | None) -> dict[str, Any]:
+    """What a caller will search for, if its job has it."""
+    if job is None:
+        return {}
+    return _without_none(
+        correlationId=job.correlation_id,
+        traceId=None if job.trace is None else trace_id(job.trace),
+    )
 
 
 def _of_job_attempt(fact: JobAttemptEnded) -> dict[str, Any]:
@@ -145,12 +183,26 @@ def _of_delivery(fact: DeliveryAttemptEnded) -> dict[str, Any]:
         "waitedMs": fact.waited_ms,
         "durationMs": fact.duration_ms,
         **_without_none(
+            endpointId=fact.endpoint_id,
             statusCode=fact.status_code,
             errorCode=fact.error_code,
             errorDetail=fact.error_detail,
             nextAttemptAt=rfc3339(fact.next_at) if fact.to is DeliveryState.PENDING else None,
             correlationId=fact.correlation_id,
+            traceId=None if fact.trace is None else trace_id(fact.trace),
             stale=fact.stale or None,
+        ),
+    }
+
+
+def _of_endpoint(endpoint: Endpoint) -> dict[str, Any]:
+    return {
+        "endpointId": endpoint.id,
+        "callerId": endpoint.caller_id,
+        "url": endpoint.url.partition("?")[0],  # queries carry tokens
+        "status": "enabled" if endpoint.enabled else "disabled",
+        **_without_none(
+            reason=endpoint.disabled_reason, failingSince=rfc3339(endpoint.failing_since)
         ),
     }
 
@@ -170,7 +222,7 @@ def _of_breaker(fact: BreakerChanged) -> dict[str, Any]:
     }
 
 
-def _ids_of_delivery(delivery: Delivery) -> dict[str, Any]:
+def _ids_of_delivery(delivery: Delivery, job: Job | None) -> dict[str, Any]:
     return {
         "deliveryId": delivery.id,
         "eventId": delivery.event_id,
@@ -179,6 +231,7 @@ def _ids_of_delivery(delivery: Delivery) -> dict[str, Any]:
         "callerId": delivery.caller_id,
         "url": delivery.url.partition("?")[0],  # queries carry tokens
         "attempts": delivery.attempt_count,
+        **_of_caller(job),
     }
 
 

@@ -15,6 +15,7 @@ from dispatcher.core.breaker import Sign
 from dispatcher.core.model import (
     Attempt,
     DeliveryState,
+    EventType,
     Instant,
     Job,
     JobError,
@@ -24,11 +25,19 @@ from dispatcher.core.model import (
 
 
 class LeasedJob(Struct, frozen=True):
-    """A running job together with the lease under which it may be changed."""
+    """A running job together with the lease under which it may be changed.
+
+    `until`: when a lease of its own ends if nobody renews it (a remote worker's); None: the job is
+    held by a process, and its lease ends with that process's.
+    `asked`: of `endpoints.ASKED_EVENTS`, those to which an enabled endpoint of its caller
+    subscribed when it was leased.
+    """
 
     job: Job
     lease: str
     input: bytes
+    asked: frozenset[EventType] = frozenset()
+    until: Instant | None = None
 
 
 class FinishJob(Struct, frozen=True, kw_only=True):
@@ -54,8 +63,9 @@ class FinishJob(Struct, frozen=True, kw_only=True):
 class ReleaseJob(Struct, frozen=True, kw_only=True):
     """Put a running job back: to be tried again, snoozed, or given back at drain.
 
-    `refund` gives the attempt back. One that was asked to cancel, when this was decided already, is
-    due at once: whoever claims it ends it. Guard: running, and `lease`.
+    `refund` gives the attempt back. `crashed`: its worker was lost with its lease, which is
+    counted. One that was asked to cancel, when this was decided already, is due at once: whoever
+    claims it ends it. Guard: running, and `lease`.
     """
 
     job_id: str
@@ -65,6 +75,7 @@ class ReleaseJob(Struct, frozen=True, kw_only=True):
     refund: bool
     error: JobError | None = None
     progress: Progress | None = None
+    crashed: bool = False
 
 
 class AskCancel(Struct, frozen=True):
@@ -77,7 +88,7 @@ class AskCancel(Struct, frozen=True):
 class NoteProgress(Struct, frozen=True, kw_only=True):
     """A running job tells how far it is. Guard: running, and `lease`.
 
-    With `event_id` it is stored as an event too, and delivered if the callback asked for it.
+    With `event_id` it is stored as an event too, and delivered to whoever asked for it.
     """
 
     job_id: str
@@ -117,9 +128,10 @@ class RecordAttempt(Struct, frozen=True, kw_only=True):
     `to` is delivered, dead, or pending with the next `due_at`. `uses_entry` tells whether an entry
     of the schedule is used up. With `hand_off` the slot that comes free goes on at once: the oldest
     due delivery of the same destination is leased to whoever sends this change. One that was asked
-    to cancel is canceled where `to` is pending: see `lifecycle.settled`. `sign` is what the attempt
-    tells of the receiver, and `jitter`, in [0, 1), draws how long a breaker that it opens stays
-    open: see `breaker.after`.
+    to cancel is canceled where `to` is pending: see `lifecycle.settled`. `gone`: the receiver
+    answered 410, which disables the registered endpoint that it went to.
+    `sign` is what the attempt tells of the receiver, and `jitter`, in [0, 1), draws how long a
+    breaker that it opens stays open: see `breaker.after`.
     """
 
     delivery_id: str
@@ -130,6 +142,7 @@ class RecordAttempt(Struct, frozen=True, kw_only=True):
     uses_entry: bool
     at: Instant
     hand_off: bool = False
+    gone: bool = False
     sign: Sign = Sign.NOTHING
     jitter: float = 0.0
 

@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from dispatcher.core.audit import AuditEntry
 from dispatcher.core.breaker import BreakerState
-from dispatcher.core.model import Delivery, DeliveryState, Job, JobState
+from dispatcher.core.endpoints import Endpoint
+from dispatcher.core.model import Delivery, DeliveryState, Job, JobState, Trace
 
 
 class JobAccepted(Struct, frozen=True):
@@ -47,10 +48,29 @@ class JobEnded(Struct, frozen=True):
     to: JobState
 
 
+class JobMoved(Struct, frozen=True):
+    """What is shown of a job has changed, and no other fact tells it.
+
+    It was claimed, or told progress or an intermediate result.
+    `live` is the job with its latest progress, if no event is stored of it.
+    """
+
+    job_id: str
+    caller_id: str
+    live: Job | None = None
+
+
+class JobErased(Struct, frozen=True):
+    """A job was erased at a caller's word; `caller_id` None: at an operator's."""
+
+    job_id: str
+    caller_id: str | None
+
+
 class DeliveryAttemptEnded(Struct, frozen=True, kw_only=True):
     """An attempt to deliver came out, and its change was applied (or refused as stale).
 
-    `waited_ms`: from when the delivery was due until the attempt began.
+    `waited_ms`: from when the delivery was due until the attempt began. `trace` is what was sent.
     """
 
     delivery_id: str
@@ -69,13 +89,33 @@ class DeliveryAttemptEnded(Struct, frozen=True, kw_only=True):
     correlation_id: str | None = None
     waited_ms: int = 0
     stale: bool = False
+    trace: Trace | None = None
+    endpoint_id: str | None = None
 
 
 class DeliverySwept(Struct, frozen=True):
-    """The sweep settled a delivery without an attempt: too old, or its outcome never recorded."""
+    """The sweep settled a delivery without an attempt: too old, or its outcome never recorded.
+
+    `job` is the delivery's, if it was read.
+    """
 
     delivery: Delivery
     to: DeliveryState
+    job: Job | None = None
+
+
+class StreamDropped(Struct, frozen=True):
+    """A stream of events was ended by the service: its reader did not take what was sent."""
+
+    caller_id: str
+    path: str
+    open_ms: int
+
+
+class EndpointSwitched(Struct, frozen=True):
+    """A registered endpoint was enabled, or disabled for its `disabled_reason`."""
+
+    endpoint: Endpoint
 
 
 class BreakerChanged(Struct, frozen=True, kw_only=True):
@@ -111,6 +151,7 @@ class Redelivered(Struct, frozen=True):
     """Somebody began a new round for a delivery; it is shown as it stood before."""
 
     delivery: Delivery
+    job: Job | None = None
 
 
 class DeliveryCancelAsked(Struct, frozen=True):
@@ -121,6 +162,7 @@ class DeliveryCancelAsked(Struct, frozen=True):
 
     delivery: Delivery
     to: DeliveryState
+    job: Job | None = None
 
 
 class ActionAudited(Struct, frozen=True):
@@ -134,6 +176,19 @@ class LeaseLost(Struct, frozen=True):
 
     holder_id: str
     jobs: int
+
+
+class RunsAlone(Struct, frozen=True):
+    """A job that was running at several crashes begins, with no other handler beside it here."""
+
+    job: Job
+
+
+class PauseChanged(Struct, frozen=True):
+    """An operator paused a queue (None: all), or resumed it."""
+
+    queue: str | None
+    paused: bool
 
 
 class StoreFailed(Struct, frozen=True):
@@ -167,8 +222,12 @@ Fact: TypeAlias = (
     JobAccepted
     | JobAttemptEnded
     | JobEnded
+    | JobMoved
+    | JobErased
     | DeliveryAttemptEnded
     | DeliverySwept
+    | StreamDropped
+    | EndpointSwitched
     | BreakerChanged
     | SubmissionRefused
     | CancelAsked
@@ -176,6 +235,8 @@ Fact: TypeAlias = (
     | DeliveryCancelAsked
     | ActionAudited
     | LeaseLost
+    | RunsAlone
+    | PauseChanged
     | StoreFailed
     | StoreRecovered
     | LoopFailed

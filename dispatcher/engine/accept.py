@@ -21,6 +21,7 @@ from dispatcher.core.facts import CancelAsked, JobAccepted, SubmissionRefused
 from dispatcher.core.lifecycle import decide_cancel
 from dispatcher.core.model import Callback, Caller, Job, JobState, Submission
 from dispatcher.core.quotas import NO_LIMITS, CallerLimits, Full, Room, room_for
+from dispatcher.core.trace import begun_for
 from dispatcher.engine.audit import Entries
 from dispatcher.engine.commit import Commit
 from dispatcher.engine.jobs import Jobs
@@ -50,12 +51,17 @@ class Accept:
         *,
         limits: CallerLimits,
         queue_jobs: int | None,
+        spans: bool = False,
     ) -> None:
-        """`limits` hold for callers of whom nothing else is set, `queue_jobs` for each queue."""
+        """`limits` hold for callers of whom nothing else is set, `queue_jobs` for each queue.
+
+        With `spans` a job without a trace begins one.
+        """
         self._store = store
         self._jobs = jobs
         self._limits = limits
         self._queue_jobs = queue_jobs
+        self._spans = spans
         self._usual_room = room_for(limits, queue_jobs)
         self._clock = system.clock
         self._ids = system.ids
@@ -81,14 +87,15 @@ class Accept:
         """
         if self.closed:
             raise Stopping("The service is shutting down; submit again in a moment.")
-        job = self._job(caller, submission)
+        job = self.job(caller, submission)
         self._adding += 1
         try:
-            return await self._add(job, submission.input, idempotency, self._room(caller))
+            return await self._add(job, submission.input, idempotency, self.room(caller))
         finally:
             self._added()
 
-    def _room(self, caller: Caller) -> Room | None:
+    def room(self, caller: Caller) -> Room | None:
+        """How much may wait together with one more job of that caller."""
         own = caller.terms.limits
         if own == NO_LIMITS:
             return self._usual_room
@@ -99,11 +106,16 @@ class Accept:
         if self.closed and not self._adding:
             self._settled.set()
 
-    def _job(self, caller: Caller, submission: Submission) -> Job:
+    def job(self, caller: Caller, submission: Submission) -> Job:
+        """The job of a submission, as it is before it is added."""
         now = self._clock.now()
         run_at = submission.run_at
+        job_id = self._ids.new("job")
+        trace = submission.trace
+        if trace is None and (submission.new_trace or self._spans):
+            trace = begun_for(job_id, sampled=self._spans)
         return Job(
-            id=self._ids.new("job"),
+            id=job_id,
             caller_id=caller.id,
             type=submission.type,
             queue=submission.queue,
@@ -122,7 +134,8 @@ class Accept:
             correlation_id=submission.correlation_id,
             metadata=submission.metadata,
             replay_of=submission.replay_of,
-            trace=submission.trace,
+            trace=trace,
+            ordering_key=submission.ordering_key,
         )
 
     async def _add(
@@ -135,7 +148,7 @@ class Accept:
         finally:
             leased = result.leased if isinstance(result, Added) else None
             if offer is None and result is None:  # whoever asked went away: it may be added yet
-                self._jobs.loop.wake(job.due_at)
+                self._jobs.wake(job.due_at)
             if offer is not None and leased is None:
                 if result is None or isinstance(result, StoreError):
                     self._jobs.doubt(job, offer)
@@ -149,7 +162,7 @@ class Accept:
         if offer is not None and leased is not None:
             self._jobs.start(leased, offer.holder_id)
         elif isinstance(result, Added):
-            self._jobs.loop.wake(job.due_at)
+            self._jobs.wake(job.due_at)
         if isinstance(result, Added | Replayed):
             replayed = isinstance(result, Replayed)
             self._observer.saw(JobAccepted(result.job, leased is not None, replayed))

@@ -13,8 +13,12 @@ from dispatcher.engine.accept import Accept, Cancel
 from dispatcher.engine.commit import Commit, pause
 from dispatcher.engine.deliver import Deliveries
 from dispatcher.engine.destinations import Destinations
+from dispatcher.engine.endpoints import Endpoints
+from dispatcher.engine.erase import Erase
 from dispatcher.engine.holder import Holder
 from dispatcher.engine.jobs import Jobs
+from dispatcher.engine.leases import RemoteKind, RemoteWork
+from dispatcher.engine.queues import Queues
 from dispatcher.engine.redeliver import CancelDelivery, Redeliver
 from dispatcher.engine.service_keys import ensure_service_key
 from dispatcher.engine.sweep import Sweep
@@ -30,6 +34,9 @@ RESTART_SECONDS: Final = 1.0
 class Engine:
     """The parts of the engine, put together, with their beginning and their end."""
 
+    stuck = False
+    """Whether, after `stop`, something still runs that nothing can stop."""
+
     def __init__(
         self,
         store: Store,
@@ -41,10 +48,13 @@ class Engine:
         user_agent: str,
         terms: EngineTerms,
         system: System,
+        remote: Mapping[str, RemoteKind] | None = None,
     ) -> None:
-        """`name` tells operators which process this is; `user_agent` goes with each callback."""
-        self._store = store
-        self._vault = vault
+        """`name` tells operators which process this is; `user_agent` goes with each callback.
+
+        `remote` are the types that remote workers do, by name.
+        """
+        self._store, self._vault = store, vault
         self._terms = terms
         self._system = system
         commit = Commit(store, terms.delivery, system)
@@ -60,13 +70,7 @@ class Engine:
             on_held=self._held,
         )
         self.jobs = Jobs(
-            store,
-            runners,
-            self.deliveries,
-            commit,
-            holder=self.holder,
-            terms=terms,
-            system=system,
+            store, runners, self.deliveries, commit, holder=self.holder, terms=terms, system=system
         )
         self.sweep = Sweep(
             store,
@@ -78,15 +82,19 @@ class Engine:
             terms=terms,
             system=system,
         )
+        self.queues = Queues(store, self.jobs, system)
+        self.remote = RemoteWork(store, self.jobs, commit, remote or {}, terms=terms, system=system)
         self.accept = Accept(
             store,
             self.jobs,
             system,
             limits=terms.limits.of_a_caller,
             queue_jobs=terms.limits.queue_jobs,
+            spans=terms.spans,
         )
         self.cancel = Cancel(store, self.jobs, commit, system)
         self.stuck = False
+        self.endpoints = Endpoints(store, vault, self.deliveries, terms=terms, system=system)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._steer(commit)
 
@@ -95,6 +103,7 @@ class Engine:
         parts = (self._store, self.deliveries, commit, self._system)
         self.redeliver = Redeliver(*parts)
         self.cancel_delivery = CancelDelivery(*parts)
+        self.erase = Erase(self._store, self.deliveries, self._terms.delivery, self._system)
         self.destinations = Destinations(*parts)
 
     async def start(self, *, alone: bool = False) -> None:
@@ -130,6 +139,7 @@ class Engine:
         grace = self._terms.grace_seconds
         until = self._system.clock.monotonic() + grace
         await self.accept.close()
+        self.remote.close()
         self.jobs.loop.stop()
         self.deliveries.loop.stop()
         sweeping = self._tasks.pop("sweep", None)

@@ -10,7 +10,10 @@ import asyncio
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 
-from dispatcher.core.changes import EndDelivery, RecordAttempt
+from msgspec.structs import replace
+
+from dispatcher.core.changes import EndDelivery, RecordAttempt, ReleaseJob
+from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.errors import StoreError
 from dispatcher.core.facts import DeliverySwept, LoopFailed, StoreFailed, StoreRecovered
 from dispatcher.core.lifecycle import decide_delivery, decide_job, decide_overdue
@@ -90,10 +93,7 @@ class Sweep:
         now = self._clock.now()
         work = [(job.id, self._lost_job(job, lease)) for job, lease in found.lost_jobs]
         work += [(job.id, self._late_job(job, lease)) for job, lease in found.late_jobs]
-        work += [
-            (delivery.id, self._lost_delivery(delivery, lease, job))
-            for delivery, lease, job in found.lost_deliveries
-        ]
+        work += [(each[0].id, self._lost_delivery(*each)) for each in found.lost_deliveries]
         work += [
             (each.id, self._swept(each, EndDelivery(each.id, DeliveryState.DEAD, now, each.round)))
             for each in found.old_deliveries
@@ -116,7 +116,7 @@ class Sweep:
         self._jobs.wake_for(result)
         return True
 
-    async def _lost_job(self, job: Job, held_by: str) -> ApplyResult:
+    async def _lost_job(self, job: Job, held_by: str, *, crashed: bool = True) -> ApplyResult:
         runner = self._runners.get(job.type)
         change = decide_job(
             job,
@@ -127,6 +127,8 @@ class Sweep:
             jitter=self._random.unit(),
             event_id=self._ids.new("evt"),
         )
+        if crashed and isinstance(change, ReleaseJob):
+            change = replace(change, crashed=True)
         result, _ = await self._jobs.end(job, change)
         return result
 
@@ -138,22 +140,26 @@ class Sweep:
         self._jobs.stop(job.id, StopReason.LOST)
         return result
 
-    async def _lost_delivery(self, delivery: Delivery, lease: str, job: Job | None) -> ApplyResult:
+    async def _lost_delivery(
+        self, delivery: Delivery, lease: str, job: Job | None, endpoint: Endpoint | None
+    ) -> ApplyResult:
         change = decide_delivery(
             delivery,
             lease,
             Unknown(),
-            schedule_of(delivery, job, self._terms.schedule),
+            schedule_of(delivery, job, self._terms.schedule, endpoint),
             attempt=None,
             now=self._clock.now(),
             jitter=self._random.unit(),
         )
-        return await self._swept(delivery, change)
+        return await self._swept(delivery, change, job)
 
-    async def _swept(self, delivery: Delivery, change: RecordAttempt | EndDelivery) -> ApplyResult:
+    async def _swept(
+        self, delivery: Delivery, change: RecordAttempt | EndDelivery, job: Job | None = None
+    ) -> ApplyResult:
         result = await self._commit.apply_once(change)
         if isinstance(result, Applied):
-            self._observer.saw(DeliverySwept(delivery, stands_as(change.to, result)))
+            self._observer.saw(DeliverySwept(delivery, stands_as(change.to, result), job))
         return result
 
     async def held(self) -> None:
@@ -178,7 +184,11 @@ class Sweep:
 
     async def _stray(self, held: HeldJob) -> ApplyResult:
         record = await self._store.get_job(held.job_id, None)
-        return Stale() if record is None else await self._lost_job(record.job, held.lease)
+        return (
+            Stale()
+            if record is None
+            else await self._lost_job(record.job, held.lease, crashed=False)
+        )
 
     async def prune(self) -> None:
         """Erase what is past its time, in small batches, until a batch is not full."""

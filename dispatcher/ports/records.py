@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from dispatcher.core.breaker import DEFAULT_BREAKER, BreakerTerms
 from dispatcher.core.changes import LeasedJob
+from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.facts import BreakerChanged
 from dispatcher.core.model import (
     ApiKey,
@@ -52,19 +53,38 @@ class Idempotency(Struct, frozen=True):
     expires_at: Instant
 
 
+class Concurrency(Struct, frozen=True):
+    """How many jobs may run at once, over all processes and remote workers: by type, by queue.
+
+    What is not named is not bounded. It is exact: what runs is counted in the commit that leases,
+    so that claims and hand-offs at the same time, over any number of stores, exceed it no more than
+    one after another would. A job that runs under a lease that has ended counts until it is taken
+    back or ended.
+    """
+
+    types: Mapping[str, int] = {}
+    queues: Mapping[str, int] = {}
+
+
+UNBOUNDED: Final = Concurrency()
+
+
 class HandOff(Struct, frozen=True):
     """Asks for a job to be inserted already leased: to this holder, under this token."""
 
     holder_id: str
     lease: str
+    concurrency: Concurrency = UNBOUNDED
 
 
 class NewJob(Struct, frozen=True):
     """A job to add. `job` is waiting, with all defaults filled in; `version` is 1.
 
     With `hand_off` the job is inserted running, with `attempt_count` 1 and `started_at` the store's
-    now, if and only if: it is due; nothing of its caller and queue is waiting and due; and its
-    queue is not paused. Else it waits; and then it is added only if there is `room` for it.
+    now, if and only if: it is due; nothing of its caller and queue is waiting and due that a claim
+    would take; its queue is not paused; no other job of its `ordering_key` has begun, or is due,
+    and has not ended; and `concurrency` leaves room for it. Else it waits; and then it is added
+    only if there is `room` for it.
     """
 
     job: Job
@@ -105,7 +125,8 @@ class LeasedDelivery(Struct, frozen=True):
     """A delivery to be sent now, with everything its bytes are made of.
 
     `job` is the one that the event belongs to, if any. `result` is there for a job that succeeded
-    with a result that may stand inline.
+    with a result that may stand inline. `endpoint` is the registered endpoint that it goes to, as
+    it is now; None for a job's own callback URL.
     """
 
     delivery: Delivery
@@ -113,6 +134,7 @@ class LeasedDelivery(Struct, frozen=True):
     event: Event
     job: Job | None
     result: bytes | None
+    endpoint: Endpoint | None = None
 
 
 class Applied(Struct, frozen=True):
@@ -121,13 +143,15 @@ class Applied(Struct, frozen=True):
     `job_ready_at` and `delivery_ready_at` tell from when a claim could find what this change made
     claimable (a job put back, deliveries owed and not handed off, a slot that came free while
     others wait); None: nothing. `canceled`: a delivery that would have waited was asked to cancel,
-    and has ended so. `breakers` are those that the change has moved.
+    and has ended so. `disabled` is the endpoint that the change disabled, if it did. `breakers` are
+    those that the change has moved.
     """
 
     handed: tuple[LeasedDelivery, ...] = ()
     job_ready_at: Instant | None = None
     delivery_ready_at: Instant | None = None
     canceled: bool = False
+    disabled: Endpoint | None = None
     breakers: tuple[BreakerChanged, ...] = ()
 
 
@@ -140,33 +164,54 @@ ApplyResult: TypeAlias = Applied | Stale
 # --- Claiming ----------------------------------------------------------------------------------
 
 
+class RemoteTerms(Struct, frozen=True):
+    """Asks for leases of their own, for a remote worker: `owner` is the caller whose key it has."""
+
+    owner: str
+    lease_seconds: float
+
+
 class JobClaim(Struct, frozen=True):
-    """Up to `limit` due jobs, of each type up to the free slots that `types` gives it."""
+    """Up to `limit` due jobs, of each type up to the free slots that `types` gives it.
+
+    With `remote` no process holds them (`holder_id` is not looked at): each gets a lease of its
+    own, whose token is its id, which lasts `lease_seconds` from now and from each `renew_lease`,
+    but no longer than the job's `timeout_seconds` from now. `LeasedJob.until` says when it ends.
+    """
 
     holder_id: str
     types: Mapping[str, int]
     limit: int
+    concurrency: Concurrency = UNBOUNDED
+    remote: RemoteTerms | None = None
 
 
 class ClaimedJobs(Struct, frozen=True):
-    """What was leased. `next_at`: when a claim of the same types could find more (now: at once)."""
+    """What was leased. `next_at`: when a claim of the same types could find more (now: at once).
+
+    `held_back`: of some type or queue as many run as may, so that the end of one may make more
+    claimable.
+    """
 
     jobs: tuple[LeasedJob, ...]
     next_at: Instant | None
+    held_back: bool = False
 
 
 class DeliveryTerms(Struct, frozen=True):
     """How deliveries are leased: at most `slots` sending at once for a destination.
 
     `first_wait_seconds` is the first entry of the default schedule: when a delivery is first due,
-    counted from its event, if the job names no schedule. `rate_per_second` bounds how often one is
-    sent to a destination that has no rate of its own; None: as often as slots allow. `breaker` says
-    when breakers open, and for how long.
+    counted from its event, if the job or endpoint names no schedule. An endpoint of which nothing
+    but failures came for `failing_seconds` is disabled; 0: none is. `rate_per_second` bounds how
+    often one is sent to a destination that has no rate of its own; None: as often as slots allow.
+    `breaker` says when breakers open, and for how long.
     """
 
     slots: int
     lease_seconds: float
     first_wait_seconds: float = 0.0
+    failing_seconds: float = 0.0
     rate_per_second: float | None = None
     breaker: BreakerTerms = DEFAULT_BREAKER
 
@@ -180,6 +225,26 @@ class ClaimedDeliveries(Struct, frozen=True):
 
     deliveries: tuple[LeasedDelivery, ...]
     next_at: Instant | None
+
+
+class Renewed(Struct, frozen=True):
+    """A remote worker's lease lasts until `until`; its job was asked to stop, or not."""
+
+    until: Instant
+    cancel_requested: bool
+
+
+class RemoteLease(Struct, frozen=True):
+    """A remote worker's lease, and its job as it stands.
+
+    `until`: it is in force until then at least (it may have ended, and nobody was given the job
+    yet: what is said under it still counts). None: under it the job was ended or put back, and
+    under no other since. `began_at` is when it was given out, known while it is in force.
+    """
+
+    job: Job
+    until: Instant | None
+    began_at: Instant | None = None
 
 
 class HeldJob(Struct, frozen=True):
@@ -196,13 +261,14 @@ class Overdue(Struct, frozen=True):
     `lost_jobs`: running, their holder's lease ended, and either their attempts are used up or no
     claim took them (`lease` as stored). `late_jobs`: not done, `deadline` or `startBy` passed (with
     their lease, None if waiting). `lost_deliveries`: their lease ended, and their unknown attempts
-    are used up or they were asked to cancel. `old_deliveries`: pending, 30 days after they were
+    are used up or they were asked to cancel (with their job, and the registered endpoint that they
+    go to). `old_deliveries`: pending, 30 days after they were
     made or redelivered.
     """
 
     lost_jobs: tuple[tuple[Job, str], ...] = ()
     late_jobs: tuple[tuple[Job, str | None], ...] = ()
-    lost_deliveries: tuple[tuple[Delivery, str, Job | None], ...] = ()
+    lost_deliveries: tuple[tuple[Delivery, str, Job | None, Endpoint | None], ...] = ()
     old_deliveries: tuple[Delivery, ...] = ()
 
 
@@ -214,6 +280,7 @@ class Addition(Enum):
 
     ADDED = "added"
     NO_CALLER = "no caller"
+    """There is no caller, or endpoint, whose it would be."""
     TOO_MANY = "too many"
     """As many as may be in force are: nothing was changed."""
 

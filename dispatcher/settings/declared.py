@@ -16,10 +16,11 @@ from dispatcher.core.errors import SettingsError
 from dispatcher.core.limits import MOST_BODY_BYTES, MOST_BYTES_WAITING, MOST_WAITING, Limits
 from dispatcher.core.ratelimit import MOST_REQUESTS, MOST_WINDOW_SECONDS
 from dispatcher.core.retry import DEFAULT_SCHEDULE, Schedule
+from dispatcher.settings.queues import DeclaredQueue
+from dispatcher.settings.store_url import check_postgres, database_of, is_sqlite, shown
 from dispatcher.settings.types import DeclaredType
 
 ENV_PREFIX: Final = "DISPATCHER_"
-POSTGRES_SCHEMES: Final = frozenset({"postgresql", "postgres"})
 
 
 class Secret:
@@ -49,7 +50,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """The settings in force; making one raises `SettingsError` where they contradict each other.
 
     Paths are relative to the working folder. Durations are seconds. `limits` are the settings
-    whose names begin with `limit_`, `types` the tables `[types."name"]` of the file.
+    whose names begin with `limit_`, `types` and `queues` the tables `[types."name"]` and
+    `[queues."name"]` of the file.
     """
 
     host: Annotated[str, _says("The address to listen on.")] = "127.0.0.1"
@@ -149,6 +151,25 @@ class Settings(Struct, frozen=True, kw_only=True):
             "How long a dead callback is kept, with its job, to be redelivered.", 0, 3_650 * _DAY
         ),
     ] = 30 * _DAY
+    endpoint_failing_seconds: Annotated[
+        float,
+        _says(
+            "A registered endpoint of which nothing but failures came for this long is disabled; "
+            "0: none is.",
+            0,
+            365 * _DAY,
+        ),
+    ] = 5 * _DAY
+    progress_seconds: Annotated[
+        float,
+        _says("A job's progress is written, and shown, once in so long at most.", 0.01, 3_600),
+    ] = 0.5
+    erased_kept_seconds: Annotated[
+        float,
+        _says(
+            "How long the id of an erased job or callback is answered with 410.", 0, 3_650 * _DAY
+        ),
+    ] = 30 * _DAY
     audit_kept_seconds: Annotated[
         float, _says("How long what operators did stays in the audit log.", _DAY, 36_500 * _DAY)
     ] = 365 * _DAY
@@ -163,8 +184,16 @@ class Settings(Struct, frozen=True, kw_only=True):
     metrics_open: Annotated[
         bool, _says("Whether `/metrics` needs no key; `false` shows it to operators alone.")
     ] = True
+    otel: Annotated[
+        bool,
+        _says(
+            "Whether spans are exported by OpenTelemetry (extra `otel`); `OTEL_EXPORTER_OTLP_…` in "
+            "the environment says where to."
+        ),
+    ] = False
     limits: Limits = Limits()
     types: tuple[DeclaredType, ...] = ()
+    queues: tuple[DeclaredQueue, ...] = ()
 
     def __post_init__(self) -> None:
         self._check_store()
@@ -186,49 +215,33 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     def _check_store(self) -> None:
         if not self.on_sqlite:
-            self._check_postgres()
+            check_postgres(self.store, keyed=self.secret_key is not None or self.dev)
+            if self.processes > 1 or self.role != "all":
+                raise SettingsError(
+                    "processes and role come in a later version: on PostgreSQL start as many "
+                    "services as you like, each with its port"
+                )
             return
-        _database(self.store)
+        database_of(self.store)
         if self.processes > 1:
             raise SettingsError("processes must be 1 on SQLite: one process serves one file")
         if self.role != "all":
             raise SettingsError(f"role {self.role!r} is not for SQLite: one process does all there")
 
-    def _check_postgres(self) -> None:
-        if urlsplit(self.store).path in {"", "/"}:
-            raise SettingsError(
-                "store: a URL of PostgreSQL ends with the name of a database: "
-                "postgresql://user:password@host:5432/dispatcher"
-            )
-        if self.secret_key is None and not self.dev:
-            raise SettingsError(
-                "secret_key must be set on PostgreSQL (DISPATCHER_SECRET_KEY), the same for every "
-                "process: `dsk_` and 32 random bytes in base64url, such as this makes: "
-                "python3 -c 'import secrets; print(\"dsk_\" + secrets.token_urlsafe(32))'"
-            )
-        if self.processes > 1 or self.role != "all":
-            raise SettingsError(
-                "processes and role come in a later version: on PostgreSQL start as many services "
-                "as you like, each with its port"
-            )
-
     @property
     def on_sqlite(self) -> bool:
         """Whether the store is an SQLite file."""
-        return self.store.partition("://")[0] not in POSTGRES_SCHEMES
+        return is_sqlite(self.store)
 
     @property
     def database(self) -> Path:
         """The SQLite file; raises `SettingsError` if the store is none."""
-        return _database(self.store)
+        return database_of(self.store)
 
     @property
     def store_shown(self) -> str:
         """The store as it may be shown: without a password."""
-        if self.on_sqlite:
-            return str(self.database)
-        parts = urlsplit(self.store)
-        return f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        return shown(self.store)
 
     @property
     def policy(self) -> Policy:
@@ -275,6 +288,7 @@ _LIMITS: Final[dict[str, Meta]] = {
     "metadata_entries": _says("Entries of `metadata` at most.", 0, 10_000),
     "metadata_characters": _says("Characters of each of them at most.", 1, 65_536),
     "callback_headers": _says("Headers of `callback.headers` at most.", 0, 100),
+    "endpoints": _says("Registered endpoints of a caller at most.", 0, 1_000),
     "schedule_entries": _says("Entries of `callback.schedule` at most.", 1, 50),
     "schedule_seconds": _says("Seconds of each of them at most.", 0, 7 * _DAY),
     "max_attempts": _says("`maxAttempts` at most.", 1, 1_000_000),
@@ -290,6 +304,18 @@ _LIMITS: Final[dict[str, Meta]] = {
         1,
         1_000_000,
     ),
+    "waits_at_once": _says(
+        "Requests that wait at once (`Prefer: wait=N`) at most, a quarter of them one caller's; "
+        "more are answered without waiting.",
+        0,
+        1_000_000,
+    ),
+    "streams_at_once": _says(
+        "Streams of events (SSE) open at once at most; more are answered 503. Bounds memory.",
+        0,
+        1_000_000,
+    ),
+    "streams_of_caller": _says("Of one caller at most; more are answered 429.", 0, 1_000_000),
     "page_items": _says("Items of a page of a list at most.", 1, 10_000),
     "default_page_items": _says("Items of a page if the request names no limit.", 1, 10_000),
     "submissions": _says(
@@ -314,7 +340,7 @@ def _settings() -> tuple[Setting, ...]:
     own = [
         Setting(f.name, hints[f.name], f.default, hints[f.name].__metadata__[0].description)
         for f in msgspec.structs.fields(Settings)
-        if f.name not in {"limits", "types"}
+        if f.name not in {"limits", "types", "queues"}
     ]
     limit_hints = get_type_hints(Limits)
     limits = [
@@ -339,26 +365,6 @@ SETTINGS: Final = _settings()
 
 
 # --- What a value must fit ---------------------------------------------------------------------
-
-
-def _database(store: str) -> Path:
-    scheme, found, path = store.partition("://")
-    # A URL of another kind may hold a password: only its scheme is shown.
-    if not found or scheme != "sqlite":
-        raise SettingsError(
-            "store must be a URL such as sqlite:///dispatcher.db (a file in the working folder) or "
-            f"sqlite:////var/lib/dispatcher.db (absolute), or postgresql://user:password@host/name"
-            f"{f', not {scheme}://…' if found else ''}"
-        )
-    name = path.removeprefix("/")
-    if name == path or not name or name.endswith("/") or {"?", "#", "\0"} & set(name):
-        raise SettingsError(
-            "store: after sqlite:// come a slash and the path of a file, and nothing after it: "
-            "sqlite:///dispatcher.db, or sqlite:////var/lib/dispatcher.db"
-        )
-    if name == ":memory:":
-        raise SettingsError("store: nothing accepted may be lost, so the store must be a file")
-    return Path(name)
 
 
 def _is_loopback(host: str) -> bool:

@@ -11,14 +11,20 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from dispatcher.core.errors import (
+    DeliveriesOpen,
+    DeliveriesSending,
     DeliveryPending,
+    EndpointDeleted,
+    EndpointDisabled,
     Forbidden,
+    Gone,
     IdempotencyKeyReused,
     InvalidFields,
     InvalidHeader,
     InvalidParameter,
     JobNotDone,
     JobUnsuccessful,
+    LeaseEnded,
     MalformedBody,
     NameTaken,
     NotFound,
@@ -44,6 +50,8 @@ from dispatcher.web.refusals import (
     NotAcceptable,
     ResultGone,
     ResultNotYet,
+    StreamsFull,
+    TooManyStreams,
     UnknownTransferCoding,
     WrongMediaType,
 )
@@ -71,15 +79,23 @@ _TABLE: Final[tuple[tuple[type[Exception], HTTPStatus, dict[str, str]], ...]] = 
     (NotAcceptable, HTTPStatus.NOT_ACCEPTABLE, {}),
     (BodyTooSlow, HTTPStatus.REQUEST_TIMEOUT, _LAST),
     (DeliveryPending, HTTPStatus.CONFLICT, {}),
+    (EndpointDisabled, HTTPStatus.CONFLICT, {}),
+    (EndpointDeleted, HTTPStatus.CONFLICT, {}),
+    (DeliveriesOpen, HTTPStatus.CONFLICT, {}),
+    (DeliveriesSending, HTTPStatus.CONFLICT, _RETRY),
     (JobNotDone, HTTPStatus.CONFLICT, {}),
     (JobUnsuccessful, HTTPStatus.CONFLICT, {}),
+    (LeaseEnded, HTTPStatus.CONFLICT, {}),
     (NameTaken, HTTPStatus.CONFLICT, {}),
     (TooMany, HTTPStatus.CONFLICT, {}),
+    (Gone, HTTPStatus.GONE, {}),
     (OverRate, HTTPStatus.TOO_MANY_REQUESTS, {}),
     (OverQuota, HTTPStatus.TOO_MANY_REQUESTS, _ROOM),
     (ResultGone, HTTPStatus.GONE, {}),
     (BodyTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _LAST),
     (WrongMediaType, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, {"Accept": "application/json"}),
+    (TooManyStreams, HTTPStatus.TOO_MANY_REQUESTS, {"Retry-After": "30"}),
+    (StreamsFull, HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "30"}),
     (UnknownTransferCoding, HTTPStatus.NOT_IMPLEMENTED, _LAST),
     (RequestError, HTTPStatus.BAD_REQUEST, {}),
     (Overloaded, HTTPStatus.SERVICE_UNAVAILABLE, _RETRY),
@@ -181,7 +197,13 @@ def problem_of(error: Exception, instance: str, request_id: str) -> web.Response
         return _of_aiohttp(error, instance)
     row = next((row for row in _TABLE if isinstance(error, row[0])), None)
     if row is None:
-        _log.error("unexpected error in request %s to %s", request_id, instance, exc_info=error)
+        _log.error(
+            "unexpected error in request %s to %s",
+            request_id,
+            instance,
+            exc_info=error,
+            extra={"request_id": request_id},
+        )
         return problem(
             500,
             "internal-error",
@@ -190,7 +212,8 @@ def problem_of(error: Exception, instance: str, request_id: str) -> web.Response
         )
     kind, status, headers = row
     if not isinstance(error, _QUIET):
-        _log.error("request %s to %s: %s", request_id, instance, error)
+        told = {"request_id": request_id}
+        _log.error("request %s to %s: %s", request_id, instance, error, extra=told)
     if isinstance(error, ResultNotYet | OverRate):
         headers = {"Retry-After": str(error.retry_seconds)}
     code, detail = _OTHER_WORDS.get(kind) or (getattr(error, "code", "bad-request"), str(error))

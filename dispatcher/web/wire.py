@@ -15,6 +15,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from dispatcher.core.limits import MOST_BODY_BYTES, MOST_BYTES_WAITING, MOST_WAITING
 from dispatcher.core.model import CallbackMode, EventType, Role
 from dispatcher.core.ordering import OnDead
+from dispatcher.core.rate import LEAST_RATE, MOST_RATE
 from dispatcher.core.ratelimit import MOST_REQUESTS, MOST_WINDOW_SECONDS
 from dispatcher.ports.records import MOST_OVERLAP_SECONDS, OVERLAP_SECONDS
 
@@ -37,6 +38,20 @@ NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,99}$(?!\n)"
 Name: TypeAlias = Annotated[str, Meta(pattern=NAME_PATTERN)]
 Priority: TypeAlias = Annotated[int, Meta(ge=0, le=9)]
 Events: TypeAlias = Annotated[list[JobEvent], Meta(min_length=1)]
+
+
+class EndpointEvent(StrEnum):
+    """What an endpoint can subscribe to: all but pings, which go to the one that is pinged."""
+
+    JOB_STARTED = EventType.JOB_STARTED
+    JOB_PROGRESS = EventType.JOB_PROGRESS
+    JOB_OUTPUT = EventType.JOB_OUTPUT
+    JOB_SUCCEEDED = EventType.JOB_SUCCEEDED
+    JOB_FAILED = EventType.JOB_FAILED
+    JOB_CANCELED = EventType.JOB_CANCELED
+    JOB_EXPIRED = EventType.JOB_EXPIRED
+    DELIVERY_DEAD = EventType.DELIVERY_DEAD
+    ENDPOINT_DISABLED = EventType.ENDPOINT_DISABLED
 
 
 class CallbackBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -120,6 +135,13 @@ class SubmissionBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_u
     max_attempts: Annotated[
         int | None, Meta(description="How often the job is tried; without it the type's.")
     ] = None
+    ordering_key: Annotated[
+        str | None,
+        Meta(
+            description="Jobs of the caller with the same key run one after another.",
+            examples=["order-4711"],
+        ),
+    ] = None
     correlation_id: Annotated[
         str | None, Meta(description="The caller's own word for it, echoed everywhere.")
     ] = None
@@ -200,6 +222,60 @@ class CallerChangeBody(
     ] = UNSET
 
 
+EndpointEvents: TypeAlias = Annotated[list[EndpointEvent], Meta(min_length=1)]
+PerSecond: TypeAlias = Annotated[float, Meta(ge=LEAST_RATE, le=MOST_RATE)]
+
+
+class EndpointChangeBody(
+    Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
+):
+    """The body of `PATCH /v1/endpoints/{id}`: what is to be changed (RFC 7396, for JSON).
+
+    What is left out stays as it is; null gives it the default.
+    """
+
+    url: Annotated[
+        str | UnsetType,
+        Meta(
+            description="Where events are POSTed from then on.",
+            examples=["https://example.com/events"],
+        ),
+    ] = UNSET
+    events: Annotated[
+        EndpointEvents | UnsetType | None,
+        Meta(description="The events to send; without it those that end a job."),
+    ] = UNSET
+    headers: Annotated[
+        dict[str, str] | UnsetType | None,
+        Meta(description="Headers to send along; kept like secrets and shown as `***`."),
+    ] = UNSET
+    schedule: Annotated[
+        list[float] | UnsetType | None,
+        Meta(
+            description="The seconds before each attempt, the first included.",
+            examples=[[0, 5, 300]],
+        ),
+    ] = UNSET
+    ordered: Annotated[
+        bool | UnsetType | None,
+        Meta(description="Whether a job's, or an orderingKey's, are sent one at a time in order."),
+    ] = UNSET
+    rate_limit: Annotated[
+        PerSecond | UnsetType | None, Meta(description="How many are sent a second at most.")
+    ] = UNSET
+
+
+class EndpointBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """The body of `POST /v1/endpoints`; see `EndpointChangeBody`."""
+
+    url: str
+    events: EndpointEvents | None = None
+    headers: dict[str, str] | None = None
+    schedule: list[float] | None = None
+    ordered: bool | None = None
+    rate_limit: PerSecond | None = None
+
+
 class RotationBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """The body of `POST /v1/callers/{id}/rotate-secret`; it may be left out."""
 
@@ -210,6 +286,76 @@ class RotationBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unk
             f"{OVERLAP_SECONDS} (a day) without it, 7 days at most."
         ),
     ] = None
+
+
+class LeasesBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """The body of `POST /v1/leases`."""
+
+    types: Annotated[
+        Annotated[list[Name], Meta(min_length=1, max_length=100)],
+        Meta(description="The types to be done; their runner is `remote`."),
+    ]
+    limit: Annotated[
+        Annotated[int, Meta(ge=1, le=100)] | None,
+        Meta(description="How many jobs at most; 1 without it."),
+    ] = None
+    lease_seconds: Annotated[
+        Annotated[float, Meta(ge=1, le=3_600)] | None,
+        Meta(description="How long a lease lasts without a heartbeat; 60 without it."),
+    ] = None
+
+
+class ProgressBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`progress` of a heartbeat."""
+
+    current: float
+    total: float | None = None
+    message: Annotated[str, Meta(max_length=1_000)] | None = None
+
+
+class HeartbeatBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of a lease's heartbeat; it may be left out."""
+
+    progress: Annotated[
+        ProgressBody | None, Meta(description="How far the job is, as shown in it.")
+    ] = None
+    output: Annotated[
+        Raw, Meta(description="An intermediate result, any JSON: event `job.output`.")
+    ] = Raw()
+
+
+class CompleteBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body that ends a lease with a result."""
+
+    result: Annotated[Raw, Meta(description="The result, any JSON; null without it.")] = Raw(
+        b"null"
+    )
+
+
+class FailureBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`error` of a failure."""
+
+    code: Annotated[Name, Meta(description="A stable word.", examples=["no-speech"])]
+    detail: Annotated[str, Meta(max_length=4_096, description="A sentence for the caller.")] = ""
+
+
+class FailBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """The body that ends a lease with a failure."""
+
+    error: FailureBody
+    retriable: Annotated[
+        bool, Meta(description="Whether to try again, within the job's attempts.")
+    ] = False
+    retry_after_seconds: Annotated[
+        Annotated[float, Meta(ge=0, le=604_800)] | None,
+        Meta(description="When, if it is; without it by the type's own waits."),
+    ] = None
+
+
+class SnoozeBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body that puts a job back for later, its attempt given back."""
+
+    seconds: Annotated[float, Meta(gt=0, le=31_536_000)]
 
 
 class NoBody(Struct, frozen=True, forbid_unknown_fields=True):

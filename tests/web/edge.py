@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import aiohttp
 from aiohttp import web
@@ -17,15 +17,23 @@ from dispatcher.adapters.system import SystemRandom
 from dispatcher.core.addresses import Policy
 from dispatcher.core.limits import Limits
 from dispatcher.core.model import Caller, JobType
+from dispatcher.core.retry import DEFAULT_SCHEDULE
 from dispatcher.engine.callers import Callers
 from dispatcher.engine.catalog import Catalog
+from dispatcher.engine.deliver import Deliveries
+from dispatcher.engine.endpoints import Endpoints
 from dispatcher.engine.rates import Rates
+from dispatcher.engine.terms import EngineTerms, System
+from dispatcher.engine.waiters import Places, Waiters
+from dispatcher.ports.store import Store
 from dispatcher.testing.clock import CountingIds, ManualClock
 from dispatcher.testing.observer import RecordingObserver
+from dispatcher.testing.timers import ManualTimers
 from dispatcher.web.app import make_app
 from dispatcher.web.server import EdgeRunner
 from dispatcher.web.services import DevMode, Services
-from tests.web.doubles import Canceling, Memory, NoDestinations, PlainVault, Steering, Taking
+from tests.web.doubles import Erasing, Memory, PlainVault, Taking
+from tests.web.steering_doubles import Canceling, NoDestinations, Steering
 
 DEV = DevMode(
     caller=Caller("clr_" + "d" * 32, "dev", 0), secret=b"dispatcher-development-secret-01"
@@ -80,13 +88,32 @@ class Edge:
         self.ids = CountingIds()
         self.memory = Memory()
         self.taking = Taking(self.memory, self.clock, self.ids)
+        self.timers = ManualTimers(self.clock)
+        self.waiters = Waiters(
+            self.timers, waits=Places(1_000, 1_000), streams=Places(1_000, 1_000)
+        )
+        self.erasing = Erasing(self.memory)
         self.observer = RecordingObserver()
         self.not_ready: Exception | None = None
         self.services = Services(
             accept=self.taking,
             cancel=Canceling(self.memory),
+            erase=self.erasing,
             redeliver=Steering(self.memory),
             cancel_delivery=Steering(self.memory),
+            endpoints=Endpoints(
+                cast("Store", self.memory),
+                PlainVault(),
+                cast("Deliveries", None),  # none is ever woken: nobody has endpoints
+                terms=EngineTerms(schedule=DEFAULT_SCHEDULE),
+                system=System(
+                    self.clock,
+                    ManualTimers(self.clock),
+                    SystemRandom(),
+                    self.ids,
+                    RecordingObserver(),
+                ),
+            ),
             destinations=NoDestinations(),
             callers=Callers(
                 self.memory, PlainVault(), self.clock, self.ids, SystemRandom(), self.observer
@@ -100,6 +127,8 @@ class Edge:
             policy=Policy.parse(["http://receiver:9000"]),
             limits=limits or Limits(),
             public_url=PUBLIC_URL,
+            waiters=self.waiters,
+            observer=self.observer,
             ready=self._ready,
             dev=dev,
         )

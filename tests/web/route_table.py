@@ -19,6 +19,7 @@ NO_ID: Final = {
     "caller": "clr_" + "9" * 32,
     "destination": "dst_" + "0" * 32,
     "key": "key_" + "9" * 32,
+    "endpoint": "ep_" + "0" * 32,
 }
 
 
@@ -36,14 +37,26 @@ ROUTES: Final[dict[tuple[str, str], Who]] = {
     ("POST", "/v1/jobs"): Who.CALLERS,
     ("GET", "/v1/jobs"): Who.CALLERS,
     ("GET", "/v1/jobs/{id}"): Who.CALLERS,
+    ("DELETE", "/v1/jobs/{id}"): Who.CALLERS,
+    ("POST", "/v1/jobs/{id}/replay"): Who.CALLERS,
     ("GET", "/v1/jobs/{id}/result"): Who.CALLERS,
     ("GET", "/v1/jobs/{id}/events"): Who.CALLERS,
     ("GET", "/v1/jobs/{id}/deliveries"): Who.CALLERS,
     ("POST", "/v1/jobs/{id}/cancel"): Who.CALLERS,
+    ("GET", "/v1/events"): Who.CALLERS,
     ("GET", "/v1/deliveries"): Who.CALLERS,
     ("GET", "/v1/deliveries/{id}"): Who.CALLERS,
     ("POST", "/v1/deliveries/{id}/redeliver"): Who.CALLERS,
     ("POST", "/v1/deliveries/{id}/cancel"): Who.CALLERS,
+    ("POST", "/v1/endpoints"): Who.CALLERS,
+    ("GET", "/v1/endpoints"): Who.CALLERS,
+    ("GET", "/v1/endpoints/{id}"): Who.CALLERS,
+    ("PATCH", "/v1/endpoints/{id}"): Who.CALLERS,
+    ("DELETE", "/v1/endpoints/{id}"): Who.CALLERS,
+    ("POST", "/v1/endpoints/{id}/rotate-secret"): Who.CALLERS,
+    ("POST", "/v1/endpoints/{id}/enable"): Who.CALLERS,
+    ("POST", "/v1/endpoints/{id}/disable"): Who.CALLERS,
+    ("POST", "/v1/endpoints/{id}/ping"): Who.CALLERS,
     ("GET", "/v1/types"): Who.OPERATORS,
     ("GET", "/v1/callers"): Who.OPERATORS,
     ("POST", "/v1/callers"): Who.OPERATORS,
@@ -79,7 +92,12 @@ def routes_of(app: web.Application) -> list[tuple[str, str]]:
 def path_of(template: str) -> str:
     """A path whose ids are those of nothing."""
     kind = template.removeprefix("/v1/").partition("/")[0]
-    ids = {"jobs": "job", "deliveries": "delivery", "callers": "caller"}
-    ids["destinations"] = "destination"
+    ids = {
+        "jobs": "job",
+        "deliveries": "delivery",
+        "endpoints": "endpoint",
+        "callers": "caller",
+        "destinations": "destination",
+    }
     path = template.replace("{keyId}", NO_ID["key"])
     return path.replace("{id}", NO_ID[ids[kind]]) if "{id}" in path else path

@@ -128,6 +128,11 @@ DELIVERY_WAIT_SECONDS: Final = Series(
     (),
     _WAIT_SECONDS,
 )
+ENDPOINTS_DISABLED: Final = _counter(
+    "dispatcher_endpoints_disabled_total",
+    "Registered endpoints that were disabled: by a 410 (gone), by failing for too long, by hand.",
+    "reason",
+)
 DELIVERIES_IN_FLIGHT: Final = _gauge(
     "dispatcher_deliveries_in_flight", "Attempts to deliver under way here."
 )
@@ -153,6 +158,17 @@ BREAKERS: Final = _gauge(
     "Breakers of destinations and of URLs that failed lately, by state; nothing is sent to an open "
     "one.",
     "state",
+)
+
+# --- Those who wait and listen -----------------------------------------------------------------
+
+WAITS_OPEN: Final = _gauge(
+    "dispatcher_waits_open", "Requests that wait for something to happen (Prefer: wait=N)."
+)
+STREAMS_OPEN: Final = _gauge("dispatcher_streams_open", "Streams of events that are open (SSE).")
+STREAMS_DROPPED: Final = _counter(
+    "dispatcher_streams_dropped_total",
+    "Streams that the service ended because their reader did not take what was sent.",
 )
 
 # --- The store and the process -----------------------------------------------------------------

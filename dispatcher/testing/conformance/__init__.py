@@ -44,6 +44,7 @@ from dispatcher.testing.conformance.breakers import (
     TestRoomOfCallers,
     TestTurns,
 )
+from dispatcher.testing.conformance.bulk import TestBulkSteps, TestSelecting
 from dispatcher.testing.conformance.callers import TestCallers, TestCheck, TestKeyCheck, TestTypes
 from dispatcher.testing.conformance.changing import (
     TestAskingToCancel,
@@ -58,6 +59,7 @@ from dispatcher.testing.conformance.claiming import (
     TestLanesInTurn,
     TestOrderOfJobs,
 )
+from dispatcher.testing.conformance.dead import TestDeadDeliveries, TestPruningEventsOfNoJob
 from dispatcher.testing.conformance.delivering import (
     TestHandedOverBetweenProcesses,
     TestHandOffOfDeliveries,
@@ -71,6 +73,15 @@ from dispatcher.testing.conformance.durability import (
     TestEachItemAlone,
     TestManyAtOnce,
 )
+from dispatcher.testing.conformance.endpoints import TestEventsOfEndpoints, TestKeepingEndpoints
+from dispatcher.testing.conformance.erasing import TestErasing, TestWhatWasErased
+from dispatcher.testing.conformance.feeding import (
+    TestErasedEvents,
+    TestFeed,
+    TestFollowing,
+    TestHeads,
+)
+from dispatcher.testing.conformance.flowing import TestFlowOfEndpoints
 from dispatcher.testing.conformance.grants import (
     TestKeysOfCallers,
     TestListsOfCallers,
@@ -83,12 +94,20 @@ from dispatcher.testing.conformance.holders import (
     TestHeldJobs,
     TestTakingBack,
 )
+from dispatcher.testing.conformance.keys import (
+    TestKeys,
+    TestKeysAndHandOff,
+    TestManyBehindAKey,
+    TestScheduledWithKeys,
+)
+from dispatcher.testing.conformance.leases import TestEndingRemoteLeases, TestRemoteLeases
 from dispatcher.testing.conformance.machine import stateful
 from dispatcher.testing.conformance.ordering import (
     TestChainsAtRandom,
     TestOrder,
     TestWhenOneEnds,
 )
+from dispatcher.testing.conformance.pausing import TestConcurrency, TestPausingQueues
 from dispatcher.testing.conformance.reading import (
     TestDeliverySummary,
     TestEvents,
@@ -108,6 +127,12 @@ from dispatcher.testing.conformance.scene import Scene, scene
 from dispatcher.testing.conformance.stale import TestStaleDeliveries, TestStaleJobs
 from dispatcher.testing.conformance.steering import TestListsOfDestinations, TestPausing
 from dispatcher.testing.conformance.sweeping import TestPrune, TestSweep
+from dispatcher.testing.conformance.switching import (
+    TestDeletingEndpoints,
+    TestDisablingEndpoints,
+    TestFailingEndpoints,
+)
+from dispatcher.testing.conformance.walks import TestWalks
 
 __all__ = [
     "Backend",
@@ -122,26 +147,43 @@ __all__ = [
     "TestBacklog",
     "TestBreakerOfADestination",
     "TestBreakerOfAUrl",
+    "TestBulkSteps",
     "TestCallers",
     "TestChainsAtRandom",
     "TestCheck",
     "TestClaimingJobs",
+    "TestConcurrency",
+    "TestDeadDeliveries",
+    "TestDeletingEndpoints",
     "TestDeliverySummary",
     "TestDestinations",
+    "TestDisablingEndpoints",
     "TestDueTimes",
     "TestDurability",
     "TestEachItemAlone",
     "TestEndingLeases",
+    "TestEndingRemoteLeases",
+    "TestErasedEvents",
+    "TestErasing",
     "TestEvents",
+    "TestEventsOfEndpoints",
+    "TestFailingEndpoints",
+    "TestFeed",
     "TestFinishing",
+    "TestFlowOfEndpoints",
+    "TestFollowing",
     "TestHandOffOfDeliveries",
     "TestHandOffOfJobs",
     "TestHandedOverBetweenProcesses",
     "TestHandingOn",
+    "TestHeads",
     "TestHeart",
     "TestHeldJobs",
     "TestIdempotency",
+    "TestKeepingEndpoints",
     "TestKeyCheck",
+    "TestKeys",
+    "TestKeysAndHandOff",
     "TestKeysOfCallers",
     "TestLanesInTurn",
     "TestLeasedDeliveries",
@@ -150,20 +192,26 @@ __all__ = [
     "TestListsOfDestinations",
     "TestListsOfJobs",
     "TestManyAtOnce",
+    "TestManyBehindAKey",
     "TestNoting",
     "TestOneDelivery",
     "TestOneJob",
     "TestOrder",
     "TestOrderOfJobs",
     "TestPausing",
+    "TestPausingQueues",
     "TestPrune",
+    "TestPruningEventsOfNoJob",
     "TestRate",
     "TestRecordingAttempts",
     "TestRedelivering",
     "TestReleasing",
+    "TestRemoteLeases",
     "TestRoom",
     "TestRoomOfCallers",
     "TestRotatingSecrets",
+    "TestScheduledWithKeys",
+    "TestSelecting",
     "TestSentAgain",
     "TestServiceKeys",
     "TestStaleDeliveries",
@@ -174,6 +222,8 @@ __all__ = [
     "TestTurns",
     "TestTypes",
     "TestUnknownAttempts",
+    "TestWalks",
+    "TestWhatWasErased",
     "TestWhenOneEnds",
     "scene",
     "stateful",
