@@ -1,4 +1,4 @@
-"""The feed: events in an order in which nothing can appear behind a reader, and how far it has come.
+"""The feed: events in an order in which none can appear behind a reader, and how far it has come.
 
 An event's place is a pair: a number of transactions (see `0004_feed.sql`), and its own. A reader is
 given what is below every transaction that is under way, of whatever program and database of the
