@@ -44,7 +44,8 @@ CREATE TABLE dispatcher.ordering_key (
   caller_id text NOT NULL,
   key text NOT NULL,
   PRIMARY KEY (caller_id, key)
-) WITH (fillfactor = 50);
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000,
+  autovacuum_analyze_scale_factor = 0.02);
 
 -- Queues that operators have paused; '' stands for all. `lane.paused_at` is set in lanes that such a
 -- queue had when it was paused, so that claims don't meet them; those that are made later are left out
