@@ -146,6 +146,32 @@ class TestManyAtOnce:
         assert await circles(backend) == before
         assert await ask(backend, "SELECT count(*) FROM dispatcher.ordering_key") == 0
 
+    async def test_what_comes_while_the_front_ends_is_not_forgotten(self, scene: Scene) -> None:
+        holder = await scene.hold()
+        await keyed(scene)
+        for n in range(60):
+            (leased,) = (await scene.claim(holder)).jobs
+            next_one = scene.new(scene.job(ordering_key=KEY, queue=f"q{n}"))
+            await asyncio.gather(
+                scene.add_all(next_one, store=scene.other), scene.apply(scene.finish(leased))
+            )
+
+    async def test_what_is_canceled_while_its_turn_comes_keeps_nobody_waiting(
+        self, scene: Scene
+    ) -> None:
+        holder = await scene.hold()
+        for _ in range(30):
+            first, second, third = await keyed(scene, 3)
+            (leased,) = (await scene.claim(holder)).jobs
+            assert leased.job.id == first.id
+            await asyncio.gather(
+                scene.apply(scene.finish(leased)),
+                scene.apply(scene.end_waiting(second), store=scene.other),
+            )
+            (leased,) = (await scene.claim(holder)).jobs
+            assert leased.job.id == third.id
+            await scene.apply(scene.finish(leased))
+
     async def test_bounds_hold_for_hand_offs_of_two_processes(self, scene: Scene) -> None:
         stores = (scene.store, scene.other)
         holders = [await scene.hold(store=store) for store in stores]
