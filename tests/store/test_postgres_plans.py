@@ -17,13 +17,13 @@ from tests.store.postgres_backend import PostgresBackend
 
 GROWING = (
     *("job", "job_input", "job_result", "idempotency", "event", "delivery", "attempt", "erased"),
-    "bulk",
+    *("bulk", "ordering_key"),
 )
 """The tables that grow with the work done."""
 
 NOT_PLANNED = {
     *("begin", "begin_read", "begin_migration", "commit", "rollback", "schema_make"),
-    *("savepoint", "savepoint_keep", "savepoint_undo", "service_keys_lock"),
+    *("savepoint", "savepoint_keep", "savepoint_undo", "service_keys_lock", "pauses_lock"),
 }
 """These have no plan."""
 
@@ -36,6 +36,7 @@ INDEXES = {
     "backlog_sending": ["delivery_sending"],
     "backlog_waiting": ["job_waiting"],
     "bulk_find": ["job_id_key", "bulk_pkey"],
+    "bounds_count": ["job_held"],
     "chain_active": ["delivery_chain"],
     "chain_head": ["delivery_chain"],
     "chain_running": ["delivery_chain"],
@@ -72,10 +73,21 @@ INDEXES = {
     "jobs_finish": ["job_pkey"],
     "jobs_held": ["job_held"],
     "jobs_lease": ["job_pkey", "job_input_pkey"],
-    "jobs_lock": ["job_id_key"],
+    "job_of_last_lease": ["job_last_lease"],
+    "job_of_lease": ["job_held"],
+    "jobs_lock": ["job_id_key", "job_keyed", "ordering_key_pkey"],
     "jobs_lost": ["job_held", "job_input_pkey"],
-    "lanes_heads": ["job_waiting"],
-    "lanes_next_in": ["job_waiting"],
+    "keys_advance": ["job_behind", "job_scheduled_of_key", "job_pkey"],
+    "keys_forget": ["job_front", "job_scheduled_of_key", "job_behind", "ordering_key_pkey"],
+    "keys_lock_free": ["ordering_key_pkey"],
+    "keys_look": ["job_front", "job_scheduled_of_key"],
+    "keys_move": ["job_pkey"],
+    "keys_next_lanes": ["job_behind"],
+    "keys_of_heads": ["job_pkey"],
+    "keys_stand": ["job_front", "job_scheduled_of_key"],
+    "lanes_heads": ["job_claimable"],
+    "lanes_next_in": ["job_claimable"],
+    "leases_renew": ["job_held"],
     "line_heads": ["delivery_pending", "delivery_sending"],
     "line_load": ["delivery_sending"],
     "line_next": ["delivery_pending", "delivery_sending"],
@@ -122,6 +134,8 @@ SELECT
   CASE WHEN n % 50 = 0 THEN 'failed' ELSE 'succeeded' END, 1, 3, 60, 3600, n, n, n, n, n + 9, FALSE,
   'c-' || n, '1', 3, 1
 FROM generate_series(1, {count}) AS n;
+INSERT INTO dispatcher.ordering_key
+SELECT 'clr_' || n % 200, 'key_' || n FROM generate_series(1, {count}) AS n;
 INSERT INTO dispatcher.job_input SELECT seq, '{{}}' FROM dispatcher.job;
 INSERT INTO dispatcher.job_result SELECT seq, '{{}}' FROM dispatcher.job;
 INSERT INTO dispatcher.idempotency
@@ -152,6 +166,13 @@ WAIT = """
 UPDATE dispatcher.job SET state = 'waiting', finished_at = NULL, expires_at = NULL
 WHERE seq <= {count};
 UPDATE dispatcher.delivery SET state = 'pending', finished_at = NULL WHERE seq <= {count};
+ANALYZE;
+"""
+BEHIND = """
+UPDATE dispatcher.job SET
+  state = 'waiting', finished_at = NULL, expires_at = NULL, started_at = NULL,
+  ordering_key = 'key', key_place = 3
+WHERE lane_seq <= 3;
 ANALYZE;
 """
 FINISHED = 20_000
@@ -243,3 +264,19 @@ class TestCostStaysFlat:
             await plan(database, name)
             await blocks(database, name, *given)
             assert await blocks(database, name, *given) <= small[name] + 10, name
+
+    async def test_of_claims_whatever_stands_behind_the_fronts_of_keys(
+        self, database: asyncpg.Connection
+    ) -> None:
+        await database.execute(FILL.format(count=FINISHED))
+        await database.execute("SET plan_cache_mode = force_generic_plan")
+        asked = {
+            "lanes_heads": ("'{1,2,3}'", "'{9,9,9}'", "1000000", "60000"),
+            "lanes_next_in": ("'{1,2,3}'", "1000000"),
+        }
+        await database.execute(BEHIND)
+        for name, given in asked.items():
+            await plan(database, name)
+            await blocks(database, name, *given)
+            # three lanes of ten priorities, each a seek of two pages at most
+            assert await blocks(database, name, *given) <= 60, name

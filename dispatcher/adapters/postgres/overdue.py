@@ -8,6 +8,7 @@ from typing import Final
 from dispatcher.adapters.postgres.batching import Entry
 from dispatcher.adapters.postgres.chains import advance, blocked_by
 from dispatcher.adapters.postgres.erasing import Eraser
+from dispatcher.adapters.postgres.holders import HOLDER_KEPT_MS
 from dispatcher.adapters.postgres.rows import (
     DELIVERY_LEASE,
     DELIVERY_WIDTH,
@@ -114,7 +115,7 @@ class Pruning:
         self._after = after if len(going) == limit or len(found) == look else _START
         await session.execute(_FORGET_KEYS, now, limit)
         await self._eraser.forget(session, look)
-        await session.execute(_FORGET_HOLDERS, now)
+        await session.execute(_FORGET_HOLDERS, now, HOLDER_KEPT_MS)
         await session.execute(_FORGET_LANES, limit)
         closed_since, open_since = now - CLOSED_KEPT_MS, now - BREAKER_KEPT_MS
         await session.execute(_FORGET_TARGETS, closed_since, open_since, limit)

@@ -17,6 +17,7 @@ from dispatcher.adapters.postgres.bulk import advance_bulk
 from dispatcher.adapters.postgres.callers_kept import CallersKept
 from dispatcher.adapters.postgres.connection import Address, Connector, Patience, let_go
 from dispatcher.adapters.postgres.erasing import Eraser, Wanted
+from dispatcher.adapters.postgres.leases_kept import LeasesKept
 from dispatcher.adapters.postgres.locking import DeliveryChange, Steering
 from dispatcher.adapters.postgres.overdue import Pruning, sweep
 from dispatcher.adapters.postgres.reader import Readers
@@ -51,7 +52,7 @@ from dispatcher.ports.store import Heart
 from dispatcher.ports.system import Ids
 
 
-class PostgresStore(Answers, CallersKept, AuditKept):
+class PostgresStore(Answers, CallersKept, AuditKept, LeasesKept):
     """Implements `dispatcher.ports.store.Store` on a PostgreSQL database, beside other processes.
 
     What is written is batched by kind: jobs that come, changes of jobs, changes of deliveries,
