@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from dispatcher.adapters.postgres import lanes
 from dispatcher.adapters.postgres.batching import Entry
 from dispatcher.adapters.postgres.lanes import Coming, lane_of
+from dispatcher.adapters.postgres.registered import with_asked
 from dispatcher.adapters.postgres.rooms import Rooms
 from dispatcher.adapters.postgres.rows import JOB_COLUMNS, columns, job_of, job_row, late_at
 from dispatcher.adapters.postgres.session import Kind, Session, Witness
@@ -179,8 +180,10 @@ async def _insert(session: Session, news: Sequence[NewJob]) -> list[Added | NoRo
             rows.append((*job_row(job, seqs[lane_of(job)], None, None), new.input))
             answers.append(Added(job))
     if rows:
-        await session.execute(_JOBS_ADD, *columns(rows, len(JOB_COLUMNS)))
+        asked = await session.fetch(_JOBS_ADD, *columns(rows, len(JOB_COLUMNS)))
         session.witnesses.append(Witness(Kind.JOB, rows[0][0]))
+        if asked:  # of a caller with endpoints
+            return [with_asked(answer, dict(asked)) for answer in answers]
     return answers
 
 

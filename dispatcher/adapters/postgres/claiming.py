@@ -9,6 +9,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from dispatcher.adapters.postgres import lanes
 from dispatcher.adapters.postgres.batching import Batcher, Entry
+from dispatcher.adapters.postgres.registered import asked_in
 from dispatcher.adapters.postgres.rows import JOB_LANE, JOB_LEASE, JOB_SEQ, JOB_WIDTH, Row, job_of
 from dispatcher.adapters.postgres.session import Kind, Session, Witness
 from dispatcher.adapters.postgres.statements import statement
@@ -246,7 +247,10 @@ async def _lease(
     tokens = [session.ids.new("lse") for _ in picked]
     rows = await session.fetch(_LEASE, picked, tokens, holder_id, session.now)
     leased = {
-        row[JOB_SEQ]: (row[JOB_LANE], LeasedJob(job_of(row), row[JOB_LEASE], row[JOB_WIDTH]))
+        row[JOB_SEQ]: (
+            row[JOB_LANE],
+            LeasedJob(job_of(row), row[JOB_LEASE], row[JOB_WIDTH], asked_in(row["asked"])),
+        )
         for row in rows
     }
     for _, each in list(leased.values())[:1]:

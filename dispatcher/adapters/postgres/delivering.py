@@ -79,7 +79,7 @@ async def record_attempts(
     fast = {n: each for n, each in held.items() if where_of(each[1]) not in slow}
     freed = await _record(session, list(fast.values()))
     before = {where: place.ready_at for where, place in known.items()}
-    answers.update(zip(fast, await _came_free(session, freed, before, terms), strict=True))
+    answers.update(zip(fast, await came_free(session, freed, before, terms), strict=True))
     for n, (change, row) in held.items():
         if n not in fast:
             (one,) = await _record(session, ((change, row),))
@@ -94,9 +94,9 @@ def _troubled(change: RecordAttempt, row: Row, terms: DeliveryTerms) -> bool:
     return told or terms.rate_per_second is not None
 
 
-async def _record(session: Session, held: Sequence[tuple[RecordAttempt, Row]]) -> list[_Freed]:
+async def _record(session: Session, held: Sequence[tuple[RecordAttempt, Row]]) -> list[Freed]:
     """Write what came of attempts; the slots that come free."""
-    freed: list[_Freed] = []
+    freed: list[Freed] = []
     first: list[Row] = []
     later: list[Row] = []
     attempts: list[Row] = []
@@ -114,7 +114,7 @@ async def _record(session: Session, held: Sequence[tuple[RecordAttempt, Row]]) -
         if attempt is not None:
             session.witnesses.append(Witness(Kind.ATTEMPT, change.delivery_id, change.lease))
         freed.append(
-            _Freed(
+            Freed(
                 seq=row[0],
                 held=row["lease_until"] > session.now,
                 place=row["destination_seq"],
@@ -211,7 +211,7 @@ async def _release(
     canceled = to is DeliveryState.CANCELED
     finished_at = session.now if canceled else None
     await session.execute(_RELEASE, row[0], to.value, change.due_at, finished_at)
-    freed = _Freed(
+    freed = Freed(
         seq=row[0],
         held=row["lease_until"] > session.now,
         place=row["destination_seq"],
@@ -224,7 +224,7 @@ async def _release(
     if not place.plain or row["chain"] is not None or terms.rate_per_second is not None:
         return await _settle(session, freed, None, row["chain"], terms)
     before = {freed.where: place.ready_at}
-    (applied,) = await _came_free(session, (freed,), before, terms)
+    (applied,) = await came_free(session, (freed,), before, terms)
     return applied
 
 
@@ -250,7 +250,7 @@ async def _redeliver(
 
 async def _settle(
     session: Session,
-    freed: _Freed,
+    freed: Freed,
     change: RecordAttempt | None,
     chain: str | None,
     terms: DeliveryTerms,
@@ -278,110 +278,3 @@ async def _settle(
             await breakers.renew_lines(session, place, leased.delivery.url, line, terms)
     ready_at = places.earliest(await gates.renew(session, place, terms), other_at)
     return Applied(handed, delivery_ready_at=ready_at, canceled=freed.canceled, breakers=moved)
-
-
-# --- slots that came free ----------------------------------------------------------------------
-
-
-class _Freed(NamedTuple):
-    """A slot that came free: which delivery had it, and where.
-
-    `held`: its lease had not ended. `due_at` is when that delivery is due again; it is not if it
-    was `canceled`. `hand_off`: the slot is to go on at once.
-    """
-
-    seq: int
-    held: bool
-    place: int
-    where: Where
-    due_at: Instant | None
-    canceled: bool
-    hand_off: bool
-
-
-async def _came_free(
-    session: Session,
-    freed: Sequence[_Freed],
-    before: Mapping[Where, Instant | None],
-    terms: DeliveryTerms,
-) -> list[Applied]:
-    """Hand slots of plain destinations on where that is asked; from when others are of use.
-
-    `before` is when each destination was to be ready.
-
-    Those that wait count if they can be claimed before the destination was to be ready: then it was
-    full, and they wait for this slot.
-    """
-    known = await places.look(session, {each.where for each in freed})
-    handed = await _hand_on(session, known, freed, terms)
-    if handed:
-        served = {freed[n].where for n in handed}
-        known.update(await places.look(session, served))
-    following: dict[Where, Instant | None] = {}
-    for where, place in known.items():
-        next_at, full_slots = place.next_at(session.now, terms.slots)
-        place.be_ready_by(next_at, full_slots)
-        was = before[where]
-        following[where] = next_at if was is None or (next_at or was) < was else None
-    await places.write(session, known.values())
-    again = {seq for seq, _ in handed.values()}
-    answers = []
-    for n, each in enumerate(freed):
-        mine = (handed[n][1],) if n in handed else ()
-        own = None if each.due_at is None or each.seq in again else max(each.due_at, session.now)
-        ready_at = places.earliest(own, following[each.where])
-        answers.append(Applied(mine, delivery_ready_at=ready_at, canceled=each.canceled))
-    return answers
-
-
-async def _hand_on(
-    session: Session, known: dict[Where, Place], freed: Sequence[_Freed], terms: DeliveryTerms
-) -> dict[int, tuple[int, LeasedDelivery]]:
-    """Lease what is due in the slots that came free, by their positions: see `_choose`."""
-    count = Counter(each.where for each in freed)
-    limits: dict[int, int] = {}
-    for where in {each.where for each in freed if each.hand_off}:
-        place = known[where]
-        due_at = place.due_at
-        if due_at is not None and due_at <= session.now and place.sending < terms.slots:
-            limits[place.seq] = 2 * count[where]
-    if not limits:
-        return {}
-    found = await heads(session, limits)
-    chosen: dict[int, int] = {}
-    at: dict[Where, list[tuple[int, _Freed]]] = {}
-    for n, each in enumerate(freed):
-        at.setdefault(each.where, []).append((n, each))
-    for where, here in at.items():
-        place = known[where]
-        due = found.get(place.seq, ([], []))
-        chosen.update(_choose(session, here, due, terms.slots - place.sending))
-    leased = await lease(session, list(chosen.values()), terms)
-    return {n: (seq, leased[seq]) for n, seq in chosen.items() if seq in leased}
-
-
-def _choose(
-    session: Session,
-    here: Sequence[tuple[int, _Freed]],
-    due: tuple[list[int], list[int]],
-    free: int,
-) -> dict[int, int]:
-    """Which delivery goes on in which slot, as if the changes came one after another.
-
-    So a delivery that a later one frees is still being sent, and has its slot, until then. First
-    attempts and retries (`due`) take turns.
-    """
-    later = {each.seq: n for n, each in here}
-    free -= sum(each.held for _, each in here)
-    queues = [list(each) for each in due]
-    chosen: dict[int, int] = {}
-    for n, each in here:
-        free += each.held
-        if not each.hand_off or free <= 0:
-            continue
-        fresh, retried = ([seq for seq in q if later.get(seq, n) <= n] for q in queues)
-        for seq in take_turns(session, each.place, fresh, retried, 1):
-            queues[0 if seq in fresh else 1].remove(seq)
-            chosen[n] = seq
-            free -= 1
-    return chosen

@@ -27,6 +27,7 @@ _LOOK: Final[dict[Kind, str]] = {
     Kind.ATTEMPT: statement("witness_attempt"),
     Kind.JOB_LEASE: statement("witness_job_lease"),
     Kind.DELIVERY_LEASE: statement("witness_delivery_lease"),
+    Kind.ENDPOINT: statement("witness_endpoint"),
 }
 
 _NO_ANSWER: Final = (
