@@ -42,7 +42,7 @@ async def apply(
 ) -> list[ApplyResult]:
     """Apply changes; see the port."""
     changes = [_change_of(entry.item) for entry in entries]
-    locked = await lock_all(session, changes)
+    locked = await lock_all(session, changes, terms)
     answers: dict[int, ApplyResult] = {}
     calls: dict[int, list[_Numbered]] = {}
     for n, (entry, change) in enumerate(zip(entries, changes, strict=True)):

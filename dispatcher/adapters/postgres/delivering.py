@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Sequence
+from typing import Final
 
 from dispatcher.adapters.postgres import breakers, chains, gates, places
+from dispatcher.adapters.postgres.aftermath import NOTHING, Aftermath, Tried, after_attempts, after_deaths
+from dispatcher.adapters.postgres.freeing import Freed, came_free
 from dispatcher.adapters.postgres.gates import OWN_LINE
-from dispatcher.adapters.postgres.lines import take_turns
 from dispatcher.adapters.postgres.locking import Locked
 from dispatcher.adapters.postgres.owing import wait_at
-from dispatcher.adapters.postgres.places import Place, Where, where_of
+from dispatcher.adapters.postgres.places import where_of
 from dispatcher.adapters.postgres.rows import (
     DELIVERY_LEASE,
     Row,
     attempt_row,
     columns,
 )
-from dispatcher.adapters.postgres.sending import heads, lease, lease_next
+from dispatcher.adapters.postgres.sending import lease_next
 from dispatcher.adapters.postgres.session import Kind, Session, Witness
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.breaker import Sign
@@ -76,14 +76,19 @@ async def record_attempts(
     known = await places.look(session, {where_of(row) for _, row in held.values()})
     slow = {where for where, place in known.items() if not place.plain}
     slow |= {where_of(row) for change, row in held.values() if _troubled(change, row, terms)}
+    slow |= {where for where in known if where[2] in locked.resting}
     fast = {n: each for n, each in held.items() if where_of(each[1]) not in slow}
-    freed = await _record(session, list(fast.values()))
+    freed, tried = await _record(session, list(fast.values()))
+    after = await _follow(session, tried, locked, terms)
     before = {where: place.ready_at for where, place in known.items()}
-    answers.update(zip(fast, await came_free(session, freed, before, terms), strict=True))
+    went_on = await came_free(session, freed, before, terms)
+    answers.update({n: after[at].told(went_on[at]) for at, n in enumerate(fast)})
     for n, (change, row) in held.items():
         if n not in fast:
-            (one,) = await _record(session, ((change, row),))
-            answers[n] = await _settle(session, one, change, row["chain"], terms)
+            (one,), tried = await _record(session, ((change, row),))
+            (follows,) = await _follow(session, tried, locked, terms)
+            settled_so = await _settle(session, one, change, row["chain"], terms)
+            answers[n] = follows.told(settled_so)
     locked.forget_deliveries(change.delivery_id for change, _ in held.values())
     return [answers[n] for n in range(len(changes))]
 
@@ -94,9 +99,21 @@ def _troubled(change: RecordAttempt, row: Row, terms: DeliveryTerms) -> bool:
     return told or terms.rate_per_second is not None
 
 
-async def _record(session: Session, held: Sequence[tuple[RecordAttempt, Row]]) -> list[Freed]:
-    """Write what came of attempts; the slots that come free."""
+async def _follow(
+    session: Session, tried: Sequence[Tried], locked: Locked, terms: DeliveryTerms
+) -> list[Aftermath]:
+    """What else follows from attempts; nothing does where there is no endpoint, and nothing died."""
+    if any(each.row["endpoint_id"] or each.to is DeliveryState.DEAD for each in tried):
+        return await after_attempts(session, tried, locked.resting, terms)
+    return [NOTHING for _ in tried]
+
+
+async def _record(
+    session: Session, held: Sequence[tuple[RecordAttempt, Row]]
+) -> tuple[list[Freed], list[Tried]]:
+    """Write what came of attempts; the slots that come free, and where the deliveries stand."""
     freed: list[Freed] = []
+    tried: list[Tried] = []
     first: list[Row] = []
     later: list[Row] = []
     attempts: list[Row] = []
@@ -113,6 +130,7 @@ async def _record(session: Session, held: Sequence[tuple[RecordAttempt, Row]]) -
                 attempts.append((row[0], change.lease, *attempt_row(attempt)))
         if attempt is not None:
             session.witnesses.append(Witness(Kind.ATTEMPT, change.delivery_id, change.lease))
+        tried.append(Tried(change, to, row))
         freed.append(
             Freed(
                 seq=row[0],
@@ -130,7 +148,7 @@ async def _record(session: Session, held: Sequence[tuple[RecordAttempt, Row]]) -
         await session.execute(_RECORD, *columns(later, 6))
     if attempts:
         await session.execute(_ATTEMPTS_ADD, *columns(attempts, 8))
-    return freed
+    return freed, tried
 
 
 async def _again(
@@ -170,14 +188,16 @@ async def change_delivery(
         case ReleaseDelivery():
             return await _release(session, change, row, terms)
         case EndDelivery():
-            return await _end(session, change, row)
+            return await _end(session, change, row, terms)
         case AskCancelDelivery():
             return await _ask_cancel(session, change, row)
         case Redeliver():
             return await _redeliver(session, change, row, terms)
 
 
-async def _end(session: Session, change: EndDelivery, row: Row) -> ApplyResult:
+async def _end(
+    session: Session, change: EndDelivery, row: Row, terms: DeliveryTerms
+) -> ApplyResult:
     """End a delivery that waits, or is dead and keeps others waiting; see `EndDelivery`."""
     if change.to not in DELIVERY_TRANSITIONS[DeliveryState.PENDING] & FINAL_DELIVERY_STATES:
         raise ValueError(f"a pending delivery can't end as {change.to}")
@@ -187,9 +207,12 @@ async def _end(session: Session, change: EndDelivery, row: Row) -> ApplyResult:
     if not fits or change.round not in (None, row["round"]):
         return Stale()
     await session.execute(_END, row[0], change.to.value, change.at)
-    if row["chain"] is None:
-        return Applied()
-    return Applied(delivery_ready_at=await chains.advance(session, row["chain"]))
+    ready_at: Instant | None = None
+    if change.to is DeliveryState.DEAD:
+        (ready_at,) = await after_deaths(session, ((change.delivery_id, change.at),), terms)
+    if row["chain"] is not None:
+        ready_at = places.earliest(ready_at, await chains.advance(session, row["chain"]))
+    return Applied(delivery_ready_at=ready_at)
 
 
 async def _ask_cancel(session: Session, change: AskCancelDelivery, row: Row) -> ApplyResult:
@@ -236,6 +259,9 @@ async def _redeliver(
         return Applied()
     if row["round"] + 1 != change.round or row["state"] not in FINAL_DELIVERY_STATES:
         return Stale()
+    endpoint_id = row["endpoint_id"]
+    if endpoint_id is not None and session.registered.find(endpoint_id) is None:
+        return Stale()  # it was deleted
     where, chain = where_of(row), row["chain"]
     place = (await places.look(session, (where,)))[where]
     line = OWN_LINE if place.plain else await breakers.line_of(session, place.seq, row["url"])

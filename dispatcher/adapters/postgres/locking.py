@@ -1,8 +1,8 @@
-"""What a batch of changes is about, locked in one order: jobs, deliveries, destinations, lanes.
+"""What a batch of changes is about, locked in one order.
 
-Every transaction that changes jobs or deliveries takes its locks in that order, and within a table
-in one order too, so that they wait for each other but never in a circle. Only then is the clock
-read.
+Jobs, deliveries, endpoints, destinations, lanes: every transaction that changes jobs or deliveries
+takes its locks in that order, and within a table in one order too, so that they wait for each other
+but never in a circle. Only then is the clock read.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from dispatcher.adapters.postgres import places
+from dispatcher.adapters.postgres.concerned import lock_endpoints
 from dispatcher.adapters.postgres.rows import JOB_LEASE, Row, job_of
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
@@ -29,6 +30,7 @@ from dispatcher.core.changes import (
     ReleaseJob,
     ResumeDestination,
 )
+from dispatcher.ports.records import DeliveryTerms
 
 _JOBS = statement("jobs_lock")
 _DELIVERIES = statement("deliveries_lock")
@@ -44,10 +46,12 @@ DeliveryChange = RecordAttempt | ReleaseDelivery | EndDelivery | AskCancelDelive
 class Locked:
     """The rows that a batch names, as they are read under their locks.
 
-    A row that was changed is read again before another change of it: see `refresh`.
+    A row that was changed is read again before another change of it: see `refresh`. `resting` are
+    the endpoints that attempts may disable, and whose destinations are locked for that.
     """
 
     def __init__(self) -> None:
+        self.resting: set[str] = set()
         self.jobs: dict[str, Row] = {}
         self.deliveries: dict[str, Row] = {}
         self._stale_jobs: set[str] = set()
@@ -79,7 +83,7 @@ class Locked:
             self._stale_deliveries -= deliveries
 
 
-async def lock_all(session: Session, changes: Sequence[Change]) -> Locked:
+async def lock_all(session: Session, changes: Sequence[Change], terms: DeliveryTerms) -> Locked:
     """Lock what changes are about, then read the clock."""
     locked = Locked()
     jobs = {change.job_id for change in changes if isinstance(change, JobChange)}
@@ -102,7 +106,9 @@ async def lock_all(session: Session, changes: Sequence[Change]) -> Locked:
     steered = [change.destination_id for change in changes if isinstance(change, Steering)]
     if steered:
         where |= {tuple(row) for row in await session.fetch(_WHERE, steered)}
-    await places.lock(session, where)
+    stand = (locked.jobs, locked.deliveries)
+    locked.resting, owed = await lock_endpoints(session, changes, *stand, terms)
+    await places.lock(session, where | owed)
     await session.began()
     return locked
 

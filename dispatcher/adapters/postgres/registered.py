@@ -89,9 +89,8 @@ async def lock(session: Session, callers: Iterable[str], *, exclusive: bool) -> 
     `exclusive`: to change them; else they stay as they are.
     """
     wanted = sorted(set(callers))
-    if wanted:
-        rows = await session.fetch(_LOCK if exclusive else _SHARE, wanted)
-        session.registered = Registered(map(endpoint_of, rows), exclusive=exclusive)
+    rows = await session.fetch(_LOCK if exclusive else _SHARE, wanted) if wanted else ()
+    session.registered = Registered(map(endpoint_of, rows), exclusive=exclusive)
 
 
 async def callers_of(session: Session, endpoint_ids: Iterable[str]) -> list[str]:
