@@ -182,8 +182,9 @@ async def _insert(session: Session, news: Sequence[NewJob]) -> list[Added | NoRo
     if rows:
         asked = await session.fetch(_JOBS_ADD, *columns(rows, len(JOB_COLUMNS)))
         session.witnesses.append(Witness(Kind.JOB, rows[0][0]))
-        if asked:  # of a caller with endpoints
-            return [with_asked(answer, dict(asked)) for answer in answers]
+        if asked:  # of callers with endpoints
+            events = {caller_id: text for caller_id, text in asked}
+            return [with_asked(answer, events) for answer in answers]
     return answers
 
 

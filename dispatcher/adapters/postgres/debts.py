@@ -89,7 +89,7 @@ class Debt:
     `chain`: the order that it stands in, if any; only the last events of jobs stand in one.
     """
 
-    __slots__ = ("_on_dead", "chain", "delivery_id", "endpoint_id", "told", "url", "where", "_to")
+    __slots__ = ("_on_dead", "_to", "chain", "delivery_id", "endpoint_id", "told", "url", "where")
 
     def __init__(self, session: Session, told: Told, endpoint: Endpoint | None = None) -> None:
         callback = None if told.job is None else told.job.callback

@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from dispatcher.adapters.postgres import breakers, chains, gates, places
-from dispatcher.adapters.postgres.aftermath import NOTHING, Aftermath, Tried, after_attempts, after_deaths
+from dispatcher.adapters.postgres.aftermath import (
+    NOTHING,
+    Aftermath,
+    Tried,
+    after_attempts,
+    after_deaths,
+)
 from dispatcher.adapters.postgres.freeing import Freed, came_free
 from dispatcher.adapters.postgres.gates import OWN_LINE
 from dispatcher.adapters.postgres.locking import Locked

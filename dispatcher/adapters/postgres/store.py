@@ -14,7 +14,9 @@ from dispatcher.adapters.postgres.applying import apply
 from dispatcher.adapters.postgres.audit import AuditKept
 from dispatcher.adapters.postgres.batching import Batcher
 from dispatcher.adapters.postgres.callers_kept import CallersKept
+from dispatcher.adapters.postgres.clearing import Clearing
 from dispatcher.adapters.postgres.connection import Address, Connector, Patience, let_go
+from dispatcher.adapters.postgres.endpoints_kept import EndpointsKept
 from dispatcher.adapters.postgres.locking import DeliveryChange, Steering
 from dispatcher.adapters.postgres.overdue import Pruning, sweep
 from dispatcher.adapters.postgres.reader import Readers
@@ -44,7 +46,7 @@ from dispatcher.ports.store import Heart
 from dispatcher.ports.system import Ids
 
 
-class PostgresStore(Answers, CallersKept, AuditKept):
+class PostgresStore(Answers, CallersKept, EndpointsKept, AuditKept):
     """Implements `dispatcher.ports.store.Store` on a PostgreSQL database, beside other processes.
 
     What is written is batched by kind: jobs that come, changes of jobs, changes of deliveries,
@@ -99,6 +101,7 @@ class PostgresStore(Answers, CallersKept, AuditKept):
         self._readers = Readers(self._connector, self._session, max(readers, 2))
         self._pulse = holders.Pulse(self._connector, injected_now)
         self._pruning = Pruning(dead_kept_seconds, audit_kept_seconds)
+        self._clearing = Clearing(dead_kept_seconds)
 
     def _batcher(self) -> Batcher:
         return Batcher(Transactor(self._connector, self._session), on_commit=self._on_commit)
@@ -190,7 +193,8 @@ class PostgresStore(Answers, CallersKept, AuditKept):
 
     async def prune(self, limit: int) -> int:
         """See `JobStore.prune`."""
-        return await self._rest.one(self._pruning.prune, limit)
+        erased = await self._rest.one(self._pruning.prune, limit)
+        return max(erased, await self._clearing.clear(self._rest, limit))
 
     # --- holders -------------------------------------------------------------------------------
 
