@@ -31,7 +31,7 @@ async def advance_bulk(
     """Take steps, each unless it was taken or its job is no longer held so; see `BulkStep`."""
     steps = [entry.item for entry in entries]
     changes = [each for step in steps for each in step.items if not isinstance(each, NewJob)]
-    locked = await lock_all(session, changes, [step.job_id for step in steps])
+    locked = await lock_all(session, changes, terms, [step.job_id for step in steps])
     return [await _advance(session, step, locked, terms) for step in steps]
 
 
