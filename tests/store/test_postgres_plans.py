@@ -16,8 +16,8 @@ from dispatcher.adapters.postgres.statements import statement, statement_names
 from tests.store.postgres_backend import PostgresBackend
 
 GROWING = (
-    *("job", "job_input", "job_result", "idempotency", "event", "delivery", "attempt"),
-    "ordering_key",
+    *("job", "job_input", "job_result", "idempotency", "event", "delivery", "attempt", "erased"),
+    *("bulk", "ordering_key"),
 )
 """The tables that grow with the work done."""
 
@@ -35,6 +35,7 @@ INDEXES = {
     "backlog_running": ["job_held"],
     "backlog_sending": ["delivery_sending"],
     "backlog_waiting": ["job_waiting"],
+    "bulk_find": ["job_id_key", "bulk_pkey"],
     "bounds_count": ["job_held"],
     "chain_active": ["delivery_chain"],
     "chain_head": ["delivery_chain"],
@@ -45,16 +46,30 @@ INDEXES = {
     "deliveries_heads": ["delivery_pending", "delivery_sending"],
     "deliveries_lease": ["delivery_pkey", "event_pkey", "job_pkey", "job_result_pkey"],
     "deliveries_lock": ["delivery_id_key"],
+    "deliveries_lock_of_job": ["delivery_of_job"],
     "deliveries_lost_lined": ["delivery_sending"],
     "deliveries_record_first": ["delivery_pkey"],
     "delivery_summaries": ["delivery_of_job"],
     "destination_gate": ["delivery_sending"],
     "destinations_loads": ["delivery_pending", "delivery_sending"],
+    "erased_find": ["erased_pkey"],
     "events_find": ["event_id_key"],
     "events_of_job": ["event_job_seq_sequence_key"],
+    "feed": ["event_order"],
+    "feed_head": ["event_order"],
+    "feed_heads": ["event_of_caller", "event_erased_pkey"],
+    "feed_look": ["event_order"],
+    "feed_look_of_caller": ["event_of_caller"],
+    "feed_of_caller": ["event_of_caller"],
+    "feed_stands": ["event_order"],
+    "feed_stands_of_caller": ["event_of_caller", "event_erased_pkey"],
     "holders_forget": ["job_held"],
     "idempotency_find": ["idempotency_pkey", "job_id_key"],
     "input_sizes": ["job_input_pkey"],
+    "inputs_until": ["job_input_pkey"],
+    "job_seq_of": ["job_id_key"],
+    "job_versions": ["job_id_key"],
+    "jobs_by_seq": ["job_pkey"],
     "jobs_finish": ["job_pkey"],
     "jobs_held": ["job_held"],
     "jobs_lease": ["job_pkey", "job_input_pkey"],
@@ -86,7 +101,18 @@ INDEXES = {
     "list_jobs_in_rare_end": ["job_rare_end"],
     "list_jobs_of_caller": ["job_of_caller"],
     "prune_candidates": ["job_expiry", "delivery_of_job"],
+    "prune_erased": ["erased_age"],
     "prune_idempotency": ["idempotency_expiry"],
+    "prune_jobs": ["job_pkey", "delivery_of_job", "event_job_seq_sequence_key", "bulk_pkey"],
+    "results_of_jobs": ["job_result_pkey"],
+    "select_deliveries": ["delivery_of_caller", "event_pkey"],
+    "select_deliveries_in_rare_end": ["delivery_rare_end_of_caller", "event_pkey"],
+    "select_deliveries_in_rare_end_look": ["delivery_rare_end_of_caller"],
+    "select_deliveries_look": ["delivery_of_caller"],
+    "select_jobs": ["job_of_caller"],
+    "select_jobs_in_rare_end": ["job_rare_end"],
+    "select_jobs_in_rare_end_look": ["job_rare_end"],
+    "select_jobs_look": ["job_of_caller"],
     "sweep_late_jobs": ["job_late"],
     "sweep_lost_deliveries": ["delivery_lost"],
     "sweep_lost_jobs": ["job_held"],
@@ -128,6 +154,12 @@ SELECT
 FROM dispatcher.event;
 INSERT INTO dispatcher.attempt
 SELECT seq, 2, 'lse', 1, 1 FROM dispatcher.delivery;
+INSERT INTO dispatcher.erased
+SELECT 'job_x' || seq, caller_id, seq FROM dispatcher.job;
+INSERT INTO dispatcher.event_erased
+SELECT 'clr_' || n, '3', n FROM generate_series(1, 5000) AS n;
+INSERT INTO dispatcher.bulk
+SELECT seq, 1, 0, 0, 0, NULL, TRUE FROM dispatcher.job;
 ANALYZE;
 """
 WAIT = """

@@ -14,6 +14,7 @@ from dispatcher.adapters.postgres.bounds import Running, lock_bounds
 from dispatcher.adapters.postgres.keys import Keys, Place
 from dispatcher.adapters.postgres.lanes import Coming, lane_of
 from dispatcher.adapters.postgres.pausing import Standing
+from dispatcher.adapters.postgres.registered import with_asked
 from dispatcher.adapters.postgres.rooms import Rooms
 from dispatcher.adapters.postgres.rows import JOB_ROW_WIDTH, columns, job_of, job_row, late_at
 from dispatcher.adapters.postgres.session import Kind, Session, Witness
@@ -175,10 +176,14 @@ async def _insert(session: Session, news: Sequence[NewJob]) -> list[Added | NoRo
     seqs = await coming.wait(session)
     rows = [each.row(seqs) for each in placed if isinstance(each, _Placed)]
     if rows:
-        await session.execute(_JOBS_ADD, *columns(rows, JOB_ROW_WIDTH + 1))
+        asked = await session.fetch(_JOBS_ADD, *columns(rows, JOB_ROW_WIDTH + 1))
         session.witnesses.append(Witness(Kind.JOB, rows[0][0]))
     await keys.forget(session)
-    return [each.answer() if isinstance(each, _Placed) else each for each in placed]
+    answers = [each.answer() if isinstance(each, _Placed) else each for each in placed]
+    if rows and asked:  # of callers with endpoints
+        events = dict(map(tuple, asked))
+        return [with_asked(answer, events) for answer in answers]
+    return answers
 
 
 class _Placed(Struct, frozen=True):

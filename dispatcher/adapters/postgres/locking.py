@@ -1,8 +1,8 @@
 """What a batch of changes is about, locked in one order.
 
-Keys of jobs, jobs, deliveries, destinations, lanes: every transaction that changes jobs or
-deliveries takes its locks in that order, and within a table in one order too, so that they wait for
-each other but never in a circle. Only then is the clock read. Lanes are locked by the statement
+Keys of jobs, jobs, deliveries, endpoints, destinations, lanes: every transaction that changes jobs
+or deliveries takes its locks in that order, and within a table in one order too, so that they wait
+for each other but never in a circle. Only then is the clock read. Lanes are locked by the statement
 that changes them, unless a batch has several such.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from dispatcher.adapters.postgres import keys, lanes, places
+from dispatcher.adapters.postgres.concerned import lock_endpoints
 from dispatcher.adapters.postgres.rows import JOB_LEASE, Row, job_of
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
@@ -31,6 +32,7 @@ from dispatcher.core.changes import (
     ResumeDestination,
 )
 from dispatcher.core.model import JobState
+from dispatcher.ports.records import DeliveryTerms
 
 _JOBS = statement("jobs_lock")
 _DELIVERIES = statement("deliveries_lock")
@@ -46,10 +48,12 @@ DeliveryChange = RecordAttempt | ReleaseDelivery | EndDelivery | AskCancelDelive
 class Locked:
     """The rows that a batch names, as they are read under their locks.
 
-    A row that was changed is read again before another change of it: see `refresh`.
+    A row that was changed is read again before another change of it: see `refresh`. `resting` are
+    the endpoints that attempts may disable, and whose destinations are locked for that.
     """
 
     def __init__(self) -> None:
+        self.resting: set[str] = set()
         self.jobs: dict[str, Row] = {}
         self.deliveries: dict[str, Row] = {}
         self._stale_jobs: set[str] = set()
@@ -81,10 +85,15 @@ class Locked:
             self._stale_deliveries -= deliveries
 
 
-async def lock_all(session: Session, changes: Sequence[Change]) -> Locked:
-    """Lock what changes are about, then read the clock."""
+async def lock_all(
+    session: Session,
+    changes: Sequence[Change],
+    terms: DeliveryTerms,
+    besides: Iterable[str] = (),
+) -> Locked:
+    """Lock what changes are about, and the jobs of these ids besides, then read the clock."""
     locked = Locked()
-    jobs = {change.job_id for change in changes if isinstance(change, JobChange)}
+    jobs = {change.job_id for change in changes if isinstance(change, JobChange)} | {*besides}
     deliveries = {change.delivery_id for change in changes if isinstance(change, DeliveryChange)}
     if jobs:
         locked.jobs = await _by_id(session, _JOBS, jobs)
@@ -104,7 +113,9 @@ async def lock_all(session: Session, changes: Sequence[Change]) -> Locked:
     steered = [change.destination_id for change in changes if isinstance(change, Steering)]
     if steered:
         where |= {tuple(row) for row in await session.fetch(_WHERE, steered)}
-    await places.lock(session, where)
+    stand = (locked.jobs, locked.deliveries)
+    locked.resting, owed = await lock_endpoints(session, changes, *stand, terms)
+    await places.lock(session, where | owed)
     await _lock_lanes(session, changes, locked)
     await session.began()
     return locked

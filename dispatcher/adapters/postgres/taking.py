@@ -12,6 +12,7 @@ from dispatcher.adapters.postgres.bounds import Running
 from dispatcher.adapters.postgres.keys import Fronts, Place, settle
 from dispatcher.adapters.postgres.leases import leases_of_their_own
 from dispatcher.adapters.postgres.pausing import Standing
+from dispatcher.adapters.postgres.registered import asked_in
 from dispatcher.adapters.postgres.rows import JOB_LANE, JOB_LEASE, JOB_SEQ, Row, job_of
 from dispatcher.adapters.postgres.session import Kind, Session, Witness
 from dispatcher.adapters.postgres.statements import statement
@@ -230,7 +231,10 @@ async def _lease(
     holder_id = room.claim.holder_id if room.claim.remote is None else None
     rows = await session.fetch(_LEASE, picked, tokens, holder_id, session.now)
     leased = {
-        row[JOB_SEQ]: (row[JOB_LANE], LeasedJob(job_of(row), row[JOB_LEASE], row["body"]))
+        row[JOB_SEQ]: (
+            row[JOB_LANE],
+            LeasedJob(job_of(row), row[JOB_LEASE], row["body"], asked_in(row["asked"])),
+        )
         for row in rows
     }
     for _, each in list(leased.values())[:1]:

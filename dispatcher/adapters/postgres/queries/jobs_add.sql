@@ -1,5 +1,5 @@
 -- New jobs with their inputs, in the order given; the columns stand in the order of the table
--- (`rows.job_row`).
+-- (`rows.job_row`). Gives what enabled endpoints of their callers are subscribed to, by caller.
 WITH new AS (
   SELECT * FROM unnest(
     $1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::smallint[], $7::text[],
@@ -33,6 +33,10 @@ WITH new AS (
   FROM new
   ORDER BY place
   RETURNING seq, id
+), inputs AS (
+  INSERT INTO dispatcher.job_input (job_seq, body)
+  SELECT added.seq, new.body FROM added JOIN new ON new.id = added.id
 )
-INSERT INTO dispatcher.job_input (job_seq, body)
-SELECT added.seq, new.body FROM added JOIN new ON new.id = added.id
+SELECT caller_id, string_agg(events, ' ') FROM dispatcher.endpoint
+WHERE caller_id = ANY ($2::text[]) AND deleted_at IS NULL AND disabled_at IS NULL
+GROUP BY caller_id
