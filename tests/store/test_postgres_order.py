@@ -265,3 +265,24 @@ class TestLostAnswers:
         assert isinstance(first, Applied)
         assert again == Applied()
         assert (await scene.record(job.id)).job.state is JobState.WAITING
+
+
+class TestGrowing:
+    async def test_a_column_that_comes_meanwhile_keeps_nobody_from_working(
+        self, scene: Scene, backend: PostgresBackend
+    ) -> None:
+        """A later version migrates while this one serves: what the driver remembers is no more."""
+        await scene.end(ordering_key=KEY)
+        leased = await scene.running(ordering_key=KEY)
+        await ask(backend, "ALTER TABLE dispatcher.job ADD COLUMN later text")
+        try:
+            await scene.apply(scene.finish(leased))
+            await keyed(scene)
+            (leased,) = (await scene.claim("nobody", remote=RemoteTerms(ANN, 40.0))).jobs
+            assert leased.input == b"{}"
+            assert await scene.state(leased.job.id) is JobState.RUNNING
+            found = await scene.store.find_lease(leased.lease, ANN)
+            assert found is not None
+            assert found.until == leased.until
+        finally:
+            await ask(backend, "ALTER TABLE dispatcher.job DROP COLUMN later")

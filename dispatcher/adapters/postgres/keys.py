@@ -61,6 +61,19 @@ def key_of(row: Row) -> Key:
 # --- jobs that come ----------------------------------------------------------------------------
 
 
+async def hold(session: Session, jobs: Iterable[Job]) -> list[Key]:
+    """Lock the keys of jobs that are about to be added, made if they are not there; gives them.
+
+    Who locks more than that does so before; and forgets those of which no job was added.
+    """
+    wanted = sorted(
+        {(job.caller_id, job.ordering_key) for job in jobs if job.ordering_key is not None}
+    )
+    if wanted:
+        await session.execute(_LOCK, *columns(wanted, 2))
+    return wanted
+
+
 class Keys:
     """Where jobs that are about to be added will stand; their keys are locked."""
 
@@ -72,12 +85,9 @@ class Keys:
     async def lock(cls, session: Session, jobs: Iterable[Job]) -> Keys:
         """Lock the keys of jobs, and see how they stand; nothing if none has a key."""
         keys = cls()
-        wanted = sorted(
-            {(job.caller_id, job.ordering_key) for job in jobs if job.ordering_key is not None}
-        )
+        wanted = await hold(session, jobs)
         keys._unused.update(wanted)
         if wanted:
-            await session.execute(_LOCK, *columns(wanted, 2))
             await session.look_at_clock()  # the wait may have been long
             rows = await session.fetch(_STAND, *columns(wanted, 2), session.now)
             for caller_id, key, has_front, has_due in rows:

@@ -68,6 +68,6 @@ async def find_lease(session: Session, lease: str, owner: str) -> RemoteLease | 
     if row is not None:
         job = job_of(row)
         began_at = row["ends_at"] - round(job.timeout_seconds * 1000)
-        return RemoteLease(job, row[-2], began_at)
+        return RemoteLease(job, row["lease_until"], began_at)
     row = await session.one(_JOB_OF_LAST_LEASE, lease)
     return None if row is None else RemoteLease(job_of(row), None)
