@@ -183,7 +183,7 @@ async def _insert(session: Session, news: Sequence[NewJob]) -> list[Added | NoRo
         asked = await session.fetch(_JOBS_ADD, *columns(rows, len(JOB_COLUMNS)))
         session.witnesses.append(Witness(Kind.JOB, rows[0][0]))
         if asked:  # of callers with endpoints
-            events = {caller_id: text for caller_id, text in asked}
+            events = {row[0]: row[1] for row in asked}
             return [with_asked(answer, events) for answer in answers]
     return answers
 
