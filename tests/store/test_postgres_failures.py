@@ -12,6 +12,8 @@ import pytest
 from dispatcher.adapters.postgres import Patience, PostgresStore
 from dispatcher.core.errors import StoreError, StoreUnavailable
 from dispatcher.core.model import DeliveryState, JobState
+from dispatcher.ports.bulk import BulkState, BulkStep, BulkStepped
+from dispatcher.ports.erasing import Erasure
 from dispatcher.ports.records import Added, Applied, NewJob
 from dispatcher.testing.conformance.scene import Scene
 from dispatcher.testing.conformance.values import TERMS, a_callback
@@ -90,6 +92,36 @@ class TestLostDuringCommit:
         assert cable.line.struck.is_set()
         assert (leased.job.id, leased.job.attempt_count) == (job.id, 1)
         await cable.apply(cable.finish(leased))
+
+    @pytest.mark.parametrize("fault", Fault)
+    async def test_a_step_is_taken_once(self, cable: Cable, fault: Fault) -> None:
+        leased = await cable.running()
+        (waits,) = await cable.add()
+        step = BulkStep(
+            job_id=leased.job.id,
+            lease=leased.lease,
+            since=0,
+            after=9,
+            items=(cable.end_waiting(waits), cable.new()),
+            matched=2,
+        )
+        cable.line.fault = fault
+        stepped = await cable.store.advance_bulk(step, TERMS)
+        assert cable.line.struck.is_set()
+        assert isinstance(stepped, BulkStepped)
+        assert stepped.state == BulkState(after=9, matched=2, changed=2)
+        assert await cable.other.bulk_state(leased.job.id) == stepped.state
+        assert len(await cable.events(waits.id)) == 1
+        assert len(await cable.jobs()) == 3
+
+    @pytest.mark.parametrize("fault", Fault)
+    async def test_a_job_is_erased(self, cable: Cable, fault: Fault) -> None:
+        job = await cable.end()
+        cable.line.fault = fault
+        erased = await cable.store.erase_job(job.id, None, TERMS, cancel_deliveries=False)
+        assert cable.line.struck.is_set()
+        assert erased is Erasure.ERASED
+        assert await cable.jobs() == []
 
     async def test_a_commit_that_waits_for_a_standby_is_awaited(self, cable: Cable) -> None:
         """Its answer is late, not lost: the connection is given up, the commit stands later."""

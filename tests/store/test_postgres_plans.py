@@ -16,14 +16,14 @@ from dispatcher.adapters.postgres.statements import statement, statement_names
 from tests.store.postgres_backend import PostgresBackend
 
 GROWING = (
-    *("job", "job_input", "job_result", "idempotency", "event", "delivery", "attempt"),
-    "endpoint",
+    *("job", "job_input", "job_result", "idempotency", "event", "delivery", "attempt", "erased"),
+    *("bulk", "ordering_key", "endpoint"),
 )
 """The tables that grow with the work done, or are asked for each of it."""
 
 NOT_PLANNED = {
     *("begin", "begin_read", "begin_migration", "commit", "rollback", "schema_make"),
-    *("savepoint", "savepoint_keep", "savepoint_undo", "service_keys_lock"),
+    *("savepoint", "savepoint_keep", "savepoint_undo", "service_keys_lock", "pauses_lock"),
 }
 """These have no plan."""
 
@@ -36,6 +36,8 @@ INDEXES = {
     "backlog_running": ["job_held"],
     "backlog_sending": ["delivery_sending"],
     "backlog_waiting": ["job_waiting"],
+    "bulk_find": ["job_id_key", "bulk_pkey"],
+    "bounds_count": ["job_held"],
     "chain_active": ["delivery_chain"],
     "chain_head": ["delivery_chain"],
     "chain_running": ["delivery_chain"],
@@ -60,6 +62,7 @@ INDEXES = {
     "deliveries_held": ["destination_held", "delivery_sending"],
     "deliveries_lease": ["delivery_pkey", "event_pkey", "job_pkey", "job_result_pkey"],
     "deliveries_lock": ["delivery_id_key", "endpoint_id_key"],
+    "deliveries_lock_of_job": ["delivery_of_job"],
     "deliveries_lock_seqs": ["delivery_pkey"],
     "deliveries_lost_lined": ["delivery_sending"],
     "deliveries_owe": ["event_id_key"],
@@ -81,19 +84,43 @@ INDEXES = {
     "endpoints_fare": ["endpoint_id_key"],
     "endpoints_lock": ["endpoint_of_caller"],
     "endpoints_share": ["endpoint_of_caller"],
+    "erased_find": ["erased_pkey"],
     "events_find": ["event_id_key"],
     "events_of_job": ["event_job_seq_sequence_key"],
+    "feed": ["event_order"],
+    "feed_head": ["event_order"],
+    "feed_heads": ["event_of_caller", "event_erased_pkey"],
+    "feed_look": ["event_order"],
+    "feed_look_of_caller": ["event_of_caller"],
+    "feed_of_caller": ["event_of_caller"],
+    "feed_stands": ["event_order"],
+    "feed_stands_of_caller": ["event_of_caller", "event_erased_pkey"],
     "holders_forget": ["job_held"],
     "idempotency_find": ["idempotency_pkey", "job_id_key"],
     "input_sizes": ["job_input_pkey"],
+    "inputs_until": ["job_input_pkey"],
+    "job_of_last_lease": ["job_last_lease"],
+    "job_of_lease": ["job_held"],
+    "job_seq_of": ["job_id_key"],
+    "job_versions": ["job_id_key"],
     "jobs_add": ["endpoint_of_caller"],
+    "jobs_by_seq": ["job_pkey"],
     "jobs_finish": ["job_pkey"],
     "jobs_held": ["job_held"],
     "jobs_lease": ["job_pkey", "job_input_pkey", "endpoint_of_caller"],
-    "jobs_lock": ["job_id_key", "endpoint_of_caller"],
+    "jobs_lock": ["job_id_key", "job_keyed", "ordering_key_pkey", "endpoint_of_caller"],
     "jobs_lost": ["job_held", "job_input_pkey"],
-    "lanes_heads": ["job_waiting"],
-    "lanes_next_in": ["job_waiting"],
+    "keys_advance": ["job_behind", "job_scheduled_of_key", "job_pkey"],
+    "keys_forget": ["job_front", "job_scheduled_of_key", "job_behind", "ordering_key_pkey"],
+    "keys_lock_free": ["ordering_key_pkey"],
+    "keys_look": ["job_front", "job_scheduled_of_key"],
+    "keys_move": ["job_pkey"],
+    "keys_next_lanes": ["job_behind"],
+    "keys_of_heads": ["job_pkey"],
+    "keys_stand": ["job_front", "job_scheduled_of_key"],
+    "lanes_heads": ["job_claimable"],
+    "lanes_next_in": ["job_claimable"],
+    "leases_renew": ["job_held"],
     "line_heads": ["delivery_pending", "delivery_sending"],
     "line_load": ["delivery_sending"],
     "line_next": ["delivery_pending", "delivery_sending"],
@@ -112,7 +139,18 @@ INDEXES = {
     "prune_alone_candidates": ["event_alone", "delivery_alone"],
     "prune_alone_lock": ["delivery_alone"],
     "prune_candidates": ["job_expiry", "delivery_of_job"],
+    "prune_erased": ["erased_age"],
     "prune_idempotency": ["idempotency_expiry"],
+    "prune_jobs": ["job_pkey", "delivery_of_job", "event_job_seq_sequence_key", "bulk_pkey"],
+    "results_of_jobs": ["job_result_pkey"],
+    "select_deliveries": ["delivery_of_caller", "event_pkey"],
+    "select_deliveries_in_rare_end": ["delivery_rare_end_of_caller", "event_pkey"],
+    "select_deliveries_in_rare_end_look": ["delivery_rare_end_of_caller"],
+    "select_deliveries_look": ["delivery_of_caller"],
+    "select_jobs": ["job_of_caller"],
+    "select_jobs_in_rare_end": ["job_rare_end"],
+    "select_jobs_in_rare_end_look": ["job_rare_end"],
+    "select_jobs_look": ["job_of_caller"],
     "sweep_late_jobs": ["job_late"],
     "sweep_lost_deliveries": ["delivery_lost"],
     "sweep_lost_jobs": ["job_held"],
@@ -145,6 +183,8 @@ SELECT
   CASE WHEN n % 50 = 0 THEN 'failed' ELSE 'succeeded' END, 1, 3, 60, 3600, n, n, n, n, n + 9, FALSE,
   'c-' || n, '1', 3, 1
 FROM generate_series(1, {count}) AS n;
+INSERT INTO dispatcher.ordering_key
+SELECT 'clr_' || n % 200, 'key_' || n FROM generate_series(1, {count}) AS n;
 INSERT INTO dispatcher.job_input SELECT seq, '{{}}' FROM dispatcher.job;
 INSERT INTO dispatcher.job_result SELECT seq, '{{}}' FROM dispatcher.job;
 INSERT INTO dispatcher.idempotency
@@ -163,12 +203,25 @@ SELECT
 FROM dispatcher.event;
 INSERT INTO dispatcher.attempt
 SELECT seq, 2, 'lse', 1, 1 FROM dispatcher.delivery;
+INSERT INTO dispatcher.erased
+SELECT 'job_x' || seq, caller_id, seq FROM dispatcher.job;
+INSERT INTO dispatcher.event_erased
+SELECT 'clr_' || n, '3', n FROM generate_series(1, 5000) AS n;
+INSERT INTO dispatcher.bulk
+SELECT seq, 1, 0, 0, 0, NULL, TRUE FROM dispatcher.job;
 ANALYZE;
 """
 WAIT = """
 UPDATE dispatcher.job SET state = 'waiting', finished_at = NULL, expires_at = NULL
 WHERE seq <= {count};
 UPDATE dispatcher.delivery SET state = 'pending', finished_at = NULL WHERE seq <= {count};
+ANALYZE;
+"""
+BEHIND = """
+UPDATE dispatcher.job SET
+  state = 'waiting', finished_at = NULL, expires_at = NULL, started_at = NULL,
+  ordering_key = 'key', key_place = 3
+WHERE lane_seq <= 3;
 ANALYZE;
 """
 FINISHED = 20_000
@@ -260,3 +313,19 @@ class TestCostStaysFlat:
             await plan(database, name)
             await blocks(database, name, *given)
             assert await blocks(database, name, *given) <= small[name] + 10, name
+
+    async def test_of_claims_whatever_stands_behind_the_fronts_of_keys(
+        self, database: asyncpg.Connection
+    ) -> None:
+        await database.execute(FILL.format(count=FINISHED))
+        await database.execute("SET plan_cache_mode = force_generic_plan")
+        asked = {
+            "lanes_heads": ("'{1,2,3}'", "'{9,9,9}'", "1000000", "60000"),
+            "lanes_next_in": ("'{1,2,3}'", "1000000"),
+        }
+        await database.execute(BEHIND)
+        for name, given in asked.items():
+            await plan(database, name)
+            await blocks(database, name, *given)
+            # three lanes of ten priorities, each a seek of two pages at most
+            assert await blocks(database, name, *given) <= 60, name

@@ -188,8 +188,8 @@ def debts_of(session: Session, told: Told) -> list[Debt]:
     """To whom an event is owed, as far as endpoints are locked: `session.registered`."""
     if not told.sent:
         return []
-    owed = session.registered.owed(told.caller_id, told.type)
-    debts = [Debt(session, told, endpoint) for endpoint in owed]
+    debts = []
     if told.job is not None and wants(told.job, told.type):
         debts.append(Debt(session, told))
-    return debts
+    owed = session.registered.owed(told.caller_id, told.type)
+    return [*debts, *(Debt(session, told, endpoint) for endpoint in owed)]

@@ -108,7 +108,7 @@ def _troubled(change: RecordAttempt, row: Row, terms: DeliveryTerms) -> bool:
 async def _follow(
     session: Session, tried: Sequence[Tried], locked: Locked, terms: DeliveryTerms
 ) -> list[Aftermath]:
-    """What else follows from attempts; nothing does if none went to an endpoint, and none died."""
+    """What else follows from attempts; without endpoints, and deaths, that is nothing."""
     if any(each.row["endpoint_id"] or each.to is DeliveryState.DEAD for each in tried):
         return await after_attempts(session, tried, locked.resting, terms)
     return [NOTHING for _ in tried]

@@ -29,6 +29,8 @@ class Kind(Enum):
     ATTEMPT = "attempt"
     JOB_LEASE = "job lease"
     DELIVERY_LEASE = "delivery lease"
+    BULK = "bulk"
+    ERASED = "erased"
     ENDPOINT = "endpoint"
 
 
@@ -83,14 +85,16 @@ class Session:
 
     async def began(self) -> None:
         """Read the clock, and the number by which this transaction is known to the server."""
-        row: Any = await self.one(_BEGAN, self._told())
+        row: Any = await self.one(_BEGAN, self.told)
         self.now, self.xid = row
 
     async def look_at_clock(self) -> Instant:
         """Read the clock alone: what only reads has no number."""
-        row: Any = await self.one(_NOW, self._told())
+        row: Any = await self.one(_NOW, self.told)
         (self.now,) = row
         return self.now
 
-    def _told(self) -> Instant | None:
+    @property
+    def told(self) -> Instant | None:
+        """The time, if tests tell it; None: a statement reads PostgreSQL's own clock."""
         return None if self._injected is None else self._injected()

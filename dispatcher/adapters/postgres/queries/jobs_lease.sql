@@ -1,6 +1,6 @@
 -- Lease waiting jobs of locked lanes, and give them with their inputs, and with what enabled endpoints
--- of their callers are subscribed to: the claim counts the attempt. Once begun, only its deadline can
--- be missed. One that somebody has locked is left out.
+-- of their callers are subscribed to: the claim counts the attempt. Each is held by one holder, or by
+-- its own lease. Once begun, only its deadline can be missed. One that somebody has locked is left out.
 WITH free AS (
   SELECT job.seq, wanted.lease
   FROM unnest($1::bigint[], $2::text[]) AS wanted (seq, lease)
@@ -11,7 +11,7 @@ WITH free AS (
 UPDATE dispatcher.job AS job SET
   state = 'running',
   lease = free.lease,
-  holder_id = $3::text,
+  holder_id = coalesce($3::text, free.lease),
   attempt_count = job.attempt_count + 1,
   started_at = coalesce(job.started_at, $4::bigint),
   late_at = job.deadline,
