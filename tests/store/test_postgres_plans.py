@@ -17,9 +17,9 @@ from tests.store.postgres_backend import PostgresBackend
 
 GROWING = (
     *("job", "job_input", "job_result", "idempotency", "event", "delivery", "attempt", "erased"),
-    *("bulk", "ordering_key"),
+    *("bulk", "ordering_key", "endpoint"),
 )
-"""The tables that grow with the work done."""
+"""The tables that grow with the work done, or are asked for each of it."""
 
 NOT_PLANNED = {
     *("begin", "begin_read", "begin_migration", "commit", "rollback", "schema_make"),
@@ -28,6 +28,7 @@ NOT_PLANNED = {
 """These have no plan."""
 
 INDEXES = {
+    "attempts_last": ["attempt_pkey"],
     "attempts_of_deliveries": ["attempt_pkey"],
     "backlog_deliveries": ["delivery_pending"],
     "backlog_oldest": ["job_waiting"],
@@ -41,17 +42,48 @@ INDEXES = {
     "chain_head": ["delivery_chain"],
     "chain_running": ["delivery_chain"],
     "claim_next": ["lane_ready", "job_held"],
+    "clear_done": [
+        "endpoint_id_key",
+        "destination_of_endpoint",
+        "delivery_pending",
+        "delivery_sending",
+    ],
+    "clear_end": ["delivery_pkey"],
+    "clear_lock": [
+        "destination_of_endpoint",
+        "delivery_pending",
+        "delivery_blocked",
+        "delivery_sending",
+    ],
     "deliveries_drop": ["delivery_of_job"],
     "deliveries_due_lined": ["delivery_pending"],
+    "deliveries_found": ["delivery_id_key"],
     "deliveries_heads": ["delivery_pending", "delivery_sending"],
+    "deliveries_held": ["destination_held", "delivery_sending"],
     "deliveries_lease": ["delivery_pkey", "event_pkey", "job_pkey", "job_result_pkey"],
-    "deliveries_lock": ["delivery_id_key"],
+    "deliveries_lock": ["delivery_id_key", "endpoint_id_key"],
     "deliveries_lock_of_job": ["delivery_of_job"],
+    "deliveries_lock_seqs": ["delivery_pkey"],
     "deliveries_lost_lined": ["delivery_sending"],
+    "deliveries_owe": ["event_id_key"],
+    "deliveries_put_back": ["delivery_pkey"],
     "deliveries_record_first": ["delivery_pkey"],
     "delivery_summaries": ["delivery_of_job"],
     "destination_gate": ["delivery_sending"],
+    "destinations_hold": ["destination_of_endpoint"],
     "destinations_loads": ["delivery_pending", "delivery_sending"],
+    "destinations_lock": ["endpoint_id_key"],
+    "destinations_of_endpoints": ["destination_of_endpoint"],
+    "destinations_pace": ["destination_of_endpoint"],
+    "endpoint_found": ["endpoint_id_key"],
+    "endpoint_secrets_in_force": ["endpoint_secret_of_endpoint"],
+    "endpoints_by_id": ["endpoint_id_key"],
+    "endpoints_callers": ["endpoint_id_key"],
+    "endpoints_count": ["endpoint_of_caller"],
+    "endpoints_deleted": ["endpoint_deleted"],
+    "endpoints_fare": ["endpoint_id_key"],
+    "endpoints_lock": ["endpoint_of_caller"],
+    "endpoints_share": ["endpoint_of_caller"],
     "erased_find": ["erased_pkey"],
     "events_find": ["event_id_key"],
     "events_of_job": ["event_job_seq_sequence_key"],
@@ -67,15 +99,16 @@ INDEXES = {
     "idempotency_find": ["idempotency_pkey", "job_id_key"],
     "input_sizes": ["job_input_pkey"],
     "inputs_until": ["job_input_pkey"],
+    "job_of_last_lease": ["job_last_lease"],
+    "job_of_lease": ["job_held"],
     "job_seq_of": ["job_id_key"],
     "job_versions": ["job_id_key"],
+    "jobs_add": ["endpoint_of_caller"],
     "jobs_by_seq": ["job_pkey"],
     "jobs_finish": ["job_pkey"],
     "jobs_held": ["job_held"],
-    "jobs_lease": ["job_pkey", "job_input_pkey"],
-    "job_of_last_lease": ["job_last_lease"],
-    "job_of_lease": ["job_held"],
-    "jobs_lock": ["job_id_key", "job_keyed", "ordering_key_pkey"],
+    "jobs_lease": ["job_pkey", "job_input_pkey", "endpoint_of_caller"],
+    "jobs_lock": ["job_id_key", "job_keyed", "ordering_key_pkey", "endpoint_of_caller"],
     "jobs_lost": ["job_held", "job_input_pkey"],
     "keys_advance": ["job_behind", "job_scheduled_of_key", "job_pkey"],
     "keys_forget": ["job_front", "job_scheduled_of_key", "job_behind", "ordering_key_pkey"],
@@ -96,10 +129,15 @@ INDEXES = {
     "list_deliveries_in_rare_end_of_caller": ["delivery_rare_end_of_caller"],
     "list_deliveries_of_caller": ["delivery_of_caller"],
     "list_deliveries_of_job": ["delivery_of_job"],
+    "list_endpoints": ["endpoint_pkey"],
+    "list_endpoints_of_caller": ["endpoint_of_caller"],
     "list_jobs": ["job_pkey"],
     "list_jobs_correlated": ["job_correlation"],
     "list_jobs_in_rare_end": ["job_rare_end"],
     "list_jobs_of_caller": ["job_of_caller"],
+    "prune_alone": ["event_pkey", "delivery_alone"],
+    "prune_alone_candidates": ["event_alone", "delivery_alone"],
+    "prune_alone_lock": ["delivery_alone"],
     "prune_candidates": ["job_expiry", "delivery_of_job"],
     "prune_erased": ["erased_age"],
     "prune_idempotency": ["idempotency_expiry"],
@@ -124,6 +162,17 @@ INSERT INTO dispatcher.lane (caller_id, queue, type)
 SELECT 'clr_' || n, 'default', 'mail.send' FROM generate_series(1, 200) AS n;
 INSERT INTO dispatcher.destination (id, caller_id, origin)
 SELECT 'dst_' || n, 'clr_' || n, 'https://r.example' FROM generate_series(1, 200) AS n;
+INSERT INTO dispatcher.caller (id, name, created_at)
+SELECT 'clr_' || n, 'clr_' || n, 0 FROM generate_series(1, 200) AS n;
+INSERT INTO dispatcher.endpoint (
+  id, caller_id, url, origin, events, headers, ordered, created_at, version
+)
+SELECT 'ep_' || n, 'clr_' || 1 + n % 200, '', '', '[]', '[]', FALSE, 0, 1
+FROM generate_series(1, 2000) AS n;
+INSERT INTO dispatcher.endpoint_secret (endpoint_id, sealed, created_at)
+SELECT id, '', 0 FROM dispatcher.endpoint;
+INSERT INTO dispatcher.destination (id, caller_id, origin, endpoint_id)
+SELECT 'dst_' || id, caller_id, '', id FROM dispatcher.endpoint;
 INSERT INTO dispatcher.job (
   id, caller_id, type, queue, lane_seq, priority, state, attempt_count, max_attempts,
   timeout_seconds, retention_seconds, created_at, due_at, started_at, finished_at, expires_at,

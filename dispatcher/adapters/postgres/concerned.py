@@ -25,7 +25,7 @@ from dispatcher.core.changes import (
     Redeliver,
 )
 from dispatcher.core.lifecycle import TERMINAL_EVENT
-from dispatcher.core.model import DeliveryState, EventType, Instant
+from dispatcher.core.model import DeliveryState, EventType
 from dispatcher.ports.records import DeliveryTerms
 
 _PLACES = statement("destinations_of_endpoints")
@@ -131,29 +131,33 @@ async def _tried(
     A stretch that has begun is not written again, so that an endpoint which fails all the time is
     not locked all the time.
     """
-    failing: list[tuple[Row, Instant]] = []
+    failing: list[Row] = []
     for change in changes:
         row = deliveries.get(change.delivery_id)
         if row is None or row[DELIVERY_LEASE] != change.lease:
             continue
-        caller_id, since = row[DELIVERY_CALLER], row["failing"]
         if change.to is DeliveryState.DEAD:
-            found.tell(caller_id, EventType.DELIVERY_DEAD)
-        if since is None or change.attempt is None:
-            continue
-        delivered = change.to is DeliveryState.DELIVERED
-        if delivered == (since > 0):  # a stretch ends, or begins
-            found.tell(caller_id)
-            found.exclusive = True
-        if change.gone:
-            _may_rest(found, row)
-        elif not delivered and since > 0 and terms.failing_seconds > 0:
-            failing.append((row, since))
-    if failing:
-        since_before = await session.look_at_clock() - round(terms.failing_seconds * 1000)
-        for row, since in failing:
-            if since <= since_before:
+            found.tell(row[DELIVERY_CALLER], EventType.DELIVERY_DEAD)
+        if row["failing"] is not None and _fails(found, change, row):
+            failing.append(row)
+    if failing and terms.failing_seconds > 0:
+        too_long = await session.look_at_clock() - round(terms.failing_seconds * 1000)
+        for row in failing:
+            if 0 < row["failing"] <= too_long:
                 _may_rest(found, row)
+
+
+def _fails(found: Concerned, change: RecordAttempt, row: Row) -> bool:
+    """Whether an attempt goes on with a stretch of failures that may have become too long."""
+    if change.attempt is None:
+        return False
+    delivered = change.to is DeliveryState.DELIVERED
+    if delivered == (row["failing"] > 0):  # a stretch ends, or begins
+        found.tell(row[DELIVERY_CALLER])
+        found.exclusive = True
+    if change.gone:
+        _may_rest(found, row)
+    return not delivered
 
 
 def _may_rest(found: Concerned, row: Row) -> None:
