@@ -24,6 +24,7 @@ GROWING = (
 NOT_PLANNED = {
     *("begin", "begin_read", "begin_migration", "commit", "rollback", "schema_make"),
     *("savepoint", "savepoint_keep", "savepoint_undo", "service_keys_lock"),
+    "feed_renumber",
 }
 """These have no plan."""
 
@@ -55,6 +56,7 @@ INDEXES = {
     "events_find": ["event_id_key"],
     "events_of_job": ["event_job_seq_sequence_key"],
     "feed": ["event_order"],
+    "feed_ahead": ["event_order"],
     "feed_head": ["event_order"],
     "feed_heads": ["event_of_caller", "event_erased_pkey"],
     "feed_look": ["event_order"],
