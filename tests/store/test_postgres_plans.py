@@ -46,7 +46,7 @@ INDEXES = {
     "deliveries_heads": ["delivery_pending", "delivery_sending"],
     "deliveries_lease": ["delivery_pkey", "event_pkey", "job_pkey", "job_result_pkey"],
     "deliveries_lock": ["delivery_id_key"],
-    "deliveries_lock_of_job": ["delivery_of_job"],
+    "deliveries_lock_to_erase": ["delivery_of_job"],
     "deliveries_lost_lined": ["delivery_sending"],
     "deliveries_record_first": ["delivery_pkey"],
     "delivery_summaries": ["delivery_of_job"],
