@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
 
+from dispatcher.adapters.postgres.connection import Address
+from dispatcher.adapters.postgres.schema import prepare
+from dispatcher.core.errors import SchemaMismatch
 from dispatcher.core.model import DeliveryState
 from dispatcher.ports.erasing import Erasure
 from dispatcher.testing.conformance import Scene, scene
@@ -22,6 +26,10 @@ __all__ = ["scene"]
 EVENT = """
 INSERT INTO dispatcher.event (id, caller_id, type, at, links_base, data)
 VALUES ($1, $2, 'ping', 0, '', '{}')
+"""
+
+AHEAD = """
+UPDATE dispatcher.event SET xid = (xid::text::bigint + 1000000000)::text::xid8
 """
 
 
@@ -113,6 +121,27 @@ class TestWhatHoldsItBack:
         assert not page.held_back
 
 
+class TestRestored:
+    async def test_events_of_a_server_that_had_counted_more(
+        self, scene: Scene, backend: PostgresBackend
+    ) -> None:
+        """As after a dump was restored: without new places nobody could read them."""
+        jobs = [await scene.end() for _ in range(3)]
+        before = await part(scene.store)
+        async with connected(backend.url) as operator:
+            await operator.execute(AHEAD)
+            with pytest.raises(SchemaMismatch, match="dispatcher migrate"):
+                await backend.open()
+            await prepare(operator, Address.parse(backend.url), migrate=True)
+        await backend.open()
+        jobs.append(await scene.end())
+        expected = [job.id for job in jobs]
+        assert [item.event.job_id for item in (await part(scene.other)).items] == expected
+        cursor = re.sub("^[0-9]+", "1000000099", before.next)
+        page = await part(scene.other, after=cursor)
+        assert ([item.event.job_id for item in page.items], page.gap) == (expected, True)
+
+
 class TestErasedMark:
     async def test_it_is_kept_whoever_erases(self, scene: Scene, backend: PostgresBackend) -> None:
         starts = {caller_id: await part(scene.store, caller_id) for caller_id in (ANN, BEN)}
@@ -144,17 +173,15 @@ class TestErasedMark:
         pruned = [await scene.end(caller_id=each, retention_seconds=1) for each in (ANN, BEN) * 6]
         await scene.advance(1)
         stores = (scene.store, scene.other)
-        *erased, one, other = await asyncio.gather(
+        pruning = asyncio.gather(scene.store.prune(6), scene.other.prune(6))
+        erased = await asyncio.gather(
             *(
                 stores[number // 2 % 2].erase_job(job.id, None, TERMS, cancel_deliveries=True)
                 for number, job in enumerate(jobs)
-            ),
-            scene.store.prune(6),
-            scene.other.prune(6),
+            )
         )
         assert erased == [Erasure.ERASED] * len(jobs)
-        left = await scene.store.prune(100)
-        assert one + other + left == len(pruned)
+        assert sum(await pruning) + await scene.store.prune(100) == len(pruned)
         assert await scene.jobs() == []
         assert await scene.deliveries() == []
 

@@ -24,6 +24,7 @@ GROWING = (
 NOT_PLANNED = {
     *("begin", "begin_read", "begin_migration", "commit", "rollback", "schema_make"),
     *("savepoint", "savepoint_keep", "savepoint_undo", "service_keys_lock", "pauses_lock"),
+    "feed_renumber",
 }
 """These have no plan."""
 
@@ -62,7 +63,7 @@ INDEXES = {
     "deliveries_held": ["destination_held", "delivery_sending"],
     "deliveries_lease": ["delivery_pkey", "event_pkey", "job_pkey", "job_result_pkey"],
     "deliveries_lock": ["delivery_id_key", "endpoint_id_key"],
-    "deliveries_lock_of_job": ["delivery_of_job"],
+    "deliveries_lock_to_erase": ["delivery_of_job"],
     "deliveries_lock_seqs": ["delivery_pkey"],
     "deliveries_lost_lined": ["delivery_sending"],
     "deliveries_owe": ["event_id_key"],
@@ -88,6 +89,7 @@ INDEXES = {
     "events_find": ["event_id_key"],
     "events_of_job": ["event_job_seq_sequence_key"],
     "feed": ["event_order"],
+    "feed_ahead": ["event_order"],
     "feed_head": ["event_order"],
     "feed_heads": ["event_of_caller", "event_erased_pkey"],
     "feed_look": ["event_order"],
@@ -100,7 +102,7 @@ INDEXES = {
     "input_sizes": ["job_input_pkey"],
     "inputs_until": ["job_input_pkey"],
     "job_of_last_lease": ["job_last_lease"],
-    "job_of_lease": ["job_held"],
+    "job_of_lease": ["job_held", "endpoint_of_caller"],
     "job_seq_of": ["job_id_key"],
     "job_versions": ["job_id_key"],
     "jobs_add": ["endpoint_of_caller"],

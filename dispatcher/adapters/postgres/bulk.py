@@ -101,6 +101,8 @@ async def _all_or_none(
         if full is not None:
             await session.execute(_UNDO)
             del session.witnesses[known:]
+            locked.forget_jobs(locked.jobs)
+            locked.forget_deliveries(locked.deliveries)
             return full
     await session.execute(_KEEP)
     return [results[n] for n, _ in numbered]

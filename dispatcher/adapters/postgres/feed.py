@@ -62,9 +62,11 @@ async def list_feed(
     """Events after a cursor, oldest first; see the port."""
     whose = () if caller_id is None else (caller_id,)
     stands = await session.one(_STANDS_OF_CALLER if whose else _STANDS, *whose)
-    *newest_erased, held_back = stands or (None, None, False)
+    *newest_erased, bound, held_back = stands or (None, None, 0, False)
     erased = _place(newest_erased)
     place, told = (_START, erased) if after is None else _read(after)
+    if place.xid >= bound:  # of a server that had come further, whose last events were lost
+        place, told = _NOWHERE, _NOWHERE
     gap = erased > max(place, told)
     place, until, looked_all = max(place, _START), _END, True
     if types is not None:

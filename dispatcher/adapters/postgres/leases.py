@@ -8,6 +8,7 @@ from typing import TypeAlias
 from msgspec.structs import replace
 
 from dispatcher.adapters.postgres.batching import Entry
+from dispatcher.adapters.postgres.registered import asked_in
 from dispatcher.adapters.postgres.rows import JOB_HOLDER, JOB_LEASE, Row, columns, job_of
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
@@ -68,6 +69,6 @@ async def find_lease(session: Session, lease: str, owner: str) -> RemoteLease | 
     if row is not None:
         job = job_of(row)
         began_at = row["ends_at"] - round(job.timeout_seconds * 1000)
-        return RemoteLease(job, row["lease_until"], began_at)
+        return RemoteLease(job, row["lease_until"], began_at, asked_in(row["asked"]))
     row = await session.one(_JOB_OF_LAST_LEASE, lease)
     return None if row is None else RemoteLease(job_of(row), None)

@@ -2,6 +2,7 @@
 SELECT
   newest.xid,
   newest.seq,
+  pg_snapshot_xmin(pg_current_snapshot()),
   coalesce(
     (
       SELECT event.xid FROM dispatcher.event
