@@ -14,6 +14,7 @@ from dispatcher.web.audit import AuditLog
 from dispatcher.web.auth import REQUEST_ID_KEY, Identity, Keys
 from dispatcher.web.callers import CallerCalls
 from dispatcher.web.deliveries import Deliveries
+from dispatcher.web.description import Description
 from dispatcher.web.dev import Inbox
 from dispatcher.web.headers import check_transfer, sane_request_id
 from dispatcher.web.health import Health
@@ -76,6 +77,13 @@ def make_app(services: Services) -> web.Application:
     if services.dev is not None:
         inbox = Inbox(services, services.dev)
         public += [("POST", "/dev/inbox", inbox.receive), ("GET", "/dev/inbox", inbox.show)]
+
+    calls = {(method, path): roles for method, path, roles, _ in guarded}
+    calls |= {(method, path): frozenset() for method, path, _ in public}
+    if services.metrics is not None and not services.metrics_open:
+        calls["GET", "/metrics"] = OPERATORS
+    description = Description(services, calls)
+    public += [("GET", "/openapi.json", description.json), ("GET", "/docs", description.page)]
 
     app = web.Application(
         middlewares=[_edge(services.ids)], client_max_size=services.limits.body_bytes

@@ -1,0 +1,176 @@
+"""The bodies that come in, with the bounds that settings decide and the types that are served."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from dispatcher.core.limits import Limits
+from dispatcher.core.model import JobType
+from dispatcher.core.retry import MAX_SCHEDULE_ENTRIES, MAX_WAIT_SECONDS
+from dispatcher.core.submission import RESERVED_HEADERS, RESERVED_PREFIXES
+from dispatcher.web.openapi.described import Schema
+from dispatcher.web.openapi.shapes import NAME, visible
+
+_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+_SCHEMAS_BY_NAME: Final = frozenset(
+    {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"}
+)
+_DATA: Final = frozenset({"const", "enum", "default", "examples", "example"})
+
+
+def bound(schemas: dict[str, Schema], limits: Limits, kinds: list[JobType]) -> None:
+    """Write the bounds of settings, and the served types, into the schemas of bodies, in place."""
+    schedule = {
+        "minItems": 1,
+        "maxItems": min(limits.schedule_entries, MAX_SCHEDULE_ENTRIES),
+        "items": {
+            "type": "number",
+            "minimum": 0,
+            "maximum": min(limits.schedule_seconds, MAX_WAIT_SECONDS),
+        },
+    }
+    callback = schemas["CallbackBody"]["properties"]
+    _narrow(callback["schedule"], schedule)
+    _narrow(schemas["CallerChangeBody"]["properties"]["schedule"], schedule)
+    _narrow(callback["headers"], _headers(limits))
+    for name in ("SubmissionBody", "CallbackBody", "CallerBody", "CallerChangeBody", "KeyBody"):
+        for member in schemas[name]["properties"].values():
+            _plain_name(member)
+    _narrow(schemas["KeyBody"]["properties"]["expiresAt"], {"format": "date-time"})
+    _bound_submission(schemas["SubmissionBody"], limits)
+    _name_types(schemas, kinds)
+
+
+def _bound_submission(schema: Schema, limits: Limits) -> None:
+    members = schema["properties"]
+    bounds: dict[str, Schema] = {
+        "callbackUrl": {
+            "format": "uri",
+            "maxLength": limits.url_characters,
+            "pattern": "^[hH][tT][tT][pP][sS]?://",
+        },
+        "runAt": {"format": "date-time"},
+        "startBy": {"format": "date-time"},
+        "deadline": {"format": "date-time"},
+        "delaySeconds": {"exclusiveMinimum": 0, "maximum": limits.delay_seconds},
+        "timeoutSeconds": {"exclusiveMinimum": 0, "maximum": limits.timeout_seconds},
+        "retentionSeconds": {"exclusiveMinimum": 0, "maximum": limits.retention_seconds},
+        "maxAttempts": {"minimum": 1, "maximum": limits.max_attempts},
+        "correlationId": visible(limits),
+        "metadata": {
+            "maxProperties": limits.metadata_entries,
+            "propertyNames": {"maxLength": limits.metadata_characters},
+            "additionalProperties": {"type": "string", "maxLength": limits.metadata_characters},
+        },
+    }
+    for name, more in bounds.items():
+        _narrow(members[name], more)
+    schema["allOf"] = [
+        {
+            "description": "`callback` says how to call back, `callbackUrl` where.",
+            "if": {"properties": {"callback": {"type": "object"}}, "required": ["callback"]},
+            "then": {
+                "properties": {"callbackUrl": {"type": "string"}},
+                "required": ["callbackUrl"],
+            },
+        },
+        {
+            "description": "`runAt` or `delaySeconds`, not both.",
+            "not": {
+                "properties": {"runAt": {"type": "string"}, "delaySeconds": {"type": "number"}},
+                "required": ["runAt", "delaySeconds"],
+            },
+        },
+    ]
+
+
+def _headers(limits: Limits) -> Schema:
+    reserved = ", ".join(sorted(RESERVED_HEADERS))
+    prefixes = ", ".join(f"{each}*" for each in RESERVED_PREFIXES)
+    return {
+        "maxProperties": limits.callback_headers,
+        "propertyNames": {
+            "description": f"In any case, and none of: {prefixes}, {reserved}.",
+            "maxLength": limits.text_characters,
+            "pattern": "^[!#$%&'*+\\-.^_`|~0-9A-Za-z]+$",
+        },
+        "additionalProperties": {
+            "type": "string",
+            "maxLength": limits.text_characters,
+            "pattern": "^[ -~]*$",
+        },
+    }
+
+
+def _narrow(member: Schema, more: Schema) -> None:
+    """Add to what a member may be; null stays."""
+    for each in member.get("anyOf", [member]):
+        if each.get("type") != "null":
+            each.update(more)
+
+
+def _plain_name(member: Schema) -> None:
+    """Patterns of names in the regular expressions of JSON Schema (ECMA-262), not Python's."""
+    for each in member.get("anyOf", [member]):
+        if "(?!\\n)" in each.get("pattern", ""):
+            each.update(NAME)
+
+
+# --- Types of job ------------------------------------------------------------------------------
+
+
+def _name_types(schemas: dict[str, Schema], kinds: list[JobType]) -> None:
+    """Say which types there are, and of each what its input must fit."""
+    submission = schemas["SubmissionBody"]
+    kind_member = submission["properties"]["type"]
+    kind_member["enum"] = [kind.name for kind in kinds]
+    for kind in kinds:
+        if kind.schema is None:
+            continue
+        name = f"input.{kind.name}"
+        schemas[name] = _embedded(msgspec.json.decode(kind.schema), name)
+        submission["allOf"].append(
+            {
+                "if": {"properties": {"type": {"const": kind.name}}, "required": ["type"]},
+                "then": {"properties": {"input": {"$ref": f"#/components/schemas/{name}"}}},
+            }
+        )
+    for kind in kinds:
+        if kind.result_schema is not None:
+            name = f"result.{kind.name}"
+            schemas[name] = _embedded(msgspec.json.decode(kind.result_schema), name)
+
+
+def _embedded(schema: Any, name: str) -> Any:
+    """A type's schema as a part of the document: its references to itself lead there.
+
+    One in another dialect of JSON Schema than the document's is shown and not applied.
+    """
+    if not isinstance(schema, dict) or "$id" in schema:
+        return schema
+    if schema.get("$schema", _DIALECT).rstrip("#") != _DIALECT:
+        return {
+            "description": "In another dialect of JSON Schema: `x-schema` is what it must fit.",
+            "x-schema": schema,
+        }
+    whole = {key: value for key, value in schema.items() if key != "$schema"}
+    moved: dict[str, Any] = _moved(whole, f"#/components/schemas/{name}")
+    return moved
+
+
+def _moved(schema: Any, root: str) -> Any:
+    if isinstance(schema, list):
+        return [_moved(each, root) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key == "$ref" and isinstance(value, str) and value.startswith("#"):
+            found[key] = root + value.removeprefix("#")
+        elif key in _SCHEMAS_BY_NAME and isinstance(value, dict):
+            found[key] = {name: _moved(each, root) for name, each in value.items()}
+        else:
+            found[key] = value if key in _DATA else _moved(value, root)
+    return found
