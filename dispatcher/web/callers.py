@@ -20,7 +20,7 @@ from dispatcher.engine.callers import RESERVED_NAMES, CreatedKey, terms_json
 from dispatcher.ports.records import OVERLAP_SECONDS, CallerRecord
 from dispatcher.web.auth import Identity
 from dispatcher.web.body import not_json, read_json, read_nothing
-from dispatcher.web.faults import find_faults
+from dispatcher.web.faults import find_faults, whole_numbers
 from dispatcher.web.queries import PAGE, number_cursor, page, read_cursor, read_limit, read_query
 from dispatcher.web.services import Services
 from dispatcher.web.wire import CallerBody, CallerChangeBody, KeyBody, RateBody, RotationBody
@@ -149,7 +149,9 @@ class CallerCalls:
         try:
             return msgspec.json.decode(body, type=kind)
         except msgspec.ValidationError:
-            _, faults = find_faults(body, kind)
+            good, faults = find_faults(whole_numbers(body, kind), kind)
+            if isinstance(good, kind):
+                return good
             raise InvalidFields(tuple(faults)) from None
         except msgspec.DecodeError as error:
             raise not_json(error, body) from None

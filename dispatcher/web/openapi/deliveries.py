@@ -34,6 +34,13 @@ from dispatcher.web.openapi.shapes import (
 
 _TAG: Final = "Deliveries"
 _ID: Final = path_id("a delivery", "dlv", DELIVERY_ID)
+_FIRST: Final = "$response.body#/items/0/id"
+GO_ON: Final = (
+    ("delivery", "getDelivery", _FIRST),
+    ("redeliver", "redeliver", _FIRST),
+    ("cancel", "cancelDelivery", _FIRST),
+)
+"""From a list of deliveries to one of them."""
 _NO_DELIVERY: Final = NotFound("delivery", "")
 
 
@@ -212,6 +219,7 @@ def _list(limits: Limits) -> Operation:
                 shape=DeliveryList,
                 headers=("Link",),
                 example={"items": [a_delivery(attempts=False)], "nextCursor": None},
+                links=GO_ON,
             ),
         ),
     )

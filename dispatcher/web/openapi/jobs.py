@@ -17,7 +17,7 @@ from dispatcher.core.errors import (
 )
 from dispatcher.core.limits import Limits
 from dispatcher.core.model import JobStatus
-from dispatcher.web.openapi.deliveries import DeliveryWithAttemptsList, a_delivery
+from dispatcher.web.openapi.deliveries import GO_ON, DeliveryWithAttemptsList, a_delivery
 from dispatcher.web.openapi.described import Answer, Body, Call, Operation, Parameter
 from dispatcher.web.openapi.headers import RATE
 from dispatcher.web.openapi.jobs_shown import (
@@ -119,6 +119,7 @@ def operations(limits: Limits) -> dict[Call, Operation]:
                     shape=DeliveryWithAttemptsList,
                     headers=("Link",),
                     example={"items": [a_delivery()], "nextCursor": None},
+                    links=GO_ON,
                 ),
             ),
             problems=(_NO_JOB,),

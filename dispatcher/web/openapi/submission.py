@@ -10,6 +10,7 @@ from dispatcher.core.limits import Limits
 from dispatcher.core.model import JobType
 from dispatcher.core.retry import MAX_SCHEDULE_ENTRIES, MAX_WAIT_SECONDS
 from dispatcher.core.submission import RESERVED_HEADERS, RESERVED_PREFIXES
+from dispatcher.engine.callers import RESERVED_NAMES
 from dispatcher.web.openapi.described import Schema
 from dispatcher.web.openapi.shapes import NAME, visible
 
@@ -39,6 +40,7 @@ def bound(schemas: dict[str, Schema], limits: Limits, kinds: list[JobType]) -> N
         for member in schemas[name]["properties"].values():
             _plain_name(member)
     _narrow(schemas["KeyBody"]["properties"]["expiresAt"], {"format": "date-time"})
+    schemas["CallerBody"]["properties"]["name"]["not"] = {"enum": sorted(RESERVED_NAMES)}
     _bound_submission(schemas["SubmissionBody"], limits)
     _name_types(schemas, kinds)
 

@@ -21,9 +21,6 @@ CONTENT_SECURITY_POLICY: Final = (
 )
 """Nothing is loaded and nothing is run: the one style sheet stands in the page, by its digest."""
 
-_METHODS: Final = ("get", "post", "put", "patch", "delete")
-
-
 def make_page(document: dict[str, Any]) -> str:
     """An OpenAPI document of this service as HTML.
 
@@ -51,10 +48,8 @@ def _calls(document: dict[str, Any]) -> dict[str, list[tuple[str, str, dict[str,
     """The calls of each group: method, path, operation."""
     found: dict[str, list[tuple[str, str, dict[str, Any]]]] = {}
     for path, methods in document["paths"].items():
-        for method in _METHODS:
-            if method in methods:
-                tag = methods[method]["tags"][0]
-                found.setdefault(tag, []).append((method, path, methods[method]))
+        for method, operation in methods.items():
+            found.setdefault(operation["tags"][0], []).append((method, path, operation))
     return found
 
 

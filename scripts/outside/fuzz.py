@@ -1,0 +1,101 @@
+"""Tries every call of a real service with what its own description allows, and what it does not.
+
+Schemathesis makes the requests from `/openapi.json`, with all its checks on: no 5xx, no status and
+no header that is not described, no answer that does not fit its schema, nothing accepted that does
+not fit, nothing refused that does. Twice: in `--dev`, and with an operator's key.
+
+Nothing can leave this machine: all of it runs in a network of its own that has loopback alone.
+Where that is not possible no callback URL is submitted at all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from scripts.outside.alone import ROOT, is_ours, wrapped
+from scripts.outside.api import Api
+from scripts.outside.process import Service, free_port
+
+CONFIG = Path(__file__).with_name("fuzz.toml")
+SEED = 4
+ALONE = "FUZZ_ALONE"
+
+
+class Escaped(Exception):
+    """A URL was accepted that leads out of this machine: the fuzzer itself is broken."""
+
+
+async def fuzz(folder: Path, *, dev: bool, examples: int, arguments: list[str]) -> int:
+    """One service, tried; the exit status of schemathesis (0: nothing was found)."""
+    receiver = f"http://127.0.0.1:{free_port()}/"  # nobody listens: each attempt fails at once
+    service = Service(folder, dev=dev, allow=[] if dev else [receiver.rstrip("/")])
+    key = None if dev else (await service.create_caller("fuzz", "--role", "operator")).api_key
+    try:
+        await service.start()
+        command = [
+            str(Path(sys.executable).parent / "schemathesis"),
+            *("--config-file", str(CONFIG)),
+            *("run", f"{service.url}/openapi.json"),
+            *("--seed", str(SEED), "--max-examples", str(examples)),
+            *arguments,
+        ]
+        if key is not None:
+            command += ["--header", f"Authorization: Bearer {key}"]
+        done = await asyncio.to_thread(
+            subprocess.run,
+            command,
+            cwd=ROOT,
+            env={**os.environ, "FUZZ_RECEIVER": receiver, "PYTHONPATH": str(ROOT)},
+            check=False,
+        )
+        await nothing_escaped(service.url, key)
+        if await service.stop() != 0:
+            print(f"the service did not stop well:\n{service.log}")
+            return 1
+        return done.returncode
+    finally:
+        service.end()
+
+
+async def nothing_escaped(url: str, key: str | None) -> None:
+    """Raise `Escaped` if a job of the service calls back elsewhere."""
+    async with Api(url, key) as api:
+        async for job in api.jobs():
+            if not is_ours(job["callbackUrl"] or ""):
+                raise Escaped(f"{job['id']} calls back to {job['callbackUrl']}")
+
+
+async def both(examples: int, arguments: list[str]) -> int:
+    """In `--dev` and with a key; 0 if nothing was found."""
+    found = 0
+    for dev in (True, False):
+        with tempfile.TemporaryDirectory() as folder:
+            found |= await fuzz(Path(folder), dev=dev, examples=examples, arguments=arguments)
+    return found
+
+
+def main() -> None:
+    """`scripts/fuzz`."""
+    parser = argparse.ArgumentParser(description=__doc__, prog="scripts/fuzz")
+    parser.add_argument("--examples", type=int, default=100, help="requests a call and phase")
+    parser.add_argument("more", nargs="*", help="for schemathesis, after --")
+    asked = parser.parse_args()
+    if ALONE not in os.environ:
+        command = wrapped([sys.executable, "-m", "scripts.outside.fuzz", *sys.argv[1:]])
+        if command is None:
+            print("No network of our own can be made: callback URLs are left out.", file=sys.stderr)
+        os.environ[ALONE] = "0" if command is None else "1"
+        if command is not None:
+            os.chdir(ROOT)
+            os.execv(command[0], command)
+    sys.exit(asyncio.run(both(asked.examples, asked.more)))
+
+
+if __name__ == "__main__":
+    main()

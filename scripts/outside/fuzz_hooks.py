@@ -1,0 +1,121 @@
+"""What the fuzzer must know of the service besides its description, and must never send.
+
+Schemathesis loads it (see `fuzz`). Which values are good can't always be said by a schema: which
+URLs may be called back, which cursors there are, how times go together. Of these the good ones are
+given here; the bad ones are made by the fuzzer all the same.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from base64 import urlsafe_b64decode
+from typing import Any
+
+import schemathesis
+from schemathesis import GenerationMode
+from schemathesis.core import NotSet
+from schemathesis.core.failures import AcceptedNegativeData
+
+from scripts.outside.alone import is_ours
+
+RECEIVER = os.environ["FUZZ_RECEIVER"]
+"""The only URL that a callback may go to: on loopback."""
+
+ALONE = os.environ.get("FUZZ_ALONE") == "1"
+"""Whether nothing but loopback can be reached in any case."""
+
+_ROOM = {"requests": 1_000_000, "jobsWaiting": 1_000_000, "bytesWaiting": 2**40, "bodyBytes": 2**20}
+_NUMBERS = itertools.count()
+
+# Far ahead or behind: the seed decides what becomes of a submission, not the clock.
+TIMES = ("2026-01-31T09:30:00Z", "2024-02-29T23:59:59.999+05:30")
+ENDS = {"startBy": "2099-01-31T09:30:00Z", "deadline": "2099-01-31T10:30:00Z"}
+
+
+@schemathesis.hook
+def before_load_schema(context: Any, raw_schema: dict[str, Any]) -> None:
+    """Say which values are good, where the description can't."""
+    schemas = raw_schema["components"]["schemas"]
+    members = schemas["SubmissionBody"]["properties"]
+    members["callbackUrl"] = {"enum": [RECEIVER, None]}
+    members["runAt"] = {"enum": [*TIMES, None]}
+    for name, time in ENDS.items():
+        members[name] = {"enum": [time, None]}
+    schemas["KeyBody"]["properties"]["expiresAt"] = {"enum": [*ENDS.values(), None]}
+    for methods in raw_schema["paths"].values():
+        for operation in methods.values():
+            for parameter in operation.get("parameters", ()):
+                if parameter["name"].startswith("created"):
+                    parameter["schema"] = {"enum": [*TIMES, *ENDS.values()]}
+            for media in operation.get("requestBody", {}).get("content", {}).values():
+                for example in media.get("examples", {}).values():
+                    if "callbackUrl" in example["value"]:
+                        example["value"]["callbackUrl"] = RECEIVER
+
+
+def harmless(value: Any) -> Any:
+    """The same without any URL that leads elsewhere."""
+    if isinstance(value, str):
+        return value if is_ours(value) else RECEIVER
+    if isinstance(value, bytes) and not ALONE:
+        return b""
+    if isinstance(value, list):
+        return [harmless(each) for each in value]
+    if isinstance(value, dict):
+        kept = {harmless(name): harmless(each) for name, each in value.items()}
+        if not ALONE:  # then not even one that looks good is risked
+            kept.pop("callbackUrl", None)
+            kept.pop("callback", None)
+        return kept
+    return value
+
+
+@schemathesis.hook
+def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
+    """Nothing is sent that would make the service call elsewhere, however it came about.
+
+    And of what is meant to be good: cursors are real ones, limits leave room for what comes after,
+    and each submission has a key of its own, since the same with another body is refused.
+    """
+    case.body = harmless(case.body)
+    if not case.meta or case.meta.generation.mode is not GenerationMode.POSITIVE:
+        return
+    if not is_cursor((case.query or {}).get("cursor", "")):
+        case.query.pop("cursor", None)
+    if case.method == "PATCH":
+        leave_room(case.body)
+    if case.headers and "Idempotency-Key" in case.headers:
+        case.headers["Idempotency-Key"] = f"fuzz-{next(_NUMBERS)}"
+
+
+def leave_room(body: Any) -> None:
+    """Raise the limits that a caller is given: else all that it sends later is refused by them."""
+    limits = body.get("limits") if isinstance(body, dict) else None
+    for name, value in limits.items() if isinstance(limits, dict) else ():
+        if isinstance(value, int | float) and name in _ROOM:
+            limits[name] = max(value, _ROOM[name])
+        elif isinstance(value, dict) and "requests" in value:
+            value["requests"] = max(value["requests"], _ROOM["requests"])
+
+
+@schemathesis.hook
+def filter_failure(context: Any, failure: Any, case: Any, response: Any) -> bool:
+    """Keep each but one: no body at all is good where a body may be left out.
+
+    The fuzzer counts it as bad if that is how it came to spoil a body.
+    """
+    left_out = isinstance(case.body, NotSet) and not response.request.body
+    described = case.operation.definition.raw.get("requestBody", {"required": True})
+    may_be = not described["required"]
+    return not (isinstance(failure, AcceptedNegativeData) and left_out and may_be)
+
+
+def is_cursor(text: Any) -> bool:
+    """Whether the service may have given it."""
+    try:
+        found = json.loads(urlsafe_b64decode(f"{text}==="))
+    except ValueError:
+        return False
+    return isinstance(found, dict)
