@@ -55,6 +55,8 @@ ROUTES: Final[dict[tuple[str, str], Who]] = {
     ("GET", "/healthz"): Who.ANYONE,
     ("GET", "/readyz"): Who.ANYONE,
     ("GET", "/.well-known/jwks.json"): Who.ANYONE,
+    ("GET", "/openapi.json"): Who.ANYONE,
+    ("GET", "/docs"): Who.ANYONE,
     ("GET", "/metrics"): Who.ANYONE,  # to operators alone if `metrics_open` is false
     ("POST", "/dev/inbox"): Who.ANYONE,  # these two are there with `--dev` alone
     ("GET", "/dev/inbox"): Who.ANYONE,

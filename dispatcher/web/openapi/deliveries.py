@@ -17,6 +17,7 @@ from dispatcher.web.openapi.shapes import (
     EVENT_ID,
     JOB_ID,
     TIME,
+    CallbackUrl,
     CallerId,
     Count,
     DeliveryId,
@@ -24,7 +25,6 @@ from dispatcher.web.openapi.shapes import (
     JobId,
     NextCursor,
     Time,
-    Url,
     created,
     of_caller,
     paging,
@@ -71,7 +71,7 @@ class Delivery(Struct, frozen=True, kw_only=True, rename="camel"):
     job_id: JobId | None
     caller_id: CallerId
     endpoint_id: str | None
-    url: Url
+    url: CallbackUrl
     status: DeliveryState
     attempt_count: Count
     next_attempt_at: Time | None

@@ -16,6 +16,7 @@ from dispatcher.web.openapi.shapes import (
     EVENT_ID,
     JOB_ID,
     TIME,
+    CallbackUrl,
     CallerId,
     Count,
     EventId,
@@ -97,7 +98,7 @@ class JobData(Struct, frozen=True, kw_only=True, rename="camel"):
     started_at: Time | None
     finished_at: Time | None
     cancel_requested_at: Time | None
-    callback_url: Url | None
+    callback_url: CallbackUrl | None
     callback: CallbackShown | None
     correlation_id: str | None
     metadata: dict[str, str] | None
@@ -134,7 +135,7 @@ class Event(Struct, frozen=True, kw_only=True, rename="camel"):
     api_version: str
     sequence: Annotated[int | None, Meta(description="Within its job; null: not of its course.")]
     caller_id: CallerId
-    callback_url: Annotated[Url | None, Meta(description="Where it is posted to; null in lists.")]
+    callback_url: Annotated[str | None, Meta(description="Where it is posted to; null in lists.")]
     data: Annotated[JobData, Meta(description="The job as it was at the event's commit.")]
 
 

@@ -177,7 +177,7 @@ def _description(name: str, summary: str, media: str, shape: Any) -> Operation:
                 shape=shape,
                 headers=("ETag", "Cache-Control"),
             ),
-            Answer(status=304, description="It is as you know it.", headers=("ETag",)),
+            Answer(status=304, description="It is as you know it.", headers=("ETag", "Cache-Control")),
         ),
     )
 

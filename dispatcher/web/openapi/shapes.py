@@ -29,6 +29,7 @@ CallerId: TypeAlias = Annotated[str, _id("clr", CALLER_ID)]
 KeyId: TypeAlias = Annotated[str, _id("key", KEY_ID)]
 Time: TypeAlias = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 Url: TypeAlias = Annotated[str, Meta(extra_json_schema={"format": "uri"})]
+CallbackUrl: TypeAlias = Annotated[str, Meta(description="A URL as browsers read it (WHATWG).")]
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
 NextCursor: TypeAlias = Annotated[
     str | None,

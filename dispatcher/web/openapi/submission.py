@@ -49,7 +49,6 @@ def _bound_submission(schema: Schema, limits: Limits) -> None:
     members = schema["properties"]
     bounds: dict[str, Schema] = {
         "callbackUrl": {
-            "format": "uri",
             "maxLength": limits.url_characters,
             "pattern": "^[hH][tT][tT][pP][sS]?://",
         },
