@@ -31,6 +31,7 @@ from dispatcher.adapters.sqlite import ServeLock, SqliteStore
 from dispatcher.adapters.sqlite.writer import CommitTold, tell_nobody
 from dispatcher.adapters.system import SystemClock, SystemRandom, Uuid7Ids
 from dispatcher.adapters.timers import LoopTimers
+from dispatcher.core.breaker import BreakerTerms
 from dispatcher.core.errors import SettingsError
 from dispatcher.core.model import ApiKey, Caller, JobType, Role
 from dispatcher.core.signature import parse_secret
@@ -266,6 +267,13 @@ def _engine_terms(settings: Settings) -> EngineTerms:
         send_seconds=settings.delivery_timeout_seconds,
         lease_seconds=settings.lease_seconds,
         grace_seconds=settings.grace_seconds,
+        rate_per_second=settings.delivery_rate_per_second or None,
+        breaker=BreakerTerms(
+            failures=settings.breaker_failures,
+            rate=settings.breaker_rate,
+            first_seconds=settings.breaker_first_seconds,
+            max_seconds=settings.breaker_max_seconds,
+        ),
         limits=settings.limits_in_force,
     )
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dispatcher.core.audit import Actor, AuditAction, Via, entry
+from dispatcher.core.breaker import BreakerState
 from dispatcher.core.facts import (
     ActionAudited,
+    BreakerChanged,
     CancelAsked,
     DeliveryAttemptEnded,
     DeliveryCancelAsked,
@@ -86,6 +88,16 @@ FACTS: list[Fact] = [
     JobEnded(JOB, JobState.SUCCEEDED),
     SENT,
     SWEPT,
+    BreakerChanged(
+        destination_id="dst_1",
+        caller_id="clr_secret",
+        origin="https://receiver.example",
+        endpoint_id=None,
+        url="https://receiver.example/in?token=hunter2",
+        before=BreakerState.CLOSED,
+        state=BreakerState.OPEN,
+        open_until=30_000,
+    ),
     SubmissionRefused("clr_secret", "rate"),
     CancelAsked(JOB),
     Redelivered(DELIVERY),

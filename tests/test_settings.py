@@ -168,6 +168,7 @@ def other_value(setting: Setting) -> str:
         "metrics_open": "false",
         "log_level": "debug",
         "log_format": "text",
+        "breaker_rate": "0.25",
         "limit_default_page_items": "19",
         "limit_default_retention_seconds": "600",
         "limit_schedule_entries": "49",

@@ -9,8 +9,10 @@ from typing import Any, assert_never
 import msgspec
 
 from dispatcher.core.audit import AuditEntry
+from dispatcher.core.breaker import BreakerState
 from dispatcher.core.facts import (
     ActionAudited,
+    BreakerChanged,
     CancelAsked,
     DeliveryAttemptEnded,
     DeliveryCancelAsked,
@@ -44,6 +46,8 @@ def level_of(fact: Fact) -> int:
             return logging.INFO
         case StoreRecovered():
             return logging.INFO
+        case BreakerChanged(state=state):
+            return logging.WARNING if state is BreakerState.OPEN else logging.INFO
         case LeaseLost():
             return logging.WARNING
         case StoreFailed() | LoopFailed():
@@ -79,6 +83,8 @@ def describe(fact: Fact) -> tuple[str, Mapping[str, Any]]:  # noqa: C901, PLR091
             return "delivery.canceling", {**_ids_of_delivery(delivery), "to": to.value}
         case ActionAudited(entry=entry):
             return "audit", _of_entry(entry)
+        case BreakerChanged():
+            return "breaker.changed", _of_breaker(fact)
         case LeaseLost(holder_id=holder_id, jobs=jobs):
             return "lease.lost", {"holderId": holder_id, "jobs": jobs}
         case StoreFailed(during=during, detail=detail):
@@ -145,6 +151,21 @@ def _of_delivery(fact: DeliveryAttemptEnded) -> dict[str, Any]:
             nextAttemptAt=rfc3339(fact.next_at) if fact.to is DeliveryState.PENDING else None,
             correlationId=fact.correlation_id,
             stale=fact.stale or None,
+        ),
+    }
+
+
+def _of_breaker(fact: BreakerChanged) -> dict[str, Any]:
+    return {
+        "destinationId": fact.destination_id,
+        "callerId": fact.caller_id,
+        "origin": fact.origin,
+        "from": fact.before.value,
+        "to": fact.state.value,
+        **_without_none(
+            endpointId=fact.endpoint_id,
+            url=None if fact.url is None else fact.url.partition("?")[0],  # queries carry tokens
+            openUntil=None if fact.open_until is None else rfc3339(fact.open_until),
         ),
     }
 

@@ -11,6 +11,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from dispatcher.core.audit import AuditEntry
+from dispatcher.core.breaker import Sign
 from dispatcher.core.model import (
     Attempt,
     DeliveryState,
@@ -116,7 +117,9 @@ class RecordAttempt(Struct, frozen=True, kw_only=True):
     `to` is delivered, dead, or pending with the next `due_at`. `uses_entry` tells whether an entry
     of the schedule is used up. With `hand_off` the slot that comes free goes on at once: the oldest
     due delivery of the same destination is leased to whoever sends this change. One that was asked
-    to cancel is canceled where `to` is pending: see `lifecycle.settled`.
+    to cancel is canceled where `to` is pending: see `lifecycle.settled`. `sign` is what the attempt
+    tells of the receiver, and `jitter`, in [0, 1), draws how long a breaker that it opens stays
+    open: see `breaker.after`.
     """
 
     delivery_id: str
@@ -127,6 +130,8 @@ class RecordAttempt(Struct, frozen=True, kw_only=True):
     uses_entry: bool
     at: Instant
     hand_off: bool = False
+    sign: Sign = Sign.NOTHING
+    jitter: float = 0.0
 
 
 class ReleaseDelivery(Struct, frozen=True):

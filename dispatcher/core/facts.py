@@ -10,6 +10,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from dispatcher.core.audit import AuditEntry
+from dispatcher.core.breaker import BreakerState
 from dispatcher.core.model import Delivery, DeliveryState, Job, JobState
 
 
@@ -75,6 +76,22 @@ class DeliverySwept(Struct, frozen=True):
 
     delivery: Delivery
     to: DeliveryState
+
+
+class BreakerChanged(Struct, frozen=True, kw_only=True):
+    """A breaker is in another state, or has opened again; `url` None: the whole destination's.
+
+    While it is open, until `open_until`, nothing is sent.
+    """
+
+    destination_id: str
+    caller_id: str
+    origin: str
+    endpoint_id: str | None
+    url: str | None
+    before: BreakerState
+    state: BreakerState
+    open_until: int | None = None
 
 
 class SubmissionRefused(Struct, frozen=True):
@@ -152,6 +169,7 @@ Fact: TypeAlias = (
     | JobEnded
     | DeliveryAttemptEnded
     | DeliverySwept
+    | BreakerChanged
     | SubmissionRefused
     | CancelAsked
     | Redelivered

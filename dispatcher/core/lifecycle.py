@@ -11,6 +11,7 @@ from typing import Final, assert_never
 
 from msgspec import Struct
 
+from dispatcher.core.breaker import Sign
 from dispatcher.core.changes import (
     AskCancel,
     AskCancelDelivery,
@@ -289,10 +290,12 @@ def decide_delivery(
     now: Instant,
     jitter: float,
     hand_off: bool = False,
+    sign: Sign = Sign.NOTHING,
 ) -> RecordAttempt:
     """What becomes of a delivery after an attempt; `attempt` is None if nobody knows of it.
 
-    `hand_off`: who sent it has room to go on with the next for the same destination.
+    `hand_off`: who sent it has room to go on with the next for the same destination. `sign`: what
+    the attempt tells of the receiver.
     """
 
     def change(
@@ -307,6 +310,8 @@ def decide_delivery(
             uses_entry=uses_entry,
             at=now,
             hand_off=hand_off,
+            sign=sign,
+            jitter=jitter,
         )
 
     match verdict:

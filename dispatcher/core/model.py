@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
+from dispatcher.core.ordering import OnDead
 from dispatcher.core.quotas import CallerTerms
 from dispatcher.core.retry import Schedule
 
@@ -110,6 +111,8 @@ class Callback(Struct, frozen=True, kw_only=True, omit_defaults=True):
     `headers` are the names alone; their values are sealed in `sealed_headers` (they may be
     credentials). `schedule` None means that of its caller when it was submitted, which is kept
     beside it in `caller_schedule`, or else the default. `events` None means the terminal ones.
+    `ordered`: terminal ones are sent one at a time in order, and this is what a dead one does to
+    the rest; None: each by itself.
     """
 
     url: str
@@ -119,6 +122,7 @@ class Callback(Struct, frozen=True, kw_only=True, omit_defaults=True):
     schedule: Schedule | None = None
     headers: tuple[str, ...] = ()
     sealed_headers: bytes | None = None
+    ordered: OnDead | None = None
     caller_schedule: Schedule | None = None
 
     @property
@@ -229,6 +233,8 @@ class Delivery(Struct, frozen=True, kw_only=True):
     a new `round`: the two latter begin anew, attempts count on. `redelivered_at` is when the
     present round began (None: the first). `cancel_requested_at` is set when it was to be canceled
     while it was being sent: what is under way may still land, but it is not tried again.
+    `ordered` says what it does, once dead, to those behind it (None: it stands in no order);
+    `blocked`, that it waits behind another.
     """
 
     id: str
@@ -249,6 +255,8 @@ class Delivery(Struct, frozen=True, kw_only=True):
     round: int = 1
     redelivered_at: Instant | None = None
     cancel_requested_at: Instant | None = None
+    ordered: OnDead | None = None
+    blocked: bool = False
 
     @property
     def round_began_at(self) -> Instant:

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias, assert_never
 
 from msgspec import Struct
 
+from dispatcher.core.breaker import Sign
 from dispatcher.core.model import AttemptError, Instant
 from dispatcher.core.retry import parse_retry_after
 
@@ -148,5 +149,25 @@ def classify(result: SendResult, received_at: Instant) -> Verdict:
             return Retriable(AttemptError(code, detail))
         case NotAllowed(reason=reason, detail=detail):
             return Refusal(AttemptError(reason, detail))
+        case _:
+            assert_never(result)
+
+
+_NO_CONNECTION: Final = frozenset({"dns", "connect", "tls"})
+_SERVER_ERRORS: Final = range(500, 600)  # RFC 9110, 15.6
+
+
+def sign_of(result: SendResult) -> Sign:
+    """What an attempt tells of its receiver, whatever becomes of the delivery.
+
+    A 4xx is an answer: what is wrong is this delivery, or who may ask. So is a redirect.
+    """
+    match result:
+        case Answered(status_code=status):
+            return Sign.NO_SERVICE if status in _SERVER_ERRORS else Sign.ANSWERED
+        case NotSent(code=code):
+            return Sign.NO_CONNECTION if code in _NO_CONNECTION else Sign.NO_SERVICE
+        case NotAllowed():
+            return Sign.NOTHING
         case _:
             assert_never(result)

@@ -13,14 +13,14 @@ from dispatcher.core.errors import DispatcherError
 from dispatcher.core.facts import DeliveryAttemptEnded, LoopFailed, StoreFailed
 from dispatcher.core.lifecycle import BEST_EFFORT_EVENTS, decide_delivery
 from dispatcher.core.model import Attempt, AttemptError, Delivery, DeliveryState, Instant, Job
-from dispatcher.core.outcome import Answered, NotSent, SendResult, Verdict, classify
+from dispatcher.core.outcome import Answered, NotSent, SendResult, Verdict, classify, sign_of
 from dispatcher.core.payload import callback_body
 from dispatcher.core.retry import Schedule
 from dispatcher.core.signature import sign
 from dispatcher.engine.commit import Commit, stands_as
 from dispatcher.engine.loop import NO_ROOM, ClaimLoop
+from dispatcher.engine.places import Places
 from dispatcher.engine.secrets import Secrets
-from dispatcher.engine.slots import Slots
 from dispatcher.engine.terms import LEASE_MARGIN_SECONDS, EngineTerms, System
 from dispatcher.ports.records import Applied, ApplyResult, LeasedDelivery, Stale
 from dispatcher.ports.sender import Callout, Sender
@@ -87,7 +87,7 @@ class Deliveries:
         self._cut = False
         self._sending: set[asyncio.Task[Any]] = set()
         self._tasks: dict[asyncio.Task[None], LeasedDelivery] = {}
-        self.slots = Slots(terms.deliveries_at_once)
+        self.slots = Places(terms.deliveries_at_once)
         self.loop = ClaimLoop(
             "deliveries",
             self._claim,
@@ -97,17 +97,18 @@ class Deliveries:
         self.slots.on_free = self.loop.wake
 
     async def _claim(self) -> Instant | None:
-        share, _ = self.slots.take_share()
+        share, room = self.slots.take_share()
         if share == 0:
             self.slots.wanted = True
             return NO_ROOM
         try:
-            claimed = await self._store.claim_deliveries(share, self._terms.delivery)
+            claimed = await self._store.claim_deliveries(share, self._terms.delivery, room)
             for leased in claimed.deliveries:
                 share -= 1
+                self.slots.settle(leased.delivery.caller_id)
                 self.start(leased)
         finally:
-            self.slots.give_share(share, {})
+            self.slots.give_share(share)
         next_at, now = claimed.next_at, self._clock.now()
         if next_at is not None and next_at <= now and not claimed.deliveries:
             return now + SPIN_MS
@@ -150,7 +151,7 @@ class Deliveries:
             where = f"delivery {leased.delivery.id}"
             self._observer.saw(LoopFailed(where, detail, traceback.format_exc()))
         finally:
-            self.slots.give()
+            self.slots.give(leased.delivery.caller_id)
 
     async def deliver(self, leased: LeasedDelivery) -> LeasedDelivery | None:
         """Send one delivery and record what came of it; gives the next for the same destination.
@@ -182,7 +183,8 @@ class Deliveries:
             attempt=attempt,
             now=now,
             jitter=self._random.unit(),
-            hand_off=self.slots.to_spare and not self.loop.stopping,
+            hand_off=self.slots.to_spare(leased.delivery.caller_id) and not self.loop.stopping,
+            sign=sign_of(sent),
         )
         return await self._record(leased, change, attempt)
 
@@ -219,6 +221,8 @@ class Deliveries:
         self._observer.saw(_ended(leased, change, attempt, result))
         if isinstance(result, Stale):
             return None
+        for changed in result.breakers:
+            self._observer.saw(changed)
         if result.delivery_ready_at is not None:
             self.loop.wake(result.delivery_ready_at)
         handed = result.handed[0] if result.handed else None

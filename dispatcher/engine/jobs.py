@@ -329,14 +329,14 @@ class Jobs:
     async def _finish(
         self, job: Job, change: FinishJob, apply: Callable[[Change], Awaitable[ApplyResult]]
     ) -> ApplyResult:
-        hands = wants(job, TERMINAL_EVENT[change.to]) and self._deliveries.slots.take()
+        hands = wants(job, TERMINAL_EVENT[change.to]) and self._deliveries.slots.take(job.caller_id)
         handed: tuple[LeasedDelivery, ...] = ()
         try:
             result = await apply(replace(change, hand_off=True) if hands else change)
             handed = result.handed if isinstance(result, Applied) else ()
         finally:
             if hands and not handed:
-                self._deliveries.slots.give()
+                self._deliveries.slots.give(job.caller_id)
         for leased in handed:
             self._deliveries.start(leased)
         return result

@@ -6,6 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from dispatcher.core.breaker import DEFAULT_BREAKER, BreakerTerms
 from dispatcher.core.limits import Limits
 from dispatcher.core.retry import Schedule
 from dispatcher.ports.observer import Observer
@@ -37,13 +38,19 @@ class EngineTerms(Struct, frozen=True, kw_only=True):
     prune_items: int = 200
     progress_seconds: float = 0.5
     secrets_seconds: float = 5.0
+    rate_per_second: float | None = None
+    breaker: BreakerTerms = DEFAULT_BREAKER
     limits: Limits = Limits()
 
     @property
     def delivery(self) -> DeliveryTerms:
         """What the store must know to lease deliveries."""
         return DeliveryTerms(
-            self.slots, self.send_seconds + LEASE_MARGIN_SECONDS, self.schedule.seconds[0]
+            self.slots,
+            self.send_seconds + LEASE_MARGIN_SECONDS,
+            self.schedule.seconds[0],
+            self.rate_per_second,
+            self.breaker,
         )
 
 

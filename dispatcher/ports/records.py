@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
+from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from msgspec import Struct
 
+from dispatcher.core.breaker import DEFAULT_BREAKER, BreakerTerms
 from dispatcher.core.changes import LeasedJob
+from dispatcher.core.facts import BreakerChanged
 from dispatcher.core.model import (
     ApiKey,
     Caller,
@@ -118,13 +121,14 @@ class Applied(Struct, frozen=True):
     `job_ready_at` and `delivery_ready_at` tell from when a claim could find what this change made
     claimable (a job put back, deliveries owed and not handed off, a slot that came free while
     others wait); None: nothing. `canceled`: a delivery that would have waited was asked to cancel,
-    and has ended so.
+    and has ended so. `breakers` are those that the change has moved.
     """
 
     handed: tuple[LeasedDelivery, ...] = ()
     job_ready_at: Instant | None = None
     delivery_ready_at: Instant | None = None
     canceled: bool = False
+    breakers: tuple[BreakerChanged, ...] = ()
 
 
 class Stale(Struct, frozen=True):
@@ -155,12 +159,20 @@ class DeliveryTerms(Struct, frozen=True):
     """How deliveries are leased: at most `slots` sending at once for a destination.
 
     `first_wait_seconds` is the first entry of the default schedule: when a delivery is first due,
-    counted from its event, if the job names no schedule.
+    counted from its event, if the job names no schedule. `rate_per_second` bounds how often one is
+    sent to a destination that has no rate of its own; None: as often as slots allow. `breaker` says
+    when breakers open, and for how long.
     """
 
     slots: int
     lease_seconds: float
     first_wait_seconds: float = 0.0
+    rate_per_second: float | None = None
+    breaker: BreakerTerms = DEFAULT_BREAKER
+
+
+EVERYBODY: Final[Mapping[str, int]] = MappingProxyType({})
+"""No caller has less room than the others."""
 
 
 class ClaimedDeliveries(Struct, frozen=True):

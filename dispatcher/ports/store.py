@@ -45,7 +45,7 @@ programming errors.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from dispatcher.core.changes import Audited, Change
@@ -56,6 +56,7 @@ from dispatcher.ports.audit import AuditStore
 from dispatcher.ports.callers import CallerStore, ServiceKeyStore
 from dispatcher.ports.readers import BacklogReader, JobReader
 from dispatcher.ports.records import (
+    EVERYBODY,
     AddResult,
     ApplyResult,
     ClaimedDeliveries,
@@ -109,11 +110,15 @@ class JobStore(Protocol):
         """
         ...
 
-    async def claim_deliveries(self, limit: int, terms: DeliveryTerms) -> ClaimedDeliveries:
-        """Lease up to `limit` due deliveries, by ready destination; in each the oldest due first.
+    async def claim_deliveries(
+        self, limit: int, terms: DeliveryTerms, room: Mapping[str, int] = EVERYBODY
+    ) -> ClaimedDeliveries:
+        """Lease up to `limit` due deliveries, by ready destination; *Flow* says which of each.
 
-        A delivery whose lease has ended counts as due at once, up to three times in a row
-        (`unknown_count`); after that, or if it was asked to cancel, it is left to the sweep.
+        `room`: no more than this of each caller named there; one with no room is passed over, and
+        `next_at` says nothing of it. A delivery whose lease has ended counts as due at once, up to
+        three times in a row (`unknown_count`); after that, or if it was asked to cancel, it is left
+        to the sweep.
         """
         ...
 

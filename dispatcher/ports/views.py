@@ -107,6 +107,17 @@ class DeliveryBacklog(Struct, frozen=True, kw_only=True):
     oldest_due_at: Instant | None = None
 
 
+class BreakerCount(Struct, frozen=True, kw_only=True):
+    """How many breakers stand in each state, of destinations and of URLs; the closed have failed.
+
+    One that is pristine is not counted.
+    """
+
+    closed: int = 0
+    open: int = 0
+    half_open: int = 0
+
+
 class Backlog(Struct, frozen=True, kw_only=True):
     """How much waits and is under way as of `at`, the store's now.
 
@@ -116,3 +127,4 @@ class Backlog(Struct, frozen=True, kw_only=True):
     at: Instant
     queues: tuple[QueueBacklog, ...] = ()
     deliveries: DeliveryBacklog = DeliveryBacklog()
+    breakers: BreakerCount = BreakerCount()

@@ -111,6 +111,31 @@ class Settings(Struct, frozen=True, kw_only=True):
     deliveries_at_once: Annotated[
         int, _says("How many callbacks one process sends at once at most.", 1, 100_000)
     ] = 256
+    delivery_rate_per_second: Annotated[
+        float,
+        _says(
+            "How many callbacks a second are sent to one destination at most; 0: no limit.",
+            0,
+            100_000,
+        ),
+    ] = 0
+    breaker_failures: Annotated[
+        int,
+        _says(
+            "After so many failures in a row nothing more is sent to a receiver for a while.",
+            1,
+            1_000_000,
+        ),
+    ] = 5
+    breaker_rate: Annotated[
+        float,
+        _says("So it is when this part of 20 attempts or more in a minute fail.", 0.01, 1),
+    ] = 0.5
+    breaker_first_seconds: Annotated[
+        float,
+        _says("How long that is the first time; twice as long each time after.", 0.1, _DAY),
+    ] = 30
+    breaker_max_seconds: Annotated[float, _says("How long it is at most.", 0.1, _DAY)] = 600
     dead_kept_seconds: Annotated[
         float,
         _says(
@@ -147,6 +172,8 @@ class Settings(Struct, frozen=True, kw_only=True):
             raise SettingsError(
                 "connect_timeout_seconds is a part of delivery_timeout_seconds and can't be more"
             )
+        if self.breaker_first_seconds > self.breaker_max_seconds:
+            raise SettingsError("breaker_first_seconds can't be more than breaker_max_seconds")
         Policy.parse(self.allow_callbacks, dev=self.dev)
         _check_limits(self.limits)
 

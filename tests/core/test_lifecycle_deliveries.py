@@ -60,6 +60,7 @@ def test_a_2xx_ends_it_as_delivered() -> None:
         due_at=NOW,
         uses_entry=True,
         at=NOW,
+        jitter=0.5,
     )
 
 

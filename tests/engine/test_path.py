@@ -167,7 +167,7 @@ async def test_a_claim_and_a_hand_off_come_to_the_same(stages: Stages) -> None:
     taken = [0, 0]
     while jobs.take("work"):
         taken[0] += 1
-    while deliveries.take():
+    while deliveries.take(stage.caller.id):
         taken[1] += 1
     claimed = await stage.submit(b"[1, 2]")
     assert (await stage.job(claimed)).state is JobState.WAITING
@@ -177,7 +177,7 @@ async def test_a_claim_and_a_hand_off_come_to_the_same(stages: Stages) -> None:
     await stage.seen(JobEnded, count=2)
     assert (await stage.delivery(claimed)).state is DeliveryState.PENDING
     for _ in range(taken[1]):
-        deliveries.give()
+        deliveries.give(stage.caller.id)
     stage.engine.deliveries.loop.wake()
     await stage.seen(DeliveryAttemptEnded, count=2)
 

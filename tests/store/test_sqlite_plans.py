@@ -34,6 +34,8 @@ SCANS = {
     "deliveries_end_leases": "SCAN delivery USING INDEX delivery_sending",  # at a start, of few
 }
 
+LINE = "delivery_pending (destination_seq=? AND target_seq=? AND retried=?"
+
 INDEXES = {
     "api_key_find": ["api_key USING INDEX sqlite_autoindex_api_key", "caller USING INDEX"],
     "api_key_revoke": ["api_key USING PRIMARY KEY (id=?)"],
@@ -45,13 +47,20 @@ INDEXES = {
     "audit_of_target": ["audit USING INDEX audit_of_target (target=? AND rowid<?)"],
     "backlog_deliveries": ["delivery USING COVERING INDEX delivery_pending (destination_seq=?)"],
     "backlog_oldest": ["job USING COVERING INDEX job_waiting (lane_seq=? AND priority=?)"],
-    "backlog_oldest_delivery": ["COVERING INDEX delivery_pending (destination_seq=?)"],
+    "backlog_oldest_delivery": [
+        "COVERING INDEX delivery_pending (destination_seq=? AND target_seq=? AND retried=?)"
+    ],
     "backlog_running": ["job USING INDEX job_held (holder_id=?)"],
     "backlog_sending": ["COVERING INDEX delivery_sending (destination_seq=?)"],
     "backlog_waiting": ["job USING COVERING INDEX job_waiting (lane_seq=?)"],
     "caller_by_id": ["caller USING INDEX sqlite_autoindex_caller_1 (id=?)"],
     "callers_before": ["caller USING INTEGER PRIMARY KEY (rowid<?)"],
-    "deliveries_due": ["COVERING INDEX delivery_pending (destination_seq=? AND due_at<?)"],
+    "chain_active": ["delivery_chain (chain=?)"],
+    "chain_head": ["delivery_chain (chain=?)"],
+    "chain_running": ["delivery_chain (chain=?)"],
+    "deliveries_due": [f"COVERING INDEX {LINE} AND due_at<?)"],
+    "deliveries_due_lined": [f"{LINE} AND due_at<?)", "(destination_seq=? AND url=?)"],
+    "deliveries_lost_lined": ["delivery_sending (destination_seq=? AND lease_until<?)"],
     "deliveries_drop": ["delivery USING INDEX delivery_of_job (job_seq=?)"],
     "deliveries_leased": ["delivery USING INTEGER PRIMARY KEY", "job_result USING INTEGER PRIMARY"],
     "deliveries_unknown": ["delivery_sending (destination_seq=? AND lease_until<?)"],
@@ -65,17 +74,23 @@ INDEXES = {
             "(caller_id=? AND origin=? AND endpoint_id=?)"
         ),
         "delivery USING COVERING INDEX delivery_sending (destination_seq=? AND lease_until>?)",
-        "delivery_pending (destination_seq=? AND due_at<?)",
+        f"{LINE} AND due_at<?)",
+        "COVERING INDEX sqlite_autoindex_target_1 (destination_seq=?)",
     ],
-    "destination_load": ["COVERING INDEX delivery_sending (destination_seq=? AND lease_until>?)"],
+    "delivery_hand_on": [f"COVERING INDEX {LINE} AND due_at<?)"],
+    "destination_gate": [
+        "COVERING INDEX delivery_sending (destination_seq=? AND lease_until>?)",
+        "COVERING INDEX sqlite_autoindex_target_1 (destination_seq=?)",
+    ],
     "destination_next": [
-        "delivery_pending (destination_seq=?)",
+        f"COVERING INDEX {LINE})",
         "delivery USING COVERING INDEX delivery_sending (destination_seq=?)",
     ],
     "destinations_full": ["destination_full (full_slots<?)"],
     "destinations_next": ["destination_ready"],
     "destinations_ready": ["destination_ready (ready_at<?)"],
     "event_of_job": ["event USING INDEX sqlite_autoindex_event_1 (id=?)"],
+    "line_load": ["COVERING INDEX delivery_sending (destination_seq=? AND lease_until>?)"],
     "events_of_job": ["sqlite_autoindex_event_2 (job_seq=? AND sequence>?)"],
     "holders_next": ["job USING INDEX job_held (holder_id=?)"],
     "idempotency_find": ["idempotency USING PRIMARY KEY (caller_id=? AND key=?)"],
@@ -114,6 +129,12 @@ INDEXES = {
     "waiting_in_queue": ["lane USING INDEX lane_of_queue (queue=?)"],
     "waiting_of_caller": ["lane USING INDEX sqlite_autoindex_lane_1 (caller_id=?)"],
     "sweep_old_deliveries": ["delivery_age (<expr><?)"],
+    "prune_destinations": ["delivery_blocked (destination_seq=?)"],
+    "prune_targets": ["target_idle (breaker_at<?)"],
+    "target_find": ["sqlite_autoindex_target_1 (destination_seq=? AND url=?)"],
+    "target_line": ["sqlite_autoindex_target_1 (destination_seq=? AND url=?)"],
+    "targets_next": ["target_ready (destination_seq=?"],
+    "targets_ready": ["target_ready (destination_seq=? AND ready_at<?)"],
 }
 
 

@@ -158,6 +158,9 @@ def _of_deliveries(backlog: Backlog) -> Iterator[Metric]:
     yield gauge(series.DELIVERIES_SCHEDULED, [((), there.scheduled)])
     yield gauge(series.DELIVERIES_SENDING, [((), there.sending)])
     yield gauge(series.DELIVERIES_OLDEST_AGE, [((), age)])
+    known = backlog.breakers
+    counts = {"closed": known.closed, "open": known.open, "half-open": known.half_open}
+    yield gauge(series.BREAKERS, [((state,), count) for state, count in counts.items()])
 
 
 def _age_seconds(since: Instant | None, now: Instant) -> float:

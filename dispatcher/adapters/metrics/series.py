@@ -148,6 +148,13 @@ DELIVERIES_OLDEST_AGE: Final = _gauge(
     "How long the delivery that has waited longest has been due; 0 if none is.",
 )
 
+BREAKERS: Final = _gauge(
+    "dispatcher_breakers",
+    "Breakers of destinations and of URLs that failed lately, by state; nothing is sent to an open "
+    "one.",
+    "state",
+)
+
 # --- The store and the process -----------------------------------------------------------------
 
 COMMIT_SECONDS: Final = Series(

@@ -6,13 +6,14 @@ import sqlite3
 
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.model import Instant
-from dispatcher.ports.views import Backlog, DeliveryBacklog, QueueBacklog
+from dispatcher.ports.views import Backlog, BreakerCount, DeliveryBacklog, QueueBacklog
 
 _WAITING = statement("backlog_waiting")
 _OLDEST = statement("backlog_oldest")
 _RUNNING = statement("backlog_running")
 _DELIVERIES = statement("backlog_deliveries")
 _OLDEST_DELIVERY = statement("backlog_oldest_delivery")
+_BREAKERS = statement("backlog_breakers")
 _SENDING = statement("backlog_sending")
 
 
@@ -40,7 +41,13 @@ def backlog(read: sqlite3.Connection, now: Instant, most: int) -> Backlog:
     deliveries = DeliveryBacklog(
         due=due, scheduled=later, sending=sending, oldest_due_at=_if_due(first, now)
     )
-    return Backlog(at=now, queues=tuple(queues), deliveries=deliveries)
+    states = dict(read.execute(_BREAKERS, {"most": most}))
+    breakers = BreakerCount(
+        closed=states.get("closed", 0),
+        open=states.get("open", 0),
+        half_open=states.get("half-open", 0),
+    )
+    return Backlog(at=now, queues=tuple(queues), deliveries=deliveries, breakers=breakers)
 
 
 def _if_due(at: Instant | None, now: Instant) -> Instant | None:

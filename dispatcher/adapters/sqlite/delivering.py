@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, assert_never
+from typing import Final, NamedTuple, assert_never
 
-from dispatcher.adapters.sqlite import destinations
+from dispatcher.adapters.sqlite import breakers, chains, destinations
+from dispatcher.adapters.sqlite.destinations import OWN_LINE
 from dispatcher.adapters.sqlite.rows import attempt_row
 from dispatcher.adapters.sqlite.sending import lease_next, lease_until, take_free_slot
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
+from dispatcher.core.breaker import Sign
 from dispatcher.core.changes import (
     AskCancelDelivery,
     EndDelivery,
@@ -18,13 +20,15 @@ from dispatcher.core.changes import (
 )
 from dispatcher.core.lifecycle import DELIVERY_TRANSITIONS, FINAL_DELIVERY_STATES, settled
 from dispatcher.core.model import DeliveryState, Instant
-from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms, Stale
+from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms, LeasedDelivery, Stale
 
 _BY_ID = statement("delivery_by_id")
 _RECORD = statement("delivery_record")
 _RECORD_FIRST = statement("delivery_record_first")
 _ATTEMPT_FIND = statement("attempt_find")
 _ATTEMPT_ADD = statement("attempt_add")
+_WHERE = statement("delivery_where")
+_LINE = statement("delivery_line")
 _RELEASE = statement("delivery_release")
 _END = statement("delivery_end")
 _STATE = statement("delivery_state")
@@ -33,12 +37,16 @@ _ROUND = statement("delivery_round")
 _REDELIVER = statement("delivery_redeliver")
 
 
+_TROUBLE: Final = frozenset({Sign.NO_SERVICE, Sign.NO_CONNECTION})
+
+
 def record_attempt(session: Session, change: RecordAttempt, terms: DeliveryTerms) -> ApplyResult:
     """Record what came of an attempt; see `RecordAttempt`."""
     row = session.one(_BY_ID, (change.delivery_id,))
     if row is None:
         return Stale()
-    seq, lease, attempt_count, first_lease, first_number, place, ready_at, cancel_at = row
+    seq, lease, attempt_count, first_lease, first_number, place, ready_at, cancel_at = row[:8]
+    chain, plain = row[8:]
     attempt = change.attempt
     if lease != change.lease:
         if attempt is None:
@@ -60,6 +68,8 @@ def record_attempt(session: Session, change: RecordAttempt, terms: DeliveryTerms
             session.execute(_ATTEMPT_ADD, (seq, lease, *attempt_row(attempt)))
     due_at = change.due_at if to is DeliveryState.PENDING else None
     freed = _Freed(seq, place, ready_at, due_at, canceled=to is not change.to)
+    if not plain or chain or change.sign in _TROUBLE or terms.rate_per_second is not None:
+        return _settle(session, freed, change, terms, chain)
     if change.hand_off:
         handed = _hand_on(session, freed, change, terms)
         if handed is not None:
@@ -75,9 +85,9 @@ def change_delivery(
     """The changes besides an attempt's: see each of them."""
     match change:
         case ReleaseDelivery():
-            return _release(session, change)
+            return _release(session, change, terms)
         case EndDelivery():
-            return _end(session, change)
+            return _end(session, change, terms)
         case AskCancelDelivery():
             return _ask_cancel(session, change)
         case Redeliver():
@@ -86,12 +96,13 @@ def change_delivery(
             assert_never(change)
 
 
-def _release(session: Session, change: ReleaseDelivery) -> ApplyResult:
+def _release(session: Session, change: ReleaseDelivery, terms: DeliveryTerms) -> ApplyResult:
     """Give a leased delivery back unsent; see `ReleaseDelivery`."""
     row = session.one(_BY_ID, (change.delivery_id,))
     if row is None or row[1] != change.lease:
         return Stale()
-    seq, place, ready_at, cancel_at = row[0], row[5], row[6], row[7]
+    seq = row[0]
+    place, ready_at, cancel_at, chain, plain = row[5:]
     to = settled(DeliveryState.PENDING, cancel_requested=cancel_at is not None)
     canceled = to is DeliveryState.CANCELED
     session.execute(
@@ -105,10 +116,47 @@ def _release(session: Session, change: ReleaseDelivery) -> ApplyResult:
         },
     )
     due_at = None if canceled else change.due_at
-    return _came_free(session, _Freed(seq, place, ready_at, due_at, canceled=canceled))
+    freed = _Freed(seq, place, ready_at, due_at, canceled=canceled)
+    if not plain or chain or terms.rate_per_second is not None:
+        return _settle(session, freed, None, terms, chain)
+    return _came_free(session, freed)
 
 
-def _end(session: Session, change: EndDelivery) -> ApplyResult:
+def _settle(
+    session: Session,
+    freed: _Freed,
+    change: RecordAttempt | None,
+    terms: DeliveryTerms,
+    chain: str | None,
+) -> Applied:
+    """What follows where more than slots counts: a breaker, a rate, a pause, an order.
+
+    `change` is the attempt that freed the slot; None: nothing was sent in it.
+    """
+    seq, place = freed.seq, freed.place
+    url, line = session.one(_WHERE, (seq,))
+    moved = () if change is None else breakers.tell(session, place, url, change, terms)
+    if freed.due_at is not None:
+        now_in = breakers.line_of(session, place, url)
+        if now_in != line:
+            session.execute(_LINE, {"seq": seq, "line": now_in})
+    breakers.renew_lines(session, place, url, line, terms)
+    other_at = None
+    if chain is not None and freed.due_at is None:
+        other_at = chains.advance(session, chain, terms)
+    handed: tuple[LeasedDelivery, ...] = ()
+    if change is not None and change.hand_off:
+        leased = lease_next(session, place, terms)
+        handed = () if leased is None else (leased,)
+        if leased is not None:
+            breakers.renew_lines(session, place, leased.delivery.url, line, terms)
+    ready_at = destinations.renew(session, place, terms)
+    if other_at is not None:
+        ready_at = other_at if ready_at is None else min(ready_at, other_at)
+    return Applied(handed, delivery_ready_at=ready_at, canceled=freed.canceled, breakers=moved)
+
+
+def _end(session: Session, change: EndDelivery, terms: DeliveryTerms) -> ApplyResult:
     """End a delivery that waits; see `EndDelivery`."""
     if change.to not in DELIVERY_TRANSITIONS[DeliveryState.PENDING] & FINAL_DELIVERY_STATES:
         raise ValueError(f"a pending delivery can't end as {change.to}")
@@ -118,7 +166,13 @@ def _end(session: Session, change: EndDelivery) -> ApplyResult:
         "at": change.at,
         "round": change.round,
     }
-    return Applied() if session.execute(_END, parameters).rowcount else Stale()
+    ended = session.execute(_END, parameters).fetchall()
+    if not ended:
+        return Stale()
+    ((_, chain),) = ended
+    if chain is None:
+        return Applied()
+    return Applied(delivery_ready_at=chains.advance(session, chain, terms))
 
 
 def _ask_cancel(session: Session, change: AskCancelDelivery) -> ApplyResult:
@@ -135,20 +189,21 @@ def _redeliver(session: Session, change: Redeliver, terms: DeliveryTerms) -> App
     row = session.one(_ROUND, (change.delivery_id,))
     if row is None:
         return Stale()
-    seq, stored, round_, *whose = row
+    seq, stored, round_, url, chain, *whose = row
     if round_ >= change.round:
         return Applied()
     if round_ + 1 != change.round or DeliveryState(stored) not in FINAL_DELIVERY_STATES:
         return Stale()
     place = destinations.destination(session, *whose)
     due_at = session.now
+    line = OWN_LINE if place.plain else breakers.line_of(session, place.seq, url)
+    blocked = chain is not None and chains.must_wait_again(session, chain, seq)
     parameters = {"seq": seq, "round": change.round, "at": change.at}
+    parameters |= {"line": line, "blocked": blocked}
     session.execute(_REDELIVER, {**parameters, "destination_seq": place.seq, "due_at": due_at})
-    if place.sending >= terms.slots:
-        due_at = destinations.wait_for_slot(session, place, due_at, terms.slots)
-    else:
-        destinations.ready_by(session, place.seq, place.ready_at, due_at)
-    return Applied(delivery_ready_at=due_at)
+    if blocked:
+        return Applied()
+    return Applied(delivery_ready_at=destinations.wait(session, place, line, due_at, terms))
 
 
 class _Freed(NamedTuple):
@@ -196,18 +251,17 @@ def _hand_on(
     heads = destinations.heads(session, place, besides=seq)
     if heads.first_at is None or heads.first_at > session.now:
         return None
-    free = destinations.free_slots(session, place, terms.slots)
-    if free == 0:
+    handed = lease_next(session, place, terms)
+    if handed is None:
         return None
-    handed = lease_next(session, place, heads, terms)
+    free = terms.slots - destinations.gate(session, place).sending
     if handed.delivery.id == change.delivery_id:
         due_at = None
-    if free == 1:
+    if free <= 0:
         # It is full again: no other can be claimed sooner than was known before.
         destinations.ready_by(session, place, known, lease_until(session.now, terms))
     else:
-        following = destinations.next_for(session, place, terms.slots)
-        destinations.set_next(session, place, following)
-        due_at = session.now if following.at == session.now else due_at
+        following = destinations.renew(session, place, terms)
+        due_at = session.now if following == session.now else due_at
     ready_at = None if due_at is None else max(due_at, session.now)
     return Applied((handed,), delivery_ready_at=ready_at, canceled=canceled)

@@ -15,6 +15,7 @@ _END = statement("holder_end")
 _END_OTHERS = statement("holders_end_others")
 _END_DELIVERIES = statement("deliveries_end_leases")
 _WAKE = statement("destinations_wake")
+_WAKE_LINES = statement("targets_wake")
 
 
 class _Beat(Struct, frozen=True):
@@ -75,5 +76,6 @@ def end_other_leases(session: Session, holder_id: str) -> None:
     """End the leases of every other holder and of every delivery."""
     session.execute(_END_OTHERS, {"id": holder_id, "now": session.now})
     session.execute(_END_DELIVERIES, {"now": session.now})
+    session.execute(_WAKE_LINES, {"now": session.now})
     session.execute(_WAKE, {"now": session.now})
     session.forget_holders()

@@ -29,11 +29,18 @@ _PRUNE_JOB = statement("prune_job")
 _FORGET_KEYS = statement("prune_idempotency")
 _FORGET_HOLDERS = statement("holders_forget")
 _FORGET_LANES = statement("prune_lanes")
+_FORGET_TARGETS = statement("prune_targets")
 _FORGET_AUDIT = statement("prune_audit")
 _FORGET_DESTINATIONS = statement("prune_destinations")
 
 LOOK_FACTOR: Final = 4
 """A pruning looks at so many times as many jobs as it may erase: some have to stay."""
+
+BREAKER_KEPT_MS: Final = 86_400_000
+"""The breaker of a receiver to which nothing is sent any more is forgotten after a day,"""
+
+CLOSED_KEPT_MS: Final = 600_000
+"""that of a URL which is closed sooner: its failures were few."""
 
 VACUUM_PAGES: Final = 256
 """So many free pages are given back to the file system at a time,"""
@@ -111,11 +118,22 @@ class Pruning:
         session.execute(_FORGET_HOLDERS, (session.now,))
         session.forget_holders()
         session.execute(_FORGET_LANES, {"limit": limit})
-        session.execute(_FORGET_DESTINATIONS, {"limit": limit})
+        _forget_receivers(session, limit)
         past = session.now - self._audit_kept_ms
         session.execute(_FORGET_AUDIT, {"before": past, "limit": limit})
         _give_back(session)
         return erased
+
+
+def _forget_receivers(session: Session, limit: int) -> None:
+    bound = {
+        "now": session.now,
+        "closed_since": session.now - CLOSED_KEPT_MS,
+        "open_since": session.now - BREAKER_KEPT_MS,
+        "limit": limit,
+    }
+    session.execute(_FORGET_TARGETS, bound)
+    session.execute(_FORGET_DESTINATIONS, bound)
 
 
 def _give_back(session: Session) -> None:

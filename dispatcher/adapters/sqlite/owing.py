@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dispatcher.adapters.sqlite import destinations
+from dispatcher.adapters.sqlite import chains, destinations
+from dispatcher.adapters.sqlite.breakers import line_of
+from dispatcher.adapters.sqlite.destinations import OWN_LINE
 from dispatcher.adapters.sqlite.sending import lease_until
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.lifecycle import TERMINAL_EVENT
 from dispatcher.core.model import Delivery, DeliveryState, Event, EventType, Instant, Job
+from dispatcher.core.ordering import chain_of
 from dispatcher.core.payload import is_terminal
 from dispatcher.ports.records import Applied, DeliveryTerms, LeasedDelivery
 
@@ -65,6 +68,9 @@ class Owed:
         self.event_seq = event_seq
         self.job = job
         self.event = event
+        self.line = OWN_LINE
+        self.chain: str | None = None
+        self.blocked = False
 
     def add(self, terms: DeliveryTerms, *, hand_off: bool, result: bytes | None) -> Applied:
         """Owe the last event by the schedule, and lease it at once if that is asked and may be."""
@@ -73,18 +79,41 @@ class Owed:
         wait_seconds = terms.first_wait_seconds if schedule is None else schedule.seconds[0]
         due_at = session.now + round(wait_seconds * 1000)
         place = destinations.destination(session, self.job.caller_id, self.callback.origin)
-        free = place.sending < terms.slots and not place.due
-        if not (hand_off and free and due_at == session.now):
+        if self.callback.ordered is not None:
+            self.chain = chain_of(
+                self.job.caller_id, self.callback.url, self.job.ordering_key, self.job.id
+            )
+            self.blocked = chains.must_wait(session, self.chain)
+        if not place.plain:
+            self.line = line_of(session, place.seq, self.callback.url)
+        asked = hand_off and due_at == session.now and not place.due and not self.blocked
+        if not (asked and self._may_go(place, terms)):
             return self._wait(place, due_at, terms, result)
         lease = session.ids.new("lse")
         until = lease_until(session.now, terms)
         delivery = self._add(place.seq, due_at, DeliveryState.SENDING, lease, until)
-        destinations.ready_by(session, place.seq, place.ready_at, until)
+        if place.plain:
+            destinations.ready_by(session, place.seq, place.ready_at, until)
+        else:
+            destinations.renew(session, place.seq, terms)
         return Applied((LeasedDelivery(delivery, lease, self.event, self.job, result),))
+
+    def _may_go(self, place: destinations.Destination, terms: DeliveryTerms) -> bool:
+        """Whether one more may be sent to the destination now; what a rate allows is taken."""
+        if place.plain and terms.rate_per_second is None:
+            return place.sending < terms.slots
+        here = destinations.gate(self.session, place.seq)
+        room = 0 if here.stopped else here.room(terms, self.session.now).free
+        if self.line != OWN_LINE or room == 0:
+            return False
+        destinations.count_rate(self.session, place.seq, here, terms, 1)
+        return True
 
     def add_best_effort(self, terms: DeliveryTerms) -> Applied:
         """Owe an event that is not the last: due at once."""
         place = destinations.destination(self.session, self.job.caller_id, self.callback.origin)
+        if not place.plain:
+            self.line = line_of(self.session, place.seq, self.callback.url)
         return self._wait(place, self.session.now, terms, None)
 
     def _wait(
@@ -95,14 +124,13 @@ class Owed:
         result: bytes | None,
     ) -> Applied:
         delivery = self._add(place.seq, due_at, DeliveryState.PENDING, None, None)
-        if place.sending >= terms.slots:
-            if is_terminal(self.event):
-                made_of = LeasedDelivery(delivery, "", self.event, self.job, result)
-                self.session.waiting.keep(made_of)
-            free_at = destinations.wait_for_slot(self.session, place, due_at, terms.slots)
-            return Applied(delivery_ready_at=free_at)
-        destinations.ready_by(self.session, place.seq, place.ready_at, due_at)
-        return Applied(delivery_ready_at=due_at)
+        if self.blocked:
+            return Applied()
+        if place.sending >= terms.slots and is_terminal(self.event):
+            made_of = LeasedDelivery(delivery, "", self.event, self.job, result)
+            self.session.waiting.keep(made_of)
+        ready_at = destinations.wait(self.session, place, self.line, due_at, terms)
+        return Applied(delivery_ready_at=ready_at)
 
     def _add(
         self,
@@ -123,6 +151,8 @@ class Owed:
             state=state,
             created_at=self.event.at,
             due_at=due_at,
+            ordered=None if self.chain is None else self.callback.ordered,
+            blocked=self.blocked,
         )
         self.session.execute(
             _DELIVERY_ADD,
@@ -139,6 +169,10 @@ class Owed:
                 delivery.created_at,
                 due_at,
                 delivery.caller_id,
+                self.line,
+                self.chain,
+                None if self.chain is None else self.callback.ordered,
+                self.blocked,
             ),
         )
         return delivery

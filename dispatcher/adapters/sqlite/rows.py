@@ -25,6 +25,7 @@ from dispatcher.core.model import (
     Progress,
     Trace,
 )
+from dispatcher.core.ordering import OnDead
 from dispatcher.core.quotas import CallerTerms
 
 Row: TypeAlias = tuple[Any, ...]
@@ -53,6 +54,7 @@ DELIVERY_COLUMNS: Final = (
     *("entries_used", "unknown_count", "first_lease", "first_number", "first_at"),
     *("first_duration_ms", "first_status_code", "first_error", "first_body"),
     *("caller_id", "round", "redelivered_at", "cancel_requested_at"),
+    *("target_seq", "chain", "on_dead", "blocked", "retried"),
 )
 DELIVERY_WIDTH: Final = len(DELIVERY_COLUMNS)
 DELIVERY_LEASE: Final = DELIVERY_COLUMNS.index("lease")
@@ -222,6 +224,8 @@ def delivery_of(row: Row, *, event_id: str, event_type: str, job_id: str | None)
         round=row[25],
         redelivered_at=row[26],
         cancel_requested_at=row[27],
+        ordered=None if row[30] is None else OnDead(row[30]),
+        blocked=row[31] == 1,
     )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import ceil
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
-from dispatcher.adapters.sqlite import destinations
+from dispatcher.adapters.sqlite import destinations, lines
 from dispatcher.adapters.sqlite.rows import (
     DELIVERY_LEASE,
     DELIVERY_WIDTH,
@@ -21,13 +22,16 @@ from dispatcher.adapters.sqlite.rows import (
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.model import INLINE_RESULT_BYTES
-from dispatcher.ports.records import ClaimedDeliveries, DeliveryTerms, LeasedDelivery
+from dispatcher.core.turns import is_retrys
+from dispatcher.ports.records import (
+    ClaimedDeliveries,
+    DeliveryTerms,
+    LeasedDelivery,
+)
 
 _READY = statement("destinations_ready")
 _FULL = statement("destinations_full")
 _NEXT = statement("destinations_next")
-_DUE = statement("deliveries_due")
-_UNKNOWN = statement("deliveries_unknown")
 _LEASE = statement("delivery_lease")
 _LEASED = statement("deliveries_leased")
 _HAND_ON = statement("delivery_hand_on")
@@ -42,78 +46,91 @@ LOOK_DESTINATIONS: Final = 1_000
 _encode: Final = msgspec.json.encode
 
 
-def claim_deliveries(session: Session, limit: int, terms: DeliveryTerms) -> ClaimedDeliveries:
+class DeliveryClaim(NamedTuple):
+    """What `claim_deliveries` is asked."""
+
+    limit: int
+    terms: DeliveryTerms
+    room: Mapping[str, int]
+
+
+def claim_deliveries(session: Session, claim: DeliveryClaim) -> ClaimedDeliveries:
     """Lease due deliveries; see the port."""
+    terms, limit = claim.terms, claim.limit
+    room = dict(claim.room)
     found: list[LeasedDelivery] = []
     looked = 0
     while len(found) < limit and looked < LOOK_DESTINATIONS:
-        ready = _ready(session, limit, terms)
+        ready = _ready(session, claim, room)
         if not ready:
             break
-        found += _rounds(session, ready, limit - len(found), terms)
+        found += _rounds(session, ready, limit - len(found), terms, room)
         looked += len(ready)
-    (next_at,) = session.one(_NEXT)
-    return ClaimedDeliveries(tuple(found), None if next_at is None else max(next_at, session.now))
+    row = session.one(_NEXT, {"full": _full(room)})
+    return ClaimedDeliveries(tuple(found), None if row is None else max(row[0], session.now))
 
 
 def _rounds(
-    session: Session, ready: list[int], left: int, terms: DeliveryTerms
+    session: Session,
+    ready: dict[int, str],
+    left: int,
+    terms: DeliveryTerms,
+    room: dict[str, int],
 ) -> list[LeasedDelivery]:
     """Take from each destination in turn, until so many are taken or nothing is left."""
     taken: list[LeasedDelivery] = []
     served: set[int] = set()
-    groups = ready
+    groups = list(ready)
     while groups and len(taken) < left:
-        picked, groups = _round(session, groups, left - len(taken), terms, served)
-        taken += _lease(session, picked, terms)
-    for seq in ready:
-        following = destinations.next_for(session, seq, terms.slots)
-        if seq in served or following.at != session.now:  # unserved, it keeps its place
+        share = ceil((left - len(taken)) / len(groups))
+        chosen = {seq: lines.choose(session, seq, share, terms) for seq in groups}
+        picked: list[int] = []
+        counts: dict[int, int] = {}
+        for turn in range(share):
+            for seq, (_, queue) in chosen.items():
+                if turn < len(queue) and len(taken) + len(picked) < left and _may(room, ready[seq]):
+                    picked.append(queue[turn])
+                    counts[seq] = counts.get(seq, 0) + 1
+        for seq, count in counts.items():
+            destinations.count_rate(session, seq, chosen[seq].here, terms, count)
+        taken += lease(session, picked, terms)
+        served.update(counts)
+        more = [seq for seq, (_, queue) in chosen.items() if len(queue) == share]
+        groups = more if picked else []
+    for seq, caller_id in ready.items():
+        following = lines.next_for(session, seq, terms)
+        # One that was not served keeps its place, unless its caller has enough for now.
+        if seq in served or following.at != session.now or room.get(caller_id) == 0:
             destinations.set_next(session, seq, following)
     return taken
 
 
-def _ready(session: Session, limit: int, terms: DeliveryTerms) -> list[int]:
-    """The destinations to look at, the longest unserved first."""
-    rows = session.execute(_READY, {"now": session.now, "limit": limit}).fetchall()
-    full = session.execute(_FULL, {"slots": terms.slots, "limit": limit}).fetchall()
-    return list(dict.fromkeys(seq for (seq,) in rows + full))
+def _may(room: dict[str, int], caller_id: str) -> bool:
+    """Take one of what a caller may have more, if that is limited."""
+    left = room.get(caller_id)
+    if left is None:
+        return True
+    if left <= 0:
+        return False
+    room[caller_id] = left - 1
+    return True
 
 
-def _round(
-    session: Session, groups: list[int], left: int, terms: DeliveryTerms, served: set[int]
-) -> tuple[list[int], list[int]]:
-    """Take from each destination in turn; gives what was picked and where more may be had."""
-    share = ceil(left / len(groups))
-    heads: dict[int, list[int]] = {}
-    for seq in groups:
-        free = min(share, destinations.free_slots(session, seq, terms.slots))
-        if free > 0:
-            heads[seq] = _heads(session, seq, free)
-    picked: list[int] = []
-    for turn in range(share):
-        for seq, queue in heads.items():
-            if turn < len(queue) and len(picked) < left:
-                picked.append(queue[turn])
-                served.add(seq)
-    more = [seq for seq, queue in heads.items() if len(queue) == share]
-    return picked, more if picked else []
+def _full(room: Mapping[str, int]) -> str | None:
+    """The callers that have enough, as a JSON array; None: nobody has."""
+    full = [caller_id for caller_id, left in room.items() if left <= 0]
+    return _encode(full).decode() if full else None
 
 
-def _heads(session: Session, seq: int, limit: int, *, unknown: bool = True) -> list[int]:
-    """Up to `limit` deliveries of a destination to be sent now, the oldest due first.
-
-    Without `unknown`, none whose lease has ended.
-    """
-    parameters = {"seq": seq, "now": session.now, "limit": limit}
-    found: list[tuple[int, int]] = session.execute(_DUE, parameters).fetchall()
-    if unknown:
-        lost = session.execute(_UNKNOWN, parameters).fetchall()
-        found = sorted(found + lost)[:limit] if lost else found
-    return [number for _, number in found]
+def _ready(session: Session, claim: DeliveryClaim, room: Mapping[str, int]) -> dict[int, str]:
+    """The destinations to look at, the longest unserved first, each with its caller."""
+    wanted = {"limit": claim.limit, "full": _full(room)}
+    rows = session.execute(_READY, {"now": session.now, **wanted}).fetchall()
+    rows += session.execute(_FULL, {"slots": claim.terms.slots, **wanted}).fetchall()
+    return dict(rows)
 
 
-def _lease(session: Session, picked: list[int], terms: DeliveryTerms) -> list[LeasedDelivery]:
+def lease(session: Session, picked: list[int], terms: DeliveryTerms) -> list[LeasedDelivery]:
     if not picked:
         return []
     now, new = session.now, session.ids.new
@@ -134,26 +151,29 @@ def _leased(session: Session, seqs: list[int]) -> list[LeasedDelivery]:
     return [leased[seq] for seq in seqs]
 
 
-def lease_next(
-    session: Session, seq: int, heads: destinations.Heads, terms: DeliveryTerms
-) -> LeasedDelivery:
-    """Lease the oldest due delivery of a destination; one must be due, and a slot be free."""
-    unknown = heads.sending_until is not None and heads.sending_until <= session.now
-    (leased,) = _lease(session, _heads(session, seq, 1, unknown=unknown), terms)
+def lease_next(session: Session, seq: int, terms: DeliveryTerms) -> LeasedDelivery | None:
+    """Lease the delivery whose turn it is at a destination; None if none may be sent now."""
+    chosen = lines.choose(session, seq, 1, terms)
+    if not chosen.deliveries:
+        return None
+    destinations.count_rate(session, seq, chosen.here, terms, 1)
+    (leased,) = lease(session, chosen.deliveries, terms)
     return leased
 
 
 def take_free_slot(session: Session, place: int, terms: DeliveryTerms) -> LeasedDelivery | None:
-    """Lease the oldest due delivery of a destination that is not ready by itself; None if none is.
+    """Lease what is due of a plain destination that is not ready by itself; None if nothing is.
 
     Such a destination has no lease that ended, so there is nothing else to look at.
     """
     now = session.now
     lease = session.ids.new("lse")
+    retried = is_retrys(session.turns.take(place, 1))
     rows = session.execute(
         _HAND_ON,
         {
             "place": place,
+            "retried": retried,
             "lease": lease,
             "until": lease_until(now, terms),
             "now": now,

@@ -6,6 +6,7 @@ import sqlite3
 from typing import Any
 
 from dispatcher.adapters.sqlite.statements import statement
+from dispatcher.adapters.sqlite.turns import Turns
 from dispatcher.adapters.sqlite.waiting import Waiting
 from dispatcher.core.model import Instant
 from dispatcher.ports.system import Ids
@@ -16,7 +17,16 @@ _HOLDER_FIND = statement("holder_find")
 class Session:
     """What an operation needs. `now` is read once, so that a batch sees one instant."""
 
-    __slots__ = ("_holders", "connection", "execute", "ids", "links_base", "now", "waiting")
+    __slots__ = (
+        "_holders",
+        "connection",
+        "execute",
+        "ids",
+        "links_base",
+        "now",
+        "turns",
+        "waiting",
+    )
 
     def __init__(
         self,
@@ -26,6 +36,7 @@ class Session:
         ids: Ids,
         links_base: str,
         waiting: Waiting,
+        turns: Turns,
     ) -> None:
         self.connection = connection
         self.execute = connection.execute
@@ -33,6 +44,7 @@ class Session:
         self.ids = ids
         self.links_base = links_base
         self.waiting = waiting
+        self.turns = turns
         self._holders: dict[str, bool] = {}
 
     def one(self, sql: str, parameters: Any = ()) -> Any:

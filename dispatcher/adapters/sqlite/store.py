@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import assert_never
 
@@ -28,9 +28,10 @@ from dispatcher.adapters.sqlite.delivering import change_delivery, record_attemp
 from dispatcher.adapters.sqlite.errors import whole_store
 from dispatcher.adapters.sqlite.reader import Readers
 from dispatcher.adapters.sqlite.schema import prepare
-from dispatcher.adapters.sqlite.sending import claim_deliveries
+from dispatcher.adapters.sqlite.sending import DeliveryClaim, claim_deliveries
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
+from dispatcher.adapters.sqlite.turns import Turns
 from dispatcher.adapters.sqlite.waiting import Waiting
 from dispatcher.adapters.sqlite.writer import CommitTold, Writer, tell_nobody
 from dispatcher.core.changes import (
@@ -52,6 +53,7 @@ from dispatcher.core.model import JobType
 from dispatcher.ports.audit import AUDIT_KEPT_SECONDS
 from dispatcher.ports.records import (
     DEAD_KEPT_SECONDS,
+    EVERYBODY,
     AddResult,
     Applied,
     ApplyResult,
@@ -119,6 +121,7 @@ class SqliteStore(Answers, CallersKept, AuditKept):
             on_commit=on_commit,
         )
         self._waiting = Waiting()
+        self._turns = Turns()
         self._readers = Readers(path, readers)
         self._pruning = overdue.Pruning(dead_kept_seconds, audit_kept_seconds)
 
@@ -129,6 +132,7 @@ class SqliteStore(Answers, CallersKept, AuditKept):
             ids=self._ids,
             links_base=self._links_base,
             waiting=self._waiting,
+            turns=self._turns,
         )
 
     # --- opening and closing -------------------------------------------------------------------
@@ -172,13 +176,12 @@ class SqliteStore(Answers, CallersKept, AuditKept):
         """See `JobStore.claim_jobs`."""
         return await self._writer.one(claim_jobs, claim)
 
-    async def claim_deliveries(self, limit: int, terms: DeliveryTerms) -> ClaimedDeliveries:
+    async def claim_deliveries(
+        self, limit: int, terms: DeliveryTerms, room: Mapping[str, int] = EVERYBODY
+    ) -> ClaimedDeliveries:
         """See `JobStore.claim_deliveries`."""
-
-        def claim(session: Session, limit: int) -> ClaimedDeliveries:
-            return claim_deliveries(session, limit, terms)
-
-        return await self._writer.one(claim, limit)
+        claim = DeliveryClaim(limit, terms, room)
+        return await self._writer.one(claim_deliveries, claim)
 
     async def apply(
         self, changes: Sequence[Change | Audited], terms: DeliveryTerms

@@ -37,6 +37,13 @@ from dispatcher.testing.conformance.auditing import (
 )
 from dispatcher.testing.conformance.backend import Backend, ShuffledIds
 from dispatcher.testing.conformance.backlog import TestBacklog
+from dispatcher.testing.conformance.breakers import (
+    TestBreakerOfADestination,
+    TestBreakerOfAUrl,
+    TestRate,
+    TestRoomOfCallers,
+    TestTurns,
+)
 from dispatcher.testing.conformance.callers import TestCallers, TestCheck, TestKeyCheck, TestTypes
 from dispatcher.testing.conformance.changing import (
     TestAskingToCancel,
@@ -107,6 +114,8 @@ __all__ = [
     "TestAuditedCallers",
     "TestAuditedChanges",
     "TestBacklog",
+    "TestBreakerOfADestination",
+    "TestBreakerOfAUrl",
     "TestCallers",
     "TestCheck",
     "TestClaimingJobs",
@@ -138,10 +147,12 @@ __all__ = [
     "TestOneJob",
     "TestOrderOfJobs",
     "TestPrune",
+    "TestRate",
     "TestRecordingAttempts",
     "TestRedelivering",
     "TestReleasing",
     "TestRoom",
+    "TestRoomOfCallers",
     "TestRotatingSecrets",
     "TestSentAgain",
     "TestServiceKeys",
@@ -150,6 +161,7 @@ __all__ = [
     "TestSweep",
     "TestTakingBack",
     "TestTerms",
+    "TestTurns",
     "TestTypes",
     "TestUnknownAttempts",
     "scene",

@@ -73,6 +73,11 @@ class ModelDelivery:
         return self.lost(now) and not self.given_up
 
     @property
+    def retried(self) -> bool:
+        """Whether it was tried before: then first attempts go before it."""
+        return self.delivery.attempt_count > 0
+
+    @property
     def given_up(self) -> bool:
         """Whether it is the sweep's once its lease has ended."""
         asked = self.delivery.cancel_requested_at is not None

@@ -308,7 +308,8 @@ class Run:
             assert chosen.claimable(self.now), "handed on, but not due"
             assert self.model.free_slots(chosen.place, self.now) > 0, "more than its slots"
             if chosen.delivery.state is DeliveryState.PENDING:
-                assert chosen.delivery.due_at == min(one.delivery.due_at for one in due)
+                alike = [one for one in due if one.retried == chosen.retried]
+                assert chosen.delivery.due_at == min(one.delivery.due_at for one in alike)
             self._hold_delivery(chosen, leased)
         elif due and self.model.free_slots(sent.place, self.now) > 0:
             assert not (change.hand_off and came_free and alone), "a free slot was not handed on"
@@ -328,7 +329,7 @@ class Run:
             change.hand_off
             and owed.delivery.due_at <= self.now
             and self.model.free_slots(owed.place, self.now) > 0
-            and not any(one.delivery.due_at <= self.now for one in due)
+            and not any(one.delivery.due_at <= self.now and not one.retried for one in due)
         )
         if result.handed:
             assert may, "a delivery was handed off though the claim would not choose it"
@@ -391,8 +392,9 @@ class Run:
                 for one in self.model.at(sent.place):
                     if one.delivery.event_id not in taken and one.claimable(self.now):
                         older = one.delivery.due_at < sent.delivery.due_at
+                        alike = one.retried == sent.retried
                         pending = one.delivery.state is DeliveryState.PENDING
-                        assert not (older and pending), "not the oldest due"
+                        assert not (older and pending and alike), "not the oldest due"
             assert self.model.free_slots(sent.place, self.now) > 0, "more than its slots"
             self._hold_delivery(sent, leased)
         if len(claims) == 1:

@@ -6,6 +6,7 @@ FROM (
   FROM (
     SELECT seq FROM destination ORDER BY ready_at IS NULL, ready_at, seq LIMIT :most
   ) AS line
-  CROSS JOIN delivery ON delivery.destination_seq = line.seq AND delivery.state = 'pending'
+  CROSS JOIN delivery
+    ON delivery.destination_seq = line.seq AND delivery.state = 'pending' AND delivery.blocked = 0
   LIMIT :most
 )

@@ -1,13 +1,24 @@
 -- Lease the oldest due delivery of a destination in the slot that came free: one statement for what
--- a claim asks in four. Only for a destination that is not ready by itself: then it was full, and no
+-- a claim asks in four; of those never tried before, or of the retries, as the turn is. Only for a
+-- destination that is not ready by itself and that nothing else holds back: then it was full, and no
 -- lease of it has ended.
 UPDATE delivery SET state = 'sending', lease = :lease, lease_until = :until
 WHERE
-  seq = (
-    SELECT seq FROM delivery
-    WHERE destination_seq = :place AND state = 'pending' AND due_at <= :now
-    ORDER BY due_at, seq
-    LIMIT 1
+  seq = coalesce(
+    (
+      SELECT seq FROM delivery
+      WHERE destination_seq = :place AND target_seq = 0 AND retried = :retried
+        AND due_at <= :now AND state = 'pending' AND blocked = 0
+      ORDER BY due_at, seq
+      LIMIT 1
+    ),
+    (
+      SELECT seq FROM delivery
+      WHERE destination_seq = :place AND target_seq = 0 AND retried = 1 - :retried
+        AND due_at <= :now AND state = 'pending' AND blocked = 0
+      ORDER BY due_at, seq
+      LIMIT 1
+    )
   )
   AND (
     SELECT count(*) FROM delivery

@@ -6,6 +6,7 @@ UPDATE delivery SET
   due_at = ?,
   finished_at = ?,
   attempt_count = 1,
+  retried = 1,
   entries_used = entries_used + ?,
   unknown_count = 0,
   first_lease = lease,

@@ -2,6 +2,8 @@
 UPDATE delivery SET
   state = 'pending',
   destination_seq = :destination_seq,
+  target_seq = :line,
+  blocked = :blocked,
   due_at = :due_at,
   finished_at = NULL,
   entries_used = 0,

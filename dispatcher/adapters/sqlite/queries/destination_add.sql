@@ -1,2 +1,2 @@
 -- A new destination.
-INSERT INTO destination (caller_id, origin, endpoint_id, ready_at) VALUES (?, ?, ?, ?) RETURNING seq
+INSERT INTO destination (id, caller_id, origin, endpoint_id) VALUES (?, ?, ?, ?) RETURNING seq

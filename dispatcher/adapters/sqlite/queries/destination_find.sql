@@ -1,4 +1,5 @@
--- A destination: how many leases are alive, and whether something is pending and due.
+-- A destination: how many leases are alive, whether a first attempt is pending and due, and whether
+-- nothing holds it back but its slots.
 SELECT
   seq,
   ready_at,
@@ -9,7 +10,10 @@ SELECT
   ),
   EXISTS (
     SELECT 1 FROM delivery
-    WHERE destination_seq = destination.seq AND state = 'pending' AND due_at <= :now
-  )
+    WHERE destination_seq = destination.seq AND target_seq = 0 AND retried = 0
+      AND due_at <= :now AND state = 'pending' AND blocked = 0
+  ),
+  breaker IS NULL AND rate_per_second IS NULL AND paused_at IS NULL AND held_at IS NULL
+    AND NOT EXISTS (SELECT 1 FROM target WHERE target.destination_seq = destination.seq)
 FROM destination
 WHERE caller_id = :caller_id AND origin = :origin AND endpoint_id = :endpoint_id

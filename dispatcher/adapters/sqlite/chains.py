@@ -1,0 +1,46 @@
+"""Chains: deliveries that are sent one at a time, in the order in which they were owed."""
+
+from __future__ import annotations
+
+from dispatcher.adapters.sqlite import destinations
+from dispatcher.adapters.sqlite.breakers import line_of
+from dispatcher.adapters.sqlite.session import Session
+from dispatcher.adapters.sqlite.statements import statement
+from dispatcher.core.model import DeliveryState, Instant
+from dispatcher.ports.records import DeliveryTerms
+
+_HEAD = statement("chain_head")
+_ACTIVE = statement("chain_active")
+_RUNNING = statement("chain_running")
+_UNBLOCK = statement("delivery_unblock")
+
+_NOBODY = -1
+
+
+def must_wait(session: Session, chain: str) -> bool:
+    """Whether a new delivery of a chain waits behind another."""
+    return session.one(_ACTIVE, {"chain": chain, "besides": _NOBODY}) is not None
+
+
+def must_wait_again(session: Session, chain: str, seq: int) -> bool:
+    """Whether one that begins a new round has to wait: only for one that is under way.
+
+    It is older than those that wait for their turn, and so the next of them.
+    """
+    return session.one(_RUNNING, {"chain": chain, "besides": seq}) is not None
+
+
+def advance(session: Session, chain: str, terms: DeliveryTerms) -> Instant | None:
+    """One of a chain has ended: let the next go; from when it can be claimed, if one goes."""
+    row = session.one(_HEAD, {"chain": chain})
+    if row is None:
+        return None
+    seq, place, state, blocked, due_at, url = row
+    if state != DeliveryState.PENDING or not blocked or must_wait_again(session, chain, seq):
+        return None
+    line = line_of(session, place, url)
+    session.execute(_UNBLOCK, {"seq": seq, "line": line})
+    if line != destinations.OWN_LINE:
+        destinations.renew_line(session, place, line, terms)
+    ready_at = destinations.renew(session, place, terms)
+    return None if ready_at is None else max(ready_at, due_at)

@@ -1,0 +1,2 @@
+-- Let a delivery wait in another line.
+UPDATE delivery SET target_seq = :line WHERE seq = :seq
