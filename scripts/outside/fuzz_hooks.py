@@ -35,7 +35,7 @@ ENDS = {"startBy": "2099-01-31T09:30:00Z", "deadline": "2099-01-31T10:30:00Z"}
 
 
 @schemathesis.hook
-def before_load_schema(context: Any, raw_schema: dict[str, Any]) -> None:
+def before_load_schema(context: Any, raw_schema: dict[str, Any]) -> None:  # noqa: ARG001  # hooks are called by these names
     """Say which values are good, where the description can't."""
     schemas = raw_schema["components"]["schemas"]
     members = schemas["SubmissionBody"]["properties"]
@@ -73,7 +73,7 @@ def harmless(value: Any) -> Any:
 
 
 @schemathesis.hook
-def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
+def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:  # noqa: ARG001  # hooks are called by these names
     """Nothing is sent that would make the service call elsewhere, however it came about.
 
     And of what is meant to be good: cursors are real ones, limits leave room for what comes after,
@@ -82,7 +82,7 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     case.body = harmless(case.body)
     if not case.meta or case.meta.generation.mode is not GenerationMode.POSITIVE:
         return
-    if not is_cursor((case.query or {}).get("cursor", "")):
+    if case.query and not is_cursor(case.query.get("cursor")):
         case.query.pop("cursor", None)
     if case.method == "PATCH":
         leave_room(case.body)
@@ -92,8 +92,10 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
 
 def leave_room(body: Any) -> None:
     """Raise the limits that a caller is given: else all that it sends later is refused by them."""
-    limits = body.get("limits") if isinstance(body, dict) else None
-    for name, value in limits.items() if isinstance(limits, dict) else ():
+    limits: Any = body.get("limits") if isinstance(body, dict) else None
+    if not isinstance(limits, dict):
+        return
+    for name, value in limits.items():
         if isinstance(value, int | float) and name in _ROOM:
             limits[name] = max(value, _ROOM[name])
         elif isinstance(value, dict) and "requests" in value:
@@ -101,7 +103,7 @@ def leave_room(body: Any) -> None:
 
 
 @schemathesis.hook
-def filter_failure(context: Any, failure: Any, case: Any, response: Any) -> bool:
+def filter_failure(context: Any, failure: Any, case: Any, response: Any) -> bool:  # noqa: ARG001  # hooks are called by these names
     """Keep each but one: no body at all is good where a body may be left out.
 
     The fuzzer counts it as bad if that is how it came to spoil a body.

@@ -60,7 +60,7 @@ class Contract:
     def check(
         self, method: str, path: str, status: int, headers: Mapping[str, str], body: bytes
     ) -> None:
-        """Raise `NotAsDescribed` unless the answer is as described; other paths are not looked at."""
+        """Raise `NotAsDescribed` unless it is as described; other paths are not looked at."""
         operation = self._operation(method, path.partition("?")[0])
         if operation is None or b'"code":"not-found"' in body:  # nothing is served there
             return

@@ -53,7 +53,16 @@ async def test_it_is_whole_and_loads_nothing(edge: Edge) -> None:
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
     page = Page(answer.body.decode())
     assert page.tags.isdisjoint({"script", "link", "img", "iframe", "object", "form"})
-    assert page.attributes <= {"lang", "charset", "name", "content", "id", "class", "href", "open"} | {
+    assert page.attributes <= {
+        "lang",
+        "charset",
+        "name",
+        "content",
+        "id",
+        "class",
+        "href",
+        "open",
+    } | {
         "tabindex",
         "aria-label",
     }
@@ -79,7 +88,7 @@ async def test_it_has_every_call_that_is_served() -> None:
         text = (await edge.call("GET", "/docs", key=None)).body.decode()
         routes = routes_of(make_app(edge.services))
     for method, path in routes:
-        assert f'{method}</span> <code>{escape(path)}</code>' in text, path
+        assert f"{method}</span> <code>{escape(path)}</code>" in text, path
     assert "Authorization: Bearer $" not in text  # in --dev no key is needed
     assert "{$request.body#/callbackUrl}" in text
 

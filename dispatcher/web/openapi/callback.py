@@ -44,9 +44,7 @@ CALLBACKS: Final[dict[str, Any]] = {
                     ),
                     _header("callback-attempt", "From 1.", "1"),
                     _header("user-agent", "Who sends it.", "dispatcher/0.1.0"),
-                    _header(
-                        "correlation-id", "As submitted.", "order-4711", always=False
-                    ),
+                    _header("correlation-id", "As submitted.", "order-4711", always=False),
                     _header(
                         "traceparent",
                         "As submitted.",

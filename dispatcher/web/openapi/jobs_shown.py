@@ -51,9 +51,9 @@ class CallbackShown(Struct, frozen=True, kw_only=True, rename="camel"):
     events: list[EventType] | UnsetType = UNSET
     mode: CallbackMode | UnsetType = UNSET
     schedule: list[float] | UnsetType = UNSET
-    headers: Annotated[dict[str, str], Meta(description="Values are shown as `***`.")] | UnsetType = (
-        UNSET
-    )
+    headers: (
+        Annotated[dict[str, str], Meta(description="Values are shown as `***`.")] | UnsetType
+    ) = UNSET
 
 
 class DeliverySummary(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -106,9 +106,12 @@ class JobData(Struct, frozen=True, kw_only=True, rename="camel"):
     api_version: str
     links: Links
     result_url: Url | UnsetType = UNSET
-    result_omitted: Annotated[
-        bool, Meta(description="True: the result is too large to stand here; see `resultUrl`.")
-    ] | UnsetType = UNSET
+    result_omitted: (
+        Annotated[
+            bool, Meta(description="True: the result is too large to stand here; see `resultUrl`.")
+        ]
+        | UnsetType
+    ) = UNSET
     result: Annotated[Any, Meta(description="Of a job that succeeded: any JSON.")] = UNSET
     output: Annotated[Any, Meta(description="Of `job.output` alone: any JSON.")] = UNSET
 

@@ -56,9 +56,7 @@ class FieldError(Struct, frozen=True, kw_only=True):
     detail: str
 
 
-class Problem(
-    Struct, frozen=True, kw_only=True, rename={"violated_policies": "violated-policies"}
-):
+class Problem(Struct, frozen=True, kw_only=True, rename={"violated_policies": "violated-policies"}):
     """What went wrong (RFC 9457). `code` is a stable word to decide by."""
 
     type: str
@@ -67,18 +65,27 @@ class Problem(
     detail: str
     instance: Annotated[str, Meta(description="The path of the request.")]
     code: str
-    errors: Annotated[
-        list[FieldError], Meta(description="Of `invalid-fields`: all that is wrong, up to 100.")
-    ] | UnsetType = UNSET
-    parameter: Annotated[
-        str, Meta(description="Of `invalid-parameter`: which, if it is about one.")
-    ] | UnsetType = UNSET
-    error: Annotated[
-        JobError | None, Meta(description="Of `job-failed` and the like: the job's own.")
-    ] | UnsetType = UNSET
-    violated_policies: Annotated[
-        list[str], Meta(description="Of `rate-limited` and `quota-exceeded`: which limit it was.")
-    ] | UnsetType = UNSET
+    errors: (
+        Annotated[
+            list[FieldError], Meta(description="Of `invalid-fields`: all that is wrong, up to 100.")
+        ]
+        | UnsetType
+    ) = UNSET
+    parameter: (
+        Annotated[str, Meta(description="Of `invalid-parameter`: which, if it is about one.")]
+        | UnsetType
+    ) = UNSET
+    error: (
+        Annotated[JobError | None, Meta(description="Of `job-failed` and the like: the job's own.")]
+        | UnsetType
+    ) = UNSET
+    violated_policies: (
+        Annotated[
+            list[str],
+            Meta(description="Of `rate-limited` and `quota-exceeded`: which limit it was."),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 def problems_of(operation: Operation, *, guarded: bool, dev: bool) -> dict[int, dict[str, Any]]:

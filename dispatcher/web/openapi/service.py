@@ -112,29 +112,7 @@ def operations(limits: Limits) -> dict[Call, Operation]:  # noqa: ARG001  # as e
         ),
         ("GET", "/docs"): _description("getDocs", "This document as a page", "text/html", _TEXT),
         ("POST", "/dev/inbox"): _RECEIVE,
-        ("GET", "/dev/inbox"): Operation(
-            id="getInbox",
-            tag="Development",
-            summary="What came to the inbox",
-            answers=(
-                Answer(
-                    status=200,
-                    description="The last 100.",
-                    shape=Inbox,
-                    example=Inbox(
-                        items=[
-                            Inboxed(
-                                received_at=TIME,
-                                verified=True,
-                                reason=None,
-                                headers={"webhook-id": ENDED["id"]},
-                                body={"type": "job.succeeded"},
-                            )
-                        ]
-                    ),
-                ),
-            ),
-        ),
+        ("GET", "/dev/inbox"): _LOOK,
     }
 
 
@@ -177,7 +155,9 @@ def _description(name: str, summary: str, media: str, shape: Any) -> Operation:
                 shape=shape,
                 headers=("ETag", "Cache-Control"),
             ),
-            Answer(status=304, description="It is as you know it.", headers=("ETag", "Cache-Control")),
+            Answer(
+                status=304, description="It is as you know it.", headers=("ETag", "Cache-Control")
+            ),
         ),
     )
 
@@ -189,4 +169,27 @@ _RECEIVE: Final = Operation(
     description="Give its URL as `callbackUrl`. What is POSTed to it is verified and kept a while.",
     answers=(Answer(status=204, description="The signature holds."),),
     problems=(BodyTooLarge, BodyTooSlow, MalformedBody, (401, "unverified")),
+)
+_LOOK: Final = Operation(
+    id="getInbox",
+    tag="Development",
+    summary="What came to the inbox",
+    answers=(
+        Answer(
+            status=200,
+            description="The last 100.",
+            shape=Inbox,
+            example=Inbox(
+                items=[
+                    Inboxed(
+                        received_at=TIME,
+                        verified=True,
+                        reason=None,
+                        headers={"webhook-id": ENDED["id"]},
+                        body={"type": "job.succeeded"},
+                    )
+                ]
+            ),
+        ),
+    ),
 )

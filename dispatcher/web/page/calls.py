@@ -14,9 +14,9 @@ from dispatcher.web.page.text import block, code, folded, inline, pretty, prose,
 def call(document: dict[str, Any], method: str, path: str, operation: dict[str, Any]) -> str:
     """One call, whole."""
     name = escape(operation["operationId"])
+    summary = f"<small>{escape(operation['summary'])}</small>"
     parts = [
-        f'<h3><span class="verb {method}">{method.upper()}</span> {code(path)}'
-        f' <small>{escape(operation["summary"])}</small></h3>',
+        f'<h3><span class="verb {method}">{method.upper()}</span> {code(path)} {summary}</h3>',
         prose(operation.get("description", "")),
         block(curl(document, method, path, operation), "curl"),
         parameters(operation.get("parameters", [])),
@@ -128,8 +128,10 @@ def callback(name: str, url: str, operation: dict[str, Any]) -> str:
     examples = "".join(block(pretty(each["value"])) for each in content["examples"].values())
     answers = table(
         ("You answer", "Then"),
-        [(code(status), inline(each["description"])) for status, each in
-         operation["responses"].items()],
+        [
+            (code(status), inline(each["description"]))
+            for status, each in operation["responses"].items()
+        ],
     )
     return (
         f'<article id="callback-{escape(name)}"><h3><span class="verb post">POST</span> '

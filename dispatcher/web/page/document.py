@@ -21,6 +21,7 @@ CONTENT_SECURITY_POLICY: Final = (
 )
 """Nothing is loaded and nothing is run: the one style sheet stands in the page, by its digest."""
 
+
 def make_page(document: dict[str, Any]) -> str:
     """An OpenAPI document of this service as HTML.
 
@@ -28,7 +29,9 @@ def make_page(document: dict[str, Any]) -> str:
     """
     info = document["info"]
     calls = _calls(document)
-    navigation = "".join(_group(tag["name"], calls.get(tag["name"], [])) for tag in document["tags"])
+    navigation = "".join(
+        _group(tag["name"], calls.get(tag["name"], [])) for tag in document["tags"]
+    )
     sections = "".join(_section(document, tag, calls) for tag in document["tags"])
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -77,6 +80,8 @@ def _section(
 
 def _shapes(document: dict[str, Any]) -> str:
     schemas = document["components"]["schemas"]
-    return '<section id="shapes"><h2>Shapes</h2>' + "".join(
-        shape(name, schema) for name, schema in schemas.items()
-    ) + "</section>"
+    return (
+        '<section id="shapes"><h2>Shapes</h2>'
+        + "".join(shape(name, schema) for name, schema in schemas.items())
+        + "</section>"
+    )
