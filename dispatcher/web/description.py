@@ -71,7 +71,7 @@ class Description:
         return _answer(request, made.page, made.page_tag, _HTML)
 
     def _current(self, request: web.Request) -> _Made:
-        """Made once, and again when the types have changed: it takes tens of milliseconds."""
+        """Made once, and again when the types have changed: it takes some 15 ms."""
         read_query(request)
         kinds = tuple(self._services.catalog.all())
         if self._made is None or self._made.kinds != kinds:

@@ -17,10 +17,11 @@ from dispatcher.core.model import ApiKey, JobType, Role
 from dispatcher.engine.callers import digest_of
 from dispatcher.web.app import make_app
 from dispatcher.web.openapi.document import described
+from dispatcher.web.wire import CallbackBody, SubmissionBody
 from tests.web.contract import Contract, NotAsDescribed
 from tests.web.edge import ECHO, Edge
 from tests.web.route_table import ROUTES, Who, routes_of
-from tests.web.test_problems_page import made
+from tests.web.test_problems_page import ROOT, made
 from tests.web.test_roles import an_edge
 from tests.web.test_whole_path import service
 
@@ -318,3 +319,27 @@ async def test_the_callback_is_described_where_it_is_asked_for(edge: Edge) -> No
         "webhook-signature",
         "callback-attempt",
     }
+
+
+# --- The reference -----------------------------------------------------------------------------
+
+
+def test_the_reference_names_every_call() -> None:
+    """`docs/reference/http-api.md` says of each what it answers."""
+    page = (ROOT / "docs" / "reference" / "http-api.md").read_text("utf-8")
+    missing = [
+        f"{method} {path}"
+        for method, path in described(Limits())
+        if not path.startswith(("/dev/", "/.well-known/")) and f"`{method} {path}" not in page
+    ]
+    assert missing == []
+    assert "`/dev/inbox`" in page
+    assert "`/.well-known/jwks.json`" in page
+
+
+def test_the_reference_names_every_member_of_a_submission() -> None:
+    page = (ROOT / "docs" / "reference" / "http-api.md").read_text("utf-8")
+    table = page.partition("### Submission")[2].partition("\n### ")[0]
+    for kind, prefix in ((SubmissionBody, ""), (CallbackBody, "callback.")):
+        for name in kind.__struct_encode_fields__:
+            assert f"`{prefix}{name}`" in table or name == "callback", name
