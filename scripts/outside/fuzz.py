@@ -2,7 +2,7 @@
 
 Schemathesis makes the requests from `/openapi.json`, with all its checks on: no 5xx, no status and
 no header that is not described, no answer that does not fit its schema, nothing accepted that does
-not fit, nothing refused that does. Twice: in `--dev`, and with an operator's key.
+not fit, nothing refused that does. In `--dev`, with an operator's key, and with a caller's.
 
 Nothing can leave this machine: all of it runs in a network of its own that has loopback alone.
 Where that is not possible no callback URL is submitted at all.
@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 from scripts.outside.alone import ROOT, is_ours, wrapped
@@ -25,17 +27,21 @@ from scripts.outside.process import Service, free_port
 CONFIG = Path(__file__).with_name("fuzz.toml")
 SEED = 4
 ALONE = "FUZZ_ALONE"
+APP = str(Path(__file__).with_name("fuzz_app.py"))
+DEV = "dev"
+ROLES = (DEV, "operator", "caller")
 
 
 class Escaped(Exception):
     """A URL was accepted that leads out of this machine: the fuzzer itself is broken."""
 
 
-async def fuzz(folder: Path, *, dev: bool, examples: int, arguments: list[str]) -> int:
-    """One service, tried; the exit status of schemathesis (0: nothing was found)."""
+async def fuzz(folder: Path, role: str, examples: int, arguments: list[str]) -> int:
+    """One service, tried in a role; the exit status of schemathesis (0: nothing was found)."""
+    dev = role == DEV
     receiver = f"http://127.0.0.1:{free_port()}/"  # nobody listens: each attempt fails at once
-    service = Service(folder, dev=dev, allow=[] if dev else [receiver.rstrip("/")])
-    key = None if dev else (await service.create_caller("fuzz", "--role", "operator")).api_key
+    service = Service(folder, app=APP, dev=dev, allow=[] if dev else [receiver.rstrip("/")])
+    key = None if dev else (await service.create_caller("fuzz", "--role", role)).api_key
     try:
         await service.start()
         command = [
@@ -54,7 +60,8 @@ async def fuzz(folder: Path, *, dev: bool, examples: int, arguments: list[str]) 
             env={**os.environ, "FUZZ_RECEIVER": receiver, "PYTHONPATH": str(ROOT)},
             check=False,
         )
-        await nothing_escaped(service.url, key)
+        types = await submitted(service.url, key)
+        print(f"{role} submitted: {json.dumps(types)}")
         if await service.stop() != 0:
             print(f"the service did not stop well:\n{service.log}")
             return 1
@@ -63,20 +70,23 @@ async def fuzz(folder: Path, *, dev: bool, examples: int, arguments: list[str]) 
         service.end()
 
 
-async def nothing_escaped(url: str, key: str | None) -> None:
-    """Raise `Escaped` if a job of the service calls back elsewhere."""
+async def submitted(url: str, key: str | None) -> dict[str, int]:
+    """How many jobs of each type were taken; raises `Escaped` if one calls back elsewhere."""
+    types: Counter[str] = Counter()
     async with Api(url, key) as api:
         async for job in api.jobs():
+            types[job["type"]] += 1
             if not is_ours(job["callbackUrl"] or ""):
                 raise Escaped(f"{job['id']} calls back to {job['callbackUrl']}")
+    return dict(sorted(types.items()))
 
 
-async def both(examples: int, arguments: list[str]) -> int:
-    """In `--dev` and with a key; 0 if nothing was found."""
+async def in_all(examples: int, arguments: list[str]) -> int:
+    """In each role; 0 if nothing was found."""
     found = 0
-    for dev in (True, False):
+    for role in ROLES:
         with tempfile.TemporaryDirectory() as folder:
-            found |= await fuzz(Path(folder), dev=dev, examples=examples, arguments=arguments)
+            found |= await fuzz(Path(folder), role, examples, arguments)
     return found
 
 
@@ -94,7 +104,7 @@ def main() -> None:
         if command is not None:
             os.chdir(ROOT)
             os.execv(command[0], command)  # noqa: S606  # this very program, once more
-    sys.exit(asyncio.run(both(asked.examples, asked.more)))
+    sys.exit(asyncio.run(in_all(asked.examples, asked.more)))
 
 
 if __name__ == "__main__":

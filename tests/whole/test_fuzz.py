@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import subprocess
@@ -15,6 +16,7 @@ from scripts.outside.alone import is_ours, wrapped
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 110
+TYPES = ["dispatcher.echo", "greet", "report.generate"]
 
 
 @pytest.mark.whole
@@ -31,12 +33,15 @@ def test_schemathesis_finds_nothing() -> None:
     )
     said = done.stdout + done.stderr
     assert done.returncode == 0, said[-8_000:]
-    # All phases, twice: with no key in development mode, and with an operator's.
+    # All phases, thrice: with no key in development mode, with an operator's, with a caller's.
     for phase in ("Examples", "Coverage", "Fuzzing", "Stateful"):
-        assert len(re.findall(rf"✅ +{phase} \(in ", said)) == 2, said[-8_000:]
+        assert len(re.findall(rf"✅ +{phase} \(in ", said)) == 3, said[-8_000:]
     counts = [int(each) for each in re.findall(r"(\d+) generated", said)]
-    assert len(counts) == 2
+    assert len(counts) == 3
     assert min(counts) > 500
+    # Each type's schema says what is good: jobs of all of them were taken, by each role.
+    taken = [json.loads(each) for each in re.findall(r"submitted: (.*)", said)]
+    assert [sorted(each) for each in taken] == [TYPES] * 3
 
 
 @pytest.mark.whole

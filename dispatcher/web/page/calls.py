@@ -92,9 +92,15 @@ def _body(document: dict[str, Any], operation: dict[str, Any]) -> str:
 
 
 def _rules(schema: dict[str, Any]) -> str:
-    """What holds between members."""
-    said = [each["description"] for each in schema.get("allOf", ()) if "description" in each]
-    return "".join(f"<p>{inline(each)}</p>" for each in said)
+    """What holds between members, and what the inputs of the types must fit."""
+    rules = schema.get("allOf", ())
+    said = [inline(each["description"]) for each in rules if "description" in each]
+    for each in rules:
+        shape = each.get("then", {}).get("properties", {}).get("input")
+        if shape is not None:
+            name = each["if"]["properties"]["type"]["const"]
+            said.append(f"The input of {code(name)}: {kind(shape)}.")
+    return "".join(f"<p>{each}</p>" for each in said)
 
 
 def _answers(document: dict[str, Any], operation: dict[str, Any]) -> str:

@@ -42,7 +42,7 @@ def make_page(document: dict[str, Any]) -> str:
         f"<main><header><h1>{escape(info['title'])}: the HTTP API</h1>"
         f"<p>{inline(info['summary'])}</p>"
         f"<p>Version {escape(info['version'])}, at {code(document['servers'][0]['url'])}. "
-        '<a href="/openapi.json">openapi.json</a> says the same to programs (OpenAPI 3.1).</p>'
+        '<a href="openapi.json">openapi.json</a> says the same to programs (OpenAPI 3.1).</p>'
         f"</header>{prose(info['description'])}{sections}{_shapes(document)}</main></body></html>"
     )
 

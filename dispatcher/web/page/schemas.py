@@ -57,12 +57,16 @@ def _type(schema: dict[str, Any]) -> str:
 
 
 def _bounds(schema: dict[str, Any]) -> list[str]:
-    found = [words.format(f"{schema[key]:g}") for key, words in _BOUNDS if key in schema]
+    found = [words.format(_number(schema[key])) for key, words in _BOUNDS if key in schema]
     if "default" in schema:
         found.append(f"{escape(str(schema['default']))} without it")
     if pattern := schema.get("pattern"):
         found.append(code(pattern))
     return found
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else str(value)
 
 
 def members(schema: dict[str, Any]) -> str:
