@@ -55,8 +55,7 @@ def make_document(served: Served) -> dict[str, Any]:
         if call in served.calls
     }
     schemas, refs = _schemas(_shapes(operations.values()))
-    if "SubmissionBody" in schemas:
-        bound(schemas, served.limits, list(served.kinds))
+    bound(schemas, served.limits, list(served.kinds))
     writer = _Writer(served, refs)
     paths: dict[str, dict[str, Any]] = {}
     for (method, path), operation in operations.items():

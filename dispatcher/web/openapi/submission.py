@@ -22,69 +22,76 @@ _DATA: Final = frozenset({"const", "enum", "default", "examples", "example"})
 
 
 def bound(schemas: dict[str, Schema], limits: Limits, kinds: list[JobType]) -> None:
-    """Write the bounds of settings, and the served types, into the schemas of bodies, in place."""
-    schedule = {
-        "minItems": 1,
-        "maxItems": min(limits.schedule_entries, MAX_SCHEDULE_ENTRIES),
-        "items": {
-            "type": "number",
-            "minimum": 0,
-            "maximum": min(limits.schedule_seconds, MAX_WAIT_SECONDS),
-        },
+    """Write the bounds of settings, and the served types, into the schemas of bodies, in place.
+
+    A member is bound by its name, in every body that has it.
+    """
+    bounds = _bounds(limits)
+    for name, schema in schemas.items():
+        if name.endswith("Body"):
+            for member, each in schema.get("properties", {}).items():
+                _plain_name(each)
+                _narrow(each, bounds.get(member, {}))
+    if "CallerBody" in schemas:
+        name_of = schemas["CallerBody"]["properties"]["name"]
+        name_of["not"] = {"enum": sorted(RESERVED_NAMES)}
+    if "SubmissionBody" in schemas:
+        schemas["SubmissionBody"]["allOf"] = list(_BETWEEN)
+        _name_types(schemas, kinds)
+
+
+def _bounds(limits: Limits) -> dict[str, Schema]:
+    url: Schema = {
+        "maxLength": limits.url_characters,
+        "pattern": "^[hH][tT][tT][pP][sS]?://",
     }
-    callback = schemas["CallbackBody"]["properties"]
-    _narrow(callback["schedule"], schedule)
-    _narrow(schemas["CallerChangeBody"]["properties"]["schedule"], schedule)
-    _narrow(callback["headers"], _headers(limits))
-    for name in ("SubmissionBody", "CallbackBody", "CallerBody", "CallerChangeBody", "KeyBody"):
-        for member in schemas[name]["properties"].values():
-            _plain_name(member)
-    _narrow(schemas["KeyBody"]["properties"]["expiresAt"], {"format": "date-time"})
-    schemas["CallerBody"]["properties"]["name"]["not"] = {"enum": sorted(RESERVED_NAMES)}
-    _bound_submission(schemas["SubmissionBody"], limits)
-    _name_types(schemas, kinds)
-
-
-def _bound_submission(schema: Schema, limits: Limits) -> None:
-    members = schema["properties"]
-    bounds: dict[str, Schema] = {
-        "callbackUrl": {
-            "maxLength": limits.url_characters,
-            "pattern": "^[hH][tT][tT][pP][sS]?://",
-        },
-        "runAt": {"format": "date-time"},
-        "startBy": {"format": "date-time"},
-        "deadline": {"format": "date-time"},
+    time: Schema = {"format": "date-time"}
+    return {
+        "callbackUrl": url,
+        "url": url,
+        "runAt": time,
+        "startBy": time,
+        "deadline": time,
+        "expiresAt": time,
         "delaySeconds": {"exclusiveMinimum": 0, "maximum": limits.delay_seconds},
         "timeoutSeconds": {"exclusiveMinimum": 0, "maximum": limits.timeout_seconds},
         "retentionSeconds": {"exclusiveMinimum": 0, "maximum": limits.retention_seconds},
         "maxAttempts": {"minimum": 1, "maximum": limits.max_attempts},
         "correlationId": visible(limits),
+        "orderingKey": visible(limits),
         "metadata": {
             "maxProperties": limits.metadata_entries,
             "propertyNames": {"maxLength": limits.metadata_characters},
             "additionalProperties": {"type": "string", "maxLength": limits.metadata_characters},
         },
+        "headers": _headers(limits),
+        "schedule": {
+            "minItems": 1,
+            "maxItems": min(limits.schedule_entries, MAX_SCHEDULE_ENTRIES),
+            "items": {
+                "type": "number",
+                "minimum": 0,
+                "maximum": min(limits.schedule_seconds, MAX_WAIT_SECONDS),
+            },
+        },
     }
-    for name, more in bounds.items():
-        _narrow(members[name], more)
-    schema["allOf"] = [
-        {
-            "description": "`callback` says how to call back, `callbackUrl` where.",
-            "if": {"properties": {"callback": {"type": "object"}}, "required": ["callback"]},
-            "then": {
-                "properties": {"callbackUrl": {"type": "string"}},
-                "required": ["callbackUrl"],
-            },
+
+
+_BETWEEN: Final[tuple[Schema, ...]] = (
+    {
+        "description": "`callback` says how to call back, `callbackUrl` where.",
+        "if": {"properties": {"callback": {"type": "object"}}, "required": ["callback"]},
+        "then": {"properties": {"callbackUrl": {"type": "string"}}, "required": ["callbackUrl"]},
+    },
+    {
+        "description": "`runAt` or `delaySeconds`, not both.",
+        "not": {
+            "properties": {"runAt": {"type": "string"}, "delaySeconds": {"type": "number"}},
+            "required": ["runAt", "delaySeconds"],
         },
-        {
-            "description": "`runAt` or `delaySeconds`, not both.",
-            "not": {
-                "properties": {"runAt": {"type": "string"}, "delaySeconds": {"type": "number"}},
-                "required": ["runAt", "delaySeconds"],
-            },
-        },
-    ]
+    },
+)
+"""What holds between the members of a submission."""
 
 
 def _headers(limits: Limits) -> Schema:
