@@ -145,6 +145,7 @@ async def service(
                 cancel=engine.cancel,
                 redeliver=engine.redeliver,
                 cancel_delivery=engine.cancel_delivery,
+                destinations=engine.destinations,
                 callers=Callers(store, vault, system.clock, system.ids, system.random, told),
                 rates=Rates(settings.limits_in_force.of_a_caller, system.clock, told),
                 store=store,

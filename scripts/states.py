@@ -1,4 +1,4 @@
-"""Draws docs/explanation/states.md from the transition tables of `dispatcher/core/lifecycle.py`.
+"""Draws docs/explanation/states.md from the transition tables of `lifecycle.py` and `breaker.py`.
 
 `python scripts/states.py` writes the page; `--check` writes nothing and ends with 1 if it differs.
 A word on each transition stands here; one that is missing, or too many, is an error.
@@ -12,6 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, TypeVar
 
+from dispatcher.core.breaker import BREAKER_TRANSITIONS, BreakerState
 from dispatcher.core.lifecycle import (
     DELIVERY_TRANSITIONS,
     FINAL_DELIVERY_STATES,
@@ -63,7 +64,23 @@ DELIVERY_WORDS: Final = {
     (DeliveryState.SENDING, DeliveryState.CANCELED): "failed, and asked to cancel",
     (DeliveryState.DELIVERED, DeliveryState.PENDING): "redelivered",
     (DeliveryState.DEAD, DeliveryState.PENDING): "redelivered",
+    (DeliveryState.DEAD, DeliveryState.CANCELED): "canceled, so that those behind it may go",
     (DeliveryState.CANCELED, DeliveryState.PENDING): "redelivered",
+}
+
+
+BREAKER: Final = (
+    "Each destination has a breaker, and so has each URL of it that has failed. One against which "
+    "nothing speaks is closed, and is not stored at all."
+)
+BREAKER_BEGINS: Final = {BreakerState.CLOSED: "the first failure"}
+BREAKER_WORDS: Final = {
+    (BreakerState.CLOSED, BreakerState.OPEN): "failures in a row, or too many in a window",
+    (BreakerState.OPEN, BreakerState.OPEN): "the probe failed: open for longer",
+    (BreakerState.OPEN, BreakerState.HALF_OPEN): "the probe landed: 2, 4, 8 … at once",
+    (BreakerState.OPEN, BreakerState.CLOSED): "the probe landed, and that is all there is room for",
+    (BreakerState.HALF_OPEN, BreakerState.OPEN): "a failure: open for longer",
+    (BreakerState.HALF_OPEN, BreakerState.CLOSED): "all slots are in use again",
 }
 
 
@@ -72,7 +89,7 @@ def page() -> str:
     return "\n\n".join(
         (
             "# States",
-            "<!-- Drawn by scripts/states.py from dispatcher/core/lifecycle.py: don't edit. -->",
+            "<!-- Drawn by scripts/states.py from lifecycle.py and breaker.py: don't edit. -->",
             GUARD,
             "## Jobs",
             _diagram(JOB_TRANSITIONS, JOB_WORDS, JOB_BEGINS, FINAL_JOB_STATES),
@@ -84,7 +101,11 @@ def page() -> str:
             "## Deliveries",
             _diagram(DELIVERY_TRANSITIONS, DELIVERY_WORDS, DELIVERY_BEGINS, FINAL_DELIVERY_STATES),
             _table(DELIVERY_TRANSITIONS, DELIVERY_WORDS),
-            "How a delivery fares never changes its job.\n",
+            "How a delivery fares never changes its job.",
+            "## Breakers",
+            BREAKER,
+            _diagram(BREAKER_TRANSITIONS, BREAKER_WORDS, BREAKER_BEGINS, frozenset()),
+            _table(BREAKER_TRANSITIONS, BREAKER_WORDS) + "\n",
         )
     )
 

@@ -23,6 +23,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "dispatcher.cli.deliveries:deliveries_group",
         "List and show callbacks, send them again, or stop them.",
     ),
+    "destinations": (
+        "dispatcher.cli.destinations:destinations_group",
+        "List where callbacks go; pause and resume.",
+    ),
     "callers": ("dispatcher.cli.callers:callers_group", "Make callers with their API keys."),
     "keys": ("dispatcher.cli.keys:keys_group", "Show and rotate the service's own keys."),
     "audit": ("dispatcher.cli.audit:audit_command", "Show what operators did."),

@@ -29,6 +29,10 @@ class JobUnsuccessful(DispatcherError):
 @click.option("--thin", is_flag=True, help="Leave the result out of callbacks.")
 @click.option("--header", "headers", multiple=True, metavar="NAME:VALUE", help="Sent with them.")
 @click.option("--schedule", metavar="S,S,…", help="Seconds before each attempt: 0,5,300")
+@click.option("--ordered", is_flag=True, help="Send those of one orderingKey one at a time.")
+@click.option(
+    "--on-dead", type=click.Choice(["skip", "block"]), help="With it: what a dead one does."
+)
 @click.option("--queue")
 @click.option("--priority", type=int, help="0 to 9, higher first.")
 @click.option("--delay", "delaySeconds", type=float, metavar="SECONDS", help="Begin this late.")
@@ -90,6 +94,8 @@ def submission(
     thin: bool = False,
     headers: tuple[str, ...] = (),
     schedule: str | None = None,
+    ordered: bool = False,
+    on_dead: str | None = None,
     metadata: tuple[str, ...] = (),
     **fields: Any,
 ) -> dict[str, Any]:
@@ -103,9 +109,14 @@ def submission(
         callback["headers"] = _pairs("--header", headers, ":")
     if schedule is not None:
         callback["schedule"] = _seconds(schedule)
+    if ordered:
+        callback["ordered"] = True
+    if on_dead is not None:
+        callback["onDead"] = on_dead
     if callback and callback_url is None:
         raise click.UsageError(
-            "--event, --thin, --header and --schedule are about callbacks: give --callback too"
+            "--event, --thin, --header, --schedule, --ordered and --on-dead are about callbacks: "
+            "give --callback too"
         )
     body: dict[str, Any] = {
         "type": type_,

@@ -23,6 +23,8 @@ class AuditAction(StrEnum):
     JOB_CANCEL = "job.cancel"
     DELIVERY_REDELIVER = "delivery.redeliver"
     DELIVERY_CANCEL = "delivery.cancel"
+    DESTINATION_PAUSE = "destination.pause"
+    DESTINATION_RESUME = "destination.resume"
 
 
 class Via(StrEnum):

@@ -66,11 +66,11 @@ class BreakerTerms(Struct, frozen=True, kw_only=True):
         ValueError: a number that makes no sense.
     """
 
-    failures: int = 5
+    failures: int = 20
     rate: float = 0.5
     rate_of: int = 20
     window_seconds: float = 60.0
-    first_seconds: float = 30.0
+    first_seconds: float = 5.0
     max_seconds: float = 600.0
 
     def __post_init__(self) -> None:

@@ -148,7 +148,9 @@ class ReleaseDelivery(Struct, frozen=True):
 class EndDelivery(Struct, frozen=True):
     """End a delivery that waits: canceled, or dead of age.
 
-    Guard: pending, in the round for which this was decided (None: in whichever it is).
+    One that is dead and keeps others waiting (`OnDead.BLOCK`) can be canceled too; either way the
+    next of its order may go. Guard: pending (or that), in the round for which this
+    was decided (None: in whichever it is).
     """
 
     delivery_id: str
@@ -179,11 +181,28 @@ class Redeliver(Struct, frozen=True, kw_only=True):
     at: Instant
 
 
+class PauseDestination(Struct, frozen=True):
+    """Have nothing more sent to a destination until it is resumed; what is under way goes on.
+
+    Guard: it is there; a second one changes nothing.
+    """
+
+    destination_id: str
+    at: Instant
+
+
+class ResumeDestination(Struct, frozen=True):
+    """Send to a destination again. Guard: it is there; a second one changes nothing."""
+
+    destination_id: str
+
+
 JobChange: TypeAlias = FinishJob | ReleaseJob | AskCancel | NoteProgress | NoteOutput | NoteStarted
 DeliveryChange: TypeAlias = (
     RecordAttempt | ReleaseDelivery | EndDelivery | AskCancelDelivery | Redeliver
 )
-Change: TypeAlias = JobChange | DeliveryChange
+DestinationChange: TypeAlias = PauseDestination | ResumeDestination
+Change: TypeAlias = JobChange | DeliveryChange | DestinationChange
 
 
 class Audited(Struct, frozen=True):

@@ -33,6 +33,7 @@ from dispatcher.core.model import (
     JobStatus,
     Progress,
 )
+from dispatcher.core.ordering import OnDead
 from dispatcher.core.outcome import (
     AttemptFailed,
     Canceled,
@@ -85,7 +86,12 @@ DELIVERY_TRANSITIONS: Final[dict[DeliveryState, frozenset[DeliveryState]]] = {
         }
     ),
     DeliveryState.DELIVERED: frozenset({DeliveryState.PENDING}),  # redelivered: a new round
-    DeliveryState.DEAD: frozenset({DeliveryState.PENDING}),
+    DeliveryState.DEAD: frozenset(
+        {
+            DeliveryState.PENDING,
+            DeliveryState.CANCELED,  # it kept those behind it in their order waiting
+        }
+    ),
     DeliveryState.CANCELED: frozenset({DeliveryState.PENDING}),
 }
 
@@ -354,8 +360,11 @@ def decide_cancel_delivery(
 ) -> EndDelivery | AskCancelDelivery | None:
     """What a request to cancel does: end one that waits, note it for one that is being sent.
 
-    None when it has ended, or was asked before.
+    One that is dead and keeps others waiting for it (`OnDead.BLOCK`) lets them go. None when it has
+    ended otherwise, or was asked before.
     """
+    if delivery.state is DeliveryState.DEAD and delivery.ordered is OnDead.BLOCK:
+        return EndDelivery(delivery.id, DeliveryState.CANCELED, now, delivery.round)
     if delivery.state in FINAL_DELIVERY_STATES or delivery.cancel_requested_at is not None:
         return None
     if delivery.state is DeliveryState.SENDING:

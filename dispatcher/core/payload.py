@@ -125,6 +125,9 @@ def callback_json(callback: Callback | None) -> dict[str, Any] | None:
         shown["mode"] = callback.mode
     if callback.schedule is not None:
         shown["schedule"] = [seconds(each) for each in callback.schedule.seconds]
+    if callback.ordered is not None:
+        shown["ordered"] = True
+        shown["onDead"] = callback.ordered
     if callback.headers:
         shown["headers"] = dict.fromkeys(callback.headers, "***")
     return shown or None

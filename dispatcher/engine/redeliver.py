@@ -67,8 +67,11 @@ class Redeliver:
 class CancelDelivery:
     """Cancels deliveries: idempotent, and the first committed end wins."""
 
-    def __init__(self, store: JobReader, commit: Commit, system: System) -> None:
+    def __init__(
+        self, store: JobReader, deliveries: Deliveries, commit: Commit, system: System
+    ) -> None:
         self._store = store
+        self._deliveries = deliveries
         self._commit = commit
         self._clock = system.clock
         self._observer = system.observer
@@ -91,7 +94,10 @@ class CancelDelivery:
             told = self._audit.of_another(
                 actor, AuditAction.DELIVERY_CANCEL, delivery_id, record.delivery.caller_id
             )
-            if isinstance(await self._commit.by_hand(change, told), Applied):
+            result = await self._commit.by_hand(change, told)
+            if isinstance(result, Applied):
+                if result.delivery_ready_at is not None:  # the next in its order may go
+                    self._deliveries.loop.wake(result.delivery_ready_at)
                 to = change.to if isinstance(change, EndDelivery) else DeliveryState.SENDING
                 self._observer.saw(DeliveryCancelAsked(record.delivery, to))
                 return await _read(self._store, delivery_id, caller_id)

@@ -12,6 +12,7 @@ from dispatcher.core.facts import LoopFailed
 from dispatcher.engine.accept import Accept, Cancel
 from dispatcher.engine.commit import Commit, pause
 from dispatcher.engine.deliver import Deliveries
+from dispatcher.engine.destinations import Destinations
 from dispatcher.engine.holder import Holder
 from dispatcher.engine.jobs import Jobs
 from dispatcher.engine.redeliver import CancelDelivery, Redeliver
@@ -85,10 +86,16 @@ class Engine:
             queue_jobs=terms.limits.queue_jobs,
         )
         self.cancel = Cancel(store, self.jobs, commit, system)
-        self.redeliver = Redeliver(store, self.deliveries, commit, system)
-        self.cancel_delivery = CancelDelivery(store, commit, system)
         self.stuck = False
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._steer(commit)
+
+    def _steer(self, commit: Commit) -> None:
+        """What people do by hand about deliveries and where they go."""
+        parts = (self._store, self.deliveries, commit, self._system)
+        self.redeliver = Redeliver(*parts)
+        self.cancel_delivery = CancelDelivery(*parts)
+        self.destinations = Destinations(*parts)
 
     async def start(self, *, alone: bool = False) -> None:
         """Hold a lease and start the loops; raises `StoreError` if the store does not work.

@@ -10,6 +10,9 @@ from dispatcher.ports.views import (
     DeliveryFilter,
     DeliveryPage,
     DeliveryRecord,
+    DestinationFilter,
+    DestinationPage,
+    DestinationRecord,
     JobFilter,
     JobPage,
     JobRecord,
@@ -52,6 +55,20 @@ class JobReader(Protocol):
 
         Each event comes with the result if it is the job's last and the result may stand inline.
         """
+        ...
+
+
+class DestinationReader(Protocol):
+    """Questions about destinations, for operators."""
+
+    async def list_destinations(
+        self, wanted: DestinationFilter, *, limit: int, before: int | None
+    ) -> DestinationPage:
+        """Destinations, newest first. One with nothing to say of it may be forgotten meanwhile."""
+        ...
+
+    async def get_destination(self, destination_id: str) -> DestinationRecord | None:
+        """A destination by its id (`dst_…`); None too once it is forgotten."""
         ...
 
 

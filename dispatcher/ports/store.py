@@ -29,6 +29,29 @@ instant at which the next of theirs could be claimed, null when nothing waits. C
 lanes or destinations first, longest unserved first, and take from each in turn, so that a million
 due rows in one cost the others nothing, and cost does not grow with finished rows.
 
+**Flow.** How many more may be sent to a destination now is bounded by its free slots
+(`DeliveryTerms.slots`, leases that last), by what its breaker allows (`breaker.allowance`: none
+while it is open, one probe then, more and more while half-open), and by its rate (`core.rate`; its
+own, or that of the terms; every lease counts). Nothing is leased for one that is paused or held, in
+no way; what was under way is recorded all the same. Claims, both hand-offs and new rounds obey all
+of that, and whatever `ready_at` and `next_at` say takes it into account.
+
+In a destination first attempts go before deliveries that were tried before, but one turn in four is
+theirs (`turns.in_turn`); each kind by due time, then in the order owed. `RecordAttempt` tells the
+breaker by `sign`: `no-connection` is the destination's failure, `no-service` that of the URL (for
+1,000 URLs of a destination at most, those that failed last; of an endpoint's destination both are
+its own), `answered` speaks for both, `nothing` for none. `breaker.after` decides in the commit,
+with the store's now; the state outlives the process, and is forgotten a day after it last changed,
+or when nothing speaks against the receiver any more. Deliveries for a URL whose breaker is not
+closed wait in a line of their own: the others of the destination don't wait behind them, however
+many they are; the line has what its own breaker allows, within the destination's slots. Waiting
+uses up no attempt.
+
+**Order.** The terminal callbacks of one chain (`ordering.chain_of`, if `Callback.ordered`) are sent
+one at a time in the order owed. A new one is `blocked` if an earlier one is open, or dead with
+`OnDead.BLOCK`; in the commit in which that ends (or is erased, or stops blocking) the first that
+waits is let go. A new round of one waits only for one that is under way.
+
 **Links.** The store is given `links_base`, the public URL, when it is made; each event keeps it, so
 that a callback's bytes don't change when the setting does.
 
@@ -54,7 +77,7 @@ from dispatcher.core.model import (
 )
 from dispatcher.ports.audit import AuditStore
 from dispatcher.ports.callers import CallerStore, ServiceKeyStore
-from dispatcher.ports.readers import BacklogReader, JobReader
+from dispatcher.ports.readers import BacklogReader, DestinationReader, JobReader
 from dispatcher.ports.records import (
     EVERYBODY,
     AddResult,
@@ -130,12 +153,13 @@ class JobStore(Protocol):
         `FinishJob` writes the state, result, event (`sequence` is the next of the job), and a
         pending delivery for the callback if it wants the event; pending deliveries of the job's
         earlier, best-effort events are canceled; the lease is cleared. With `hand_off` the delivery
-        is leased at once by `terms`, if a slot of its destination is free and none of it is pending
-        and due. `RecordAttempt` keeps the first attempt in the delivery's own row; with `hand_off`
-        the destination's oldest due delivery is leased in the slot that came free. Deliveries of
-        events that are not terminal are due at once. `Redeliver` makes the delivery wait again,
-        due at once: no lease is given, and its destination is there and ready. `Audited` applies
-        the change in it, and if that is applied writes its entry in the same commit.
+        is leased at once by `terms`, if one more may be sent to its destination and no first
+        attempt of it is pending and due, nor an earlier one of its chain open. `RecordAttempt`
+        keeps the first attempt in the delivery's own row; with `hand_off` the delivery whose turn
+        it is at the destination is leased in the slot that came free. Deliveries of events that are
+        not terminal are due at once. `Redeliver` makes the delivery wait again, due at once: no
+        lease is given, and its destination is there and ready. `Audited` applies the change in it,
+        and if that is applied writes its entry in the same commit.
         """
         ...
 
@@ -158,7 +182,16 @@ class JobStore(Protocol):
         ...
 
 
-class Store(JobStore, JobReader, BacklogReader, CallerStore, ServiceKeyStore, AuditStore, Protocol):
+class Store(
+    JobStore,
+    JobReader,
+    BacklogReader,
+    DestinationReader,
+    CallerStore,
+    ServiceKeyStore,
+    AuditStore,
+    Protocol,
+):
     """The whole store, as adapters offer it and `compose` hands it out."""
 
     async def open(self) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import Struct
 
+from dispatcher.core.breaker import BreakerState
 from dispatcher.core.model import (
     Attempt,
     Delivery,
@@ -79,6 +82,47 @@ class DeliveryPage(Struct, frozen=True):
     """A page of deliveries, newest first; `next` as in `JobPage`."""
 
     items: tuple[DeliveryRecord, ...]
+    next: int | None
+
+
+MOST_WAITING_COUNTED: Final = 1_000
+"""What waits for a destination is counted no further: then so many or more are there."""
+
+
+class DestinationFilter(Struct, frozen=True, kw_only=True):
+    """Which destinations to list; None: of every caller."""
+
+    caller_id: str | None = None
+
+
+class DestinationRecord(Struct, frozen=True, kw_only=True):
+    """How a destination stands: where callbacks of one caller to one origin, or endpoint, go.
+
+    `open_until`: until then its breaker lets nothing through. `paused_at`: by operators; `held_at`:
+    its endpoint is disabled. `waiting` are pending, `due` of those could go by their own time, both
+    up to `MOST_WAITING_COUNTED`, the oldest since `oldest_due_at`. `urls_in_trouble` have breakers
+    of their own that are not closed.
+    """
+
+    id: str
+    caller_id: str
+    origin: str
+    endpoint_id: str | None = None
+    breaker: BreakerState = BreakerState.CLOSED
+    open_until: Instant | None = None
+    paused_at: Instant | None = None
+    held_at: Instant | None = None
+    sending: int = 0
+    waiting: int = 0
+    due: int = 0
+    oldest_due_at: Instant | None = None
+    urls_in_trouble: int = 0
+
+
+class DestinationPage(Struct, frozen=True):
+    """A page of destinations, newest first; `next` as in `JobPage`."""
+
+    items: tuple[DestinationRecord, ...]
     next: int | None
 
 

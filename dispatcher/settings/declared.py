@@ -126,7 +126,7 @@ class Settings(Struct, frozen=True, kw_only=True):
             1,
             1_000_000,
         ),
-    ] = 5
+    ] = 20
     breaker_rate: Annotated[
         float,
         _says("So it is when this part of 20 attempts or more in a minute fail.", 0.01, 1),
@@ -134,14 +134,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     breaker_first_seconds: Annotated[
         float,
         _says("How long that is the first time; twice as long each time after.", 0.1, _DAY),
-    ] = 30
+    ] = 5
     breaker_max_seconds: Annotated[float, _says("How long it is at most.", 0.1, _DAY)] = 600
     dead_kept_seconds: Annotated[
         float,
         _says(
             "How long a dead callback is kept, with its job, to be redelivered.", 0, 3_650 * _DAY
         ),
-    ] = 30 * _DAY
+    ] = 5 * _DAY
     audit_kept_seconds: Annotated[
         float, _says("How long what operators did stays in the audit log.", _DAY, 36_500 * _DAY)
     ] = 365 * _DAY

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final, TypeAlias
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -15,18 +15,21 @@ from dispatcher.web.auth import REQUEST_ID_KEY, Identity, Keys
 from dispatcher.web.callers import CallerCalls
 from dispatcher.web.deliveries import Deliveries
 from dispatcher.web.description import Description
+from dispatcher.web.destinations import DestinationCalls
 from dispatcher.web.dev import Inbox
 from dispatcher.web.headers import check_transfer, sane_request_id
 from dispatcher.web.health import Health
 from dispatcher.web.jobs import Jobs
 from dispatcher.web.jwks import PublicKeys
 from dispatcher.web.metrics import MetricsPage
+from dispatcher.web.openapi.described import Call
 from dispatcher.web.problems import problem_of
 from dispatcher.web.rates import STANDING, tell
 from dispatcher.web.services import Services
 from dispatcher.web.types import Types
 
 KnownHandler = Callable[[web.Request, Identity], Awaitable[web.StreamResponse]]
+Guarded: TypeAlias = tuple[str, str, frozenset[Role], KnownHandler]
 
 REQUEST_ID: Final = "Request-Id"
 
@@ -39,11 +42,11 @@ def make_app(services: Services) -> web.Application:
     keys = Keys(services.store, services.clock, services.dev)
     jobs = Jobs(services)
     deliveries = Deliveries(services)
+    destinations = DestinationCalls(services)
     types = Types(services)
     callers = CallerCalls(services)
-    health = Health(services)
     # What needs a key: the path, who may take it, and the handler.
-    guarded: tuple[tuple[str, str, frozenset[Role], KnownHandler], ...] = (
+    guarded: tuple[Guarded, ...] = (
         ("POST", "/v1/jobs", CALLERS, jobs.submit),
         ("GET", "/v1/jobs", CALLERS, jobs.list),
         ("GET", "/v1/jobs/{id}", CALLERS, jobs.get),
@@ -63,8 +66,29 @@ def make_app(services: Services) -> web.Application:
         ("POST", "/v1/callers/{id}/keys", OPERATORS, callers.add_key),
         ("DELETE", "/v1/callers/{id}/keys/{keyId}", OPERATORS, callers.revoke_key),
         ("POST", "/v1/callers/{id}/rotate-secret", OPERATORS, callers.rotate_secret),
+        ("GET", "/v1/destinations", OPERATORS, destinations.list),
+        ("GET", "/v1/destinations/{id}", OPERATORS, destinations.get),
+        ("POST", "/v1/destinations/{id}/pause", OPERATORS, destinations.pause),
+        ("POST", "/v1/destinations/{id}/resume", OPERATORS, destinations.resume),
         ("GET", "/v1/audit", OPERATORS, AuditLog(services).list),
     )
+    app = web.Application(
+        middlewares=[_edge(services.ids)], client_max_size=services.limits.body_bytes
+    )
+    routes = [(method, path, _known(keys, roles, do)) for method, path, roles, do in guarded]
+    public = _public(services, keys)
+    description = Description(services, _calls(services, guarded, public))
+    public += [("GET", "/openapi.json", description.json), ("GET", "/docs", description.page)]
+    for method, path, handler in [*routes, *public]:
+        app.router.add_route(method, path, handler, expect_handler=_expect)
+        if method == "GET":
+            app.router.add_route("HEAD", path, handler, expect_handler=_expect)
+    return app
+
+
+def _public(services: Services, keys: Keys) -> list[tuple[str, str, Handler]]:
+    """What needs no key, unless a setting says so."""
+    health = Health(services)
     public: list[tuple[str, str, Handler]] = [
         ("GET", "/healthz", health.live),
         ("GET", "/readyz", health.ready),
@@ -77,23 +101,18 @@ def make_app(services: Services) -> web.Application:
     if services.dev is not None:
         inbox = Inbox(services, services.dev)
         public += [("POST", "/dev/inbox", inbox.receive), ("GET", "/dev/inbox", inbox.show)]
+    return public
 
+
+def _calls(
+    services: Services, guarded: Iterable[Guarded], public: Iterable[tuple[str, str, Handler]]
+) -> dict[Call, frozenset[Role]]:
+    """Every route that is served, with the roles that may take it; none: no key is needed."""
     calls = {(method, path): roles for method, path, roles, _ in guarded}
     calls |= {(method, path): frozenset() for method, path, _ in public}
     if services.metrics is not None and not services.metrics_open:
         calls["GET", "/metrics"] = OPERATORS
-    description = Description(services, calls)
-    public += [("GET", "/openapi.json", description.json), ("GET", "/docs", description.page)]
-
-    app = web.Application(
-        middlewares=[_edge(services.ids)], client_max_size=services.limits.body_bytes
-    )
-    routes = [(method, path, _known(keys, roles, do)) for method, path, roles, do in guarded]
-    for method, path, handler in [*routes, *public]:
-        app.router.add_route(method, path, handler, expect_handler=_expect)
-        if method == "GET":
-            app.router.add_route("HEAD", path, handler, expect_handler=_expect)
-    return app
+    return calls
 
 
 def _known(keys: Keys, roles: frozenset[Role], handler: KnownHandler) -> Handler:

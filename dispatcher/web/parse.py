@@ -22,6 +22,7 @@ from dispatcher.core.model import (
     Submission,
     Trace,
 )
+from dispatcher.core.ordering import OnDead
 from dispatcher.core.payload import encode
 from dispatcher.core.retry import Schedule
 from dispatcher.core.submission import (
@@ -146,6 +147,10 @@ class SubmissionParser:
             yield from check_headers(callback.headers, limits)
         if callback.schedule is not None:
             yield from check_schedule(callback.schedule, limits)
+        if callback.on_dead is not None and not callback.ordered:
+            yield FieldError(
+                "/callback/onDead", "conflict", "onDead needs ordered: true; else none waits."
+            )
 
     def _check_rest(self, asked: SubmissionBody, kind: JobType | None) -> Iterator[FieldError]:
         limits = self._limits
@@ -193,6 +198,7 @@ class SubmissionParser:
             sealed_headers=(
                 self._vault.seal(encode(how.headers), caller_id) if how.headers else None
             ),
+            ordered=(how.on_dead or OnDead.SKIP) if how.ordered else None,
         )
 
 

@@ -15,14 +15,14 @@ from dispatcher.engine.catalog import Catalog
 from dispatcher.engine.rates import Rates
 from dispatcher.ports.audit import AuditStore
 from dispatcher.ports.callers import CallerStore, ServiceKeyStore
-from dispatcher.ports.readers import JobReader
+from dispatcher.ports.readers import DestinationReader, JobReader
 from dispatcher.ports.records import Idempotency, Taken
 from dispatcher.ports.system import Clock, Ids
 from dispatcher.ports.vault import Vault
-from dispatcher.ports.views import DeliveryRecord
+from dispatcher.ports.views import DeliveryRecord, DestinationRecord
 
 
-class EdgeStore(JobReader, CallerStore, ServiceKeyStore, AuditStore, Protocol):
+class EdgeStore(JobReader, DestinationReader, CallerStore, ServiceKeyStore, AuditStore, Protocol):
     """Of the store, what the edge asks by itself: reading, and who a key belongs to."""
 
 
@@ -70,6 +70,18 @@ class CancelsDeliveries(Protocol):
         ...
 
 
+class SteersDestinations(Protocol):
+    """Pauses and resumes destinations: `engine.destinations.Destinations`."""
+
+    async def pause(self, destination_id: str, actor: Actor) -> DestinationRecord:
+        """Pause, and give it as it is now. Raises `NotFound`, `StoreUnavailable`."""
+        ...
+
+    async def resume(self, destination_id: str, actor: Actor) -> DestinationRecord:
+        """Resume, and give it as it is now. Raises `NotFound`, `StoreUnavailable`."""
+        ...
+
+
 class MetricsMade(Protocol):
     """The page of `/metrics`: `adapters.metrics.MetricsPage`."""
 
@@ -107,6 +119,7 @@ class Services:
     cancel: Cancels
     redeliver: Redelivers
     cancel_delivery: CancelsDeliveries
+    destinations: SteersDestinations
     callers: Callers
     rates: Rates
     store: EdgeStore

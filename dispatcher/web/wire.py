@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from dispatcher.core.limits import MOST_BODY_BYTES, MOST_BYTES_WAITING, MOST_WAITING
 from dispatcher.core.model import CallbackMode, EventType, Role
+from dispatcher.core.ordering import OnDead
 from dispatcher.core.ratelimit import MOST_REQUESTS, MOST_WINDOW_SECONDS
 from dispatcher.ports.records import MOST_OVERLAP_SECONDS, OVERLAP_SECONDS
 
@@ -58,6 +59,20 @@ class CallbackBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unk
         Meta(
             description="The seconds before each attempt, the first included.",
             examples=[[0, 5, 300]],
+        ),
+    ] = None
+    ordered: Annotated[
+        bool | None,
+        Meta(
+            description="Whether the callbacks that end jobs of one `orderingKey` (or this job "
+            "alone) are sent to the URL one at a time, in order."
+        ),
+    ] = None
+    on_dead: Annotated[
+        OnDead | None,
+        Meta(
+            description="With `ordered`: when one is dead, `skip` (the default) goes on with the "
+            "next, `block` waits until it was redelivered or canceled."
         ),
     ] = None
 

@@ -18,7 +18,7 @@ from dispatcher.core.breaker import (
 )
 
 NOW = 1_769_851_800_000
-TERMS = BreakerTerms()
+TERMS = BreakerTerms(failures=5, first_seconds=30.0)
 SLOTS = 16
 
 

@@ -48,6 +48,7 @@ def test_a_delivery_moves_as_the_contract_says_and_no_other_way() -> None:
         (sending, sending),
         *((sending, end) for end in ends),
         *((end, pending) for end in ends),  # redelivered
+        (DeliveryState.DEAD, DeliveryState.CANCELED),  # it kept others waiting
     }
     assert ends == FINAL_DELIVERY_STATES
     assert set(DELIVERY_TRANSITIONS) == set(DeliveryState)

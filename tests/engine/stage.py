@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from dispatcher.adapters.secrets import AesVault
 from dispatcher.adapters.sqlite import SqliteStore
+from dispatcher.core.breaker import BreakerTerms
 from dispatcher.core.changes import LeasedJob
 from dispatcher.core.facts import Fact, LoopIdle
 from dispatcher.core.model import (
@@ -169,6 +170,7 @@ class Stage:
             "schedule": Schedule((0.0, 5.0, 300.0)),
             "lease_seconds": LONG,
             "grace_seconds": 0.05,
+            "breaker": BreakerTerms(failures=5, first_seconds=30.0),
             **terms,
         }
         self.engine = Engine(

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Self
 
 import pytest
+from msgspec.structs import replace
 
 import dispatcher.adapters.sqlite
 from dispatcher.adapters.sqlite import schema
 from dispatcher.adapters.sqlite.statements import statement, statement_names
+from dispatcher.core.breaker import Sign
 from dispatcher.ports.records import JobClaim
 from tests.store.sqlite_scene import HOLDER, ORIGIN, TERMS, SqliteScene, sqlite_scene
 
@@ -193,6 +195,9 @@ class TestFiles:
         assert sorted(set(re.findall(r'statement\("(\w+)"\)', code))) == statement_names()
 
 
+OTHER = "https://well.example"
+
+
 class Steps:
     """Counts the steps of SQLite's virtual machine: a cost without noise."""
 
@@ -231,6 +236,14 @@ async def cost_of_delivery_claim(scene: SqliteScene, origin: str) -> int:
     return steps.count
 
 
+async def fail(scene: SqliteScene, sign: Sign) -> None:
+    """Open a breaker of `ORIGIN`, or of its URL."""
+    for _ in range(TERMS.breaker.failures):
+        await scene.ended(1, ORIGIN)
+        (leased,) = (await scene.store.claim_deliveries(50, TERMS)).deliveries
+        await scene.store.apply([replace(scene.delivered(leased), sign=sign)], TERMS)
+
+
 async def cost_of_the_whole_path(scene: SqliteScene) -> int:
     with Steps(scene.writing) as steps:
         (leased,) = await scene.leased(ORIGIN)
@@ -267,6 +280,29 @@ class TestCostStaysFlat:
             scene.clock.advance(1)
             await scene.store.claim_deliveries(50, TERMS)
             assert await cost_of_delivery_claim(scene, ORIGIN) <= small * 1.1
+
+    async def test_of_the_claim_beside_a_url_in_trouble(self, tmp_path: Path) -> None:
+        """Its breaker is open, and thousands wait for it at the very origin that is claimed for."""
+        async with sqlite_scene(tmp_path) as scene:
+            await fail(scene, Sign.NO_SERVICE)
+            await scene.ended(3, ORIGIN)
+            await scene.store.claim_deliveries(50, TERMS)
+            small = await cost_of_delivery_claim(scene, OTHER)
+            for _ in range(10):
+                await scene.ended(400, ORIGIN)
+            await scene.store.claim_deliveries(50, TERMS)
+            assert await cost_of_delivery_claim(scene, OTHER) <= small * 1.1
+
+    async def test_of_the_claim_beside_an_open_breaker(self, tmp_path: Path) -> None:
+        async with sqlite_scene(tmp_path) as scene:
+            await fail(scene, Sign.NO_CONNECTION)
+            await scene.ended(3, ORIGIN)
+            await scene.store.claim_deliveries(50, TERMS)
+            small = await cost_of_delivery_claim(scene, OTHER)
+            for _ in range(10):
+                await scene.ended(400, ORIGIN)
+            await scene.store.claim_deliveries(50, TERMS)
+            assert await cost_of_delivery_claim(scene, OTHER) <= small * 1.1
 
     async def test_of_the_whole_path_of_a_job(self, tmp_path: Path) -> None:
         async with sqlite_scene(tmp_path) as scene:

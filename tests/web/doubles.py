@@ -33,6 +33,9 @@ from dispatcher.ports.views import (
     DeliveryFilter,
     DeliveryPage,
     DeliveryRecord,
+    DestinationFilter,
+    DestinationPage,
+    DestinationRecord,
     JobFilter,
     JobPage,
     JobRecord,
@@ -168,6 +171,14 @@ class Memory:
     async def add_audit(self, entry: AuditEntry) -> None:
         raise NotImplementedError
 
+    async def list_destinations(
+        self, wanted: DestinationFilter, *, limit: int, before: int | None
+    ) -> DestinationPage:
+        return DestinationPage((), None)
+
+    async def get_destination(self, destination_id: str) -> DestinationRecord | None:
+        return None
+
     async def list_audit(self, wanted: AuditFilter, *, limit: int, before: int | None) -> AuditPage:
         return AuditPage((), None)
 
@@ -302,6 +313,15 @@ class Steering:
         return record
 
     cancel = redeliver
+
+
+class NoDestinations:
+    """Knows no destination."""
+
+    async def pause(self, destination_id: str, actor: Actor) -> DestinationRecord:
+        raise NotFound("destination", destination_id)
+
+    resume = pause
 
 
 class PlainVault:

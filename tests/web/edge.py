@@ -26,7 +26,7 @@ from dispatcher.web.app import make_app
 from dispatcher.web.server import EdgeRunner
 from dispatcher.web.services import DevMode, Services
 from tests.web.contract import contract
-from tests.web.doubles import Canceling, Memory, PlainVault, Steering, Taking
+from tests.web.doubles import Canceling, Memory, NoDestinations, PlainVault, Steering, Taking
 
 DEV = DevMode(
     caller=Caller("clr_" + "d" * 32, "dev", 0), secret=b"dispatcher-development-secret-01"
@@ -88,6 +88,7 @@ class Edge:
             cancel=Canceling(self.memory),
             redeliver=Steering(self.memory),
             cancel_delivery=Steering(self.memory),
+            destinations=NoDestinations(),
             callers=Callers(
                 self.memory, PlainVault(), self.clock, self.ids, SystemRandom(), self.observer
             ),

@@ -17,6 +17,7 @@ NO_ID: Final = {
     "job": "job_" + "0" * 32,
     "delivery": "dlv_" + "0" * 32,
     "caller": "clr_" + "9" * 32,
+    "destination": "dst_" + "0" * 32,
     "key": "key_" + "9" * 32,
 }
 
@@ -51,6 +52,10 @@ ROUTES: Final[dict[tuple[str, str], Who]] = {
     ("POST", "/v1/callers/{id}/keys"): Who.OPERATORS,
     ("DELETE", "/v1/callers/{id}/keys/{keyId}"): Who.OPERATORS,
     ("POST", "/v1/callers/{id}/rotate-secret"): Who.OPERATORS,
+    ("GET", "/v1/destinations"): Who.OPERATORS,
+    ("GET", "/v1/destinations/{id}"): Who.OPERATORS,
+    ("POST", "/v1/destinations/{id}/pause"): Who.OPERATORS,
+    ("POST", "/v1/destinations/{id}/resume"): Who.OPERATORS,
     ("GET", "/v1/audit"): Who.OPERATORS,
     ("GET", "/healthz"): Who.ANYONE,
     ("GET", "/readyz"): Who.ANYONE,
@@ -77,5 +82,6 @@ def path_of(template: str) -> str:
     """A path whose ids are those of nothing."""
     kind = template.removeprefix("/v1/").partition("/")[0]
     ids = {"jobs": "job", "deliveries": "delivery", "callers": "caller"}
+    ids["destinations"] = "destination"
     path = template.replace("{keyId}", NO_ID["key"])
     return path.replace("{id}", NO_ID[ids[kind]]) if "{id}" in path else path

@@ -78,3 +78,22 @@ def test_the_benchmark_tells_by_its_exit_status_when_the_floor_is_missed(tmp_pat
     shown = run("scripts.benchmark", *short, folder=tmp_path)
     assert shown.returncode == 1
     assert "under the floor" in shown.stdout
+
+
+def test_a_receiver_that_hangs_does_not_hold_up_the_others(tmp_path: Path) -> None:
+    """A short form: its p99 is too noisy to be judged here, so that only the timeout is kept to."""
+    short = ("--seconds", "2", "--rate", "20", "--factor", "1000", "--folder", str(tmp_path))
+    shown = run("scripts.benchmark.hanging", *short, folder=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    found = json.loads(next(x for x in shown.stdout.splitlines() if x.startswith("{")))
+    assert (found["jobs"], found["lost"]) == (80, 0)
+    assert found["hanging_attempts"] >= 5
+    assert found["beside_p50_ms"] < 1_000
+
+
+def test_a_great_backlog_costs_the_claims_of_others_little(tmp_path: Path) -> None:
+    short = ("--deliveries", "20000", "--folder", str(tmp_path))
+    shown = run("scripts.benchmark.backlog", *short, folder=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    found = json.loads(next(x for x in shown.stdout.splitlines() if x.startswith("{")))
+    assert max(found["hanging_p50_ms"], found["open_p50_ms"]) < 10 * found["alone_p50_ms"] + 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dispatcher.adapters.sqlite import reading
 from dispatcher.adapters.sqlite.backlog import backlog
+from dispatcher.adapters.sqlite.destinations_kept import get_destination, list_destinations
 from dispatcher.adapters.sqlite.reader import Readers
 from dispatcher.core.model import Event, Job
 from dispatcher.ports.system import Clock
@@ -12,6 +13,9 @@ from dispatcher.ports.views import (
     DeliveryFilter,
     DeliveryPage,
     DeliveryRecord,
+    DestinationFilter,
+    DestinationPage,
+    DestinationRecord,
     JobFilter,
     JobPage,
     JobRecord,
@@ -58,6 +62,17 @@ class Answers:
         return await self._readers.ask(
             reading.list_events, job_id, caller_id, limit=limit, after=after
         )
+
+    async def list_destinations(
+        self, wanted: DestinationFilter, *, limit: int, before: int | None
+    ) -> DestinationPage:
+        """See `DestinationReader.list_destinations`."""
+        now = self._clock.now()
+        return await self._readers.ask(list_destinations, wanted, now, limit=limit, before=before)
+
+    async def get_destination(self, destination_id: str) -> DestinationRecord | None:
+        """See `DestinationReader.get_destination`."""
+        return await self._readers.ask(get_destination, destination_id, self._clock.now())
 
     async def backlog(self, most: int) -> Backlog:
         """See `BacklogReader.backlog`."""

@@ -7,11 +7,14 @@ from dispatcher.adapters.sqlite.breakers import line_of
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.model import DeliveryState, Instant
-from dispatcher.ports.records import DeliveryTerms
 
 _HEAD = statement("chain_head")
 _ACTIVE = statement("chain_active")
 _RUNNING = statement("chain_running")
+_BLOCKED_BY_JOB = statement("chains_blocked_by_job")
+_PRUNE_JOB = statement("prune_job")
+_LOWER = statement("destination_lower")
+_TARGET_LOWER = statement("target_lower")
 _UNBLOCK = statement("delivery_unblock")
 
 _NOBODY = -1
@@ -30,8 +33,11 @@ def must_wait_again(session: Session, chain: str, seq: int) -> bool:
     return session.one(_RUNNING, {"chain": chain, "besides": seq}) is not None
 
 
-def advance(session: Session, chain: str, terms: DeliveryTerms) -> Instant | None:
-    """One of a chain has ended: let the next go; from when it can be claimed, if one goes."""
+def advance(session: Session, chain: str) -> Instant | None:
+    """One of a chain has ended: let the next go; from when it may, if one does.
+
+    Whatever else holds its destination back is found by whoever looks there.
+    """
     row = session.one(_HEAD, {"chain": chain})
     if row is None:
         return None
@@ -40,7 +46,16 @@ def advance(session: Session, chain: str, terms: DeliveryTerms) -> Instant | Non
         return None
     line = line_of(session, place, url)
     session.execute(_UNBLOCK, {"seq": seq, "line": line})
+    at: Instant = max(due_at, session.now)
     if line != destinations.OWN_LINE:
-        destinations.renew_line(session, place, line, terms)
-    ready_at = destinations.renew(session, place, terms)
-    return None if ready_at is None else max(ready_at, due_at)
+        session.execute(_TARGET_LOWER, {"target": line, "at": at})
+    session.execute(_LOWER, {"seq": place, "at": at})
+    return at
+
+
+def erase_job(session: Session, seq: int) -> None:
+    """Erase a job with all of theirs; what its dead deliveries kept waiting may go."""
+    blocked = session.execute(_BLOCKED_BY_JOB, (seq,)).fetchall()
+    session.execute(_PRUNE_JOB, (seq,))
+    for (chain,) in blocked:
+        advance(session, chain)

@@ -87,7 +87,7 @@ def change_delivery(
         case ReleaseDelivery():
             return _release(session, change, terms)
         case EndDelivery():
-            return _end(session, change, terms)
+            return _end(session, change)
         case AskCancelDelivery():
             return _ask_cancel(session, change)
         case Redeliver():
@@ -143,7 +143,7 @@ def _settle(
     breakers.renew_lines(session, place, url, line, terms)
     other_at = None
     if chain is not None and freed.due_at is None:
-        other_at = chains.advance(session, chain, terms)
+        other_at = chains.advance(session, chain)
     handed: tuple[LeasedDelivery, ...] = ()
     if change is not None and change.hand_off:
         leased = lease_next(session, place, terms)
@@ -156,8 +156,8 @@ def _settle(
     return Applied(handed, delivery_ready_at=ready_at, canceled=freed.canceled, breakers=moved)
 
 
-def _end(session: Session, change: EndDelivery, terms: DeliveryTerms) -> ApplyResult:
-    """End a delivery that waits; see `EndDelivery`."""
+def _end(session: Session, change: EndDelivery) -> ApplyResult:
+    """End a delivery that waits, or is dead and keeps others waiting; see `EndDelivery`."""
     if change.to not in DELIVERY_TRANSITIONS[DeliveryState.PENDING] & FINAL_DELIVERY_STATES:
         raise ValueError(f"a pending delivery can't end as {change.to}")
     parameters = {
@@ -172,7 +172,7 @@ def _end(session: Session, change: EndDelivery, terms: DeliveryTerms) -> ApplyRe
     ((_, chain),) = ended
     if chain is None:
         return Applied()
-    return Applied(delivery_ready_at=chains.advance(session, chain, terms))
+    return Applied(delivery_ready_at=chains.advance(session, chain))
 
 
 def _ask_cancel(session: Session, change: AskCancelDelivery) -> ApplyResult:

@@ -97,7 +97,7 @@ def wait(
 
     None: never, as it stands (the destination is paused, say).
     """
-    if not place.plain:
+    if not place.plain or terms.rate_per_second is not None:
         if line != OWN_LINE:
             renew_line(session, place.seq, line, terms)
         return renew(session, place.seq, terms)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
+from dispatcher.adapters.sqlite.chains import erase_job
 from dispatcher.adapters.sqlite.rows import (
     DELIVERY_LEASE,
     DELIVERY_WIDTH,
@@ -25,7 +26,6 @@ _LOST_DELIVERIES = statement("sweep_lost_deliveries")
 _OLD_DELIVERIES = statement("sweep_old_deliveries")
 
 _CANDIDATES = statement("prune_candidates")
-_PRUNE_JOB = statement("prune_job")
 _FORGET_KEYS = statement("prune_idempotency")
 _FORGET_HOLDERS = statement("holders_forget")
 _FORGET_LANES = statement("prune_lanes")
@@ -110,7 +110,7 @@ class Pruning:
                 break
             after = (expires_at, seq)
             if not stays:
-                session.execute(_PRUNE_JOB, (seq,))
+                erase_job(session, seq)
                 erased += 1
         self._after = after if erased == limit or len(found) == look else _START
         bound = {"now": session.now, "limit": limit}

@@ -25,6 +25,7 @@ from dispatcher.adapters.sqlite.checkpoint import Checkpointer
 from dispatcher.adapters.sqlite.claiming import claim_jobs
 from dispatcher.adapters.sqlite.connection import LOCK_SECONDS
 from dispatcher.adapters.sqlite.delivering import change_delivery, record_attempt
+from dispatcher.adapters.sqlite.destinations_kept import change_destination
 from dispatcher.adapters.sqlite.errors import whole_store
 from dispatcher.adapters.sqlite.reader import Readers
 from dispatcher.adapters.sqlite.schema import prepare
@@ -44,10 +45,12 @@ from dispatcher.core.changes import (
     NoteOutput,
     NoteProgress,
     NoteStarted,
+    PauseDestination,
     RecordAttempt,
     Redeliver,
     ReleaseDelivery,
     ReleaseJob,
+    ResumeDestination,
 )
 from dispatcher.core.model import JobType
 from dispatcher.ports.audit import AUDIT_KEPT_SECONDS
@@ -266,5 +269,7 @@ def _apply(session: Session, change: Change, terms: DeliveryTerms) -> ApplyResul
             return ask_cancel(session, change)
         case ReleaseDelivery() | EndDelivery() | AskCancelDelivery() | Redeliver():
             return change_delivery(session, change, terms)
+        case PauseDestination() | ResumeDestination():
+            return change_destination(session, change)
         case _:
             assert_never(change)

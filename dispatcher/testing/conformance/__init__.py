@@ -84,6 +84,11 @@ from dispatcher.testing.conformance.holders import (
     TestTakingBack,
 )
 from dispatcher.testing.conformance.machine import stateful
+from dispatcher.testing.conformance.ordering import (
+    TestChainsAtRandom,
+    TestOrder,
+    TestWhenOneEnds,
+)
 from dispatcher.testing.conformance.reading import (
     TestDeliverySummary,
     TestEvents,
@@ -101,6 +106,7 @@ from dispatcher.testing.conformance.redelivering import (
 from dispatcher.testing.conformance.rooms import TestRoom
 from dispatcher.testing.conformance.scene import Scene, scene
 from dispatcher.testing.conformance.stale import TestStaleDeliveries, TestStaleJobs
+from dispatcher.testing.conformance.steering import TestListsOfDestinations, TestPausing
 from dispatcher.testing.conformance.sweeping import TestPrune, TestSweep
 
 __all__ = [
@@ -117,6 +123,7 @@ __all__ = [
     "TestBreakerOfADestination",
     "TestBreakerOfAUrl",
     "TestCallers",
+    "TestChainsAtRandom",
     "TestCheck",
     "TestClaimingJobs",
     "TestDeliverySummary",
@@ -140,12 +147,15 @@ __all__ = [
     "TestLeasedDeliveries",
     "TestListsOfCallers",
     "TestListsOfDeliveries",
+    "TestListsOfDestinations",
     "TestListsOfJobs",
     "TestManyAtOnce",
     "TestNoting",
     "TestOneDelivery",
     "TestOneJob",
+    "TestOrder",
     "TestOrderOfJobs",
+    "TestPausing",
     "TestPrune",
     "TestRate",
     "TestRecordingAttempts",
@@ -164,6 +174,7 @@ __all__ = [
     "TestTurns",
     "TestTypes",
     "TestUnknownAttempts",
+    "TestWhenOneEnds",
     "scene",
     "stateful",
 ]

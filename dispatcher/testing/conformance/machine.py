@@ -26,7 +26,7 @@ from dispatcher.testing.conformance.moves import (
     as_change,
 )
 from dispatcher.testing.conformance.run import Run
-from dispatcher.testing.conformance.upkeep import finale, held_jobs, prune, sweep
+from dispatcher.testing.conformance.upkeep import finale, held_jobs, pause, prune, sweep
 from dispatcher.testing.conformance.values import (
     ANN,
     BEN,
@@ -288,6 +288,10 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(which=WHICH, limit=LIMIT)
     def prune(self, which: int, limit: int) -> None:
         self.do(prune(self.run, which, limit))
+
+    @rule(which=WHICH, pick=PICK, resume=st.booleans())
+    def pause(self, which: int, pick: int, resume: bool) -> None:
+        self.do(pause(self.run, which, pick, resume=resume))
 
     @rule(which=WHICH)
     def ask_who_is_to_stop(self, which: int) -> None:

@@ -17,6 +17,7 @@ from dispatcher.core.changes import (
     AskCancelDelivery,
     Change,
     DeliveryChange,
+    DestinationChange,
     EndDelivery,
     FinishJob,
     LeasedJob,
@@ -56,6 +57,7 @@ class Model:
     deliveries: dict[str, ModelDelivery] = field(default_factory=dict)
     holders: dict[str, Instant] = field(default_factory=dict)
     keys: dict[tuple[str, str], tuple[Idempotency, str]] = field(default_factory=dict)
+    paused: set[Place] = field(default_factory=set)
 
     # --- jobs ----------------------------------------------------------------------------------
 
@@ -115,6 +117,11 @@ class Model:
         """The deliveries of a destination."""
         return [one for one in self.deliveries.values() if one.place == place]
 
+    def due(self, place: Place, now: Instant) -> list[ModelDelivery]:
+        """Those of a destination that are pending and due."""
+        pending = [one for one in self.at(place) if one.delivery.state is DeliveryState.PENDING]
+        return [one for one in pending if one.claimable(now)]
+
     def places(self) -> set[Place]:
         """Every destination."""
         return {one.place for one in self.deliveries.values()}
@@ -140,6 +147,8 @@ class Model:
 
     def ready(self, place: Place, now: Instant) -> bool:
         """Whether a claim finds something for that destination."""
+        if place in self.paused:
+            return False
         return self.free_slots(place, now) > 0 and any(one.claimable(now) for one in self.at(place))
 
     def by_id(self, delivery_id: str) -> ModelDelivery | None:
@@ -178,6 +187,8 @@ class Model:
         if isinstance(change, DeliveryChange):
             sent = self.by_id(change.delivery_id)
             return sent is not None and self._fits_delivery(change, sent)
+        if isinstance(change, DestinationChange):
+            raise TypeError("of destinations `upkeep.pause` knows")
         held = self.jobs.get(change.job_id)
         if held is None:
             return False

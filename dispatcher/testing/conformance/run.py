@@ -295,23 +295,19 @@ class Run:
         came_free = sent.held(self.now)
         was_full = self.model.free_slots(sent.place, self.now) <= 0
         self.model.apply(change, self.now)
-        due = [
-            one
-            for one in self.model.at(sent.place)
-            if one.delivery.state is DeliveryState.PENDING and one.claimable(self.now)
-        ]
+        due = self.model.due(sent.place, self.now)
         if result.handed:
             assert change.hand_off
             (leased,) = result.handed
             chosen = self.model.deliveries[leased.event.id]
             assert chosen.place == sent.place
             assert chosen.claimable(self.now), "handed on, but not due"
-            assert self.model.free_slots(chosen.place, self.now) > 0, "more than its slots"
+            assert self.model.ready(chosen.place, self.now), "more than its slots, or paused"
             if chosen.delivery.state is DeliveryState.PENDING:
                 alike = [one for one in due if one.retried == chosen.retried]
                 assert chosen.delivery.due_at == min(one.delivery.due_at for one in alike)
             self._hold_delivery(chosen, leased)
-        elif due and self.model.free_slots(sent.place, self.now) > 0:
+        elif due and self.model.ready(sent.place, self.now):
             assert not (change.hand_off and came_free and alone), "a free slot was not handed on"
             if was_full and alone and not self.told:  # else one is on the way to claim them
                 self._never_late(result.delivery_ready_at, self.now)
@@ -327,6 +323,7 @@ class Run:
         due = [one for one in others if one.delivery.state is DeliveryState.PENDING]
         may = (
             change.hand_off
+            and owed.place not in self.model.paused
             and owed.delivery.due_at <= self.now
             and self.model.free_slots(owed.place, self.now) > 0
             and not any(one.delivery.due_at <= self.now and not one.retried for one in due)
@@ -337,7 +334,7 @@ class Run:
             self._hold_delivery(owed, leased)
         elif may and alone:
             assert any(one.lost(self.now) for one in others), "a delivery was not handed off"
-        if alone and not result.handed:
+        if alone and not result.handed and owed.place not in self.model.paused:
             true = self.model.slot_free_at(owed.place, max(owed.delivery.due_at, self.now))
             self._never_late(result.delivery_ready_at, true)
 
@@ -395,7 +392,7 @@ class Run:
                         alike = one.retried == sent.retried
                         pending = one.delivery.state is DeliveryState.PENDING
                         assert not (older and pending and alike), "not the oldest due"
-            assert self.model.free_slots(sent.place, self.now) > 0, "more than its slots"
+            assert self.model.ready(sent.place, self.now), "more than its slots, or paused"
             self._hold_delivery(sent, leased)
         if len(claims) == 1:
             self._never_late(claims[0].next_at, self.model.next_delivery_at(self.now))

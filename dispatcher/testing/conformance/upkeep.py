@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from dispatcher.core.changes import Change, FinishJob
+from dispatcher.core.changes import Change, FinishJob, PauseDestination, ResumeDestination
 from dispatcher.core.lifecycle import (
     FINAL_DELIVERY_STATES,
     decide_delivery,
@@ -14,11 +14,12 @@ from dispatcher.core.lifecycle import (
 from dispatcher.core.model import DeliveryState, Instant, JobState
 from dispatcher.core.outcome import Unknown, WorkerLost
 from dispatcher.core.retry import DEFAULT_JOB_BACKOFF, DEFAULT_SCHEDULE
-from dispatcher.ports.records import Overdue
+from dispatcher.ports.records import Applied, Overdue
+from dispatcher.ports.views import DestinationFilter
 from dispatcher.testing.conformance.agreement import agree, agree_on_events
 from dispatcher.testing.conformance.model import Model
 from dispatcher.testing.conformance.run import Run
-from dispatcher.testing.conformance.values import EVERY_TYPE
+from dispatcher.testing.conformance.values import EVERY_TYPE, TERMS, raise_first
 
 PLENTY: Final = 1_000
 MOST_ROUNDS: Final = 40
@@ -124,8 +125,32 @@ async def held_jobs(run: Run, which: int) -> None:
         assert not told & running_on
 
 
+async def pause(run: Run, which: int, pick: int, *, resume: bool) -> None:
+    """Pause a destination, or resume it; again, it changes nothing."""
+    store = run.stores[which]
+    found = (await store.list_destinations(DestinationFilter(), limit=100, before=None)).items
+    there = {(one.caller_id, one.origin) for one in found if one.paused_at is not None}
+    assert there == run.model.paused, "a destination that is paused was forgotten, or the like"
+    if not found:
+        return
+    chosen = found[pick % len(found)]
+    place = (chosen.caller_id, chosen.origin)
+    change = ResumeDestination(chosen.id) if resume else PauseDestination(chosen.id, run.now)
+    (result,) = raise_first(await store.apply([change], TERMS))
+    assert isinstance(result, Applied)
+    if not resume:
+        run.model.paused.add(place)
+    elif place in run.model.paused:
+        run.model.paused.discard(place)
+        ready_at = result.delivery_ready_at
+        assert ready_at is not None or not run.model.ready(place, run.now)
+        run.told = run.told or (ready_at is not None and ready_at <= run.now)
+
+
 async def finale(run: Run) -> None:
     """Nothing is lost: from wherever the run has come, every job ends and every callback lands."""
+    for pick in range(100 if run.model.paused else 0):
+        await pause(run, 0, pick, resume=True)
     for _ in range(MOST_ROUNDS):
         await run.backend.advance(3_600)
         await sweep(run, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeVar
 
+from dispatcher.core.breaker import BreakerTerms
 from dispatcher.core.model import Attempt, Callback, EventType, Instant
 from dispatcher.core.retry import Schedule
 from dispatcher.ports.records import DeliveryTerms
@@ -18,7 +19,8 @@ EVERY_TYPE: Final[Mapping[str, int]] = {MAIL: 1000, REPORT: 1000}
 LEASE_SECONDS: Final = 30.0
 """How long a holder's beat lasts here."""
 
-TERMS: Final = DeliveryTerms(slots=4, lease_seconds=20.0)
+BREAKER: Final = BreakerTerms(failures=5, first_seconds=30.0)
+TERMS: Final = DeliveryTerms(slots=4, lease_seconds=20.0, breaker=BREAKER)
 ORIGIN: Final = "https://receiver.example"
 OTHER_ORIGIN: Final = "https://other.example:8443"
 

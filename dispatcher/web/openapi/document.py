@@ -11,7 +11,14 @@ from msgspec import Struct
 
 from dispatcher.core.limits import Limits
 from dispatcher.core.model import API_VERSION, JobType, Role
-from dispatcher.web.openapi import callers, deliveries, jobs, operators, service
+from dispatcher.web.openapi import (
+    callers,
+    deliveries,
+    destinations,
+    jobs,
+    operators,
+    service,
+)
 from dispatcher.web.openapi.callback import CALLBACKS, Event
 from dispatcher.web.openapi.described import TAGS, Answer, Call, Operation, Parameter, Schema
 from dispatcher.web.openapi.headers import ALWAYS, HEADERS
@@ -22,7 +29,7 @@ from dispatcher.web.openapi.words import OVERVIEW, who_may
 _SCHEMAS: Final = "#/components/schemas/{name}"
 _JSON: Final = "application/json"
 
-RESOURCES: Final = (jobs, deliveries, callers, operators, service)
+RESOURCES: Final = (jobs, deliveries, callers, destinations, operators, service)
 """The modules that describe calls; each has `operations(limits)`."""
 
 

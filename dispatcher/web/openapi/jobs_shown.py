@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from dispatcher.core.model import CallbackMode, DeliveryState, EventType, JobStatus
+from dispatcher.core.ordering import OnDead
 from dispatcher.web.openapi.shapes import (
     CALLER_ID,
     EVENT_ID,
@@ -54,6 +55,8 @@ class CallbackShown(Struct, frozen=True, kw_only=True, rename="camel"):
     headers: (
         Annotated[dict[str, str], Meta(description="Values are shown as `***`.")] | UnsetType
     ) = UNSET
+    ordered: bool | UnsetType = UNSET
+    on_dead: OnDead | UnsetType = UNSET
 
 
 class DeliverySummary(Struct, frozen=True, kw_only=True, rename="camel"):

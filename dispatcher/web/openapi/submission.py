@@ -36,6 +36,7 @@ def bound(schemas: dict[str, Schema], limits: Limits, kinds: list[JobType]) -> N
         name_of = schemas["CallerBody"]["properties"]["name"]
         name_of["not"] = {"enum": sorted(RESERVED_NAMES)}
     if "SubmissionBody" in schemas:
+        schemas["CallbackBody"]["allOf"] = [_ON_DEAD]
         schemas["SubmissionBody"]["allOf"] = list(_BETWEEN)
         _name_types(schemas, kinds)
 
@@ -92,6 +93,12 @@ _BETWEEN: Final[tuple[Schema, ...]] = (
     },
 )
 """What holds between the members of a submission."""
+
+_ON_DEAD: Final[Schema] = {
+    "description": "`onDead` needs `ordered: true`.",
+    "if": {"properties": {"onDead": {"type": "string"}}, "required": ["onDead"]},
+    "then": {"properties": {"ordered": {"const": True}}, "required": ["ordered"]},
+}
 
 
 def _headers(limits: Limits) -> Schema:
