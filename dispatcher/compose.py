@@ -145,6 +145,7 @@ async def service(
                 cancel=engine.cancel,
                 redeliver=engine.redeliver,
                 cancel_delivery=engine.cancel_delivery,
+                endpoints=engine.endpoints,
                 destinations=engine.destinations,
                 callers=Callers(store, vault, system.clock, system.ids, system.random, told),
                 rates=Rates(settings.limits_in_force.of_a_caller, system.clock, told),
@@ -268,6 +269,7 @@ def _engine_terms(settings: Settings) -> EngineTerms:
         send_seconds=settings.delivery_timeout_seconds,
         lease_seconds=settings.lease_seconds,
         grace_seconds=settings.grace_seconds,
+        failing_seconds=settings.endpoint_failing_seconds,
         rate_per_second=settings.delivery_rate_per_second or None,
         breaker=BreakerTerms(
             failures=settings.breaker_failures,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dispatcher.core.audit import Actor, AuditAction, Via, entry
 from dispatcher.core.breaker import BreakerState
+from dispatcher.core.endpoints import DisabledReason, Endpoint
 from dispatcher.core.facts import (
     ActionAudited,
     BreakerChanged,
@@ -11,6 +12,7 @@ from dispatcher.core.facts import (
     DeliveryAttemptEnded,
     DeliveryCancelAsked,
     DeliverySwept,
+    EndpointSwitched,
     Fact,
     JobAccepted,
     JobAttemptEnded,
@@ -82,12 +84,24 @@ AUDITED = ActionAudited(
         role="worker",
     )
 )
+ENDPOINT = Endpoint(
+    id="ep_1",
+    caller_id="clr_secret",
+    url="https://receiver.example/all?token=hunter2",
+    origin="https://receiver.example",
+    events=(EventType.JOB_SUCCEEDED,),
+    created_at=1,
+    failing_since=2,
+    disabled_at=3,
+    disabled_reason=DisabledReason.FAILING,
+)
 FACTS: list[Fact] = [
     JobAccepted(JOB, handed_off=True),
     ENDED,
     JobEnded(JOB, JobState.SUCCEEDED),
     SENT,
     SWEPT,
+    EndpointSwitched(ENDPOINT),
     BreakerChanged(
         destination_id="dst_1",
         caller_id="clr_secret",

@@ -10,6 +10,7 @@ import msgspec
 
 from dispatcher.core.audit import AuditEntry
 from dispatcher.core.breaker import BreakerState
+from dispatcher.core.endpoints import DisabledReason, Endpoint
 from dispatcher.core.facts import (
     ActionAudited,
     BreakerChanged,
@@ -17,6 +18,7 @@ from dispatcher.core.facts import (
     DeliveryAttemptEnded,
     DeliveryCancelAsked,
     DeliverySwept,
+    EndpointSwitched,
     Fact,
     JobAccepted,
     JobAttemptEnded,
@@ -42,6 +44,9 @@ def level_of(fact: Fact) -> int:
             return logging.WARNING if to is JobState.FAILED else logging.INFO
         case JobAccepted() | JobEnded() | SubmissionRefused() | LoopIdle():
             return logging.DEBUG
+        case EndpointSwitched(endpoint=endpoint):
+            asked = endpoint.disabled_reason in (None, DisabledReason.MANUAL)
+            return logging.INFO if asked else logging.WARNING
         case CancelAsked() | Redelivered() | DeliveryCancelAsked() | ActionAudited():
             return logging.INFO
         case StoreRecovered():
@@ -83,6 +88,8 @@ def describe(fact: Fact) -> tuple[str, Mapping[str, Any]]:  # noqa: C901, PLR091
             return "delivery.canceling", {**_ids_of_delivery(delivery), "to": to.value}
         case ActionAudited(entry=entry):
             return "audit", _of_entry(entry)
+        case EndpointSwitched(endpoint=endpoint):
+            return "endpoint.switched", _of_endpoint(endpoint)
         case BreakerChanged():
             return "breaker.changed", _of_breaker(fact)
         case LeaseLost(holder_id=holder_id, jobs=jobs):
@@ -145,12 +152,25 @@ def _of_delivery(fact: DeliveryAttemptEnded) -> dict[str, Any]:
         "waitedMs": fact.waited_ms,
         "durationMs": fact.duration_ms,
         **_without_none(
+            endpointId=fact.endpoint_id,
             statusCode=fact.status_code,
             errorCode=fact.error_code,
             errorDetail=fact.error_detail,
             nextAttemptAt=rfc3339(fact.next_at) if fact.to is DeliveryState.PENDING else None,
             correlationId=fact.correlation_id,
             stale=fact.stale or None,
+        ),
+    }
+
+
+def _of_endpoint(endpoint: Endpoint) -> dict[str, Any]:
+    return {
+        "endpointId": endpoint.id,
+        "callerId": endpoint.caller_id,
+        "url": endpoint.url.partition("?")[0],  # queries carry tokens
+        "status": "enabled" if endpoint.enabled else "disabled",
+        **_without_none(
+            reason=endpoint.disabled_reason, failingSince=rfc3339(endpoint.failing_since)
         ),
     }
 

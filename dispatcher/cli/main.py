@@ -23,6 +23,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "dispatcher.cli.deliveries:deliveries_group",
         "List and show callbacks, send them again, or stop them.",
     ),
+    "endpoints": (
+        "dispatcher.cli.endpoints:endpoints_group",
+        "Register callback URLs, try them, switch them on and off.",
+    ),
     "destinations": (
         "dispatcher.cli.destinations:destinations_group",
         "List where callbacks go; pause and resume.",

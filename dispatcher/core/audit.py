@@ -23,6 +23,13 @@ class AuditAction(StrEnum):
     JOB_CANCEL = "job.cancel"
     DELIVERY_REDELIVER = "delivery.redeliver"
     DELIVERY_CANCEL = "delivery.cancel"
+    ENDPOINT_CREATE = "endpoint.create"
+    ENDPOINT_CHANGE = "endpoint.change"
+    ENDPOINT_DELETE = "endpoint.delete"
+    ENDPOINT_ENABLE = "endpoint.enable"
+    ENDPOINT_DISABLE = "endpoint.disable"
+    ENDPOINT_PING = "endpoint.ping"
+    ENDPOINT_SECRET_ROTATE = "endpoint-secret.rotate"  # noqa: S105  # a word for what was done
     DESTINATION_PAUSE = "destination.pause"
     DESTINATION_RESUME = "destination.resume"
 

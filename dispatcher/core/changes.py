@@ -15,6 +15,7 @@ from dispatcher.core.breaker import Sign
 from dispatcher.core.model import (
     Attempt,
     DeliveryState,
+    EventType,
     Instant,
     Job,
     JobError,
@@ -24,11 +25,16 @@ from dispatcher.core.model import (
 
 
 class LeasedJob(Struct, frozen=True):
-    """A running job together with the lease under which it may be changed."""
+    """A running job together with the lease under which it may be changed.
+
+    `asked`: of `endpoints.ASKED_EVENTS`, those to which an enabled endpoint of its caller
+    subscribed when it was leased.
+    """
 
     job: Job
     lease: str
     input: bytes
+    asked: frozenset[EventType] = frozenset()
 
 
 class FinishJob(Struct, frozen=True, kw_only=True):
@@ -77,7 +83,7 @@ class AskCancel(Struct, frozen=True):
 class NoteProgress(Struct, frozen=True, kw_only=True):
     """A running job tells how far it is. Guard: running, and `lease`.
 
-    With `event_id` it is stored as an event too, and delivered if the callback asked for it.
+    With `event_id` it is stored as an event too, and delivered to whoever asked for it.
     """
 
     job_id: str
@@ -117,9 +123,10 @@ class RecordAttempt(Struct, frozen=True, kw_only=True):
     `to` is delivered, dead, or pending with the next `due_at`. `uses_entry` tells whether an entry
     of the schedule is used up. With `hand_off` the slot that comes free goes on at once: the oldest
     due delivery of the same destination is leased to whoever sends this change. One that was asked
-    to cancel is canceled where `to` is pending: see `lifecycle.settled`. `sign` is what the attempt
-    tells of the receiver, and `jitter`, in [0, 1), draws how long a breaker that it opens stays
-    open: see `breaker.after`.
+    to cancel is canceled where `to` is pending: see `lifecycle.settled`. `gone`: the receiver
+    answered 410, which disables the registered endpoint that it went to.
+    `sign` is what the attempt tells of the receiver, and `jitter`, in [0, 1), draws how long a
+    breaker that it opens stays open: see `breaker.after`.
     """
 
     delivery_id: str
@@ -130,6 +137,7 @@ class RecordAttempt(Struct, frozen=True, kw_only=True):
     uses_entry: bool
     at: Instant
     hand_off: bool = False
+    gone: bool = False
     sign: Sign = Sign.NOTHING
     jitter: float = 0.0
 

@@ -98,6 +98,18 @@ class DeliveryPending(RequestError):
     code = "delivery-pending"
 
 
+class EndpointDisabled(RequestError):
+    """A ping was asked for of an endpoint that is disabled."""
+
+    code = "endpoint-disabled"
+
+
+class EndpointDeleted(RequestError):
+    """A redelivery was asked for to a registered endpoint that was deleted."""
+
+    code = "endpoint-deleted"
+
+
 class IdempotencyKeyReused(RequestError):
     """The same Idempotency-Key came with another body (the IETF draft: 422)."""
 

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from dispatcher.core.audit import AuditEntry
 from dispatcher.core.breaker import BreakerState
+from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.model import Delivery, DeliveryState, Job, JobState
 
 
@@ -69,6 +70,7 @@ class DeliveryAttemptEnded(Struct, frozen=True, kw_only=True):
     correlation_id: str | None = None
     waited_ms: int = 0
     stale: bool = False
+    endpoint_id: str | None = None
 
 
 class DeliverySwept(Struct, frozen=True):
@@ -76,6 +78,12 @@ class DeliverySwept(Struct, frozen=True):
 
     delivery: Delivery
     to: DeliveryState
+
+
+class EndpointSwitched(Struct, frozen=True):
+    """A registered endpoint was enabled, or disabled for its `disabled_reason`."""
+
+    endpoint: Endpoint
 
 
 class BreakerChanged(Struct, frozen=True, kw_only=True):
@@ -169,6 +177,7 @@ Fact: TypeAlias = (
     | JobEnded
     | DeliveryAttemptEnded
     | DeliverySwept
+    | EndpointSwitched
     | BreakerChanged
     | SubmissionRefused
     | CancelAsked

@@ -316,6 +316,7 @@ def decide_delivery(
             uses_entry=uses_entry,
             at=now,
             hand_off=hand_off,
+            gone=isinstance(verdict, Gone),
             sign=sign,
             jitter=jitter,
         )

@@ -33,6 +33,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     metadata_entries: int = 50
     metadata_characters: int = 512
     callback_headers: int = 20
+    endpoints: int = 100
     schedule_entries: int = 50
     schedule_seconds: float = 7 * DAY_SECONDS
     max_attempts: int = 100

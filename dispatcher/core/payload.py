@@ -19,8 +19,11 @@ from dispatcher.core.lifecycle import TERMINAL_EVENTS, shown_status
 from dispatcher.core.model import (
     API_VERSION,
     INLINE_RESULT_BYTES,
+    Attempt,
     Callback,
     CallbackMode,
+    Delivery,
+    DeliveryState,
     Event,
     Instant,
     Job,
@@ -224,10 +227,57 @@ def event_json(
     }
 
 
-def callback_body(event: Event, job: Job | None, url: str, result: bytes | None) -> bytes:
-    """The bytes to sign and POST: the same for each attempt."""
-    thin = job is not None and job.callback is not None and job.callback.mode is CallbackMode.THIN
+def callback_body(
+    event: Event, job: Job | None, url: str, result: bytes | None, *, registered: bool = False
+) -> bytes:
+    """The bytes to sign and POST: the same for each attempt.
+
+    `registered`: to an endpoint, for which the mode of the job's own callback does not count.
+    """
+    callback = None if job is None or registered else job.callback
+    thin = callback is not None and callback.mode is CallbackMode.THIN
     return encode(event_json(event, job, url, result=result, thin=thin))
+
+
+def delivery_json(delivery: Delivery) -> dict[str, Any]:
+    """A delivery as callers see it, without its attempts."""
+    waits = delivery.state is DeliveryState.PENDING
+    return {
+        "id": delivery.id,
+        "eventId": delivery.event_id,
+        "eventType": delivery.event_type,
+        "jobId": delivery.job_id,
+        "callerId": delivery.caller_id,
+        "endpointId": delivery.endpoint_id,
+        "url": delivery.url,
+        "status": delivery.state,
+        "attemptCount": delivery.attempt_count,
+        "nextAttemptAt": rfc3339(delivery.due_at) if waits else None,
+        "createdAt": rfc3339(delivery.created_at),
+        "finishedAt": rfc3339(delivery.finished_at),
+        "cancelRequestedAt": rfc3339(delivery.cancel_requested_at),
+    }
+
+
+def attempt_json(attempt: Attempt) -> dict[str, Any]:
+    """An attempt as callers see it, without what the receiver answered."""
+    return {
+        "number": attempt.number,
+        "at": rfc3339(attempt.at),
+        "durationMs": attempt.duration_ms,
+        "statusCode": attempt.status_code,
+        "error": attempt.error,
+    }
+
+
+def dead_data(delivery: Delivery, last: Attempt | None) -> bytes:
+    """What `delivery.dead` tells: the delivery, and its last recorded attempt, as JSON.
+
+    All the attempts, and what was answered, stand behind `GET /v1/deliveries/{id}`: there may be
+    many, and an event is bounded.
+    """
+    attempt = None if last is None else attempt_json(last)
+    return encode(delivery_json(delivery) | {"lastAttempt": attempt})
 
 
 def is_terminal(event: Event) -> bool:

@@ -174,9 +174,10 @@ def check_metadata(metadata: Mapping[str, str], limits: Limits) -> Iterator[Fiel
 # --- Callbacks ---------------------------------------------------------------------------------
 
 
-def check_headers(headers: Mapping[str, str], limits: Limits) -> Iterator[FieldError]:
+def check_headers(
+    headers: Mapping[str, str], limits: Limits, *, at: tuple[str, ...] = ("callback", "headers")
+) -> Iterator[FieldError]:
     """Headers that a callback is to carry: none that the dispatcher or HTTP itself speaks with."""
-    at = ("callback", "headers")
     if len(headers) > limits.callback_headers:
         yield FieldError(
             pointer(*at), "too-many", f"A callback has at most {limits.callback_headers} headers."

@@ -9,10 +9,19 @@ from typing import Any, Final
 import msgspec
 
 from dispatcher.core.changes import RecordAttempt, ReleaseDelivery
+from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.errors import DispatcherError
-from dispatcher.core.facts import DeliveryAttemptEnded, LoopFailed, StoreFailed
+from dispatcher.core.facts import DeliveryAttemptEnded, EndpointSwitched, LoopFailed, StoreFailed
 from dispatcher.core.lifecycle import BEST_EFFORT_EVENTS, decide_delivery
-from dispatcher.core.model import Attempt, AttemptError, Delivery, DeliveryState, Instant, Job
+from dispatcher.core.model import (
+    Attempt,
+    AttemptError,
+    Delivery,
+    DeliveryState,
+    EventType,
+    Instant,
+    Job,
+)
 from dispatcher.core.outcome import Answered, NotSent, SendResult, Verdict, classify, sign_of
 from dispatcher.core.payload import callback_body
 from dispatcher.core.retry import Schedule
@@ -45,12 +54,19 @@ UNPREPARED_MS = 10_000
 _headers_decoder = msgspec.json.Decoder(dict[str, str])
 
 
-def schedule_of(delivery: Delivery, job: Job | None, default: Schedule) -> Schedule:
-    """The schedule in force: the job's, its caller's, or the default; once for best effort."""
-    if delivery.event_type in BEST_EFFORT_EVENTS:
+def schedule_of(
+    delivery: Delivery, job: Job | None, default: Schedule, endpoint: Endpoint | None = None
+) -> Schedule:
+    """The schedule in force: the endpoint's, or the job's, or its caller's; else the default.
+
+    One attempt for best effort, and for a ping, which asks how its receiver answers now.
+    """
+    if delivery.event_type in BEST_EFFORT_EVENTS or delivery.event_type is EventType.PING:
         return BEST_EFFORT
-    callback = None if job is None else job.callback
-    own = None if callback is None else callback.own_schedule
+    if delivery.endpoint_id is not None:
+        own = None if endpoint is None else endpoint.own_schedule
+    else:
+        own = None if job is None or job.callback is None else job.callback.own_schedule
     return default if own is None else own
 
 
@@ -179,7 +195,7 @@ class Deliveries:
             leased.delivery,
             leased.lease,
             verdict,
-            schedule_of(leased.delivery, leased.job, self._terms.schedule),
+            schedule_of(leased.delivery, leased.job, self._terms.schedule, leased.endpoint),
             attempt=attempt,
             now=now,
             jitter=self._random.unit(),
@@ -221,6 +237,8 @@ class Deliveries:
         self._observer.saw(_ended(leased, change, attempt, result))
         if isinstance(result, Stale):
             return None
+        if result.disabled is not None:
+            self._observer.saw(EndpointSwitched(result.disabled))
         for changed in result.breakers:
             self._observer.saw(changed)
         if result.delivery_ready_at is not None:
@@ -233,8 +251,13 @@ class Deliveries:
 
     async def _callout(self, leased: LeasedDelivery) -> Callout:
         delivery, event, job = leased.delivery, leased.event, leased.job
-        body = callback_body(event, job, delivery.url, leased.result)
-        secrets = await self._secrets.of(delivery.caller_id)
+        endpoint_id = delivery.endpoint_id
+        registered = endpoint_id is not None
+        body = callback_body(event, job, delivery.url, leased.result, registered=registered)
+        if endpoint_id is None:
+            secrets = await self._secrets.of(delivery.caller_id)
+        else:
+            secrets = await self._secrets.of_endpoint(endpoint_id)
         keys = await self._secrets.service_keys()
         timestamp = self._clock.now() // 1000
         headers = [
@@ -245,18 +268,28 @@ class Deliveries:
             ("user-agent", self._user_agent),
             ("callback-attempt", str(delivery.attempt_count + 1)),
         ]
-        if job is None:
-            return Callout(delivery.url, headers, body)
-        if job.trace is not None:
+        headers += self._own_headers(leased)
+        return Callout(delivery.url, headers, body)
+
+    def _own_headers(self, leased: LeasedDelivery) -> list[tuple[str, str]]:
+        """What the job brought along, and what its callback or the endpoint wants besides."""
+        headers: list[tuple[str, str]] = []
+        job, endpoint = leased.job, leased.endpoint
+        if job is not None and job.trace is not None:
             headers.append(("traceparent", job.trace.traceparent))
             if job.trace.tracestate is not None:
                 headers.append(("tracestate", job.trace.tracestate))
-        if job.correlation_id is not None:
+        if job is not None and job.correlation_id is not None:
             headers.append(("correlation-id", job.correlation_id))
-        if job.callback is not None and job.callback.sealed_headers is not None:
-            plain = self._vault.open(job.callback.sealed_headers, job.caller_id)
-            headers.extend(_headers_decoder.decode(plain).items())
-        return Callout(delivery.url, headers, body)
+        sealed, owner = None, leased.delivery.caller_id
+        if leased.delivery.endpoint_id is not None:
+            if endpoint is not None:
+                sealed, owner = endpoint.sealed_headers, endpoint.id
+        elif job is not None and job.callback is not None:
+            sealed = job.callback.sealed_headers
+        if sealed is not None:
+            headers.extend(_headers_decoder.decode(self._vault.open(sealed, owner)).items())
+        return headers
 
 
 def _attempt(
@@ -296,4 +329,5 @@ def _ended(
         next_at=change.due_at if to is DeliveryState.PENDING else None,
         correlation_id=None if leased.job is None else leased.job.correlation_id,
         stale=isinstance(result, Stale),
+        endpoint_id=delivery.endpoint_id,
     )

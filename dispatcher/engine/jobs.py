@@ -238,7 +238,8 @@ class Jobs:
         job = run.leased.job
         if job.cancel_requested_at is not None:  # its worker died before it could be stopped
             return CANCELED
-        if wants(job, EventType.JOB_STARTED) and not run.was_stopped():
+        asked = wants(job, EventType.JOB_STARTED) or EventType.JOB_STARTED in run.leased.asked
+        if asked and not run.was_stopped():
             await run.report.started()
         if run.was_stopped():
             return run.cut_short()

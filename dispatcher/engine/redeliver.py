@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
 from dispatcher.core.audit import Actor, AuditAction
 from dispatcher.core.changes import EndDelivery
-from dispatcher.core.errors import DeliveryPending, NotFound, StoreUnavailable
+from dispatcher.core.errors import DeliveryPending, EndpointDeleted, NotFound, StoreUnavailable
 from dispatcher.core.facts import DeliveryCancelAsked, Redelivered
 from dispatcher.core.lifecycle import decide_cancel_delivery, decide_redeliver
 from dispatcher.core.model import DeliveryState
@@ -14,6 +14,7 @@ from dispatcher.engine.audit import Entries
 from dispatcher.engine.commit import Commit
 from dispatcher.engine.deliver import Deliveries
 from dispatcher.engine.terms import System
+from dispatcher.ports.endpoints import EndpointStore
 from dispatcher.ports.readers import JobReader
 from dispatcher.ports.records import Applied
 from dispatcher.ports.views import DeliveryRecord
@@ -22,11 +23,15 @@ TRIES: Final = 5
 """How often a decision is made anew because the delivery moved on meanwhile."""
 
 
+class RedeliveryStore(JobReader, EndpointStore, Protocol):
+    """Of the store, what redelivering asks."""
+
+
 class Redeliver:
     """Begins a new round of attempts for a delivery that has ended, however it ended."""
 
     def __init__(
-        self, store: JobReader, deliveries: Deliveries, commit: Commit, system: System
+        self, store: RedeliveryStore, deliveries: Deliveries, commit: Commit, system: System
     ) -> None:
         self._store = store
         self._deliveries = deliveries
@@ -43,7 +48,7 @@ class Redeliver:
         The same event goes to the same URL: `webhook-id` and body are as before, and the attempts
         count on. Two requests at the same time begin one round. If `actor` is another than its
         caller it stands in the audit log. Raises `NotFound`, `DeliveryPending` while a round is
-        under way, `StoreUnavailable`.
+        under way, `EndpointDeleted`, `StoreUnavailable`.
         """
         for _ in range(TRIES):
             record = await _read(self._store, delivery_id, caller_id)
@@ -53,15 +58,24 @@ class Redeliver:
                     f"The delivery is {record.delivery.state}: its attempts are under way. Wait "
                     "for their end, or cancel it first."
                 )
+            await self._check_endpoint(record.delivery.endpoint_id)
             told = self._audit.of_another(
                 actor, AuditAction.DELIVERY_REDELIVER, delivery_id, record.delivery.caller_id
             )
             result = await self._commit.by_hand(change, told)
             if isinstance(result, Applied):
                 self._observer.saw(Redelivered(record.delivery))
-                self._deliveries.loop.wake(result.delivery_ready_at)
+                if result.delivery_ready_at is not None:  # else its endpoint is disabled
+                    self._deliveries.loop.wake(result.delivery_ready_at)
                 return await _read(self._store, delivery_id, caller_id)
         raise StoreUnavailable("The delivery changes faster than it can be redelivered; try again.")
+
+    async def _check_endpoint(self, endpoint_id: str | None) -> None:
+        if endpoint_id is not None and await self._store.get_endpoint(endpoint_id, None) is None:
+            raise EndpointDeleted(
+                "The registered endpoint that it went to was deleted, and its secrets with it. "
+                "Register the URL anew; its events from then on go there."
+            )
 
 
 class CancelDelivery:

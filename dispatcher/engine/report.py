@@ -131,12 +131,14 @@ class Report:
         self._unwritten = False
         progress = self.latest
         if progress is not None:
+            kind = EventType.JOB_PROGRESS
+            asked = wants(job, kind) or kind in self._leased.asked
             note = NoteProgress(
                 job_id=job.id,
                 lease=self._leased.lease,
                 at=self._clock.now(),
                 progress=progress,
-                event_id=self._ids.new("evt") if wants(job, EventType.JOB_PROGRESS) else None,
+                event_id=self._ids.new("evt") if asked else None,
             )
             await self._write(note)
         self._writing = None

@@ -11,6 +11,7 @@ from msgspec import Struct
 from dispatcher.core.ed25519 import PrivateKey
 from dispatcher.engine.service_keys import open_service_key
 from dispatcher.ports.callers import CallerStore, ServiceKeyStore
+from dispatcher.ports.endpoints import EndpointStore
 from dispatcher.ports.system import Clock
 from dispatcher.ports.vault import Vault
 
@@ -19,7 +20,7 @@ Value = TypeVar("Value")
 _THE_SERVICE: Final = ""
 
 
-class SecretStore(CallerStore, ServiceKeyStore, Protocol):
+class SecretStore(CallerStore, ServiceKeyStore, EndpointStore, Protocol):
     """Of the store, what signing needs."""
 
 
@@ -82,6 +83,9 @@ class Secrets:
         self._of_callers = _ForAMoment(
             self._open_secrets, clock, keep_seconds=keep_seconds, most=keep_callers
         )
+        self._of_endpoints = _ForAMoment(
+            self._open_secrets_of_endpoint, clock, keep_seconds=keep_seconds, most=keep_callers
+        )
         self._of_the_service = _ForAMoment(
             self._open_service_keys, clock, keep_seconds=keep_seconds, most=1
         )
@@ -93,6 +97,10 @@ class Secrets:
         """
         return await self._of_callers.of(caller_id)
 
+    async def of_endpoint(self, endpoint_id: str) -> tuple[bytes, ...]:
+        """The secrets of a registered endpoint in force, newest first; raises as `of` does."""
+        return await self._of_endpoints.of(endpoint_id)
+
     async def service_keys(self) -> tuple[PrivateKey, ...]:
         """The service's own keys in force, newest first; raises as `of` does."""
         return await self._of_the_service.of(_THE_SERVICE)
@@ -100,6 +108,10 @@ class Secrets:
     async def _open_secrets(self, caller_id: str) -> tuple[bytes, ...]:
         sealed = await self._store.sealed_secrets(caller_id)
         return tuple(self._vault.open(each, caller_id) for each in sealed)
+
+    async def _open_secrets_of_endpoint(self, endpoint_id: str) -> tuple[bytes, ...]:
+        sealed = await self._store.endpoint_secrets(endpoint_id)
+        return tuple(self._vault.open(each, endpoint_id) for each in sealed)
 
     async def _open_service_keys(self, _: str) -> tuple[PrivateKey, ...]:
         return tuple(

@@ -13,6 +13,7 @@ from dispatcher.engine.accept import Accept, Cancel
 from dispatcher.engine.commit import Commit, pause
 from dispatcher.engine.deliver import Deliveries
 from dispatcher.engine.destinations import Destinations
+from dispatcher.engine.endpoints import Endpoints
 from dispatcher.engine.holder import Holder
 from dispatcher.engine.jobs import Jobs
 from dispatcher.engine.redeliver import CancelDelivery, Redeliver
@@ -30,6 +31,9 @@ RESTART_SECONDS: Final = 1.0
 class Engine:
     """The parts of the engine, put together, with their beginning and their end."""
 
+    stuck = False
+    """Whether, after `stop`, something still runs that nothing can stop."""
+
     def __init__(
         self,
         store: Store,
@@ -43,8 +47,7 @@ class Engine:
         system: System,
     ) -> None:
         """`name` tells operators which process this is; `user_agent` goes with each callback."""
-        self._store = store
-        self._vault = vault
+        self._store, self._vault = store, vault
         self._terms = terms
         self._system = system
         commit = Commit(store, terms.delivery, system)
@@ -87,6 +90,7 @@ class Engine:
         )
         self.cancel = Cancel(store, self.jobs, commit, system)
         self.stuck = False
+        self.endpoints = Endpoints(store, vault, self.deliveries, terms=terms, system=system)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._steer(commit)
 

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Mapping
 
 from dispatcher.core.changes import EndDelivery, RecordAttempt
+from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.errors import StoreError
 from dispatcher.core.facts import DeliverySwept, LoopFailed, StoreFailed, StoreRecovered
 from dispatcher.core.lifecycle import decide_delivery, decide_job, decide_overdue
@@ -90,10 +91,7 @@ class Sweep:
         now = self._clock.now()
         work = [(job.id, self._lost_job(job, lease)) for job, lease in found.lost_jobs]
         work += [(job.id, self._late_job(job, lease)) for job, lease in found.late_jobs]
-        work += [
-            (delivery.id, self._lost_delivery(delivery, lease, job))
-            for delivery, lease, job in found.lost_deliveries
-        ]
+        work += [(each[0].id, self._lost_delivery(*each)) for each in found.lost_deliveries]
         work += [
             (each.id, self._swept(each, EndDelivery(each.id, DeliveryState.DEAD, now, each.round)))
             for each in found.old_deliveries
@@ -138,12 +136,14 @@ class Sweep:
         self._jobs.stop(job.id, StopReason.LOST)
         return result
 
-    async def _lost_delivery(self, delivery: Delivery, lease: str, job: Job | None) -> ApplyResult:
+    async def _lost_delivery(
+        self, delivery: Delivery, lease: str, job: Job | None, endpoint: Endpoint | None
+    ) -> ApplyResult:
         change = decide_delivery(
             delivery,
             lease,
             Unknown(),
-            schedule_of(delivery, job, self._terms.schedule),
+            schedule_of(delivery, job, self._terms.schedule, endpoint),
             attempt=None,
             now=self._clock.now(),
             jitter=self._random.unit(),

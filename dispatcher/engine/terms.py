@@ -22,7 +22,8 @@ class EngineTerms(Struct, frozen=True, kw_only=True):
 
     `lease_seconds` is how long its jobs stay its own without a beat; it beats five times as often
     and stops its jobs a fifth before the end. `poll_seconds` is how long a loop rests at most when
-    nobody wakes it. Of `limits` the engine needs how much may wait.
+    nobody wakes it. Of `limits` the engine needs how much may wait. An endpoint of which nothing
+    but failures came for `failing_seconds` is disabled; 0: none is.
     """
 
     schedule: Schedule
@@ -38,6 +39,7 @@ class EngineTerms(Struct, frozen=True, kw_only=True):
     prune_items: int = 200
     progress_seconds: float = 0.5
     secrets_seconds: float = 5.0
+    failing_seconds: float = 5 * 86_400.0
     rate_per_second: float | None = None
     breaker: BreakerTerms = DEFAULT_BREAKER
     limits: Limits = Limits()
@@ -49,6 +51,7 @@ class EngineTerms(Struct, frozen=True, kw_only=True):
             self.slots,
             self.send_seconds + LEASE_MARGIN_SECONDS,
             self.schedule.seconds[0],
+            self.failing_seconds,
             self.rate_per_second,
             self.breaker,
         )

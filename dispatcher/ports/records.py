@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from dispatcher.core.breaker import DEFAULT_BREAKER, BreakerTerms
 from dispatcher.core.changes import LeasedJob
+from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.facts import BreakerChanged
 from dispatcher.core.model import (
     ApiKey,
@@ -105,7 +106,8 @@ class LeasedDelivery(Struct, frozen=True):
     """A delivery to be sent now, with everything its bytes are made of.
 
     `job` is the one that the event belongs to, if any. `result` is there for a job that succeeded
-    with a result that may stand inline.
+    with a result that may stand inline. `endpoint` is the registered endpoint that it goes to, as
+    it is now; None for a job's own callback URL.
     """
 
     delivery: Delivery
@@ -113,6 +115,7 @@ class LeasedDelivery(Struct, frozen=True):
     event: Event
     job: Job | None
     result: bytes | None
+    endpoint: Endpoint | None = None
 
 
 class Applied(Struct, frozen=True):
@@ -121,13 +124,15 @@ class Applied(Struct, frozen=True):
     `job_ready_at` and `delivery_ready_at` tell from when a claim could find what this change made
     claimable (a job put back, deliveries owed and not handed off, a slot that came free while
     others wait); None: nothing. `canceled`: a delivery that would have waited was asked to cancel,
-    and has ended so. `breakers` are those that the change has moved.
+    and has ended so. `disabled` is the endpoint that the change disabled, if it did. `breakers` are
+    those that the change has moved.
     """
 
     handed: tuple[LeasedDelivery, ...] = ()
     job_ready_at: Instant | None = None
     delivery_ready_at: Instant | None = None
     canceled: bool = False
+    disabled: Endpoint | None = None
     breakers: tuple[BreakerChanged, ...] = ()
 
 
@@ -159,14 +164,16 @@ class DeliveryTerms(Struct, frozen=True):
     """How deliveries are leased: at most `slots` sending at once for a destination.
 
     `first_wait_seconds` is the first entry of the default schedule: when a delivery is first due,
-    counted from its event, if the job names no schedule. `rate_per_second` bounds how often one is
-    sent to a destination that has no rate of its own; None: as often as slots allow. `breaker` says
-    when breakers open, and for how long.
+    counted from its event, if the job or endpoint names no schedule. An endpoint of which nothing
+    but failures came for `failing_seconds` is disabled; 0: none is. `rate_per_second` bounds how
+    often one is sent to a destination that has no rate of its own; None: as often as slots allow.
+    `breaker` says when breakers open, and for how long.
     """
 
     slots: int
     lease_seconds: float
     first_wait_seconds: float = 0.0
+    failing_seconds: float = 0.0
     rate_per_second: float | None = None
     breaker: BreakerTerms = DEFAULT_BREAKER
 
@@ -196,13 +203,14 @@ class Overdue(Struct, frozen=True):
     `lost_jobs`: running, their holder's lease ended, and either their attempts are used up or no
     claim took them (`lease` as stored). `late_jobs`: not done, `deadline` or `startBy` passed (with
     their lease, None if waiting). `lost_deliveries`: their lease ended, and their unknown attempts
-    are used up or they were asked to cancel. `old_deliveries`: pending, 30 days after they were
+    are used up or they were asked to cancel (with their job, and the registered endpoint that they
+    go to). `old_deliveries`: pending, 30 days after they were
     made or redelivered.
     """
 
     lost_jobs: tuple[tuple[Job, str], ...] = ()
     late_jobs: tuple[tuple[Job, str | None], ...] = ()
-    lost_deliveries: tuple[tuple[Delivery, str, Job | None], ...] = ()
+    lost_deliveries: tuple[tuple[Delivery, str, Job | None, Endpoint | None], ...] = ()
     old_deliveries: tuple[Delivery, ...] = ()
 
 
@@ -214,6 +222,7 @@ class Addition(Enum):
 
     ADDED = "added"
     NO_CALLER = "no caller"
+    """There is no caller, or endpoint, whose it would be."""
     TOO_MANY = "too many"
     """As many as may be in force are: nothing was changed."""
 

@@ -77,6 +77,7 @@ from dispatcher.core.model import (
 )
 from dispatcher.ports.audit import AuditStore
 from dispatcher.ports.callers import CallerStore, ServiceKeyStore
+from dispatcher.ports.endpoints import EndpointStore
 from dispatcher.ports.readers import BacklogReader, DestinationReader, JobReader
 from dispatcher.ports.records import (
     EVERYBODY,
@@ -158,8 +159,18 @@ class JobStore(Protocol):
         keeps the first attempt in the delivery's own row; with `hand_off` the delivery whose turn
         it is at the destination is leased in the slot that came free. Deliveries of events that are
         not terminal are due at once. `Redeliver` makes the delivery wait again, due at once: no
-        lease is given, and its destination is there and ready. `Audited` applies the change in it,
-        and if that is applied writes its entry in the same commit.
+        lease is given, and its destination is there and ready. It is `Stale` for an endpoint that
+        was deleted. `Audited` applies the change in it, and if that is applied writes its entry in
+        the same commit.
+
+        Whatever writes an event owes it, in the same commit, to each endpoint of its caller that
+        `endpoints.is_owed` names (an output whose `deliver` is False to none): pending, by the
+        endpoint's own schedule or else the default one, at a destination of the endpoint's own.
+
+        A delivery of a `job.*` event that becomes dead, however, writes `delivery.dead` with
+        `payload.dead_data`. `RecordAttempt` keeps an endpoint's stretch of failures: an attempt to
+        its present URL that fails begins one, one that succeeds ends it, and with `gone`, or when
+        `endpoints.fails_too_long`, the endpoint is disabled as `ports/endpoints.py` says.
         """
         ...
 
@@ -176,8 +187,12 @@ class JobStore(Protocol):
 
         One that owes an open delivery stays, and so does one with a delivery that is dead since
         less than `dead_kept_seconds`; other deliveries that have ended go with their job.
-        Also forgets idempotency keys past their time, holders without jobs, and entries of the
-        audit log older than `audit_kept_seconds`. Returns how many jobs went.
+        Also forgets idempotency keys past their time, holders without jobs, entries of the audit
+        log older than `audit_kept_seconds`, and events without a job that are older than
+        `dead_kept_seconds`, unless a delivery of theirs keeps them as it would a job; and goes on
+        with endpoints that were deleted: see `ports/endpoints.py`. Returns how many jobs went, or
+        deliveries of deleted endpoints ended, whichever is more: less than `limit` says that
+        nothing more is to be done now.
         """
         ...
 
@@ -189,6 +204,7 @@ class Store(
     DestinationReader,
     CallerStore,
     ServiceKeyStore,
+    EndpointStore,
     AuditStore,
     Protocol,
 ):

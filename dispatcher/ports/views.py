@@ -56,6 +56,7 @@ class DeliveryFilter(Struct, frozen=True, kw_only=True):
     state: DeliveryState | None = None
     event_type: EventType | None = None
     url: str | None = None
+    endpoint_id: str | None = None
     created_after: Instant | None = None
     created_before: Instant | None = None
 

@@ -141,6 +141,15 @@ class Settings(Struct, frozen=True, kw_only=True):
         _says(
             "How long a dead callback is kept, with its job, to be redelivered.", 0, 3_650 * _DAY
         ),
+    ] = 30 * _DAY
+    endpoint_failing_seconds: Annotated[
+        float,
+        _says(
+            "A registered endpoint of which nothing but failures came for this long is disabled; "
+            "0: none is.",
+            0,
+            365 * _DAY,
+        ),
     ] = 5 * _DAY
     audit_kept_seconds: Annotated[
         float, _says("How long what operators did stays in the audit log.", _DAY, 36_500 * _DAY)
@@ -234,6 +243,7 @@ _LIMITS: Final[dict[str, Meta]] = {
     "metadata_entries": _says("Entries of `metadata` at most.", 0, 10_000),
     "metadata_characters": _says("Characters of each of them at most.", 1, 65_536),
     "callback_headers": _says("Headers of `callback.headers` at most.", 0, 100),
+    "endpoints": _says("Registered endpoints of a caller at most.", 0, 1_000),
     "schedule_entries": _says("Entries of `callback.schedule` at most.", 1, 50),
     "schedule_seconds": _says("Seconds of each of them at most.", 0, 7 * _DAY),
     "max_attempts": _says("`maxAttempts` at most.", 1, 1_000_000),

@@ -17,6 +17,7 @@ from dispatcher.web.deliveries import Deliveries
 from dispatcher.web.description import Description
 from dispatcher.web.destinations import DestinationCalls
 from dispatcher.web.dev import Inbox
+from dispatcher.web.endpoints import EndpointCalls
 from dispatcher.web.headers import check_transfer, sane_request_id
 from dispatcher.web.health import Health
 from dispatcher.web.jobs import Jobs
@@ -42,6 +43,7 @@ def make_app(services: Services) -> web.Application:
     keys = Keys(services.store, services.clock, services.dev)
     jobs = Jobs(services)
     deliveries = Deliveries(services)
+    endpoints = EndpointCalls(services)
     destinations = DestinationCalls(services)
     types = Types(services)
     callers = CallerCalls(services)
@@ -58,6 +60,15 @@ def make_app(services: Services) -> web.Application:
         ("GET", "/v1/deliveries/{id}", CALLERS, deliveries.get),
         ("POST", "/v1/deliveries/{id}/redeliver", CALLERS, deliveries.redeliver),
         ("POST", "/v1/deliveries/{id}/cancel", CALLERS, deliveries.cancel),
+        ("POST", "/v1/endpoints", CALLERS, endpoints.create),
+        ("GET", "/v1/endpoints", CALLERS, endpoints.list),
+        ("GET", "/v1/endpoints/{id}", CALLERS, endpoints.get),
+        ("PATCH", "/v1/endpoints/{id}", CALLERS, endpoints.change),
+        ("DELETE", "/v1/endpoints/{id}", CALLERS, endpoints.delete),
+        ("POST", "/v1/endpoints/{id}/rotate-secret", CALLERS, endpoints.rotate_secret),
+        ("POST", "/v1/endpoints/{id}/enable", CALLERS, endpoints.enable),
+        ("POST", "/v1/endpoints/{id}/disable", CALLERS, endpoints.disable),
+        ("POST", "/v1/endpoints/{id}/ping", CALLERS, endpoints.ping),
         ("GET", "/v1/types", OPERATORS, types.list),
         ("GET", "/v1/callers", OPERATORS, callers.list),
         ("POST", "/v1/callers", OPERATORS, callers.create),

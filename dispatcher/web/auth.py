@@ -11,7 +11,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from dispatcher.core.audit import Actor, Via
-from dispatcher.core.errors import Forbidden, Unauthenticated
+from dispatcher.core.errors import Forbidden, NotFound, Unauthenticated
 from dispatcher.core.model import ApiKey, Caller, Instant, Role
 from dispatcher.ports.callers import CallerStore
 from dispatcher.ports.system import Clock
@@ -64,6 +64,20 @@ class Identity(Struct, frozen=True):
         if self.roles.isdisjoint(allowed):
             needed = " or ".join(sorted(allowed))
             raise Forbidden(f"This call needs an API key with the role {needed}.")
+
+
+async def named_caller(store: CallerStore, who: Identity, caller_id: str | None) -> Caller:
+    """The caller for whom an operator makes a call that names one; else whoever makes it.
+
+    Raises:
+        NotFound: there is none with that id, or who asks is no operator.
+    """
+    if caller_id is None or caller_id == who.caller.id:
+        return who.caller
+    caller = await store.find_caller(caller_id) if who.sees_all else None
+    if caller is None or caller.id != caller_id:
+        raise NotFound("caller", caller_id)
+    return caller
 
 
 class _Kept(Struct):

@@ -19,6 +19,7 @@ from dispatcher.web.queries import (
     page,
     read_caller_id,
     read_cursor,
+    read_endpoint_id,
     read_instant,
     read_job_id,
     read_limit,
@@ -35,6 +36,7 @@ _LIST_PARAMETERS: Final = PAGE | {
     "jobId",
     "eventType",
     "url",
+    "endpointId",
     "createdAfter",
     "createdBefore",
     "callerId",
@@ -62,6 +64,7 @@ class Deliveries:
             state=read_word(query, "status", DeliveryState),
             event_type=read_word(query, "eventType", EventType),
             url=read_url(query, self._limits),
+            endpoint_id=read_endpoint_id(query),
             created_after=read_instant(query, "createdAfter"),
             created_before=read_instant(query, "createdBefore"),
         )

@@ -20,7 +20,7 @@ from dispatcher.core.model import Caller, JobState
 from dispatcher.core.payload import encode, event_json
 from dispatcher.ports.records import Added, Idempotency, KeyReused, Replayed, Taken
 from dispatcher.ports.views import DeliveryFilter, JobFilter, JobRecord
-from dispatcher.web.auth import Identity
+from dispatcher.web.auth import Identity, named_caller
 from dispatcher.web.body import read_json, read_nothing
 from dispatcher.web.headers import (
     matches_etag,
@@ -109,7 +109,7 @@ class Jobs:
         trace = None
         if "traceparent" in headers:
             trace = parse_trace(headers.getall("traceparent"), headers.getall("tracestate", ()))
-        caller = who.caller if not query else await self._named_caller(who, query)
+        caller = await named_caller(self._store, who, read_caller_id(query))
         count(self._rates, request, caller)
         own = caller.terms.limits.body_bytes
         body = await read_json(request, self._limits, own)
@@ -121,16 +121,6 @@ class Jobs:
             idempotency = Idempotency(key, digest, self._clock.now() + kept_ms)
         result = await self._accept.submit(caller, submission, idempotency)
         return await self._accepted(result, caller)
-
-    async def _named_caller(self, who: Identity, query: dict[str, str]) -> Caller:
-        """The caller that an operator submits for."""
-        caller_id = read_caller_id(query)
-        if caller_id is None or caller_id == who.caller.id:
-            return who.caller
-        caller = await self._store.find_caller(caller_id) if who.sees_all else None
-        if caller is None or caller.id != caller_id:
-            raise NotFound("caller", caller_id)
-        return caller
 
     async def _accepted(self, result: Taken, caller: Caller) -> web.Response:
         match result:

@@ -12,6 +12,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from dispatcher.core.errors import (
     DeliveryPending,
+    EndpointDeleted,
+    EndpointDisabled,
     Forbidden,
     IdempotencyKeyReused,
     InvalidFields,
@@ -71,6 +73,8 @@ _TABLE: Final[tuple[tuple[type[Exception], HTTPStatus, dict[str, str]], ...]] = 
     (NotAcceptable, HTTPStatus.NOT_ACCEPTABLE, {}),
     (BodyTooSlow, HTTPStatus.REQUEST_TIMEOUT, _LAST),
     (DeliveryPending, HTTPStatus.CONFLICT, {}),
+    (EndpointDisabled, HTTPStatus.CONFLICT, {}),
+    (EndpointDeleted, HTTPStatus.CONFLICT, {}),
     (JobNotDone, HTTPStatus.CONFLICT, {}),
     (JobUnsuccessful, HTTPStatus.CONFLICT, {}),
     (NameTaken, HTTPStatus.CONFLICT, {}),

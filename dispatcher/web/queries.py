@@ -26,6 +26,7 @@ _MOST_PARAMETERS: Final = 32
 _NAME: Final = re.compile(NAME_PATTERN)
 _CALLER_ID: Final = re.compile("clr_[0-9a-f]{32}")
 _JOB_ID: Final = re.compile("job_[0-9a-f]{32}")
+_ENDPOINT_ID: Final = re.compile("ep_[0-9a-f]{32}")
 _URL: Final = re.compile("https?://[!-~]+")
 _LIMIT: Final = re.compile("[0-9]{1,9}")
 
@@ -124,6 +125,11 @@ def read_caller_id(query: Mapping[str, str], parameter: str = "callerId") -> str
 def read_job_id(query: Mapping[str, str]) -> str | None:
     """`jobId`: the id of a job."""
     return _read_id(query, "jobId", _JOB_ID, "a job: job_")
+
+
+def read_endpoint_id(query: Mapping[str, str]) -> str | None:
+    """`endpointId`: the id of a registered endpoint."""
+    return _read_id(query, "endpointId", _ENDPOINT_ID, "an endpoint: ep_")
 
 
 def _read_id(

@@ -12,9 +12,11 @@ from dispatcher.core.limits import Limits
 from dispatcher.core.model import Caller, Job, Submission
 from dispatcher.engine.callers import Callers
 from dispatcher.engine.catalog import Catalog
+from dispatcher.engine.endpoints import Endpoints
 from dispatcher.engine.rates import Rates
 from dispatcher.ports.audit import AuditStore
 from dispatcher.ports.callers import CallerStore, ServiceKeyStore
+from dispatcher.ports.endpoints import EndpointStore
 from dispatcher.ports.readers import DestinationReader, JobReader
 from dispatcher.ports.records import Idempotency, Taken
 from dispatcher.ports.system import Clock, Ids
@@ -22,7 +24,15 @@ from dispatcher.ports.vault import Vault
 from dispatcher.ports.views import DeliveryRecord, DestinationRecord
 
 
-class EdgeStore(JobReader, DestinationReader, CallerStore, ServiceKeyStore, AuditStore, Protocol):
+class EdgeStore(
+    JobReader,
+    DestinationReader,
+    CallerStore,
+    ServiceKeyStore,
+    EndpointStore,
+    AuditStore,
+    Protocol,
+):
     """Of the store, what the edge asks by itself: reading, and who a key belongs to."""
 
 
@@ -119,6 +129,7 @@ class Services:
     cancel: Cancels
     redeliver: Redelivers
     cancel_delivery: CancelsDeliveries
+    endpoints: Endpoints
     destinations: SteersDestinations
     callers: Callers
     rates: Rates

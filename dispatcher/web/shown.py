@@ -12,14 +12,12 @@ from msgspec import Raw
 from dispatcher.core.lifecycle import shown_status
 from dispatcher.core.model import (
     Attempt,
-    Delivery,
-    DeliveryState,
     Instant,
     Job,
     JobState,
     JobType,
 )
-from dispatcher.core.payload import job_json, rfc3339
+from dispatcher.core.payload import attempt_json, delivery_json, job_json, rfc3339
 from dispatcher.ports.views import DeliveryRecord, DeliverySummary, JobRecord
 
 POLL_SECONDS: Final = 1
@@ -93,38 +91,13 @@ def delivery_shown(record: DeliveryRecord) -> dict[str, Any]:
 
 def delivery_listed(record: DeliveryRecord) -> dict[str, Any]:
     """A delivery in a list of those of many jobs: without its attempts."""
-    delivery = record.delivery
-    return {
-        "id": delivery.id,
-        "eventId": delivery.event_id,
-        "eventType": delivery.event_type,
-        "jobId": delivery.job_id,
-        "callerId": delivery.caller_id,
-        "endpointId": delivery.endpoint_id,
-        "url": delivery.url,
-        "status": delivery.state,
-        "attemptCount": delivery.attempt_count,
-        "nextAttemptAt": rfc3339(_next_attempt_at(delivery)),
-        "createdAt": rfc3339(delivery.created_at),
-        "finishedAt": rfc3339(delivery.finished_at),
-        "cancelRequestedAt": rfc3339(delivery.cancel_requested_at),
-    }
-
-
-def _next_attempt_at(delivery: Delivery) -> Instant | None:
-    return delivery.due_at if delivery.state is DeliveryState.PENDING else None
+    return delivery_json(record.delivery)
 
 
 def _attempt_shown(attempt: Attempt) -> dict[str, Any]:
     body = attempt.body
-    return {
-        "number": attempt.number,
-        "at": rfc3339(attempt.at),
-        "durationMs": attempt.duration_ms,
-        "statusCode": attempt.status_code,
-        "error": attempt.error,
-        "responseBody": None if body is None else body.decode("utf-8", "replace"),
-    }
+    answer = None if body is None else body.decode("utf-8", "replace")
+    return attempt_json(attempt) | {"responseBody": answer}
 
 
 def type_shown(kind: JobType) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from dispatcher.core.limits import MOST_BODY_BYTES, MOST_BYTES_WAITING, MOST_WAITING
 from dispatcher.core.model import CallbackMode, EventType, Role
 from dispatcher.core.ordering import OnDead
+from dispatcher.core.rate import LEAST_RATE, MOST_RATE
 from dispatcher.core.ratelimit import MOST_REQUESTS, MOST_WINDOW_SECONDS
 from dispatcher.ports.records import MOST_OVERLAP_SECONDS, OVERLAP_SECONDS
 
@@ -37,6 +38,20 @@ NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,99}$(?!\n)"
 Name: TypeAlias = Annotated[str, Meta(pattern=NAME_PATTERN)]
 Priority: TypeAlias = Annotated[int, Meta(ge=0, le=9)]
 Events: TypeAlias = Annotated[list[JobEvent], Meta(min_length=1)]
+
+
+class EndpointEvent(StrEnum):
+    """What an endpoint can subscribe to: all but pings, which go to the one that is pinged."""
+
+    JOB_STARTED = EventType.JOB_STARTED
+    JOB_PROGRESS = EventType.JOB_PROGRESS
+    JOB_OUTPUT = EventType.JOB_OUTPUT
+    JOB_SUCCEEDED = EventType.JOB_SUCCEEDED
+    JOB_FAILED = EventType.JOB_FAILED
+    JOB_CANCELED = EventType.JOB_CANCELED
+    JOB_EXPIRED = EventType.JOB_EXPIRED
+    DELIVERY_DEAD = EventType.DELIVERY_DEAD
+    ENDPOINT_DISABLED = EventType.ENDPOINT_DISABLED
 
 
 class CallbackBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -198,6 +213,60 @@ class CallerChangeBody(
             examples=[[0, 5, 300]],
         ),
     ] = UNSET
+
+
+EndpointEvents: TypeAlias = Annotated[list[EndpointEvent], Meta(min_length=1)]
+PerSecond: TypeAlias = Annotated[float, Meta(ge=LEAST_RATE, le=MOST_RATE)]
+
+
+class EndpointChangeBody(
+    Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
+):
+    """The body of `PATCH /v1/endpoints/{id}`: what is to be changed (RFC 7396, for JSON).
+
+    What is left out stays as it is; null gives it the default.
+    """
+
+    url: Annotated[
+        str | UnsetType,
+        Meta(
+            description="Where events are POSTed from then on.",
+            examples=["https://example.com/events"],
+        ),
+    ] = UNSET
+    events: Annotated[
+        EndpointEvents | UnsetType | None,
+        Meta(description="The events to send; without it those that end a job."),
+    ] = UNSET
+    headers: Annotated[
+        dict[str, str] | UnsetType | None,
+        Meta(description="Headers to send along; kept like secrets and shown as `***`."),
+    ] = UNSET
+    schedule: Annotated[
+        list[float] | UnsetType | None,
+        Meta(
+            description="The seconds before each attempt, the first included.",
+            examples=[[0, 5, 300]],
+        ),
+    ] = UNSET
+    ordered: Annotated[
+        bool | UnsetType | None,
+        Meta(description="Whether a job's, or an orderingKey's, are sent one at a time in order."),
+    ] = UNSET
+    rate_limit: Annotated[
+        PerSecond | UnsetType | None, Meta(description="How many are sent a second at most.")
+    ] = UNSET
+
+
+class EndpointBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """The body of `POST /v1/endpoints`; see `EndpointChangeBody`."""
+
+    url: str
+    events: EndpointEvents | None = None
+    headers: dict[str, str] | None = None
+    schedule: list[float] | None = None
+    ordered: bool | None = None
+    rate_limit: PerSecond | None = None
 
 
 class RotationBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):

@@ -78,6 +78,9 @@ async def submitted(url: str, key: str | None) -> dict[str, int]:
             types[job["type"]] += 1
             if not is_ours(job["callbackUrl"] or ""):
                 raise Escaped(f"{job['id']} calls back to {job['callbackUrl']}")
+        for each in (await api.call("GET", "/v1/endpoints?limit=100")).json["items"]:
+            if not is_ours(each["url"]):
+                raise Escaped(f"{each['id']} calls back to {each['url']}")
     return dict(sorted(types.items()))
 
 

@@ -28,6 +28,9 @@ ALONE = os.environ.get("FUZZ_ALONE") == "1"
 """Whether nothing but loopback can be reached in any case."""
 
 _ROOM = {"requests": 1_000_000, "jobsWaiting": 1_000_000, "bytesWaiting": 2**40, "bodyBytes": 2**20}
+URLS = frozenset({"callbackUrl", "url"})
+"""Members that hold what is called back."""
+
 _NUMBERS = itertools.count()
 
 # Far ahead or behind: the seed decides what becomes of a submission, not the clock.
@@ -45,6 +48,8 @@ def before_load_schema(context: Any, raw_schema: dict[str, Any]) -> None:  # noq
     for name, time in ENDS.items():
         members[name] = {"enum": [time, None]}
     schemas["SubmissionBody"] = {"anyOf": list(of_each_type(schemas["SubmissionBody"]))}
+    for name in ("EndpointBody", "EndpointChangeBody"):
+        schemas[name]["properties"]["url"] = {"const": RECEIVER}
     schemas["KeyBody"]["properties"]["expiresAt"] = {"enum": [*ENDS.values(), None]}
     for methods in raw_schema["paths"].values():
         for operation in methods.values():
@@ -53,8 +58,8 @@ def before_load_schema(context: Any, raw_schema: dict[str, Any]) -> None:  # noq
                     parameter["schema"] = {"enum": [*TIMES, *ENDS.values()]}
             for media in operation.get("requestBody", {}).get("content", {}).values():
                 for example in media.get("examples", {}).values():
-                    if "callbackUrl" in example["value"]:
-                        example["value"]["callbackUrl"] = RECEIVER
+                    for name in URLS & example["value"].keys():
+                        example["value"][name] = RECEIVER
 
 
 def of_each_type(submission: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -89,8 +94,8 @@ def harmless(value: Any) -> Any:
     if isinstance(value, dict):
         kept = {harmless(name): harmless(each) for name, each in value.items()}
         if not ALONE:  # then not even one that looks good is risked
-            kept.pop("callbackUrl", None)
-            kept.pop("callback", None)
+            for name in URLS | {"callback"}:
+                kept.pop(name, None)
         return kept
     return value
 

@@ -59,7 +59,7 @@ def serving(scripted: Scripted) -> Iterator[Scripted]:
             self.end_headers()
             self.wfile.write(sent)
 
-        do_GET = do_POST = answer  # noqa: N815  # as http.server calls them
+        do_GET = do_POST = do_PATCH = do_DELETE = answer  # noqa: N815  # as http.server calls them
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # as http.server has it
             pass

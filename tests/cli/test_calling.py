@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from dispatcher.cli.main import main
-from tests.cli.scripted import Reply, Scripted, serving
-
-Play = Callable[..., Scripted]
+from tests.cli.conftest import Play
+from tests.cli.scripted import Reply
 
 DELIVERY: dict[str, Any] = {
     "id": "dlv_1",
@@ -31,23 +29,6 @@ JOB: dict[str, Any] = {
     "cancelRequestedAt": None,
 }
 PENDING_PROBLEM = {"code": "delivery-pending", "detail": "The delivery is pending."}
-
-
-@pytest.fixture
-def play(monkeypatch: pytest.MonkeyPatch) -> Iterator[Play]:
-    open_services = []
-
-    def start(*replies: Reply) -> Scripted:
-        service = serving(Scripted(*replies))
-        open_services.append(service)
-        scripted = service.__enter__()
-        monkeypatch.setenv("DISPATCHER_URL", scripted.url)
-        monkeypatch.setenv("DISPATCHER_API_KEY", "dsp_key")
-        return scripted
-
-    yield start
-    for each in open_services:
-        each.__exit__(None, None, None)
 
 
 def a_page(*items: dict[str, Any], cursor: str | None = None) -> Reply:

@@ -68,7 +68,8 @@ def test_every_option_becomes_its_member(play: Play) -> None:
     service = play(Reply(202, job()))
     words = shlex.split(
         "submit t 1 --callback https://r.example/in --event job.output --event job.succeeded --thin"
-        " --header X-Token:a:b --schedule 0,0.5 --ordered --on-dead block --queue slow --priority 9 --delay 1.5"
+        " --header X-Token:a:b --schedule 0,0.5 --ordered --on-dead block"
+        " --queue slow --priority 9 --delay 1.5"
         " --run-at 2026-01-31T09:30:00Z --start-by 2026-02-01T00:00:00Z --deadline"
         " 2026-02-02T00:00:00Z --timeout 60 --max-attempts 2 --retention 3600"
         " --correlation-id order-7 --metadata a=1 --metadata b=x=y --idempotency-key k1"

@@ -82,6 +82,7 @@ class TestWhatTheSchemaRepeats:
             ("job", rows.JOB_COLUMNS),
             ("event", rows.EVENT_COLUMNS),
             ("delivery", rows.DELIVERY_COLUMNS),
+            ("endpoint", rows.ENDPOINT_COLUMNS),
         ],
     )
     def test_rows_are_read_in_the_order_of_the_columns(

@@ -41,6 +41,7 @@ from dispatcher.ports.views import (
     JobRecord,
 )
 from dispatcher.testing.clock import CountingIds, ManualClock
+from tests.web.no_endpoints import NoEndpoints
 
 ADA = Caller("clr_" + "a" * 32, "ada", 0)
 BOB = Caller("clr_" + "b" * 32, "bob", 0)
@@ -54,7 +55,7 @@ KEYS = {
 }
 
 
-class Memory:
+class Memory(NoEndpoints):
     """What the edge reads: jobs and keys in dicts, put there by the test or by `Taking`."""
 
     def __init__(self) -> None:

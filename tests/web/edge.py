@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import aiohttp
 from aiohttp import web
@@ -17,11 +17,17 @@ from dispatcher.adapters.system import SystemRandom
 from dispatcher.core.addresses import Policy
 from dispatcher.core.limits import Limits
 from dispatcher.core.model import Caller, JobType
+from dispatcher.core.retry import DEFAULT_SCHEDULE
 from dispatcher.engine.callers import Callers
 from dispatcher.engine.catalog import Catalog
+from dispatcher.engine.deliver import Deliveries
+from dispatcher.engine.endpoints import Endpoints
 from dispatcher.engine.rates import Rates
+from dispatcher.engine.terms import EngineTerms, System
+from dispatcher.ports.store import Store
 from dispatcher.testing.clock import CountingIds, ManualClock
 from dispatcher.testing.observer import RecordingObserver
+from dispatcher.testing.timers import ManualTimers
 from dispatcher.web.app import make_app
 from dispatcher.web.server import EdgeRunner
 from dispatcher.web.services import DevMode, Services
@@ -88,6 +94,19 @@ class Edge:
             cancel=Canceling(self.memory),
             redeliver=Steering(self.memory),
             cancel_delivery=Steering(self.memory),
+            endpoints=Endpoints(
+                cast("Store", self.memory),
+                PlainVault(),
+                cast("Deliveries", None),  # none is ever woken: nobody has endpoints
+                terms=EngineTerms(schedule=DEFAULT_SCHEDULE),
+                system=System(
+                    self.clock,
+                    ManualTimers(self.clock),
+                    SystemRandom(),
+                    self.ids,
+                    RecordingObserver(),
+                ),
+            ),
             destinations=NoDestinations(),
             callers=Callers(
                 self.memory, PlainVault(), self.clock, self.ids, SystemRandom(), self.observer

@@ -19,6 +19,7 @@ NO_ID: Final = {
     "caller": "clr_" + "9" * 32,
     "destination": "dst_" + "0" * 32,
     "key": "key_" + "9" * 32,
+    "endpoint": "ep_" + "0" * 32,
 }
 
 
@@ -44,6 +45,15 @@ ROUTES: Final[dict[tuple[str, str], Who]] = {
     ("GET", "/v1/deliveries/{id}"): Who.CALLERS,
     ("POST", "/v1/deliveries/{id}/redeliver"): Who.CALLERS,
     ("POST", "/v1/deliveries/{id}/cancel"): Who.CALLERS,
+    ("POST", "/v1/endpoints"): Who.CALLERS,
+    ("GET", "/v1/endpoints"): Who.CALLERS,
+    ("GET", "/v1/endpoints/{id}"): Who.CALLERS,
+    ("PATCH", "/v1/endpoints/{id}"): Who.CALLERS,
+    ("DELETE", "/v1/endpoints/{id}"): Who.CALLERS,
+    ("POST", "/v1/endpoints/{id}/rotate-secret"): Who.CALLERS,
+    ("POST", "/v1/endpoints/{id}/enable"): Who.CALLERS,
+    ("POST", "/v1/endpoints/{id}/disable"): Who.CALLERS,
+    ("POST", "/v1/endpoints/{id}/ping"): Who.CALLERS,
     ("GET", "/v1/types"): Who.OPERATORS,
     ("GET", "/v1/callers"): Who.OPERATORS,
     ("POST", "/v1/callers"): Who.OPERATORS,
@@ -81,7 +91,12 @@ def routes_of(app: web.Application) -> list[tuple[str, str]]:
 def path_of(template: str) -> str:
     """A path whose ids are those of nothing."""
     kind = template.removeprefix("/v1/").partition("/")[0]
-    ids = {"jobs": "job", "deliveries": "delivery", "callers": "caller"}
-    ids["destinations"] = "destination"
+    ids = {
+        "jobs": "job",
+        "deliveries": "delivery",
+        "endpoints": "endpoint",
+        "callers": "caller",
+        "destinations": "destination",
+    }
     path = template.replace("{keyId}", NO_ID["key"])
     return path.replace("{id}", NO_ID[ids[kind]]) if "{id}" in path else path

@@ -18,7 +18,7 @@ from dispatcher.core.outcome import JobOutcome, Succeeded
 from dispatcher.ports.runner import RunReport
 from tests.engine.stage import ScriptedRunner, echo
 from tests.web.edge import Answer
-from tests.web.route_table import ROUTES, Who
+from tests.web.route_table import NO_ID, ROUTES, Who
 from tests.web.test_whole_path import OTHER, URL, Service, service
 
 RUN: Final = "run"
@@ -34,6 +34,13 @@ NAMING: Final = {
     ("GET", "/v1/deliveries/{id}"): "delivery",
     ("POST", "/v1/deliveries/{id}/redeliver"): "delivery",
     ("POST", "/v1/deliveries/{id}/cancel"): "delivery",
+    ("GET", "/v1/endpoints/{id}"): "endpoint",
+    ("PATCH", "/v1/endpoints/{id}"): "endpoint",
+    ("DELETE", "/v1/endpoints/{id}"): "endpoint",
+    ("POST", "/v1/endpoints/{id}/rotate-secret"): "endpoint",
+    ("POST", "/v1/endpoints/{id}/enable"): "endpoint",
+    ("POST", "/v1/endpoints/{id}/disable"): "endpoint",
+    ("POST", "/v1/endpoints/{id}/ping"): "endpoint",
 }
 # Lists: what they are asked for, by filters that fit the other's things alone.
 LISTING: Final = {
@@ -54,18 +61,26 @@ LISTING: Final = {
         "?eventType=job.succeeded",
         "?url=https%3A%2F%2Freceiver.example%2Fhook",
     ),
+    ("GET", "/v1/endpoints"): ("", "?callerId={caller}"),
 }
 # Calls that make something of one's own: naming another as its owner is a 404.
-MAKING: Final = {("POST", "/v1/jobs"): "?callerId={caller}"}
+MAKING: Final = {
+    ("POST", "/v1/jobs"): ("?callerId={caller}", {"type": "work", "input": 1}),
+    ("POST", "/v1/endpoints"): ("?callerId={caller}", {"url": URL}),
+}
+NOTHING: Final = {what: NO_ID[what] for what in ("job", "delivery", "endpoint")}
 
 
 class Things(Struct):
-    """What a caller has: a job that is done and delivered, its delivery, and one that runs."""
+    """What a caller has: a job that is done and delivered, its delivery, one that runs; and an
+    endpoint.
+    """
 
     caller: str
     job: str
     running: str
     delivery: str
+    endpoint: str
 
 
 def test_every_call_that_callers_may_make_is_tried_here() -> None:
@@ -93,7 +108,10 @@ async def made(here: Service, key: str) -> Things:
     await here.delivered(done.json["id"])
     listed = await here.edge.call("GET", "/v1/deliveries", key=key)
     (delivery,) = listed.json["items"]
-    return Things(key, done.json["id"], running.json["id"], delivery["id"])
+    asked = {"url": "https://hooks.example/in", "events": ["endpoint.disabled"]}
+    endpoint = await here.edge.call("POST", "/v1/endpoints", key=key, json=asked)
+    ids = (done.json["id"], running.json["id"], delivery["id"], endpoint.json["id"])
+    return Things(key, *ids)
 
 
 async def seen(here: Service, things: Things) -> list[Any]:
@@ -105,6 +123,7 @@ async def seen(here: Service, things: Things) -> list[Any]:
             f"/v1/jobs/{things.running}",
             f"/v1/jobs/{things.job}/events",
             f"/v1/deliveries/{things.delivery}",
+            f"/v1/endpoints/{things.endpoint}",
         )
     ]
 
@@ -124,11 +143,18 @@ async def test_what_is_another_s_is_not_there(here: Service) -> None:
     for things, stranger in await both(here):
         before = await seen(here, things)
         for (method, path), what in NAMING.items():
-            mine = {"job": (things.job, things.running), "delivery": (things.delivery,)}[what]
-            nothing = ("job_" if what == "job" else "dlv_") + "0" * 32
-            never = await here.edge.call(method, path.replace("{id}", nothing), key=stranger)
+            mine = {
+                "job": (things.job, things.running),
+                "delivery": (things.delivery,),
+                "endpoint": (things.endpoint,),
+            }[what]
+            nothing = NOTHING[what]
+            more: dict[str, Any] = {"json": {}} if method == "PATCH" else {}
+            where = path.replace("{id}", nothing)
+            never = await here.edge.call(method, where, key=stranger, **more)
             for each in mine:
-                answer = await here.edge.call(method, path.replace("{id}", each), key=stranger)
+                where = path.replace("{id}", each)
+                answer = await here.edge.call(method, where, key=stranger, **more)
                 assert answer.status == 404, f"{method} {path}: {answer}"
                 assert answer.json["code"] == f"{what}-not-found"
                 # Nothing tells that it is there after all.
@@ -162,8 +188,7 @@ async def test_a_cursor_leads_nobody_into_another_s_list(here: Service) -> None:
 
 async def test_nobody_makes_anything_for_another(here: Service) -> None:
     for things, stranger in await both(here):
-        for (method, path), query in MAKING.items():
-            body = {"type": "work", "input": 1}
+        for (method, path), (query, body) in MAKING.items():
             answer = await here.edge.call(
                 method, path + query.format(caller=things.caller), key=stranger, json=body
             )

@@ -67,6 +67,7 @@ async def service(
             cancel=stage.engine.cancel,
             redeliver=stage.engine.redeliver,
             cancel_delivery=stage.engine.cancel_delivery,
+            endpoints=stage.engine.endpoints,
             destinations=stage.engine.destinations,
             callers=Callers(
                 stage.store,

@@ -11,9 +11,11 @@ from prometheus_client.registry import Collector
 
 from dispatcher.adapters.metrics import series
 from dispatcher.adapters.metrics.tallies import OTHER, Count, Spread, Spreads, Words, empty, gauge
+from dispatcher.core.endpoints import DisabledReason
 from dispatcher.core.facts import (
     DeliveryAttemptEnded,
     DeliverySwept,
+    EndpointSwitched,
     Fact,
     JobAccepted,
     JobAttemptEnded,
@@ -77,6 +79,9 @@ class Metrics(Collector):
         self._deliveries = Count(
             series.DELIVERIES, [(out,) for out in (*DELIVERY_OUTCOMES.values(), STALE)]
         )
+        self._endpoints = Count(
+            series.ENDPOINTS_DISABLED, [(reason.value,) for reason in DisabledReason]
+        )
         self._send_seconds = Spreads(series.DELIVERY_ATTEMPT_SECONDS, [(r,) for r in RESULTS])
         self._delivery_wait = Spreads(series.DELIVERY_WAIT_SECONDS)
         self._commits = Spreads(series.COMMIT_SECONDS)
@@ -96,6 +101,7 @@ class Metrics(Collector):
             SubmissionRefused: self._submission_refused,
             DeliveryAttemptEnded: self._delivery_attempt_ended,
             DeliverySwept: self._delivery_swept,
+            EndpointSwitched: self._endpoint_switched,
             LeaseLost: self._lease_lost,
             StoreFailed: self._store_failed,
             LoopFailed: self._loop_failed,
@@ -145,6 +151,11 @@ class Metrics(Collector):
     def _submission_refused(self, fact: SubmissionRefused) -> None:
         self._refused.cells[(fact.limit,)] += 1
 
+    def _endpoint_switched(self, fact: EndpointSwitched) -> None:
+        reason = fact.endpoint.disabled_reason
+        if reason is not None:
+            self._endpoints.cells[(reason.value,)] += 1
+
     def _lease_lost(self, _: LeaseLost) -> None:
         self._leases_lost.cells[()] += 1
 
@@ -177,6 +188,7 @@ class Metrics(Collector):
             self._attempt_seconds,
             self._wait_seconds,
             self._deliveries,
+            self._endpoints,
             self._send_seconds,
             self._delivery_wait,
             self._commits,

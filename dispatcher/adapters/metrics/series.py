@@ -128,6 +128,11 @@ DELIVERY_WAIT_SECONDS: Final = Series(
     (),
     _WAIT_SECONDS,
 )
+ENDPOINTS_DISABLED: Final = _counter(
+    "dispatcher_endpoints_disabled_total",
+    "Registered endpoints that were disabled: by a 410 (gone), by failing for too long, by hand.",
+    "reason",
+)
 DELIVERIES_IN_FLIGHT: Final = _gauge(
     "dispatcher_deliveries_in_flight", "Attempts to deliver under way here."
 )

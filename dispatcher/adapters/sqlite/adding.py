@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from dispatcher.adapters.sqlite.fanout import asked_of
 from dispatcher.adapters.sqlite.lanes import add_lane, count_waiting, next_in_lane, set_ready
 from dispatcher.adapters.sqlite.rows import Row, job_of, job_row, late_at
 from dispatcher.adapters.sqlite.session import Session
@@ -43,7 +44,7 @@ def add_job(session: Session, new: NewJob) -> AddResult:
     if hand_off is not None and _may_run_now(session, job, hand_off.holder_id, lanes):
         job = replace(job, state=JobState.RUNNING, attempt_count=1, started_at=session.now)
         row = job_row(job, _lane(session, job, lanes), hand_off.lease, hand_off.holder_id)
-        leased = LeasedJob(job, hand_off.lease, new.input)
+        leased = LeasedJob(job, hand_off.lease, new.input, asked_of(session, job.caller_id))
     else:
         full = None if new.room is None else _full(session, new, new.room)
         if full is not None:

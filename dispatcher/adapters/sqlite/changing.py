@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from dispatcher.adapters.sqlite.fanout import owe_endpoints, told
 from dispatcher.adapters.sqlite.lanes import wait_in_lane, wait_no_more
 from dispatcher.adapters.sqlite.owing import Owed, add_event
 from dispatcher.adapters.sqlite.rows import JOB_LANE, JOB_LEASE, JOB_SEQ, Row, as_json, job_of
@@ -70,13 +71,14 @@ def finish_job(session: Session, change: FinishJob, terms: DeliveryTerms) -> App
     if before.event_count > 0:
         session.execute(_DROP, {"job_seq": seq, "at": change.at})
     event, event_seq = add_event(session, seq, job, change.event_id, change.at, None)
+    also_at = owe_endpoints(session, event, event_seq, seq, terms, job)
     if not wants(job, event.type):
-        return Applied()
+        return told(Applied(), also_at)
     result = change.result
     if result is not None and len(result) > INLINE_RESULT_BYTES:
         result = None
     owed = Owed(session, seq, event_seq, job, event)
-    return owed.add(terms, hand_off=change.hand_off, result=result)
+    return told(owed.add(terms, hand_off=change.hand_off, result=result), also_at)
 
 
 def _ended(job: Job, change: FinishJob) -> Job:
@@ -184,7 +186,7 @@ def _note(
     terms: DeliveryTerms,
     type_: EventType,
 ) -> ApplyResult:
-    """Store an event of a running job, and owe it if the callback asked for it."""
+    """Store an event of a running job, and owe it to whoever asked for it."""
     seq, before = row[JOB_SEQ], job_of(row)
     event_id = change.event_id or ""
     if session.one(_EVENT_OF_JOB, (event_id, seq)) is not None:
@@ -201,6 +203,9 @@ def _note(
     data = snapshot(job, change.output if isinstance(change, NoteOutput) else None)
     event, event_seq = add_event(session, seq, job, event_id, change.at, (type_, data))
     sent = not isinstance(change, NoteOutput) or change.deliver
-    if not sent or not wants(job, type_):
+    if not sent:
         return Applied()
-    return Owed(session, seq, event_seq, job, event).add_best_effort(terms)
+    also_at = owe_endpoints(session, event, event_seq, seq, terms)
+    if not wants(job, type_):
+        return told(Applied(), also_at)
+    return told(Owed(session, seq, event_seq, job, event).add_at_once(terms), also_at)

@@ -8,8 +8,9 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from dispatcher.adapters.sqlite.fanout import asked_of
 from dispatcher.adapters.sqlite.lanes import count_waiting, next_in_lane, set_ready, wait_in_lane
-from dispatcher.adapters.sqlite.rows import JOB_LANE, JOB_LEASE, JOB_SEQ, JOB_WIDTH, job_of
+from dispatcher.adapters.sqlite.rows import JOB_LANE, JOB_LEASE, JOB_SEQ, JOB_WIDTH, Row, job_of
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.changes import LeasedJob
@@ -187,13 +188,17 @@ def _lease(session: Session, picked: list[int], holder_id: str) -> list[LeasedJo
     )
     leased: dict[int, LeasedJob] = {}
     gone: dict[int, list[int]] = {}
-    for row in session.execute(_LEASED, (_encode(picked).decode(),)):
-        body = row[JOB_WIDTH]
-        leased[row[JOB_SEQ]] = LeasedJob(job_of(row), row[JOB_LEASE], body)
-        gone.setdefault(row[JOB_LANE], []).append(len(body))
+    for row in session.execute(_LEASED, (_encode(picked).decode(),)).fetchall():
+        leased[row[JOB_SEQ]] = found = _leased_of(session, row)
+        gone.setdefault(row[JOB_LANE], []).append(len(found.input))
     for lane_seq, sizes in gone.items():
         count_waiting(session, lane_seq, -len(sizes), -sum(sizes))
     return [leased[seq] for seq in picked]
+
+
+def _leased_of(session: Session, row: Row) -> LeasedJob:
+    job = job_of(row)
+    return LeasedJob(job, row[JOB_LEASE], row[JOB_WIDTH], asked_of(session, job.caller_id))
 
 
 def _next_at(session: Session, claim: JobClaim) -> Instant | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Final, NamedTuple, assert_never
 
 from dispatcher.adapters.sqlite import breakers, chains, destinations
+from dispatcher.adapters.sqlite.aftermath import NOTHING, after_attempt, after_death
 from dispatcher.adapters.sqlite.destinations import OWN_LINE
-from dispatcher.adapters.sqlite.rows import attempt_row
+from dispatcher.adapters.sqlite.fanout import earlier
+from dispatcher.adapters.sqlite.rows import Row, attempt_row
 from dispatcher.adapters.sqlite.sending import lease_next, lease_until, take_free_slot
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
@@ -19,7 +21,7 @@ from dispatcher.core.changes import (
     ReleaseDelivery,
 )
 from dispatcher.core.lifecycle import DELIVERY_TRANSITIONS, FINAL_DELIVERY_STATES, settled
-from dispatcher.core.model import DeliveryState, Instant
+from dispatcher.core.model import Attempt, DeliveryState, Instant
 from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms, LeasedDelivery, Stale
 
 _BY_ID = statement("delivery_by_id")
@@ -35,6 +37,7 @@ _STATE = statement("delivery_state")
 _ASK_CANCEL = statement("delivery_ask_cancel")
 _ROUND = statement("delivery_round")
 _REDELIVER = statement("delivery_redeliver")
+_ENDPOINT_EXISTS = statement("endpoint_exists")
 
 
 _TROUBLE: Final = frozenset({Sign.NO_SERVICE, Sign.NO_CONNECTION})
@@ -46,15 +49,13 @@ def record_attempt(session: Session, change: RecordAttempt, terms: DeliveryTerms
     if row is None:
         return Stale()
     seq, lease, attempt_count, first_lease, first_number, place, ready_at, cancel_at = row[:8]
-    chain, plain = row[8:]
+    chain, plain, endpoint_id = row[8:]
     attempt = change.attempt
     if lease != change.lease:
         if attempt is None:
             return Stale()
-        same = (first_lease, first_number) == (change.lease, attempt.number)
-        if not same and attempt_count > 1:
-            same = session.one(_ATTEMPT_FIND, (seq, attempt.number, change.lease)) is not None
-        return Applied() if same else Stale()
+        first = (first_lease, first_number) == (change.lease, attempt.number)
+        return Applied() if first or _is_later(session, change, attempt, row) else Stale()
     to = settled(change.to, cancel_requested=cancel_at is not None)
     finished_at = change.at if to in FINAL_DELIVERY_STATES else None
     stands = (to.value, change.due_at, finished_at)
@@ -66,15 +67,34 @@ def record_attempt(session: Session, change: RecordAttempt, terms: DeliveryTerms
         session.execute(_RECORD, row)
         if attempt is not None:
             session.execute(_ATTEMPT_ADD, (seq, lease, *attempt_row(attempt)))
+    after = NOTHING
+    if endpoint_id is not None or to is DeliveryState.DEAD:
+        after = after_attempt(session, change, to, endpoint_id, terms)
     due_at = change.due_at if to is DeliveryState.PENDING else None
     freed = _Freed(seq, place, ready_at, due_at, canceled=to is not change.to)
-    if not plain or chain or change.sign in _TROUBLE or terms.rate_per_second is not None:
-        return _settle(session, freed, change, terms, chain)
+    simple = plain and not chain and after.disabled is None
+    if simple and change.sign not in _TROUBLE and terms.rate_per_second is None:
+        return after.told(_went_on(session, freed, change, terms))
+    return after.told(_settle(session, freed, change, terms, chain))
+
+
+def _went_on(
+    session: Session, freed: _Freed, change: RecordAttempt, terms: DeliveryTerms
+) -> Applied:
+    """Hand the slot on, if that is asked and something is due; else tell that it is free."""
     if change.hand_off:
         handed = _hand_on(session, freed, change, terms)
         if handed is not None:
             return handed
     return _came_free(session, freed)
+
+
+def _is_later(session: Session, change: RecordAttempt, attempt: Attempt, row: Row) -> bool:
+    """Whether the attempt stands already, and is not the delivery's first."""
+    seq, _, attempt_count, *_ = row
+    if attempt_count <= 1:
+        return False
+    return session.one(_ATTEMPT_FIND, (seq, attempt.number, change.lease)) is not None
 
 
 def change_delivery(
@@ -87,7 +107,7 @@ def change_delivery(
         case ReleaseDelivery():
             return _release(session, change, terms)
         case EndDelivery():
-            return _end(session, change)
+            return _end(session, change, terms)
         case AskCancelDelivery():
             return _ask_cancel(session, change)
         case Redeliver():
@@ -102,7 +122,7 @@ def _release(session: Session, change: ReleaseDelivery, terms: DeliveryTerms) ->
     if row is None or row[1] != change.lease:
         return Stale()
     seq = row[0]
-    place, ready_at, cancel_at, chain, plain = row[5:]
+    place, ready_at, cancel_at, chain, plain, _ = row[5:]
     to = settled(DeliveryState.PENDING, cancel_requested=cancel_at is not None)
     canceled = to is DeliveryState.CANCELED
     session.execute(
@@ -156,7 +176,7 @@ def _settle(
     return Applied(handed, delivery_ready_at=ready_at, canceled=freed.canceled, breakers=moved)
 
 
-def _end(session: Session, change: EndDelivery) -> ApplyResult:
+def _end(session: Session, change: EndDelivery, terms: DeliveryTerms) -> ApplyResult:
     """End a delivery that waits, or is dead and keeps others waiting; see `EndDelivery`."""
     if change.to not in DELIVERY_TRANSITIONS[DeliveryState.PENDING] & FINAL_DELIVERY_STATES:
         raise ValueError(f"a pending delivery can't end as {change.to}")
@@ -170,9 +190,12 @@ def _end(session: Session, change: EndDelivery) -> ApplyResult:
     if not ended:
         return Stale()
     ((_, chain),) = ended
-    if chain is None:
-        return Applied()
-    return Applied(delivery_ready_at=chains.advance(session, chain))
+    ready_at: Instant | None = None
+    if change.to is DeliveryState.DEAD:
+        ready_at = after_death(session, change.delivery_id, change.at, terms)
+    if chain is not None:
+        ready_at = earlier(ready_at, chains.advance(session, chain))
+    return Applied(delivery_ready_at=ready_at)
 
 
 def _ask_cancel(session: Session, change: AskCancelDelivery) -> ApplyResult:
@@ -193,6 +216,9 @@ def _redeliver(session: Session, change: Redeliver, terms: DeliveryTerms) -> App
     if round_ >= change.round:
         return Applied()
     if round_ + 1 != change.round or DeliveryState(stored) not in FINAL_DELIVERY_STATES:
+        return Stale()
+    endpoint_id = whose[-1]
+    if endpoint_id is not None and session.one(_ENDPOINT_EXISTS, (endpoint_id,)) is None:
         return Stale()
     place = destinations.destination(session, *whose)
     due_at = session.now

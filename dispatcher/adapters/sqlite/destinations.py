@@ -59,8 +59,9 @@ def destination(
     row = session.one(_FIND, {**whose, "now": session.now})
     if row is not None:
         return Destination(*row)
-    ((seq,),) = session.execute(_ADD, (session.ids.new("dst"), *whose.values())).fetchall()
-    return Destination(seq, None, None, 0, due=False, plain=True)
+    added = {"id": session.ids.new("dst"), **whose}
+    ((seq, plain),) = session.execute(_ADD, added).fetchall()
+    return Destination(seq, None, None, 0, due=False, plain=plain == 1)
 
 
 def ready_by(session: Session, seq: int, known: Instant | None, at: Instant) -> None:

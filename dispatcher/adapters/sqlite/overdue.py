@@ -6,16 +6,20 @@ import sqlite3
 from typing import Final
 
 from dispatcher.adapters.sqlite.chains import erase_job
+from dispatcher.adapters.sqlite.clearing import PruningAlone, clear_deleted, put_back_held
 from dispatcher.adapters.sqlite.rows import (
     DELIVERY_LEASE,
     DELIVERY_WIDTH,
     JOB_LEASE,
+    JOB_WIDTH,
     Row,
     delivery_of,
+    endpoint_of,
     job_of,
 )
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
+from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.lifecycle import DELIVERY_LIFE_MS
 from dispatcher.core.model import Delivery, Instant, Job
 from dispatcher.ports.records import Overdue
@@ -63,13 +67,14 @@ def sweep(read: sqlite3.Connection, now: Instant, limit: int) -> Overdue:
     )
 
 
-def _lost(row: Row) -> tuple[Delivery, str, Job | None]:
+def _lost(row: Row) -> tuple[Delivery, str, Job | None, Endpoint | None]:
     event_id, event_type = row[DELIVERY_WIDTH : DELIVERY_WIDTH + 2]
     columns = row[DELIVERY_WIDTH + 2 :]
     job = None if columns[0] is None else job_of(columns)
     job_id = None if job is None else job.id
     delivery = delivery_of(row, event_id=event_id, event_type=event_type, job_id=job_id)
-    return delivery, row[DELIVERY_LEASE], job
+    endpoint = endpoint_of(columns[JOB_WIDTH:])
+    return delivery, row[DELIVERY_LEASE], job, endpoint
 
 
 def delivery_in(row: Row) -> Delivery:
@@ -91,9 +96,13 @@ class Pruning:
         self._dead_kept_ms = round(dead_kept_seconds * 1000)
         self._audit_kept_ms = round(audit_kept_seconds * 1000)
         self._after = _START
+        self._alone = PruningAlone(self._dead_kept_ms)
 
     def prune(self, session: Session, limit: int) -> int:
-        """Erase up to `limit` jobs, and as many of each other thing; gives how many jobs went."""
+        """Erase up to `limit` jobs, and as many of each other thing.
+
+        Gives how many jobs went, or deliveries of deleted endpoints ended, whichever is more.
+        """
         look = limit * LOOK_FACTOR
         parameters = {
             "now": session.now,
@@ -121,8 +130,11 @@ class Pruning:
         _forget_receivers(session, limit)
         past = session.now - self._audit_kept_ms
         session.execute(_FORGET_AUDIT, {"before": past, "limit": limit})
+        self._alone.prune(session, limit, look)
+        put_back_held(session, limit)
+        ended = clear_deleted(session, limit)
         _give_back(session)
-        return erased
+        return max(erased, ended)
 
 
 def _forget_receivers(session: Session, limit: int) -> None:

@@ -8,9 +8,10 @@ from dispatcher.adapters.sqlite.destinations import OWN_LINE
 from dispatcher.adapters.sqlite.sending import lease_until
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
+from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.lifecycle import TERMINAL_EVENT
 from dispatcher.core.model import Delivery, DeliveryState, Event, EventType, Instant, Job
-from dispatcher.core.ordering import chain_of
+from dispatcher.core.ordering import OnDead, chain_of
 from dispatcher.core.payload import is_terminal
 from dispatcher.ports.records import Applied, DeliveryTerms, LeasedDelivery
 
@@ -38,32 +39,52 @@ def add_event(
         links_base=session.links_base,
         data=data,
     )
+    return event, write_event(session, event, job_seq)
+
+
+def write_event(session: Session, event: Event, job_seq: int | None) -> int:
+    """Write an event as it is; gives its number."""
     row = (
-        event_id,
-        job.caller_id,
+        event.id,
+        event.caller_id,
         job_seq,
-        type_.value,
+        event.type.value,
         event.sequence,
-        at,
-        session.links_base,
-        data,
+        event.at,
+        event.links_base,
+        event.data,
     )
     event_seq = session.execute(_EVENT_ADD, row).lastrowid
     if event_seq is None:
         raise AssertionError("an insert has a row id")
-    return event, event_seq
+    return event_seq
 
 
 class Owed:
-    """The delivery that an event owes to the job's callback URL."""
+    """The delivery that an event owes: to the job's callback URL, or to a registered endpoint."""
 
     def __init__(
-        self, session: Session, job_seq: int, event_seq: int, job: Job, event: Event
+        self,
+        session: Session,
+        job_seq: int | None,
+        event_seq: int,
+        job: Job | None,
+        event: Event,
+        endpoint: Endpoint | None = None,
     ) -> None:
-        if job.callback is None:
+        callback = None if job is None else job.callback
+        to = callback if endpoint is None else endpoint
+        if to is None:
             raise AssertionError("nothing is owed without a callback")
+        ordered = None if callback is None else callback.ordered
+        if endpoint is not None:
+            ordered = OnDead.SKIP if endpoint.ordered else None
         self.session = session
-        self.callback = job.callback
+        self.to = to
+        # What a dead one does to the later ones of its chain; None: it is in no order.
+        self.on_dead = ordered if is_terminal(event) else None
+        self.endpoint_id = None if endpoint is None else endpoint.id
+        self.delivery_id = session.ids.new("dlv")
         self.job_seq = job_seq
         self.event_seq = event_seq
         self.job = job
@@ -73,19 +94,17 @@ class Owed:
         self.blocked = False
 
     def add(self, terms: DeliveryTerms, *, hand_off: bool, result: bytes | None) -> Applied:
-        """Owe the last event by the schedule, and lease it at once if that is asked and may be."""
+        """Owe the event by the schedule, and lease it at once if that is asked and may be."""
         session = self.session
-        schedule = self.callback.own_schedule
+        schedule = self.to.own_schedule
         wait_seconds = terms.first_wait_seconds if schedule is None else schedule.seconds[0]
         due_at = session.now + round(wait_seconds * 1000)
-        place = destinations.destination(session, self.job.caller_id, self.callback.origin)
-        if self.callback.ordered is not None:
-            self.chain = chain_of(
-                self.job.caller_id, self.callback.url, self.job.ordering_key, self.job.id
-            )
+        place = self._place()
+        if self.on_dead is not None and self.job is not None:
+            whose = self.endpoint_id or self.to.url
+            job = self.job
+            self.chain = chain_of(job.caller_id, whose, job.ordering_key, job.id)
             self.blocked = chains.must_wait(session, self.chain)
-        if not place.plain:
-            self.line = line_of(session, place.seq, self.callback.url)
         asked = hand_off and due_at == session.now and not place.due and not self.blocked
         if not (asked and self._may_go(place, terms)):
             return self._wait(place, due_at, terms, result)
@@ -109,12 +128,17 @@ class Owed:
         destinations.count_rate(self.session, place.seq, here, terms, 1)
         return True
 
-    def add_best_effort(self, terms: DeliveryTerms) -> Applied:
-        """Owe an event that is not the last: due at once."""
-        place = destinations.destination(self.session, self.job.caller_id, self.callback.origin)
+    def add_at_once(self, terms: DeliveryTerms) -> Applied:
+        """Owe the event whatever the schedule says: due at once, leased to nobody yet."""
+        return self._wait(self._place(), self.session.now, terms, None)
+
+    def _place(self) -> destinations.Destination:
+        """The destination; it decides in which line of it the delivery waits."""
+        caller_id, origin = self.event.caller_id, self.to.origin
+        place = destinations.destination(self.session, caller_id, origin, self.endpoint_id)
         if not place.plain:
-            self.line = line_of(self.session, place.seq, self.callback.url)
-        return self._wait(place, self.session.now, terms, None)
+            self.line = line_of(self.session, place.seq, self.to.url)
+        return place
 
     def _wait(
         self,
@@ -126,7 +150,8 @@ class Owed:
         delivery = self._add(place.seq, due_at, DeliveryState.PENDING, None, None)
         if self.blocked:
             return Applied()
-        if place.sending >= terms.slots and is_terminal(self.event):
+        # What an endpoint is owed is read back: the endpoint may be another by then.
+        if place.sending >= terms.slots and is_terminal(self.event) and self.endpoint_id is None:
             made_of = LeasedDelivery(delivery, "", self.event, self.job, result)
             self.session.waiting.keep(made_of)
         ready_at = destinations.wait(self.session, place, self.line, due_at, terms)
@@ -141,17 +166,18 @@ class Owed:
         until: Instant | None,
     ) -> Delivery:
         delivery = Delivery(
-            id=self.session.ids.new("dlv"),
+            id=self.delivery_id,
             event_id=self.event.id,
             event_type=self.event.type,
-            job_id=self.job.id,
-            caller_id=self.job.caller_id,
-            url=self.callback.url,
-            origin=self.callback.origin,
+            job_id=self.event.job_id,
+            caller_id=self.event.caller_id,
+            url=self.to.url,
+            origin=self.to.origin,
             state=state,
             created_at=self.event.at,
             due_at=due_at,
-            ordered=None if self.chain is None else self.callback.ordered,
+            endpoint_id=self.endpoint_id,
+            ordered=None if self.chain is None else self.on_dead,
             blocked=self.blocked,
         )
         self.session.execute(
@@ -169,9 +195,10 @@ class Owed:
                 delivery.created_at,
                 due_at,
                 delivery.caller_id,
+                delivery.endpoint_id,
                 self.line,
                 self.chain,
-                None if self.chain is None else self.callback.ordered,
+                delivery.ordered,
                 self.blocked,
             ),
         )

@@ -218,6 +218,7 @@ def _wanted_delivery(row: Row, wanted: DeliveryFilter) -> Row | None:
         and wanted.state in (None, delivery.state)
         and wanted.event_type in (None, delivery.event_type)
         and wanted.url in (None, delivery.url)
+        and wanted.endpoint_id in (None, delivery.endpoint_id)
         and (wanted.created_after is None or delivery.created_at > wanted.created_after)
         and (wanted.created_before is None or delivery.created_at < wanted.created_before)
     )

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from dispatcher.core.endpoints import DisabledReason, Endpoint
 from dispatcher.core.model import (
     Attempt,
     AttemptError,
@@ -27,6 +28,7 @@ from dispatcher.core.model import (
 )
 from dispatcher.core.ordering import OnDead
 from dispatcher.core.quotas import CallerTerms
+from dispatcher.core.retry import Schedule
 
 Row: TypeAlias = tuple[Any, ...]
 
@@ -62,6 +64,12 @@ DELIVERY_CALLER: Final = DELIVERY_COLUMNS.index("caller_id")
 _FIRST: Final = DELIVERY_COLUMNS.index("first_number")
 _FIRST_END: Final = DELIVERY_COLUMNS.index("first_body") + 1
 
+ENDPOINT_COLUMNS: Final = (
+    *("seq", "id", "caller_id", "url", "origin", "events", "headers", "sealed_headers", "schedule"),
+    *("ordered", "rate_limit", "created_at", "failing_since", "disabled_at", "disabled_reason"),
+    *("version", "deleted_at"),
+)
+
 _JOB_STATES: Final = {state.value: state for state in JobState}
 _DELIVERY_STATES: Final = {state.value: state for state in DeliveryState}
 _EVENT_TYPES: Final = {kind.value: kind for kind in EventType}
@@ -74,6 +82,9 @@ _job_error: Final = msgspec.json.Decoder(JobError).decode
 _metadata: Final = msgspec.json.Decoder(dict[str, str]).decode
 _trace: Final = msgspec.json.Decoder(Trace).decode
 _attempt_error: Final = msgspec.json.Decoder(AttemptError).decode
+_events: Final = msgspec.json.Decoder(tuple[EventType, ...]).decode
+_names: Final = msgspec.json.Decoder(tuple[str, ...]).decode
+_waits: Final = msgspec.json.Decoder(tuple[float, ...]).decode
 
 
 def as_json(value: object) -> str | None:
@@ -185,7 +196,7 @@ def job_of(row: Row) -> Job:
     )
 
 
-# --- Events and deliveries ---------------------------------------------------------------------
+# --- Events, endpoints and deliveries -------------------------------------------------------------
 
 
 def event_of(row: Row, job_id: str | None) -> Event:
@@ -200,6 +211,50 @@ def event_of(row: Row, job_id: str | None) -> Event:
         at=at,
         links_base=links_base,
         data=data,
+    )
+
+
+def endpoint_row(endpoint: Endpoint) -> dict[str, Any]:
+    """What is written of an endpoint, by the names of its columns."""
+    schedule = endpoint.schedule
+    return {
+        "id": endpoint.id,
+        "caller_id": endpoint.caller_id,
+        "url": endpoint.url,
+        "origin": endpoint.origin,
+        "events": as_json(endpoint.events),
+        "headers": as_json(endpoint.headers),
+        "sealed_headers": endpoint.sealed_headers,
+        "schedule": None if schedule is None else as_json(schedule.seconds),
+        "ordered": endpoint.ordered,
+        "rate_limit": endpoint.rate_limit,
+        "created_at": endpoint.created_at,
+        "version": endpoint.version,
+    }
+
+
+def endpoint_of(row: Row) -> Endpoint | None:
+    """An endpoint from `endpoint.*` and its caller's `terms`; None from an outer join's NULLs."""
+    if row[0] is None:
+        return None
+    terms = row[len(ENDPOINT_COLUMNS)]
+    return Endpoint(
+        id=row[1],
+        caller_id=row[2],
+        url=row[3],
+        origin=row[4],
+        events=_events(row[5]),
+        headers=_names(row[6]),
+        sealed_headers=row[7],
+        schedule=None if row[8] is None else Schedule(_waits(row[8])),
+        ordered=row[9] == 1,
+        rate_limit=row[10],
+        created_at=row[11],
+        failing_since=row[12],
+        disabled_at=row[13],
+        disabled_reason=None if row[14] is None else DisabledReason(row[14]),
+        version=row[15],
+        caller_schedule=None if terms is None else _terms(terms).schedule,
     )
 
 

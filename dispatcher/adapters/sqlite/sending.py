@@ -16,6 +16,7 @@ from dispatcher.adapters.sqlite.rows import (
     JOB_WIDTH,
     Row,
     delivery_of,
+    endpoint_of,
     event_of,
     job_of,
 )
@@ -39,6 +40,7 @@ _HAND_ON = statement("delivery_hand_on")
 _EVENT_AT: Final = DELIVERY_WIDTH
 _JOB_AT: Final = _EVENT_AT + EVENT_WIDTH
 _RESULT_AT: Final = _JOB_AT + JOB_WIDTH
+_ENDPOINT_AT: Final = _RESULT_AT + 1
 
 LOOK_DESTINATIONS: Final = 1_000
 """A claim looks at no more destinations than this; the next one goes on. Most have something."""
@@ -200,4 +202,5 @@ def _leased_of(row: Row) -> LeasedDelivery:
     job_id = None if job is None else job.id
     event = event_of(row[_EVENT_AT:], job_id)
     delivery = delivery_of(row, event_id=event.id, event_type=event.type, job_id=job_id)
-    return LeasedDelivery(delivery, row[DELIVERY_LEASE], event, job, row[_RESULT_AT])
+    endpoint = endpoint_of(row[_ENDPOINT_AT:])
+    return LeasedDelivery(delivery, row[DELIVERY_LEASE], event, job, row[_RESULT_AT], endpoint)

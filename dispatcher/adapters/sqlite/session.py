@@ -8,6 +8,7 @@ from typing import Any
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.adapters.sqlite.turns import Turns
 from dispatcher.adapters.sqlite.waiting import Waiting
+from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.model import Instant
 from dispatcher.ports.system import Ids
 
@@ -20,6 +21,7 @@ class Session:
     __slots__ = (
         "_holders",
         "connection",
+        "endpoints",
         "execute",
         "ids",
         "links_base",
@@ -44,6 +46,8 @@ class Session:
         self.ids = ids
         self.links_base = links_base
         self.waiting = waiting
+        # By caller, as far as they were looked up; whoever changes one clears this.
+        self.endpoints: dict[str, tuple[Endpoint, ...]] = {}
         self.turns = turns
         self._holders: dict[str, bool] = {}
 

@@ -26,6 +26,7 @@ from dispatcher.adapters.sqlite.claiming import claim_jobs
 from dispatcher.adapters.sqlite.connection import LOCK_SECONDS
 from dispatcher.adapters.sqlite.delivering import change_delivery, record_attempt
 from dispatcher.adapters.sqlite.destinations_kept import change_destination
+from dispatcher.adapters.sqlite.endpoints_kept import EndpointsKept
 from dispatcher.adapters.sqlite.errors import whole_store
 from dispatcher.adapters.sqlite.reader import Readers
 from dispatcher.adapters.sqlite.schema import prepare
@@ -74,7 +75,7 @@ from dispatcher.ports.system import Clock, Ids
 _HELD = statement("jobs_held")
 
 
-class SqliteStore(Answers, CallersKept, AuditKept):
+class SqliteStore(Answers, CallersKept, EndpointsKept, AuditKept):
     """Implements `dispatcher.ports.store.Store` on one SQLite file.
 
     All that is written goes through one thread and is batched there; a few threads read. Another

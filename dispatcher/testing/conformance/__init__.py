@@ -58,6 +58,7 @@ from dispatcher.testing.conformance.claiming import (
     TestLanesInTurn,
     TestOrderOfJobs,
 )
+from dispatcher.testing.conformance.dead import TestDeadDeliveries, TestPruningEventsOfNoJob
 from dispatcher.testing.conformance.delivering import (
     TestHandedOverBetweenProcesses,
     TestHandOffOfDeliveries,
@@ -71,6 +72,8 @@ from dispatcher.testing.conformance.durability import (
     TestEachItemAlone,
     TestManyAtOnce,
 )
+from dispatcher.testing.conformance.endpoints import TestEventsOfEndpoints, TestKeepingEndpoints
+from dispatcher.testing.conformance.flowing import TestFlowOfEndpoints
 from dispatcher.testing.conformance.grants import (
     TestKeysOfCallers,
     TestListsOfCallers,
@@ -108,6 +111,11 @@ from dispatcher.testing.conformance.scene import Scene, scene
 from dispatcher.testing.conformance.stale import TestStaleDeliveries, TestStaleJobs
 from dispatcher.testing.conformance.steering import TestListsOfDestinations, TestPausing
 from dispatcher.testing.conformance.sweeping import TestPrune, TestSweep
+from dispatcher.testing.conformance.switching import (
+    TestDeletingEndpoints,
+    TestDisablingEndpoints,
+    TestFailingEndpoints,
+)
 
 __all__ = [
     "Backend",
@@ -126,14 +134,20 @@ __all__ = [
     "TestChainsAtRandom",
     "TestCheck",
     "TestClaimingJobs",
+    "TestDeadDeliveries",
+    "TestDeletingEndpoints",
     "TestDeliverySummary",
     "TestDestinations",
+    "TestDisablingEndpoints",
     "TestDueTimes",
     "TestDurability",
     "TestEachItemAlone",
     "TestEndingLeases",
     "TestEvents",
+    "TestEventsOfEndpoints",
+    "TestFailingEndpoints",
     "TestFinishing",
+    "TestFlowOfEndpoints",
     "TestHandOffOfDeliveries",
     "TestHandOffOfJobs",
     "TestHandedOverBetweenProcesses",
@@ -141,6 +155,7 @@ __all__ = [
     "TestHeart",
     "TestHeldJobs",
     "TestIdempotency",
+    "TestKeepingEndpoints",
     "TestKeyCheck",
     "TestKeysOfCallers",
     "TestLanesInTurn",
@@ -157,6 +172,7 @@ __all__ = [
     "TestOrderOfJobs",
     "TestPausing",
     "TestPrune",
+    "TestPruningEventsOfNoJob",
     "TestRate",
     "TestRecordingAttempts",
     "TestRedelivering",

@@ -323,7 +323,7 @@ class TestUnknownAttempts:
         assert claimed.next_at is None or claimed.next_at > scene.now
         job = (await scene.record(leased.delivery.job_id)).job
         overdue = await scene.store.sweep(10)
-        assert overdue.lost_deliveries == ((leased.delivery, leased.lease, job),)
+        assert overdue.lost_deliveries == ((leased.delivery, leased.lease, job, None),)
 
     async def test_the_sweeps_verdict_uses_an_entry(self, scene: Scene) -> None:
         """Nobody knows of an attempt, so that none is recorded; the count begins anew."""

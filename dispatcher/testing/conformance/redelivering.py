@@ -235,7 +235,7 @@ class TestAskingToCancelDeliveries:
         await scene.advance(TERMS.lease_seconds)
         claimed = await scene.lease()
         assert (claimed.deliveries, claimed.next_at) == ((), None)
-        ((lost, lease, job),) = (await scene.store.sweep(10)).lost_deliveries
+        ((lost, lease, job, _),) = (await scene.store.sweep(10)).lost_deliveries
         assert (lost.id, lease, job) == (leased.delivery.id, leased.lease, leased.job)
         change = decide_delivery(
             lost, lease, Unknown(), DEFAULT_SCHEDULE, attempt=None, now=scene.now, jitter=0

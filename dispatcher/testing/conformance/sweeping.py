@@ -90,7 +90,7 @@ class TestSweep:
             assert len((await scene.lease()).deliveries) == 3
             await scene.advance(TERMS.lease_seconds)
         found = (await scene.store.sweep(10)).lost_deliveries
-        assert {delivery.id for delivery, _, _ in found} == set(lost)
+        assert {delivery.id for delivery, *_ in found} == set(lost)
         assert len((await scene.store.sweep(2)).lost_deliveries) == 2
 
 

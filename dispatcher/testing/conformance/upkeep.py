@@ -36,8 +36,8 @@ def _check(model: Model, overdue: Overdue, now: Instant) -> None:
     for job, lease in (*overdue.lost_jobs, *overdue.late_jobs):
         assert lease == model.jobs[job.id].lease
     gone = {one.delivery.id for one in model.deliveries.values() if one.lost(now) and one.given_up}
-    assert {delivery.id for delivery, _, _ in overdue.lost_deliveries} == gone
-    for delivery, token, _ in overdue.lost_deliveries:
+    assert {delivery.id for delivery, *_ in overdue.lost_deliveries} == gone
+    for delivery, token, *_ in overdue.lost_deliveries:
         sent = model.by_id(delivery.id)
         assert sent is not None
         assert token == sent.lease
@@ -67,7 +67,7 @@ async def sweep(run: Run, which: int) -> None:
                     event_id=run.scene.ids.new("evt"),
                 )
             )
-    for delivery, held, _ in overdue.lost_deliveries:
+    for delivery, held, *_ in overdue.lost_deliveries:
         changes.append(
             decide_delivery(
                 delivery, held, Unknown(), DEFAULT_SCHEDULE, attempt=None, now=run.now, jitter=0

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from dispatcher.core.errors import DeliveryPending, NotFound
+from dispatcher.core.errors import DeliveryPending, EndpointDeleted, NotFound
 from dispatcher.core.limits import Limits
 from dispatcher.core.model import DeliveryState, EventType
 from dispatcher.web.openapi.described import Answer, Call, Operation, Parameter
@@ -157,7 +157,7 @@ def operations(limits: Limits) -> dict[Call, Operation]:
             parameters=(_ID,),
             takes_no_body=True,
             answers=(_answer(202, "A round has begun.", DeliveryState.PENDING, "Location"),),
-            problems=(_NO_DELIVERY, DeliveryPending),
+            problems=(_NO_DELIVERY, DeliveryPending, EndpointDeleted),
         ),
         ("POST", "/v1/deliveries/{id}/cancel"): Operation(
             id="cancelDelivery",

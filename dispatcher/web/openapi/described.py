@@ -77,6 +77,7 @@ class Operation(Struct, frozen=True, kw_only=True):
 TAGS: Final[dict[str, str]] = {
     "Jobs": "Submit work and hear what came of it.",
     "Deliveries": "How callbacks fare: one event's way to one URL.",
+    "Endpoints": "Callback URLs that a caller registers for the events of all of its jobs.",
     "Callers": "Who may use the service, and what their callbacks are signed with. For operators.",
     "Operators": "Looking after the service.",
     "Service": "Health, keys and this description. They need no API key.",

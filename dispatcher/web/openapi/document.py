@@ -15,6 +15,7 @@ from dispatcher.web.openapi import (
     callers,
     deliveries,
     destinations,
+    endpoints,
     jobs,
     operators,
     service,
@@ -29,7 +30,7 @@ from dispatcher.web.openapi.words import OVERVIEW, who_may
 _SCHEMAS: Final = "#/components/schemas/{name}"
 _JSON: Final = "application/json"
 
-RESOURCES: Final = (jobs, deliveries, callers, destinations, operators, service)
+RESOURCES: Final = (jobs, deliveries, endpoints, callers, destinations, operators, service)
 """The modules that describe calls; each has `operations(limits)`."""
 
 

@@ -6,7 +6,8 @@ SELECT
   delivery.cancel_requested_at, delivery.chain,
   destination.breaker IS NULL AND destination.rate_per_second IS NULL
     AND destination.paused_at IS NULL AND destination.held_at IS NULL AND delivery.target_seq = 0
-    AND NOT EXISTS (SELECT 1 FROM target WHERE target.destination_seq = destination.seq)
+    AND NOT EXISTS (SELECT 1 FROM target WHERE target.destination_seq = destination.seq),
+  delivery.endpoint_id
 FROM delivery
 LEFT JOIN destination ON destination.seq = delivery.destination_seq
 WHERE delivery.id = ?

@@ -1,0 +1,107 @@
+"""What is forgotten little by little: endpoints that were deleted, and events of no job."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dispatcher.adapters.sqlite import destinations
+from dispatcher.adapters.sqlite.endpoints import places_of
+from dispatcher.adapters.sqlite.session import Session
+from dispatcher.adapters.sqlite.statements import statement
+from dispatcher.core.model import Instant
+
+_DELETE = statement("endpoint_delete")
+_DELETED = statement("endpoints_deleted")
+_ERASE = statement("endpoint_erase")
+_END_SENDING = statement("deliveries_end_sending")
+_END_SOME = statement("deliveries_end_some")
+_END_BLOCKED = statement("deliveries_end_blocked")
+_OPEN = statement("deliveries_open")
+_ERASE_PLACE = statement("destination_erase")
+_HELD = statement("destinations_held")
+_PUT_BACK = statement("deliveries_put_back")
+_ALONE = statement("prune_alone_candidates")
+_ALONE_DELIVERIES = statement("prune_alone_deliveries")
+_ALONE_EVENT = statement("prune_alone")
+
+AT_ONCE: Final = 200
+"""So many deliveries end in the commit that deletes their endpoint; the rest follows."""
+
+_START: Final = (-1, -1)
+
+
+def delete_endpoint(session: Session, asked: tuple[str, Instant]) -> bool:
+    """Delete the endpoint (its id, when); False if it is gone already."""
+    endpoint_id, at = asked
+    if not session.execute(_DELETE, {"id": endpoint_id, "at": at}).rowcount:
+        return False
+    session.endpoints.clear()
+    for seq in places_of(session, endpoint_id):
+        destinations.hold(session, seq)
+    _clear(session, endpoint_id, AT_ONCE)
+    return True
+
+
+def clear_deleted(session: Session, limit: int) -> int:
+    """Go on with endpoints that were deleted; gives how many deliveries have ended."""
+    ended = 0
+    for (endpoint_id,) in session.execute(_DELETED, (limit,)).fetchall():
+        ended += _clear(session, endpoint_id, limit - ended)
+        if ended >= limit:
+            break
+    return ended
+
+
+def _clear(session: Session, endpoint_id: str, limit: int) -> int:
+    """End what is open of an endpoint, so many at most; erase it when nothing is."""
+    ended = 0
+    left = 0
+    for seq in places_of(session, endpoint_id):
+        row = {"destination_seq": seq, "at": session.now}
+        session.execute(_END_SENDING, row)
+        for end in (_END_SOME, _END_BLOCKED):
+            ended += session.execute(end, {**row, "limit": limit - ended}).rowcount
+        (still,) = session.one(_OPEN, row)
+        if still:
+            left += 1
+        else:
+            session.execute(_ERASE_PLACE, (seq,))
+    if left == 0:
+        session.execute(_ERASE, (endpoint_id,))
+    return ended
+
+
+def put_back_held(session: Session, limit: int) -> None:
+    """Have deliveries of disabled endpoints wait again whose sender has died."""
+    bound = {"now": session.now, "limit": limit}
+    for (seq,) in session.execute(_HELD, bound).fetchall():
+        session.execute(_PUT_BACK, {"destination_seq": seq, "now": session.now})
+
+
+class PruningAlone:
+    """Erases events of no job past their time, a little at a call; see `overdue.Pruning`."""
+
+    def __init__(self, kept_ms: int) -> None:
+        self._kept_ms = kept_ms
+        self._after = _START
+
+    def prune(self, session: Session, limit: int, look: int) -> None:
+        """Erase up to `limit`, looking at `look` of them."""
+        parameters = {
+            "dead_since": session.now - self._kept_ms,
+            "at": self._after[0],
+            "seq": self._after[1],
+            "limit": look,
+        }
+        found = session.execute(_ALONE, parameters).fetchall()
+        erased = 0
+        after = _START
+        for at, seq, stays in found:
+            if erased == limit:
+                break
+            after = (at, seq)
+            if not stays:
+                session.execute(_ALONE_DELIVERIES, (seq,))
+                session.execute(_ALONE_EVENT, (seq,))
+                erased += 1
+        self._after = after if erased == limit or len(found) == look else _START
