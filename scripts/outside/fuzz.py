@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.outside.alone import ROOT, is_ours, wrapped
@@ -84,10 +85,10 @@ async def submitted(url: str, key: str | None) -> dict[str, int]:
     return dict(sorted(types.items()))
 
 
-async def in_all(examples: int, arguments: list[str]) -> int:
-    """In each role; 0 if nothing was found."""
+async def in_each(roles: Sequence[str], examples: int, arguments: list[str]) -> int:
+    """One after another; 0 if nothing was found."""
     found = 0
-    for role in ROLES:
+    for role in roles:
         with tempfile.TemporaryDirectory() as folder:
             found |= await fuzz(Path(folder), role, examples, arguments)
     return found
@@ -97,8 +98,10 @@ def main() -> None:
     """`scripts/fuzz`."""
     parser = argparse.ArgumentParser(description=__doc__, prog="scripts/fuzz")
     parser.add_argument("--examples", type=int, default=100, help="requests a call and phase")
+    parser.add_argument("--role", choices=ROLES, help="in which alone; without it in each")
     parser.add_argument("more", nargs="*", help="for schemathesis, after --")
     asked = parser.parse_args()
+    roles = ROLES if asked.role is None else (asked.role,)
     if ALONE not in os.environ:
         command = wrapped([sys.executable, "-m", "scripts.outside.fuzz", *sys.argv[1:]])
         if command is None:
@@ -107,7 +110,7 @@ def main() -> None:
         if command is not None:
             os.chdir(ROOT)
             os.execv(command[0], command)  # noqa: S606  # this very program, once more
-    sys.exit(asyncio.run(in_all(asked.examples, asked.more)))
+    sys.exit(asyncio.run(in_each(roles, asked.examples, asked.more)))
 
 
 if __name__ == "__main__":

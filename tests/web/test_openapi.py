@@ -137,7 +137,7 @@ async def test_bodies_of_the_examples_are_taken(tmp_path: Path) -> None:
     async with service(tmp_path) as here:
         here.edge.services.catalog.put([ECHO])
         own = here.stage.caller.id
-        ids = {"caller": own}
+        ids = {"caller": own, "endpoint": ""}
         key = ApiKey(id=here.stage.ids.new("key"), caller_id=own, role=Role.OPERATOR, created_at=0)
         await here.stage.store.add_key(key, digest_of("dsp_the-operator"))
         for method, path, operation in operations(await document(here.edge)):

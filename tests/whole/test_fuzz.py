@@ -20,10 +20,11 @@ TYPES = ["dispatcher.echo", "greet", "report.generate"]
 
 
 @pytest.mark.whole
-def test_schemathesis_finds_nothing() -> None:
+@pytest.mark.parametrize("role", ["dev", "operator", "caller"])
+def test_schemathesis_finds_nothing(role: str) -> None:
     """The short form of `scripts/fuzz`: the same requests each time, a few seconds of them."""
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "scripts.outside.fuzz", "--examples", "10"],
+        [sys.executable, "-P", "-m", "scripts.outside.fuzz", "--examples", "5", "--role", role],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -33,15 +34,13 @@ def test_schemathesis_finds_nothing() -> None:
     )
     said = done.stdout + done.stderr
     assert done.returncode == 0, said[-8_000:]
-    # All phases, thrice: with no key in development mode, with an operator's, with a caller's.
     for phase in ("Examples", "Coverage", "Fuzzing", "Stateful"):
-        assert len(re.findall(rf"✅ +{phase} \(in ", said)) == 3, said[-8_000:]
-    counts = [int(each) for each in re.findall(r"(\d+) generated", said)]
-    assert len(counts) == 3
-    assert min(counts) > 500
-    # Each type's schema says what is good: jobs of all of them were taken, by each role.
-    taken = [json.loads(each) for each in re.findall(r"submitted: (.*)", said)]
-    assert [sorted(each) for each in taken] == [TYPES] * 3
+        assert re.search(rf"✅ +{phase} \(in ", said), said[-8_000:]
+    (count,) = re.findall(r"(\d+) generated", said)
+    assert int(count) > 500
+    # Each type's schema says what is good: jobs of all of them were taken.
+    (taken,) = re.findall(r"submitted: (.*)", said)
+    assert sorted(json.loads(taken)) == TYPES
 
 
 @pytest.mark.whole

@@ -141,16 +141,7 @@ def operations(limits: Limits) -> dict[Call, Operation]:
             answers=(_answer("The endpoint as it is now."),),
             problems=(_NO_ENDPOINT,),
         ),
-        ("DELETE", "/v1/endpoints/{id}"): Operation(
-            id="deleteEndpoint",
-            tag=_TAG,
-            summary="Delete an endpoint",
-            description="What it is owed is canceled.",
-            parameters=(_ID,),
-            takes_no_body=True,
-            answers=(Answer(status=204, description="It is gone."),),
-            problems=(_NO_ENDPOINT,),
-        ),
+        ("DELETE", "/v1/endpoints/{id}"): _DELETE,
         ("POST", "/v1/endpoints/{id}/rotate-secret"): _ROTATE,
         ("POST", "/v1/endpoints/{id}/enable"): _simple(
             "enableEndpoint",
@@ -277,4 +268,14 @@ _PING: Final = Operation(
         ),
     ),
     problems=(_NO_ENDPOINT, EndpointDisabled),
+)
+_DELETE: Final = Operation(
+    id="deleteEndpoint",
+    tag=_TAG,
+    summary="Delete an endpoint",
+    description="What it is owed is canceled.",
+    parameters=(_ID,),
+    takes_no_body=True,
+    answers=(Answer(status=204, description="It is gone."),),
+    problems=(_NO_ENDPOINT,),
 )
