@@ -13,7 +13,6 @@ from dispatcher.cli.calling import (
     printable,
     read_list,
     service_of,
-    with_bounds,
     with_service,
 )
 from dispatcher.cli.options import print_json, with_json
@@ -25,8 +24,8 @@ def destinations_group() -> None:
 
 
 @destinations_group.command("list")
-@click.option("--caller", "callerId", metavar="CALLER_ID")
-@with_bounds
+@click.option("--caller", "callerId", metavar="CALLER_ID", help="Those of one caller.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
 @with_service
 @with_json
 def list_command(*, url: str | None, limit: int, as_json: bool, **query: Any) -> None:
