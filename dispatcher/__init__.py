@@ -16,8 +16,26 @@ Declare what your service does, and let `dispatcher serve FILE` serve it:
 
 from __future__ import annotations
 
-from dispatcher.adapters.runners.context import JobContext
-from dispatcher.adapters.runners.declare import Dispatcher
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
 from dispatcher.core.errors import Cancel, Fail, Retry, Snooze
 
+if TYPE_CHECKING:  # at run time by __getattr__: who imports dispatcher.client alone needs neither
+    from dispatcher.adapters.runners.context import JobContext
+    from dispatcher.adapters.runners.declare import Dispatcher
+
 __all__ = ["Cancel", "Dispatcher", "Fail", "JobContext", "Retry", "Snooze"]
+
+_LATER: Final = {
+    "Dispatcher": "dispatcher.adapters.runners.declare",
+    "JobContext": "dispatcher.adapters.runners.context",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """What handlers are written with, when it is first asked for (PEP 562)."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(_LATER[name]), name)
+    return found

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from dispatcher.adapters.logs import LogObserver, configure_logging
 from dispatcher.adapters.metrics import InFlight, Metrics, MetricsPage
-from dispatcher.adapters.observers import Fanout
+from dispatcher.adapters.observers import observing
 from dispatcher.adapters.runners.declare import Dispatcher
 from dispatcher.adapters.runners.declared import declared_runners, job_type
 from dispatcher.adapters.runners.echo import EchoRunner
@@ -37,6 +37,7 @@ from dispatcher.core.model import ApiKey, Caller, JobType, Role
 from dispatcher.core.signature import parse_secret
 from dispatcher.engine.callers import Callers, new_api_key
 from dispatcher.engine.catalog import Catalog
+from dispatcher.engine.estimates import Estimates
 from dispatcher.engine.rates import Rates
 from dispatcher.engine.signer import Signer
 from dispatcher.engine.supervisor import Engine
@@ -130,10 +131,14 @@ async def service(
     url, local_url = settings.links_base(port), settings.local_url(port)
     catalog = Catalog(_types(settings, app))
     metrics = Metrics(catalog.all(), version=version(DISTRIBUTION))
-    told = Fanout(metrics, observer)
-    system = System(SystemClock(), LoopTimers(), SystemRandom(), Uuid7Ids(), told)
+    estimates = Estimates()
+    spans = version(DISTRIBUTION) if settings.otel else None
     with ServeLock(settings.database):
-        async with open_store(settings, url, on_commit=metrics.committed) as store:
+        async with (
+            observing(spans, metrics, estimates, observer) as told,
+            open_store(settings, url, on_commit=metrics.committed) as store,
+        ):
+            system = System(SystemClock(), LoopTimers(), SystemRandom(), Uuid7Ids(), told)
             vault = await _vault(settings, store, system)
             await store.put_types(catalog.all())
             sender = AiohttpSender(settings.policy, _sender_terms(settings), clock=system.clock)
@@ -161,6 +166,7 @@ async def service(
                 ready=engine.ready,
                 metrics=_metrics_page(metrics, store, engine, settings, system),
                 metrics_open=settings.metrics_open,
+                estimates=estimates,
             )
             await engine.start(alone=True)
             edge = EdgeRunner(make_app(services), system.ids, grace_seconds=settings.grace_seconds)
@@ -278,6 +284,7 @@ def _engine_terms(settings: Settings) -> EngineTerms:
             max_seconds=settings.breaker_max_seconds,
         ),
         limits=settings.limits_in_force,
+        spans=settings.otel,
     )
 
 

@@ -111,7 +111,7 @@ def test_an_attempt_of_a_job_is_one_event_with_every_id(log: Log) -> None:
         "callerId": "clr_1",
         "queue": "default",
         "correlationId": "order-7",
-        "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "traceId": "0af7651916cd43dd8448eb211c80319c",
         "attempt": 1,
         "outcome": "succeeded",
         "to": "succeeded",

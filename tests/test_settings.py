@@ -166,6 +166,7 @@ def other_value(setting: Setting) -> str:
         "public_url": "https://jobs.example.com",
         "dev": "true",
         "metrics_open": "false",
+        "otel": "true",
         "log_level": "debug",
         "log_format": "text",
         "breaker_rate": "0.25",

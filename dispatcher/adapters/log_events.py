@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 import msgspec
 
@@ -33,6 +33,16 @@ from dispatcher.core.facts import (
 )
 from dispatcher.core.model import Delivery, DeliveryState, Job, JobState
 from dispatcher.core.payload import rfc3339
+from dispatcher.core.trace import trace_id
+
+OF_REQUESTS: Final = (
+    JobAccepted,
+    SubmissionRefused,
+    CancelAsked,
+    Redelivered,
+    DeliveryCancelAsked,
+)
+"""Facts that tell what a request did; their events name it (`ActionAudited` does by itself)."""
 
 
 def level_of(fact: Fact) -> int:
@@ -77,15 +87,15 @@ def describe(fact: Fact) -> tuple[str, Mapping[str, Any]]:  # noqa: C901, PLR091
         case DeliveryAttemptEnded():
             return "delivery.attempt", _of_delivery(fact)
         case DeliverySwept(delivery=delivery, to=to):
-            return "delivery.swept", {**_ids_of_delivery(delivery), "to": to.value}
+            return "delivery.swept", {**_ids_of_delivery(delivery, fact.job), "to": to.value}
         case SubmissionRefused(caller_id=caller_id, limit=limit):
             return "submission.refused", {"callerId": caller_id, "limit": limit}
         case CancelAsked(job=job):
             return "job.canceling", _ids(job)
         case Redelivered(delivery=delivery):
-            return "delivery.redelivered", _ids_of_delivery(delivery)
+            return "delivery.redelivered", _ids_of_delivery(delivery, fact.job)
         case DeliveryCancelAsked(delivery=delivery, to=to):
-            return "delivery.canceling", {**_ids_of_delivery(delivery), "to": to.value}
+            return "delivery.canceling", {**_ids_of_delivery(delivery, fact.job), "to": to.value}
         case ActionAudited(entry=entry):
             return "audit", _of_entry(entry)
         case EndpointSwitched(endpoint=endpoint):
@@ -113,13 +123,19 @@ def _ids(job: Job) -> dict[str, Any]:
         "callerId": job.caller_id,
         "queue": job.queue,
     }
-    if job.correlation_id is not None:
-        found["correlationId"] = job.correlation_id
     if job.replay_of is not None:
         found["replayOf"] = job.replay_of
-    if job.trace is not None:
-        found["traceparent"] = job.trace.traceparent
-    return found
+    return found | _of_caller(job)
+
+
+def _of_caller(job: Job | None) -> dict[str, Any]:
+    """What a caller will search for, if its job has it."""
+    if job is None:
+        return {}
+    return _without_none(
+        correlationId=job.correlation_id,
+        traceId=None if job.trace is None else trace_id(job.trace),
+    )
 
 
 def _of_job_attempt(fact: JobAttemptEnded) -> dict[str, Any]:
@@ -158,6 +174,7 @@ def _of_delivery(fact: DeliveryAttemptEnded) -> dict[str, Any]:
             errorDetail=fact.error_detail,
             nextAttemptAt=rfc3339(fact.next_at) if fact.to is DeliveryState.PENDING else None,
             correlationId=fact.correlation_id,
+            traceId=None if fact.trace is None else trace_id(fact.trace),
             stale=fact.stale or None,
         ),
     }
@@ -190,7 +207,7 @@ def _of_breaker(fact: BreakerChanged) -> dict[str, Any]:
     }
 
 
-def _ids_of_delivery(delivery: Delivery) -> dict[str, Any]:
+def _ids_of_delivery(delivery: Delivery, job: Job | None) -> dict[str, Any]:
     return {
         "deliveryId": delivery.id,
         "eventId": delivery.event_id,
@@ -199,6 +216,7 @@ def _ids_of_delivery(delivery: Delivery) -> dict[str, Any]:
         "callerId": delivery.caller_id,
         "url": delivery.url.partition("?")[0],  # queries carry tokens
         "attempts": delivery.attempt_count,
+        **_of_caller(job),
     }
 
 

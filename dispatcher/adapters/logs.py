@@ -23,9 +23,10 @@ from typing import Any, Final, TextIO
 
 import msgspec
 
-from dispatcher.adapters.log_events import describe, level_of
+from dispatcher.adapters.log_events import OF_REQUESTS, describe, level_of
 from dispatcher.core.facts import Fact
 from dispatcher.core.payload import rfc3339
+from dispatcher.ports.observer import REQUEST_ID
 
 LEVELS: Final = {
     "debug": logging.DEBUG,
@@ -36,6 +37,17 @@ LEVELS: Final = {
 MAX_WAITING_LINES: Final = 20_000
 
 _FIELDS: Final = "dispatcher_fields"
+_EXTRA: Final = {
+    "job_id": "jobId",
+    "job_type": "jobType",
+    "attempt": "attempt",
+    "caller_id": "callerId",
+    "correlation_id": "correlationId",
+    "trace_id": "traceId",
+    "request_id": "requestId",
+}
+"""What a record of the standard library's may carry as `extra`, and what it is called in a line."""
+
 _encode: Final = msgspec.json.Encoder(enc_hook=repr).encode
 
 
@@ -51,6 +63,16 @@ def _masked(line: str) -> str:
     return line
 
 
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    """The members of a record's own: of a fact, or the ids among its `extra`."""
+    own = getattr(record, _FIELDS, None)
+    if own is not None:
+        return dict(own)
+    more = record.__dict__
+    found = {shown: more.get(name) for name, shown in _EXTRA.items()}
+    return {name: value for name, value in found.items() if value is not None}
+
+
 class JsonLines(logging.Formatter):
     """One JSON object a line: `at`, `level`, `logger`, `event`, and the event's own members."""
 
@@ -61,7 +83,7 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": record.getMessage(),
-            **getattr(record, _FIELDS, {}),
+            **_fields(record),
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
@@ -82,7 +104,7 @@ class TextLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line, without its end."""
         at = time.strftime("%H:%M:%S", time.localtime(record.created))
-        fields = dict(getattr(record, _FIELDS, {}))
+        fields = _fields(record)
         trace_back = fields.pop("traceback", None)
         if record.exc_info:
             trace_back = self.formatException(record.exc_info)
@@ -245,7 +267,10 @@ class LogObserver:
         """Log the fact if its level is on."""
         level = level_of(fact)
         if level >= self._least:
-            self._logger.handle(_record(self._logger.name, level, *describe(fact)))
+            event, fields = describe(fact)
+            if isinstance(fact, OF_REQUESTS) and (request_id := REQUEST_ID.get()) is not None:
+                fields = {**fields, "requestId": request_id}
+            self._logger.handle(_record(self._logger.name, level, event, fields))
 
 
 def _record(name: str, level: int, event: str, fields: Mapping[str, Any]) -> logging.LogRecord:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
+from dispatcher.core.errors import SettingsError
 from dispatcher.core.facts import Fact
 from dispatcher.ports.observer import Observer
 
@@ -28,3 +32,28 @@ class Fanout:
                 tell(fact)
             except Exception:  # whatever it is: the work is more than the looking on
                 _logger.exception("an observer could not take note of %s", type(fact).__name__)
+
+
+@asynccontextmanager
+async def observing(spans: str | None, *own: Observer) -> AsyncIterator[Observer]:
+    """Everyone who is told of what happens: our own, and OpenTelemetry if that is wanted.
+
+    `spans` is the version of the service that spans name; None: none are made. Raises
+    `SettingsError` without the extra.
+    """
+    if spans is None:
+        yield Fanout(*own)
+        return
+    try:
+        from dispatcher.adapters.spans import exporting  # noqa: PLC0415  # an extra: may be missing
+
+        exporter = exporting(spans)
+    except ModuleNotFoundError:
+        raise SettingsError(
+            "otel is on, and OpenTelemetry is not installed: "
+            "pip install 'callback-dispatcher[otel]'"
+        ) from None
+    try:
+        yield Fanout(*own, exporter)
+    finally:
+        await asyncio.to_thread(exporter.close)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
+from dispatcher.client.answers import HELD_SECONDS, QUICK_SECONDS, UNCHANGED, Pace
 from dispatcher.client.http import Answer, Refused, Service, Unreachable
 
 TRIES: Final = 5
@@ -13,8 +16,6 @@ TRIES: Final = 5
 
 FIRST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 30.0
-FIRST_LOOK_SECONDS: Final = 0.05
-LOOKS_GROW: Final = 1.5
 
 Sleep = Callable[[float], None]
 
@@ -33,22 +34,34 @@ def submit_job(service: Service, body: bytes, key: str, *, sleep: Sleep) -> dict
 def wait_for_job(
     service: Service, job: dict[str, Any], *, sleep: Sleep, saw: Callable[[dict[str, Any]], None]
 ) -> dict[str, Any]:
-    """Look at the job until it is done; `saw` is given each look.
+    """Look at the job until it is done; `saw` is given each look that shows something new.
 
-    The looks begin close together, for short jobs; for long ones the service's `Retry-After` says
-    how far apart they come to lie. A service that restarts meanwhile is waited for. Raises
-    `Refused`, or `Unreachable` when it stays away.
+    The service is asked to hold each answer until the job changes. Where it does not, the looks
+    begin close together, for short jobs; for long ones its `Retry-After` says how far apart they
+    come to lie. A service that restarts meanwhile is waited for. Raises `Refused`, or `Unreachable`
+    when it stays away.
     """
     path = f"/v1/jobs/{job['id']}"
-    pause = FIRST_LOOK_SECONDS
+    headers: list[tuple[str, str]] = []
+    pace = Pace()
+    pause = pace.pause()
     while not job.get("done"):
-        sleep(pause)
-        answer = _patiently(lambda: service.call("GET", path), sleep)
-        job = _job(answer)
-        saw(job)
-        wish = answer.retry_after_seconds
-        longest = LONGEST_PAUSE_SECONDS if wish is None else max(wish, FIRST_LOOK_SECONDS)
-        pause = min(pause * LOOKS_GROW, longest, LONGEST_PAUSE_SECONDS)
+        if pause:
+            sleep(pause)
+        began = time.monotonic()
+        answer = _patiently(partial(service.call, "GET", path, headers=headers), sleep)
+        changed = answer.status != UNCHANGED
+        if changed:
+            job = _job(answer)
+            saw(job)
+            headers = [("prefer", f"wait={HELD_SECONDS}")]
+            if tag := answer.headers.get("etag"):
+                headers.append(("if-none-match", tag))
+        if answer.waited and (changed or time.monotonic() - began >= QUICK_SECONDS):
+            pace.again()
+            pause = 0.0
+        else:
+            pause = pace.pause(None if answer.waited else answer.retry_after_seconds)
     return job
 
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 from dispatcher.core.audit import AuditEntry
 from dispatcher.core.breaker import BreakerState
 from dispatcher.core.endpoints import Endpoint
-from dispatcher.core.model import Delivery, DeliveryState, Job, JobState
+from dispatcher.core.model import Delivery, DeliveryState, Job, JobState, Trace
 
 
 class JobAccepted(Struct, frozen=True):
@@ -51,7 +51,7 @@ class JobEnded(Struct, frozen=True):
 class DeliveryAttemptEnded(Struct, frozen=True, kw_only=True):
     """An attempt to deliver came out, and its change was applied (or refused as stale).
 
-    `waited_ms`: from when the delivery was due until the attempt began.
+    `waited_ms`: from when the delivery was due until the attempt began. `trace` is what was sent.
     """
 
     delivery_id: str
@@ -70,14 +70,19 @@ class DeliveryAttemptEnded(Struct, frozen=True, kw_only=True):
     correlation_id: str | None = None
     waited_ms: int = 0
     stale: bool = False
+    trace: Trace | None = None
     endpoint_id: str | None = None
 
 
 class DeliverySwept(Struct, frozen=True):
-    """The sweep settled a delivery without an attempt: too old, or its outcome never recorded."""
+    """The sweep settled a delivery without an attempt: too old, or its outcome never recorded.
+
+    `job` is the delivery's, if it was read.
+    """
 
     delivery: Delivery
     to: DeliveryState
+    job: Job | None = None
 
 
 class EndpointSwitched(Struct, frozen=True):
@@ -119,6 +124,7 @@ class Redelivered(Struct, frozen=True):
     """Somebody began a new round for a delivery; it is shown as it stood before."""
 
     delivery: Delivery
+    job: Job | None = None
 
 
 class DeliveryCancelAsked(Struct, frozen=True):
@@ -129,6 +135,7 @@ class DeliveryCancelAsked(Struct, frozen=True):
 
     delivery: Delivery
     to: DeliveryState
+    job: Job | None = None
 
 
 class ActionAudited(Struct, frozen=True):

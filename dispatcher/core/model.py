@@ -267,7 +267,8 @@ class Delivery(Struct, frozen=True, kw_only=True):
 class Submission(Struct, frozen=True, kw_only=True):
     """What a caller asks for, parsed and checked: every default is filled in.
 
-    `input` is the JSON as it came.
+    `input` is the JSON as it came. `new_trace`: the caller is in a trace that could not be
+    understood, so that another begins with the job (W3C Trace Context, 4.3: restart).
     """
 
     type: str
@@ -284,6 +285,7 @@ class Submission(Struct, frozen=True, kw_only=True):
     correlation_id: str | None = None
     metadata: dict[str, str] | None = None
     trace: Trace | None = None
+    new_trace: bool = False
     replay_of: str | None = None
 
 

@@ -21,6 +21,7 @@ from dispatcher.core.facts import CancelAsked, JobAccepted, SubmissionRefused
 from dispatcher.core.lifecycle import decide_cancel
 from dispatcher.core.model import Callback, Caller, Job, JobState, Submission
 from dispatcher.core.quotas import NO_LIMITS, CallerLimits, Full, Room, room_for
+from dispatcher.core.trace import begun_for
 from dispatcher.engine.audit import Entries
 from dispatcher.engine.commit import Commit
 from dispatcher.engine.jobs import Jobs
@@ -50,12 +51,17 @@ class Accept:
         *,
         limits: CallerLimits,
         queue_jobs: int | None,
+        spans: bool = False,
     ) -> None:
-        """`limits` hold for callers of whom nothing else is set, `queue_jobs` for each queue."""
+        """`limits` hold for callers of whom nothing else is set, `queue_jobs` for each queue.
+
+        With `spans` a job without a trace begins one.
+        """
         self._store = store
         self._jobs = jobs
         self._limits = limits
         self._queue_jobs = queue_jobs
+        self._spans = spans
         self._usual_room = room_for(limits, queue_jobs)
         self._clock = system.clock
         self._ids = system.ids
@@ -102,8 +108,12 @@ class Accept:
     def _job(self, caller: Caller, submission: Submission) -> Job:
         now = self._clock.now()
         run_at = submission.run_at
+        job_id = self._ids.new("job")
+        trace = submission.trace
+        if trace is None and (submission.new_trace or self._spans):
+            trace = begun_for(job_id, sampled=self._spans)
         return Job(
-            id=self._ids.new("job"),
+            id=job_id,
             caller_id=caller.id,
             type=submission.type,
             queue=submission.queue,
@@ -122,7 +132,7 @@ class Accept:
             correlation_id=submission.correlation_id,
             metadata=submission.metadata,
             replay_of=submission.replay_of,
-            trace=submission.trace,
+            trace=trace,
         )
 
     async def _add(

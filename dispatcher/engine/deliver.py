@@ -21,11 +21,13 @@ from dispatcher.core.model import (
     EventType,
     Instant,
     Job,
+    Trace,
 )
 from dispatcher.core.outcome import Answered, NotSent, SendResult, Verdict, classify, sign_of
 from dispatcher.core.payload import callback_body
 from dispatcher.core.retry import Schedule
 from dispatcher.core.signature import sign
+from dispatcher.core.trace import child_of, span_of
 from dispatcher.engine.commit import Commit, stands_as
 from dispatcher.engine.loop import NO_ROOM, ClaimLoop
 from dispatcher.engine.places import Places
@@ -234,7 +236,7 @@ class Deliveries:
         self, leased: LeasedDelivery, change: RecordAttempt, attempt: Attempt
     ) -> LeasedDelivery | None:
         result = await self._commit.apply(change)
-        self._observer.saw(_ended(leased, change, attempt, result))
+        self._observer.saw(_ended(leased, change, attempt, result, self._trace(leased)))
         if isinstance(result, Stale):
             return None
         if result.disabled is not None:
@@ -275,10 +277,10 @@ class Deliveries:
         """What the job brought along, and what its callback or the endpoint wants besides."""
         headers: list[tuple[str, str]] = []
         job, endpoint = leased.job, leased.endpoint
-        if job is not None and job.trace is not None:
-            headers.append(("traceparent", job.trace.traceparent))
-            if job.trace.tracestate is not None:
-                headers.append(("tracestate", job.trace.tracestate))
+        if (trace := self._trace(leased)) is not None:
+            headers.append(("traceparent", trace.traceparent))
+            if trace.tracestate is not None:
+                headers.append(("tracestate", trace.tracestate))
         if job is not None and job.correlation_id is not None:
             headers.append(("correlation-id", job.correlation_id))
         sealed, owner = None, leased.delivery.caller_id
@@ -290,6 +292,13 @@ class Deliveries:
         if sealed is not None:
             headers.extend(_headers_decoder.decode(self._vault.open(sealed, owner)).items())
         return headers
+
+    def _trace(self, leased: LeasedDelivery) -> Trace | None:
+        """What is sent of the job's trace: as it came, or with this attempt as a span in it."""
+        trace = None if leased.job is None else leased.job.trace
+        if trace is None or not self._terms.spans:
+            return trace
+        return child_of(trace, span_of(leased.lease))
 
 
 def _attempt(
@@ -308,7 +317,11 @@ def _attempt(
 
 
 def _ended(
-    leased: LeasedDelivery, change: RecordAttempt, attempt: Attempt, result: ApplyResult
+    leased: LeasedDelivery,
+    change: RecordAttempt,
+    attempt: Attempt,
+    result: ApplyResult,
+    trace: Trace | None,
 ) -> DeliveryAttemptEnded:
     delivery = leased.delivery
     to = stands_as(change.to, result)
@@ -329,5 +342,6 @@ def _ended(
         next_at=change.due_at if to is DeliveryState.PENDING else None,
         correlation_id=None if leased.job is None else leased.job.correlation_id,
         stale=isinstance(result, Stale),
+        trace=trace,
         endpoint_id=delivery.endpoint_id,
     )

@@ -18,6 +18,7 @@ from dispatcher.core.facts import JobAttemptEnded, JobEnded, LeaseLost, LoopFail
 from dispatcher.core.lifecycle import TERMINAL_EVENT, decide_job, wants
 from dispatcher.core.model import EventType, Instant, Job, JobState
 from dispatcher.core.outcome import AttemptFailed, JobOutcome
+from dispatcher.core.trace import in_attempt
 from dispatcher.engine.commit import Commit
 from dispatcher.engine.deliver import Deliveries
 from dispatcher.engine.holder import Holder
@@ -145,6 +146,8 @@ class Jobs:
         If that lease was lost meanwhile it is given back unrun. An attempt at the same job that
         still runs here has lost its lease to this one.
         """
+        if self._terms.spans:
+            leased = replace(leased, job=in_attempt(leased.job, leased.lease))
         run = Run(leased, self._report, self._insist)
         before = self._runs.get(leased.job.id)
         if before is not None:

@@ -9,7 +9,7 @@ from dispatcher.core.changes import EndDelivery
 from dispatcher.core.errors import DeliveryPending, EndpointDeleted, NotFound, StoreUnavailable
 from dispatcher.core.facts import DeliveryCancelAsked, Redelivered
 from dispatcher.core.lifecycle import decide_cancel_delivery, decide_redeliver
-from dispatcher.core.model import DeliveryState
+from dispatcher.core.model import DeliveryState, Job
 from dispatcher.engine.audit import Entries
 from dispatcher.engine.commit import Commit
 from dispatcher.engine.deliver import Deliveries
@@ -62,9 +62,10 @@ class Redeliver:
             told = self._audit.of_another(
                 actor, AuditAction.DELIVERY_REDELIVER, delivery_id, record.delivery.caller_id
             )
+            job = await _job_of(self._store, record)
             result = await self._commit.by_hand(change, told)
             if isinstance(result, Applied):
-                self._observer.saw(Redelivered(record.delivery))
+                self._observer.saw(Redelivered(record.delivery, job))
                 if result.delivery_ready_at is not None:  # else its endpoint is disabled
                     self._deliveries.loop.wake(result.delivery_ready_at)
                 return await _read(self._store, delivery_id, caller_id)
@@ -108,12 +109,13 @@ class CancelDelivery:
             told = self._audit.of_another(
                 actor, AuditAction.DELIVERY_CANCEL, delivery_id, record.delivery.caller_id
             )
+            job = await _job_of(self._store, record)
             result = await self._commit.by_hand(change, told)
             if isinstance(result, Applied):
                 if result.delivery_ready_at is not None:  # the next in its order may go
                     self._deliveries.loop.wake(result.delivery_ready_at)
                 to = change.to if isinstance(change, EndDelivery) else DeliveryState.SENDING
-                self._observer.saw(DeliveryCancelAsked(record.delivery, to))
+                self._observer.saw(DeliveryCancelAsked(record.delivery, to, job))
                 return await _read(self._store, delivery_id, caller_id)
         raise StoreUnavailable("The delivery changes faster than it can be canceled; try again.")
 
@@ -123,3 +125,10 @@ async def _read(store: JobReader, delivery_id: str, caller_id: str | None) -> De
     if record is None:
         raise NotFound("delivery", delivery_id)
     return record
+
+
+async def _job_of(store: JobReader, record: DeliveryRecord) -> Job | None:
+    """The delivery's job, so that what is told has its trace and correlation id."""
+    job_id = record.delivery.job_id
+    found = None if job_id is None else await store.get_job(job_id, None)
+    return None if found is None else found.job

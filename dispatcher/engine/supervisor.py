@@ -63,13 +63,7 @@ class Engine:
             on_held=self._held,
         )
         self.jobs = Jobs(
-            store,
-            runners,
-            self.deliveries,
-            commit,
-            holder=self.holder,
-            terms=terms,
-            system=system,
+            store, runners, self.deliveries, commit, holder=self.holder, terms=terms, system=system
         )
         self.sweep = Sweep(
             store,
@@ -87,6 +81,7 @@ class Engine:
             system,
             limits=terms.limits.of_a_caller,
             queue_jobs=terms.limits.queue_jobs,
+            spans=terms.spans,
         )
         self.cancel = Cancel(store, self.jobs, commit, system)
         self.stuck = False

@@ -148,12 +148,14 @@ class Sweep:
             now=self._clock.now(),
             jitter=self._random.unit(),
         )
-        return await self._swept(delivery, change)
+        return await self._swept(delivery, change, job)
 
-    async def _swept(self, delivery: Delivery, change: RecordAttempt | EndDelivery) -> ApplyResult:
+    async def _swept(
+        self, delivery: Delivery, change: RecordAttempt | EndDelivery, job: Job | None = None
+    ) -> ApplyResult:
         result = await self._commit.apply_once(change)
         if isinstance(result, Applied):
-            self._observer.saw(DeliverySwept(delivery, stands_as(change.to, result)))
+            self._observer.saw(DeliverySwept(delivery, stands_as(change.to, result), job))
         return result
 
     async def held(self) -> None:

@@ -23,7 +23,8 @@ class EngineTerms(Struct, frozen=True, kw_only=True):
     `lease_seconds` is how long its jobs stay its own without a beat; it beats five times as often
     and stops its jobs a fifth before the end. `poll_seconds` is how long a loop rests at most when
     nobody wakes it. Of `limits` the engine needs how much may wait. An endpoint of which nothing
-    but failures came for `failing_seconds` is disabled; 0: none is.
+    but failures came for `failing_seconds` is disabled; 0: none is. `spans`: each attempt is a
+    span of its own in its trace, which an observer exports (see `core.trace`).
     """
 
     schedule: Schedule
@@ -43,6 +44,7 @@ class EngineTerms(Struct, frozen=True, kw_only=True):
     rate_per_second: float | None = None
     breaker: BreakerTerms = DEFAULT_BREAKER
     limits: Limits = Limits()
+    spans: bool = False
 
     @property
     def delivery(self) -> DeliveryTerms:

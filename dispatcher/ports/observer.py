@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from contextvars import ContextVar
+from typing import Final, Protocol
 
 from dispatcher.core.facts import Fact
+
+REQUEST_ID: Final[ContextVar[str | None]] = ContextVar("request_id", default=None)
+"""The `Request-Id` of the HTTP request on whose behalf the present task works.
+
+A task that a request starts, and that outlives it, still has it: it is right only for facts that
+tell what a request did.
+"""
 
 
 class Observer(Protocol):

@@ -165,6 +165,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     metrics_open: Annotated[
         bool, _says("Whether `/metrics` needs no key; `false` shows it to operators alone.")
     ] = True
+    otel: Annotated[
+        bool,
+        _says(
+            "Whether spans are exported by OpenTelemetry (extra `otel`); `OTEL_EXPORTER_OTLP_…` in "
+            "the environment says where to."
+        ),
+    ] = False
     limits: Limits = Limits()
     types: tuple[DeclaredType, ...] = ()
 

@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from dispatcher.core.model import Role
+from dispatcher.ports.observer import REQUEST_ID as OBSERVED_REQUEST_ID
 from dispatcher.ports.system import Ids
 from dispatcher.web.audit import AuditLog
 from dispatcher.web.auth import REQUEST_ID_KEY, Identity, Keys
@@ -144,6 +145,7 @@ def _edge(ids: Ids) -> Middleware:
     async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
         request_id = sane_request_id(request.headers.get(REQUEST_ID)) or ids.new("req")
         request[REQUEST_ID_KEY] = request_id
+        OBSERVED_REQUEST_ID.set(request_id)
         try:
             if "Transfer-Encoding" in request.headers:
                 check_transfer(request.headers.getall("Transfer-Encoding"))

@@ -76,6 +76,7 @@ class Jobs:
         self._rates = services.rates
         self._store = services.store
         self._clock = services.clock
+        self._estimates = services.estimates
         self._limits = services.limits
         self._public_url = services.public_url
         self._under_way: Counter[str] = Counter()
@@ -109,11 +110,14 @@ class Jobs:
         trace = None
         if "traceparent" in headers:
             trace = parse_trace(headers.getall("traceparent"), headers.getall("tracestate", ()))
+        new_trace = trace is None and "traceparent" in headers
         caller = await named_caller(self._store, who, read_caller_id(query))
         count(self._rates, request, caller)
         own = caller.terms.limits.body_bytes
         body = await read_json(request, self._limits, own)
         submission = self._parser.parse(body, caller.id, trace)
+        if new_trace:
+            submission = structs.replace(submission, new_trace=True)
         idempotency = None
         if key is not None:
             kept_ms = round(self._limits.idempotency_seconds * 1000)
@@ -148,7 +152,8 @@ class Jobs:
         known = ",".join(request.headers.getall("If-None-Match", ()))
         if matches_etag(known, tag):
             unchanged = {"ETag": tag}
-            if (seconds := retry_after(record.job, now)) is not None:
+            estimated_at = self._estimates.finish_at(record.job, now)
+            if (seconds := retry_after(record.job, now, estimated_at)) is not None:
                 unchanged["Retry-After"] = seconds
             return web.Response(status=304, headers=unchanged)
         return self._job_response(record, 200, {})
@@ -161,7 +166,8 @@ class Jobs:
         if found is None:
             raise NotFound("job", job_id)
         job, result = found
-        if (seconds := retry_after(job, self._clock.now())) is not None:
+        now = self._clock.now()
+        if (seconds := retry_after(job, now, self._estimates.finish_at(job, now))) is not None:
             raise ResultNotYet(seconds)
         if job.state is not JobState.SUCCEEDED:
             error = None if job.error is None else structs.asdict(job.error)
@@ -198,7 +204,11 @@ class Jobs:
             return page(request, self._public_url, query, [], None)  # another's: nothing to see
         found = await self._store.list_jobs(wanted, limit=limit, before=before)
         now = self._clock.now()
-        items = [job_listed(record, self._public_url, now) for record in found.items]
+        finish_at = self._estimates.finish_at
+        items = [
+            job_listed(each, self._public_url, now, finish_at(each.job, now))
+            for each in found.items
+        ]
         return page(request, self._public_url, query, items, number_cursor("jobs", found.next))
 
     async def deliveries(self, request: web.Request, who: Identity) -> web.Response:
@@ -243,11 +253,12 @@ class Jobs:
         now = self._clock.now()
         headers["Content-Type"] = _JSON
         headers["ETag"] = etag(record, now)
-        if (seconds := retry_after(record.job, now)) is not None:
+        estimated_at = self._estimates.finish_at(record.job, now)
+        if (seconds := retry_after(record.job, now, estimated_at)) is not None:
             headers["Retry-After"] = seconds
         if status == 202:  # noqa: PLR2004  # RFC 9110, 15.3.3: point to a status monitor
             headers["Location"] = f"/v1/jobs/{record.job.id}"
-        body = encode(job_shown(record, self._public_url, now))
+        body = encode(job_shown(record, self._public_url, now, estimated_at))
         return web.Response(status=status, body=body, headers=headers)
 
 

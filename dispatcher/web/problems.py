@@ -185,7 +185,13 @@ def problem_of(error: Exception, instance: str, request_id: str) -> web.Response
         return _of_aiohttp(error, instance)
     row = next((row for row in _TABLE if isinstance(error, row[0])), None)
     if row is None:
-        _log.error("unexpected error in request %s to %s", request_id, instance, exc_info=error)
+        _log.error(
+            "unexpected error in request %s to %s",
+            request_id,
+            instance,
+            exc_info=error,
+            extra={"request_id": request_id},
+        )
         return problem(
             500,
             "internal-error",
@@ -194,7 +200,8 @@ def problem_of(error: Exception, instance: str, request_id: str) -> web.Response
         )
     kind, status, headers = row
     if not isinstance(error, _QUIET):
-        _log.error("request %s to %s: %s", request_id, instance, error)
+        told = {"request_id": request_id}
+        _log.error("request %s to %s: %s", request_id, instance, error, extra=told)
     if isinstance(error, ResultNotYet | OverRate):
         headers = {"Retry-After": str(error.retry_seconds)}
     code, detail = _OTHER_WORDS.get(kind) or (getattr(error, "code", "bad-request"), str(error))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from dispatcher.core.addresses import Policy
@@ -13,6 +13,7 @@ from dispatcher.core.model import Caller, Job, Submission
 from dispatcher.engine.callers import Callers
 from dispatcher.engine.catalog import Catalog
 from dispatcher.engine.endpoints import Endpoints
+from dispatcher.engine.estimates import Estimates
 from dispatcher.engine.rates import Rates
 from dispatcher.ports.audit import AuditStore
 from dispatcher.ports.callers import CallerStore, ServiceKeyStore
@@ -122,6 +123,7 @@ class Services:
 
     - `public_url` has no slash at its end; links begin with it.
     - `ready` returns if work can be taken now, else raises `StoreError` or `Stopping`.
+    - `estimates` must be told of what happens, as an observer.
     - `metrics` is shown at `/metrics`: to all if `metrics_open`, else to operators. None: nowhere.
     """
 
@@ -145,3 +147,4 @@ class Services:
     dev: DevMode | None = None
     metrics: MetricsMade | None = None
     metrics_open: bool = True
+    estimates: Estimates = field(default_factory=Estimates)

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from base64 import urlsafe_b64encode
 from hashlib import blake2b
 from typing import Any, Final
 
 from msgspec import Raw
 
+from dispatcher.core.estimate import SHORTEST_POLL_SECONDS, poll_seconds
 from dispatcher.core.lifecycle import shown_status
 from dispatcher.core.model import (
     Attempt,
     Instant,
     Job,
-    JobState,
     JobType,
 )
 from dispatcher.core.payload import attempt_json, delivery_json, job_json, rfc3339
 from dispatcher.ports.views import DeliveryRecord, DeliverySummary, JobRecord
 
-POLL_SECONDS: Final = 1
+POLL_SECONDS: Final = SHORTEST_POLL_SECONDS
 """When to ask again if nothing better is known."""
-
-_LONGEST_POLL_SECONDS: Final = 300
 
 
 def etag(record: JobRecord, now: Instant) -> str:
@@ -45,31 +42,31 @@ def etag(record: JobRecord, now: Instant) -> str:
     return f'"{urlsafe_b64encode(digest).decode("ascii")}"'
 
 
-def retry_after(job: Job, now: Instant) -> str | None:
+def retry_after(job: Job, now: Instant, estimated_at: Instant | None = None) -> str | None:
     """The seconds after which to ask again (RFC 9110, 10.2.3); None: the job is done."""
-    if job.done:
-        return None
-    seconds = POLL_SECONDS
-    if job.state is JobState.WAITING and job.due_at > now:
-        seconds = math.ceil((job.due_at - now) / 1000)
-    return str(min(max(seconds, POLL_SECONDS), _LONGEST_POLL_SECONDS))
+    seconds = poll_seconds(job, estimated_at, now)
+    return None if seconds is None else str(seconds)
 
 
-def job_shown(record: JobRecord, links_base: str, now: Instant) -> dict[str, Any]:
+def job_shown(
+    record: JobRecord, links_base: str, now: Instant, estimated_at: Instant | None = None
+) -> dict[str, Any]:
     """A job with its delivery, and with its input and result if the record has them."""
     job = record.job
     shown = job_json(job, links_base, now, record.result)
     shown["expiresAt"] = rfc3339(job.expires_at)
-    shown["estimatedFinishAt"] = None
+    shown["estimatedFinishAt"] = rfc3339(estimated_at)
     shown["delivery"] = _summary_shown(record.delivery)
     if record.input is not None:
         shown["input"] = Raw(record.input)
     return shown
 
 
-def job_listed(record: JobRecord, links_base: str, now: Instant) -> dict[str, Any]:
+def job_listed(
+    record: JobRecord, links_base: str, now: Instant, estimated_at: Instant | None = None
+) -> dict[str, Any]:
     """A job in a list: without input and result, which stand behind its links."""
-    return job_shown(JobRecord(record.job, record.delivery), links_base, now)
+    return job_shown(JobRecord(record.job, record.delivery), links_base, now, estimated_at)
 
 
 def _summary_shown(delivery: DeliverySummary | None) -> dict[str, Any] | None:

@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from dispatcher.adapters.sqlite import SqliteStore
 from dispatcher.adapters.system import SystemClock, Uuid7Ids
-from dispatcher.core.breaker import Sign
+from dispatcher.core.breaker import BreakerTerms, Sign
 from dispatcher.core.changes import FinishJob, RecordAttempt
 from dispatcher.core.model import (
     Attempt,
@@ -34,7 +34,8 @@ from dispatcher.core.model import (
 )
 from dispatcher.ports.records import DeliveryTerms, LeasedDelivery, NewJob
 
-TERMS: Final = DeliveryTerms(slots=16, lease_seconds=600.0)
+BREAKER: Final = BreakerTerms(failures=5, first_seconds=600.0)
+TERMS: Final = DeliveryTerms(slots=16, lease_seconds=600.0, breaker=BREAKER)
 DEAD: Final = "https://dead.example"
 WELL: Final = "https://well.example"
 ROUNDS: Final = 60

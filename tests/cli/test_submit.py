@@ -12,6 +12,7 @@ import pytest
 
 from dispatcher.cli import submitting
 from dispatcher.cli.main import main
+from dispatcher.client.answers import Pace
 from dispatcher.client.http import Refused, Service, Unreachable
 from tests.cli.scripted import Reply, Scripted, serving
 
@@ -301,7 +302,28 @@ def test_looks_come_to_lie_as_far_apart_as_the_service_says() -> None:
     assert ended["done"]
     assert slept[-1] == 2
     assert max(slept) == 2
-    assert slept[0] == submitting.FIRST_LOOK_SECONDS
+    assert slept[0] == Pace.FIRST_SECONDS
+
+
+def test_answers_that_are_held_need_no_pause() -> None:
+    held = {"preference-applied": "wait=45", "retry-after": "1"}
+    replies = (
+        Reply(200, job("running"), {"etag": '"a"', "retry-after": "1"}),
+        Reply(304, b"", {**held, "etag": '"a"'}),
+        Reply(200, job("running"), {**held, "etag": '"b"'}),
+        Reply(200, job("succeeded"), held),
+    )
+    slept: list[float] = []
+    shown: list[dict[str, Any]] = []
+    with serving(Scripted(*replies)) as scripted:
+        submitting.wait_for_job(Service(scripted.url), job(), sleep=slept.append, saw=shown.append)
+    assert [each["status"] for each in shown] == ["running", "running", "succeeded"]
+    prefer = [seen.headers.get("prefer") for seen in scripted.seen]
+    assert prefer == [None, "wait=45", "wait=45", "wait=45"]
+    known = [seen.headers.get("if-none-match") for seen in scripted.seen]
+    assert known == [None, '"a"', '"a"', '"b"']
+    # Around the first look, which is not held; and for an answer that came at once with no news.
+    assert slept == pytest.approx([0.05, 0.075, 0.1125])
 
 
 def test_a_restart_while_waiting_is_waited_for() -> None:

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = (
     "README.md",
     "docs/tutorial/first-callback.md",
+    "docs/howto/call-from-python.md",
     "docs/howto/receive-callbacks.md",
     "docs/howto/operate.md",
     "docs/howto/make-an-endpoint-asynchronous.md",

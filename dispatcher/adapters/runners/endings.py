@@ -12,10 +12,11 @@ from dispatcher.core.errors import Cancel, Fail, Retry, Snooze, Verdict
 from dispatcher.core.model import Job
 from dispatcher.core.outcome import AttemptFailed, Canceled, Failed, JobOutcome, Snoozed
 from dispatcher.core.retry import MAX_AFTER_SECONDS
+from dispatcher.core.trace import trace_id
 
 logger: Final = logging.getLogger("dispatcher.handlers")
 """For operators: tracebacks of handlers, and what their authors should mend. Each record has
-`job_id`, `job_type`, `attempt`, `caller_id` and `correlation_id`."""
+`job_id`, `job_type`, `attempt`, `caller_id`, `correlation_id` and `trace_id`."""
 
 HANDLER_ERROR: Final = "handler-error"
 BAD_INPUT: Final = "bad-input"
@@ -34,6 +35,7 @@ def ids_of(job: Job) -> dict[str, Any]:
         "attempt": job.attempt_count,
         "caller_id": job.caller_id,
         "correlation_id": job.correlation_id,
+        "trace_id": None if job.trace is None else trace_id(job.trace),
     }
 
 

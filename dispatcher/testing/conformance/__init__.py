@@ -116,6 +116,7 @@ from dispatcher.testing.conformance.switching import (
     TestDisablingEndpoints,
     TestFailingEndpoints,
 )
+from dispatcher.testing.conformance.walks import TestWalks
 
 __all__ = [
     "Backend",
@@ -190,6 +191,7 @@ __all__ = [
     "TestTurns",
     "TestTypes",
     "TestUnknownAttempts",
+    "TestWalks",
     "TestWhenOneEnds",
     "scene",
     "stateful",

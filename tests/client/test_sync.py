@@ -1,0 +1,99 @@
+"""The client for programs without an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+
+from dispatcher.client import Job, NotFound, SyncClient, WaitTimedOut
+from tests.client.played import Played, Reply, event, job, page, played, streaming, written
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Played]:
+    async with played(Reply(500)) as (service, _):
+        yield service
+
+
+async def test_every_call_blocks_for_its_answer(service: Played) -> None:
+    told: list[Job] = []
+
+    def work() -> object:
+        with SyncClient(service.url) as client:
+            submitted = client.submit("t", {"n": 1}, queue="slow")
+            assert client.get(submitted).status == "queued"
+            assert client.wait(submitted, on_change=told.append).succeeded
+            assert client.cancel(submitted).done
+            return client.result(submitted, int)
+
+    done = job("succeeded")
+    service.acts = [Reply(202, job()), Reply(200, job()), *[Reply(200, done)] * 2, Reply(200, 7)]
+    assert await asyncio.to_thread(work) == 7
+    assert [each.status for each in told] == ["succeeded"]
+
+
+async def test_events_are_iterated(service: Played) -> None:
+    def work() -> tuple[list[str | None], list[str], str | None]:
+        with SyncClient(service.url) as client:
+            followed = [each.id for each in client.follow("job_1")]
+            feed = client.events(follow=False)
+            return followed, [each.id for each in feed], feed.cursor
+
+    service.acts = [
+        streaming(written(event(1), "c1"), written(event(2, "job.succeeded"), "c2")),
+        Reply(200, page(event(3), after="p1")),
+        Reply(200, page(after="p2")),
+    ]
+    assert await asyncio.to_thread(work) == (["evt_1", "evt_2"], ["evt_3"], "p2")
+
+
+async def test_whoever_stops_in_the_middle_leaves_nothing_open(service: Played) -> None:
+    gone = asyncio.Event()
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(written(event(1), "c1"))
+                await asyncio.sleep(0.01)
+        finally:
+            gone.set()
+
+    def work() -> None:
+        with SyncClient(service.url) as client:
+            for _ in client.follow("job_1"):
+                break
+
+    service.acts = [endless]
+    await asyncio.to_thread(work)
+    async with asyncio.timeout(5):
+        await gone.wait()
+
+
+async def test_errors_are_the_same(service: Played) -> None:
+    service.acts = [Reply(404), Reply(200, job("running"))]
+
+    def work() -> None:
+        with SyncClient(service.url) as client:
+            with pytest.raises(NotFound):
+                client.get("job_1")
+            with pytest.raises(WaitTimedOut):
+                client.wait("job_1", timeout_seconds=0)
+
+    await asyncio.to_thread(work)
+
+
+async def test_its_thread_ends_with_it(service: Played) -> None:
+    def own() -> list[str]:
+        return [each.name for each in threading.enumerate() if each.name == "dispatcher-client"]
+
+    client = SyncClient(service.url)
+    assert own() == ["dispatcher-client"]
+    await asyncio.to_thread(client.close)
+    await asyncio.to_thread(client.close)
+    assert own() == []
