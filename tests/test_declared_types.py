@@ -15,11 +15,11 @@ from dispatcher.adapters.runners.declared import declared_runners
 from dispatcher.adapters.runners.processes import Children
 from dispatcher.adapters.system import SystemClock
 from dispatcher.cli.examine import Level, examine
-from dispatcher.compose import _types
+from dispatcher.compose.parts import served_types
 from dispatcher.core.errors import SettingsError
 from dispatcher.core.retry import JobBackoff
 from dispatcher.ports.runner import Runner
-from dispatcher.settings import CommandType, HttpType, Settings, parse_settings
+from dispatcher.settings import CommandType, HttpType, RemoteType, Settings, parse_settings
 from dispatcher.settings.types import DeclaredType, fields_of, parse_types
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference" / "settings.md"
@@ -169,7 +169,7 @@ def test_a_schema_that_is_none_is_refused_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text('{"type": "strin"}')
     settings = Settings(types=types_of(f'{BOTH}schema = "{tmp_path}/bad.json"'))
     with pytest.raises(SettingsError, match=r"The schema of type pdf\.render is no JSON Schema"):
-        _types(settings, None)
+        served_types(settings, None)
 
 
 def test_a_type_of_the_app_cannot_be_declared_again() -> None:
@@ -179,13 +179,16 @@ def test_a_type_of_the_app_cannot_be_declared_again() -> None:
     async def render() -> None: ...
 
     settings = Settings(types=types_of(BOTH))
-    assert [each.name for each in _types(settings, None)] == [
+    assert [each.name for each in served_types(settings, None)] == [
         "dispatcher.echo",
+        "dispatcher.redeliver",
+        "dispatcher.replay",
+        "dispatcher.cancel",
         "media.probe",
         "pdf.render",
     ]
     with pytest.raises(SettingsError, match=r"'pdf\.render' is declared by the app and in the"):
-        _types(settings, app)
+        served_types(settings, app)
 
 
 # --- The reference page ------------------------------------------------------------------------
@@ -215,7 +218,7 @@ def shown(default: object) -> str:
     return f'`"{default}"`' if isinstance(default, str) else f"`{default}`"
 
 
-@pytest.mark.parametrize("kind", [DeclaredType, CommandType, HttpType])
+@pytest.mark.parametrize("kind", [DeclaredType, CommandType, HttpType, RemoteType])
 def test_the_reference_page_lists_what_a_type_may_say(kind: type[DeclaredType]) -> None:
     common = fields_of(DeclaredType)
     own = {name: hint for name, hint in fields_of(kind).items() if name not in common}

@@ -62,6 +62,8 @@ class Service:
             self.store,
             jobs=InFlight(lambda: self.running, 256),
             deliveries=InFlight(lambda: 2, 128),
+            waits=lambda: 3,
+            streams=lambda: 4,
             clock=self.clock,
         )
 

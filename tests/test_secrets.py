@@ -76,6 +76,23 @@ def test_what_was_never_sealed_is_refused(garbage: bytes) -> None:
         AesVault(KEY).open(b"\x01" + garbage, "clr_1")
 
 
+@given(st.binary(max_size=60), st.text(max_size=50))
+def test_what_was_masked_is_always_the_same_and_its_owners_alone(plain: bytes, owner: str) -> None:
+    vault = AesVault(KEY)
+    masked = vault.mask(plain, owner)
+    assert masked == AesVault(KEY).mask(plain, owner)
+    assert vault.unmask(masked, owner) == plain
+    assert vault.unmask(masked, owner + "x") is None
+    assert AesVault(bytes(32)).unmask(masked, owner) is None
+    assert vault.unmask(bytes([masked[0] ^ 1]) + masked[1:], owner) is None
+    assert vault.mask(plain + b"x", owner)[: len(masked)] != masked
+
+
+@given(st.binary(max_size=60))
+def test_what_was_never_masked_is_none(garbage: bytes) -> None:
+    assert AesVault(KEY).unmask(garbage, "clr_1") is None
+
+
 def test_a_vault_does_not_show_its_key() -> None:
     assert repr(AesVault(KEY)) == "AesVault(***)"
 

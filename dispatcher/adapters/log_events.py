@@ -23,12 +23,17 @@ from dispatcher.core.facts import (
     JobAccepted,
     JobAttemptEnded,
     JobEnded,
+    JobErased,
+    JobMoved,
     LeaseLost,
     LoopFailed,
     LoopIdle,
+    PauseChanged,
     Redelivered,
+    RunsAlone,
     StoreFailed,
     StoreRecovered,
+    StreamDropped,
     SubmissionRefused,
 )
 from dispatcher.core.model import Delivery, DeliveryState, Job, JobState
@@ -52,18 +57,18 @@ def level_of(fact: Fact) -> int:
             return logging.WARNING if to is DeliveryState.DEAD else logging.INFO
         case JobAttemptEnded(to=to):
             return logging.WARNING if to is JobState.FAILED else logging.INFO
-        case JobAccepted() | JobEnded() | SubmissionRefused() | LoopIdle():
+        case JobAccepted() | JobEnded() | JobMoved() | SubmissionRefused() | LoopIdle():
             return logging.DEBUG
         case EndpointSwitched(endpoint=endpoint):
             asked = endpoint.disabled_reason in (None, DisabledReason.MANUAL)
             return logging.INFO if asked else logging.WARNING
         case CancelAsked() | Redelivered() | DeliveryCancelAsked() | ActionAudited():
             return logging.INFO
-        case StoreRecovered():
+        case JobErased() | StoreRecovered() | PauseChanged() | StreamDropped():
             return logging.INFO
         case BreakerChanged(state=state):
             return logging.WARNING if state is BreakerState.OPEN else logging.INFO
-        case LeaseLost():
+        case LeaseLost() | RunsAlone():
             return logging.WARNING
         case StoreFailed() | LoopFailed():
             return logging.ERROR
@@ -84,6 +89,8 @@ def describe(fact: Fact) -> tuple[str, Mapping[str, Any]]:  # noqa: C901, PLR091
             return "job.attempt", _of_job_attempt(fact)
         case JobEnded(job=job, to=to):
             return "job.ended", {**_ids(job), "to": to.value, "attempts": job.attempt_count}
+        case JobErased(job_id=job_id, caller_id=caller_id):
+            return "job.erased", {"jobId": job_id, "callerId": caller_id}
         case DeliveryAttemptEnded():
             return "delivery.attempt", _of_delivery(fact)
         case DeliverySwept(delivery=delivery, to=to):
@@ -98,12 +105,20 @@ def describe(fact: Fact) -> tuple[str, Mapping[str, Any]]:  # noqa: C901, PLR091
             return "delivery.canceling", {**_ids_of_delivery(delivery, fact.job), "to": to.value}
         case ActionAudited(entry=entry):
             return "audit", _of_entry(entry)
+        case JobMoved(job_id=job_id, caller_id=caller_id):
+            return "job.moved", {"jobId": job_id, "callerId": caller_id}
+        case StreamDropped(caller_id=caller_id, path=path, open_ms=open_ms):
+            return "stream.dropped", {"callerId": caller_id, "path": path, "openMs": open_ms}
         case EndpointSwitched(endpoint=endpoint):
             return "endpoint.switched", _of_endpoint(endpoint)
         case BreakerChanged():
             return "breaker.changed", _of_breaker(fact)
         case LeaseLost(holder_id=holder_id, jobs=jobs):
             return "lease.lost", {"holderId": holder_id, "jobs": jobs}
+        case RunsAlone(job=job):
+            return "job.alone", {**_ids(job), "crashes": job.crash_count}
+        case PauseChanged(queue=queue, paused=paused):
+            return "queue.paused" if paused else "queue.resumed", {"queue": queue}
         case StoreFailed(during=during, detail=detail):
             return "store.failed", {"during": during, "detail": detail}
         case StoreRecovered(during=during):

@@ -9,6 +9,7 @@ one a job, get there in weeks.
 from __future__ import annotations
 
 import binascii
+import hashlib
 import logging
 import os
 import stat
@@ -18,7 +19,7 @@ from typing import Final, Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
 
 from dispatcher.core.errors import SecretsUnreadable
 from dispatcher.ports.system import Random
@@ -45,6 +46,7 @@ class AesVault:
             raise SecretsUnreadable(f"the key that encrypts secrets must have {KEY_BYTES} bytes")
         self._aes = algorithms.AES256(key)
         self._mask = _double(self._encrypt(bytes(16)))
+        self._siv = AESSIV(hashlib.blake2b(key=key, person=b"dispatcher mask").digest())
 
     def __repr__(self) -> str:
         return "AesVault(***)"
@@ -68,6 +70,17 @@ class AesVault:
                 "a secret was sealed with another key, for another owner, or was changed: give "
                 "the service the key that it had when the secret was made"
             ) from None
+
+    def mask(self, plain: bytes, owner: str) -> bytes:
+        """Encrypt deterministically: AES-SIV (RFC 5297), under a key derived from the vault's."""
+        return self._siv.encrypt(plain, [_bound_to(owner)])
+
+    def unmask(self, masked: bytes, owner: str) -> bytes | None:
+        """What was masked; None if it was not, or with another key or for another owner."""
+        try:
+            return self._siv.decrypt(masked, [_bound_to(owner)])
+        except (InvalidTag, ValueError):
+            return None
 
     def _seal_with(self, nonce: bytes, plain: bytes, bound: bytes) -> bytes:
         return self._derived(nonce).encrypt(nonce[_HALF:], plain, bound)

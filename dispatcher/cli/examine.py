@@ -105,14 +105,14 @@ def _types(settings: Settings) -> Iterator[Finding]:
 
 
 def _files(settings: Settings) -> Iterator[Finding]:
-    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)  # the service takes all of it
     needed = settings.deliveries_at_once * 2 + SPARE_FILES
     if most != resource.RLIM_INFINITY and most < needed:
         yield Finding(
             "open files",
             Level.WARN,
             f"this user may open {most}; {needed} may be needed",
-            f"raise it (ulimit -n {needed}; LimitNOFILE= of systemd)",
+            f"raise it (ulimit -Hn {needed}; LimitNOFILE= of systemd)",
         )
     else:
         yield Finding("open files", Level.OK, f"{most} allowed")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from dispatcher.core.bulk import BulkKind
 from dispatcher.settings import Settings
 
 DEFAULT_STORE = "sqlite:///dispatcher.db"
@@ -20,7 +21,8 @@ def greeting(settings: Settings, url: str, types: Sequence[str], local_url: str)
     lines = [
         f"Dispatcher serves {url}",
         *([] if local_url == url else [f"  listens    {local_url}"]),
-        f"  jobs       {', '.join(sorted(types))}",
+        # The bulk operations are there always: they would drown what this service is for.
+        f"  jobs       {', '.join(sorted(set(types) - set(BulkKind)))}",
         f"  store      {settings.database}",
         f"  callbacks  {_callbacks(settings)}",
         "",

@@ -1,4 +1,4 @@
-"""`dispatcher jobs`: look at jobs, and cancel them. Over HTTP."""
+"""`dispatcher jobs`: look at jobs, cancel, replay and delete them. Over HTTP."""
 
 from __future__ import annotations
 
@@ -73,6 +73,46 @@ def cancel_command(job_ids: tuple[str, ...], *, url: str | None, as_json: bool) 
             click.echo(_line(found))
 
     for_each(job_ids, cancel)
+
+
+@jobs_group.command("replay")
+@click.argument("job_ids", metavar="ID…", nargs=-1, required=True)
+@with_service
+@with_json
+def replay_command(job_ids: tuple[str, ...], *, url: str | None, as_json: bool) -> None:
+    """Submit it once more: a new job with the same input, whose line is printed."""
+    service = service_of(url)
+
+    def replay(job_id: str) -> None:
+        found = members(service.call("POST", path_of("jobs", job_id, "replay")))
+        if as_json:
+            print_json(found)
+        else:
+            click.echo(_line(found))
+
+    for_each(job_ids, replay)
+
+
+@jobs_group.command("delete")
+@click.argument("job_ids", metavar="ID…", nargs=-1, required=True)
+@click.option("--cancel-deliveries", is_flag=True, help="Cancel the callbacks that it owes.")
+@with_service
+@with_json
+def delete_command(
+    job_ids: tuple[str, ...], *, cancel_deliveries: bool, url: str | None, as_json: bool
+) -> None:
+    """Erase what is done: its input, result, events and callbacks."""
+    service = service_of(url)
+    query = "?cancelDeliveries=true" if cancel_deliveries else ""
+
+    def delete(job_id: str) -> None:
+        service.call("DELETE", path_of("jobs", job_id) + query)
+        if as_json:
+            print_json({"id": job_id, "erased": True})
+        else:
+            click.echo(f"{printable(job_id)} erased")
+
+    for_each(job_ids, delete)
 
 
 @jobs_group.command("result")

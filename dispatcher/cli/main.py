@@ -18,15 +18,19 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "serve": ("dispatcher.cli.serve:serve_command", "Run the service."),
     "listen": ("dispatcher.cli.listen:listen_command", "Receive, verify and show callbacks."),
     "submit": ("dispatcher.cli.submit:submit_command", "Submit a job."),
-    "jobs": ("dispatcher.cli.jobs:jobs_group", "List, show and cancel jobs."),
+    "jobs": ("dispatcher.cli.jobs:jobs_group", "List, show, cancel, replay and delete jobs."),
     "deliveries": (
         "dispatcher.cli.deliveries:deliveries_group",
         "List and show callbacks, send them again, or stop them.",
     ),
+    "queues": ("dispatcher.cli.queues:queues_command", "List the queues, and what they hold."),
+    "pause": ("dispatcher.cli.queues:pause_command", "Begin no more jobs of a queue, or of all."),
+    "resume": ("dispatcher.cli.queues:resume_command", "Begin jobs again."),
     "endpoints": (
         "dispatcher.cli.endpoints:endpoints_group",
         "Register callback URLs, try them, switch them on and off.",
     ),
+    "events": ("dispatcher.cli.events:events_command", "Show what happens, as it happens."),
     "destinations": (
         "dispatcher.cli.destinations:destinations_group",
         "List where callbacks go; pause and resume.",

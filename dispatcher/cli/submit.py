@@ -44,6 +44,7 @@ class JobUnsuccessful(DispatcherError):
 @click.option(
     "--retention", "retentionSeconds", type=float, metavar="SECONDS", help="Kept so long."
 )
+@click.option("--ordering-key", "orderingKey", help="One after another with the same key.")
 @click.option("--correlation-id", "correlationId", help="Echoed everywhere.")
 @click.option("--metadata", multiple=True, metavar="NAME=VALUE", help="Kept with it. Repeatable.")
 @click.option("--idempotency-key", "key", help="The same key never makes a second job.")

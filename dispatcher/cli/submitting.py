@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from dispatcher.client.answers import HELD_SECONDS, QUICK_SECONDS, UNCHANGED, Pace
 from dispatcher.client.http import Answer, Refused, Service, Unreachable
@@ -68,6 +69,26 @@ def wait_for_job(
 def result_of(service: Service, job: dict[str, Any], *, sleep: Sleep) -> bytes:
     """The result of a job that succeeded, as JSON, whatever its size."""
     return _patiently(lambda: service.call("GET", f"/v1/jobs/{job['id']}/result"), sleep).body
+
+
+def follow(
+    service: Service, query: Mapping[str, str], *, on: bool, sleep: Sleep
+) -> Iterator[dict[str, Any]]:
+    """Each page of the feed, from the query's cursor on; with `on` without end.
+
+    Raises `Refused`, or `Unreachable` when the service stays away.
+    """
+    asked = dict(query)
+    headers = [("prefer", f"wait={HELD_SECONDS}")] if on else []
+    while True:
+        path = f"/v1/events?{urlencode(asked)}"
+        page = _patiently(partial(service.call, "GET", path, headers=headers), sleep).json()
+        if not isinstance(page, dict) or not isinstance(page.get("nextCursor"), str):
+            raise Unreachable("the answer is no feed: is that the dispatcher? Check DISPATCHER_URL")
+        yield page
+        if not on and asked.get("cursor") == page["nextCursor"]:
+            return
+        asked["cursor"] = page["nextCursor"]
 
 
 def _job(answer: Answer) -> dict[str, Any]:

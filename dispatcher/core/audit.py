@@ -21,8 +21,12 @@ class AuditAction(StrEnum):
     SECRET_ROTATE = "secret.rotate"  # noqa: S105  # a word for what was done
     SERVICE_KEY_ROTATE = "service-key.rotate"
     JOB_CANCEL = "job.cancel"
+    JOB_DELETE = "job.delete"
+    BULK_ORDER = "bulk.order"
     DELIVERY_REDELIVER = "delivery.redeliver"
     DELIVERY_CANCEL = "delivery.cancel"
+    QUEUE_PAUSE = "queue.pause"
+    QUEUE_RESUME = "queue.resume"
     ENDPOINT_CREATE = "endpoint.create"
     ENDPOINT_CHANGE = "endpoint.change"
     ENDPOINT_DELETE = "endpoint.delete"

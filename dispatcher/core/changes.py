@@ -27,6 +27,8 @@ from dispatcher.core.model import (
 class LeasedJob(Struct, frozen=True):
     """A running job together with the lease under which it may be changed.
 
+    `until`: when a lease of its own ends if nobody renews it (a remote worker's); None: the job is
+    held by a process, and its lease ends with that process's.
     `asked`: of `endpoints.ASKED_EVENTS`, those to which an enabled endpoint of its caller
     subscribed when it was leased.
     """
@@ -35,6 +37,7 @@ class LeasedJob(Struct, frozen=True):
     lease: str
     input: bytes
     asked: frozenset[EventType] = frozenset()
+    until: Instant | None = None
 
 
 class FinishJob(Struct, frozen=True, kw_only=True):
@@ -60,8 +63,9 @@ class FinishJob(Struct, frozen=True, kw_only=True):
 class ReleaseJob(Struct, frozen=True, kw_only=True):
     """Put a running job back: to be tried again, snoozed, or given back at drain.
 
-    `refund` gives the attempt back. One that was asked to cancel, when this was decided already, is
-    due at once: whoever claims it ends it. Guard: running, and `lease`.
+    `refund` gives the attempt back. `crashed`: its worker was lost with its lease, which is
+    counted. One that was asked to cancel, when this was decided already, is due at once: whoever
+    claims it ends it. Guard: running, and `lease`.
     """
 
     job_id: str
@@ -71,6 +75,7 @@ class ReleaseJob(Struct, frozen=True, kw_only=True):
     refund: bool
     error: JobError | None = None
     progress: Progress | None = None
+    crashed: bool = False
 
 
 class AskCancel(Struct, frozen=True):

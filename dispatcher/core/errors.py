@@ -71,11 +71,21 @@ class NotFound(RequestError):
 
     def __init__(self, what: str, id: str) -> None:  # noqa: A002  # the field's own word
         super().__init__(f"There is no {what} {id!r} that this API key may see.")
+        self.what = what
+        self.id = id
         self.code = f"{what}-not-found"
 
 
+class Gone(RequestError):
+    """There was such a thing, and it was erased. `what` is "job" or "delivery"."""
+
+    def __init__(self, what: str, id: str) -> None:  # noqa: A002  # the field's own word
+        super().__init__(f"The {what} {id!r} was erased, with all that was its own.")
+        self.code = f"{what}-gone"
+
+
 class JobNotDone(RequestError):
-    """The result was asked for before the job ended."""
+    """The result was asked for, or the job was to be erased, before it ended."""
 
     code = "job-not-done"
 
@@ -98,6 +108,18 @@ class DeliveryPending(RequestError):
     code = "delivery-pending"
 
 
+class LeaseEnded(RequestError):
+    """A remote worker's lease was lost, or another end was said under it: nothing was changed."""
+
+    code = "lease-lost"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This lease is not in force: it ended before it was renewed, or its job has ended. "
+            "Stop this work, and lease anew."
+        )
+
+
 class EndpointDisabled(RequestError):
     """A ping was asked for of an endpoint that is disabled."""
 
@@ -108,6 +130,18 @@ class EndpointDeleted(RequestError):
     """A redelivery was asked for to a registered endpoint that was deleted."""
 
     code = "endpoint-deleted"
+
+
+class DeliveriesOpen(RequestError):
+    """A job was to be erased that owes deliveries which have not ended."""
+
+    code = "deliveries-open"
+
+
+class DeliveriesSending(RequestError):
+    """The same, with its deliveries canceled but for one that is under way: try again soon."""
+
+    code = "deliveries-sending"
 
 
 class IdempotencyKeyReused(RequestError):

@@ -48,6 +48,25 @@ class JobEnded(Struct, frozen=True):
     to: JobState
 
 
+class JobMoved(Struct, frozen=True):
+    """What is shown of a job has changed, and no other fact tells it.
+
+    It was claimed, or told progress or an intermediate result.
+    `live` is the job with its latest progress, if no event is stored of it.
+    """
+
+    job_id: str
+    caller_id: str
+    live: Job | None = None
+
+
+class JobErased(Struct, frozen=True):
+    """A job was erased at a caller's word; `caller_id` None: at an operator's."""
+
+    job_id: str
+    caller_id: str | None
+
+
 class DeliveryAttemptEnded(Struct, frozen=True, kw_only=True):
     """An attempt to deliver came out, and its change was applied (or refused as stale).
 
@@ -83,6 +102,14 @@ class DeliverySwept(Struct, frozen=True):
     delivery: Delivery
     to: DeliveryState
     job: Job | None = None
+
+
+class StreamDropped(Struct, frozen=True):
+    """A stream of events was ended by the service: its reader did not take what was sent."""
+
+    caller_id: str
+    path: str
+    open_ms: int
 
 
 class EndpointSwitched(Struct, frozen=True):
@@ -151,6 +178,19 @@ class LeaseLost(Struct, frozen=True):
     jobs: int
 
 
+class RunsAlone(Struct, frozen=True):
+    """A job that was running at several crashes begins, with no other handler beside it here."""
+
+    job: Job
+
+
+class PauseChanged(Struct, frozen=True):
+    """An operator paused a queue (None: all), or resumed it."""
+
+    queue: str | None
+    paused: bool
+
+
 class StoreFailed(Struct, frozen=True):
     """The store could not do its work; `during` says what was tried. It is tried again."""
 
@@ -182,8 +222,11 @@ Fact: TypeAlias = (
     JobAccepted
     | JobAttemptEnded
     | JobEnded
+    | JobMoved
+    | JobErased
     | DeliveryAttemptEnded
     | DeliverySwept
+    | StreamDropped
     | EndpointSwitched
     | BreakerChanged
     | SubmissionRefused
@@ -192,6 +235,8 @@ Fact: TypeAlias = (
     | DeliveryCancelAsked
     | ActionAudited
     | LeaseLost
+    | RunsAlone
+    | PauseChanged
     | StoreFailed
     | StoreRecovered
     | LoopFailed

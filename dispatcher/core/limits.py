@@ -44,6 +44,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     default_priority: int = 5
     idempotency_seconds: float = DAY_SECONDS
     submissions_at_once: int = 1_000
+    waits_at_once: int = 20_000
+    streams_at_once: int = 20_000
+    streams_of_caller: int = 1_000
     page_items: int = 100
     default_page_items: int = 20
     submissions: int | None = None

@@ -145,6 +145,8 @@ class Job(Struct, frozen=True, kw_only=True):
     because an attempt failed. `run_at` is what the submission asked for. `version` grows with each
     change; `event_count` is the `sequence` of its latest event. `result_bytes` is the size of the
     result, None without one. `expires_at` is when it may be pruned, known once it is done.
+    Jobs of one caller with the same `ordering_key` run one after another. `crash_count` counts the
+    attempts whose worker was lost with its lease.
     """
 
     id: str
@@ -176,6 +178,7 @@ class Job(Struct, frozen=True, kw_only=True):
     replay_of: str | None = None
     trace: Trace | None = None
     ordering_key: str | None = None
+    crash_count: int = 0
     api_version: str = API_VERSION
     version: int = 1
     event_count: int = 0
@@ -287,6 +290,7 @@ class Submission(Struct, frozen=True, kw_only=True):
     trace: Trace | None = None
     new_trace: bool = False
     replay_of: str | None = None
+    ordering_key: str | None = None
 
 
 class Caller(Struct, frozen=True):

@@ -172,6 +172,7 @@ def job_json(job: Job, links_base: str, now: Instant, result: bytes | None) -> d
         "cancelRequestedAt": rfc3339(job.cancel_requested_at),
         "callbackUrl": None if job.callback is None else job.callback.url,
         "callback": callback_json(job.callback),
+        "orderingKey": job.ordering_key,
         "correlationId": job.correlation_id,
         "metadata": job.metadata,
         "replayOf": job.replay_of,

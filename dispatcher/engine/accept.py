@@ -87,14 +87,15 @@ class Accept:
         """
         if self.closed:
             raise Stopping("The service is shutting down; submit again in a moment.")
-        job = self._job(caller, submission)
+        job = self.job(caller, submission)
         self._adding += 1
         try:
-            return await self._add(job, submission.input, idempotency, self._room(caller))
+            return await self._add(job, submission.input, idempotency, self.room(caller))
         finally:
             self._added()
 
-    def _room(self, caller: Caller) -> Room | None:
+    def room(self, caller: Caller) -> Room | None:
+        """How much may wait together with one more job of that caller."""
         own = caller.terms.limits
         if own == NO_LIMITS:
             return self._usual_room
@@ -105,7 +106,8 @@ class Accept:
         if self.closed and not self._adding:
             self._settled.set()
 
-    def _job(self, caller: Caller, submission: Submission) -> Job:
+    def job(self, caller: Caller, submission: Submission) -> Job:
+        """The job of a submission, as it is before it is added."""
         now = self._clock.now()
         run_at = submission.run_at
         job_id = self._ids.new("job")
@@ -133,6 +135,7 @@ class Accept:
             metadata=submission.metadata,
             replay_of=submission.replay_of,
             trace=trace,
+            ordering_key=submission.ordering_key,
         )
 
     async def _add(
@@ -145,7 +148,7 @@ class Accept:
         finally:
             leased = result.leased if isinstance(result, Added) else None
             if offer is None and result is None:  # whoever asked went away: it may be added yet
-                self._jobs.loop.wake(job.due_at)
+                self._jobs.wake(job.due_at)
             if offer is not None and leased is None:
                 if result is None or isinstance(result, StoreError):
                     self._jobs.doubt(job, offer)
@@ -159,7 +162,7 @@ class Accept:
         if offer is not None and leased is not None:
             self._jobs.start(leased, offer.holder_id)
         elif isinstance(result, Added):
-            self._jobs.loop.wake(job.due_at)
+            self._jobs.wake(job.due_at)
         if isinstance(result, Added | Replayed):
             replayed = isinstance(result, Replayed)
             self._observer.saw(JobAccepted(result.job, leased is not None, replayed))

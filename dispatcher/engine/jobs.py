@@ -14,11 +14,12 @@ from msgspec.structs import replace
 from dispatcher.core.audit import AuditEntry
 from dispatcher.core.changes import Change, FinishJob, LeasedJob, ReleaseJob
 from dispatcher.core.errors import StoreUnavailable
-from dispatcher.core.facts import JobAttemptEnded, JobEnded, LeaseLost, LoopFailed
+from dispatcher.core.facts import JobAttemptEnded, JobEnded, JobMoved, LeaseLost, LoopFailed
 from dispatcher.core.lifecycle import TERMINAL_EVENT, decide_job, wants
 from dispatcher.core.model import EventType, Instant, Job, JobState
 from dispatcher.core.outcome import AttemptFailed, JobOutcome
 from dispatcher.core.trace import in_attempt
+from dispatcher.engine.alone import Alone
 from dispatcher.engine.commit import Commit
 from dispatcher.engine.deliver import Deliveries
 from dispatcher.engine.holder import Holder
@@ -68,6 +69,10 @@ class Jobs:
         self._superseded: set[Run] = set()
         self._doubts: dict[asyncio.Task[None], str] = {}
         self._ending: set[asyncio.Future[tuple[ApplyResult, JobState]]] = set()
+        self._alone = Alone(runners, system.timers, system.observer)
+        self._concurrency = terms.concurrency
+        self._held_back = False
+        self.on_ready: Callable[[Instant | None], None] = lambda _: None
         self.slots = Slots(
             terms.jobs_at_once, {name: runner.type.concurrency for name, runner in runners.items()}
         )
@@ -77,15 +82,17 @@ class Jobs:
             poll_seconds=terms.poll_seconds,
             system=system,
         )
-        self.slots.on_free = self.loop.wake
+        self.slots.on_free = self._alone.on_open = self.loop.wake
 
     # --- what comes in ---------------------------------------------------------------------
 
     def offer(self, job_type: str) -> HandOff | None:
         """A slot for a job about to be added, to be used by `start` or given back."""
-        if not self._holder.alive or not self.slots.take(job_type):
+        if not self._holder.alive or self._alone.keeps_out(job_type):
             return None
-        return HandOff(self._holder.id, self._ids.new("lse"))
+        if not self.slots.take(job_type):
+            return None
+        return HandOff(self._holder.id, self._ids.new("lse"), self._concurrency)
 
     def decline(self, job_type: str) -> None:
         """Give back what `offer` took."""
@@ -120,12 +127,16 @@ class Jobs:
             self.slots.give_share(share, kinds)
             self.slots.wanted = True
             return NO_ROOM
+        asked = {kind: n for kind, n in kinds.items() if not self._alone.keeps_out(kind)}
         try:
-            claimed = await self._store.claim_jobs(JobClaim(holder_id, dict(kinds), share))
+            claim = JobClaim(holder_id, asked, share, self._concurrency)
+            claimed = await self._store.claim_jobs(claim)
+            self._held_back = claimed.held_back
             for leased in claimed.jobs:
                 share -= 1
                 kinds[leased.job.type] -= 1
                 self.start(leased, holder_id)
+                self._observer.saw(JobMoved(leased.job.id, leased.job.caller_id))
         finally:
             self.slots.give_share(share, kinds)
         next_at, now = claimed.next_at, self._clock.now()
@@ -226,6 +237,7 @@ class Jobs:
             if self._runs.get(job.id) is run:
                 del self._runs[job.id]
             self.slots.give(job.type)
+            self.made_room()
 
     async def _confess(self, run: Run, error: Exception) -> None:
         """Tell of a defect, and end the attempt without what may have caused it."""
@@ -246,10 +258,9 @@ class Jobs:
             await run.report.started()
         if run.was_stopped():
             return run.cut_short()
-        alarm = self._timers.after(job.timeout_seconds, partial(run.stop, StopReason.TIMEOUT))
         run.in_handler = True
         try:
-            outcome = await self._runners[job.type].run(run.leased, run.report)
+            outcome = await self._alone.run(job, partial(self._timed, run, job))
         except asyncio.CancelledError:
             if run.was_stopped():
                 return run.cut_short()
@@ -258,8 +269,14 @@ class Jobs:
             return AttemptFailed("handler-error", "CancelledError")
         finally:
             run.in_handler = False
-            alarm.cancel()
         return None if run.stopped is StopReason.LOST else outcome
+
+    async def _timed(self, run: Run, job: Job) -> JobOutcome:
+        alarm = self._timers.after(job.timeout_seconds, partial(run.stop, StopReason.TIMEOUT))
+        try:
+            return await self._runners[job.type].run(run.leased, run.report)
+        finally:
+            alarm.cancel()
 
     async def _record(self, run: Run, outcome: JobOutcome, duration_ms: int) -> None:
         job = run.leased.job
@@ -326,6 +343,7 @@ class Jobs:
             to = change.to
         if isinstance(result, Applied):
             self.wake_for(result)
+            self.made_room()
             if to is not JobState.WAITING:
                 self._observer.saw(JobEnded(job, to))
         return result, to
@@ -345,9 +363,20 @@ class Jobs:
             self._deliveries.start(leased)
         return result
 
+    def wake(self, at: Instant | None = None) -> None:
+        """Something may be claimed now, or at `at`: by this process, or by remote workers."""
+        self.loop.wake(at)
+        self.on_ready(at)
+
+    def made_room(self) -> None:
+        """Something ended: if as many ran as may, more may be claimed."""
+        if self._held_back:
+            self._held_back = False
+            self.wake()
+
     def wake_for(self, result: Applied) -> None:
         """Have the loops look when what a change made claimable may be claimed."""
         if result.job_ready_at is not None:
-            self.loop.wake(result.job_ready_at)
+            self.wake(result.job_ready_at)
         if result.delivery_ready_at is not None:
             self._deliveries.loop.wake(result.delivery_ready_at)

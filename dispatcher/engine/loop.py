@@ -45,6 +45,10 @@ class Bell:
         self._rung.clear()
         self._stop_alarm()
 
+    def stop(self) -> None:
+        """Ring no more by itself."""
+        self._stop_alarm()
+
     def _alarmed(self) -> None:
         self._alarm = None
         self._alarm_at = None

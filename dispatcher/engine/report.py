@@ -6,7 +6,10 @@ import asyncio
 import threading
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from dispatcher.core.changes import LeasedJob, NoteOutput, NoteProgress, NoteStarted
+from dispatcher.core.facts import JobMoved
 from dispatcher.core.lifecycle import wants
 from dispatcher.core.model import EventType, Progress
 from dispatcher.engine.commit import Commit
@@ -39,6 +42,7 @@ class Report:
         self._clock = system.clock
         self._timers = system.timers
         self._ids = system.ids
+        self._observer = system.observer
         self._on_stale = on_stale
         self._on_applied = on_applied
         self._home = threading.get_ident()
@@ -149,5 +153,14 @@ class Report:
         result = await self._commit.apply(note)
         if isinstance(result, Applied):
             self._on_applied(result)
+            self._tell(note)
         else:
             self._on_stale()
+
+    def _tell(self, note: NoteProgress | NoteOutput | NoteStarted) -> None:
+        """Tell those who look on: of progress that is stored nowhere else, with the progress."""
+        job = self._leased.job
+        live = None
+        if isinstance(note, NoteProgress) and note.event_id is None:
+            live = replace(job, progress=note.progress)
+        self._observer.saw(JobMoved(job.id, job.caller_id, live))

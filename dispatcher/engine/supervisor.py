@@ -14,8 +14,11 @@ from dispatcher.engine.commit import Commit, pause
 from dispatcher.engine.deliver import Deliveries
 from dispatcher.engine.destinations import Destinations
 from dispatcher.engine.endpoints import Endpoints
+from dispatcher.engine.erase import Erase
 from dispatcher.engine.holder import Holder
 from dispatcher.engine.jobs import Jobs
+from dispatcher.engine.leases import RemoteKind, RemoteWork
+from dispatcher.engine.queues import Queues
 from dispatcher.engine.redeliver import CancelDelivery, Redeliver
 from dispatcher.engine.service_keys import ensure_service_key
 from dispatcher.engine.sweep import Sweep
@@ -45,8 +48,12 @@ class Engine:
         user_agent: str,
         terms: EngineTerms,
         system: System,
+        remote: Mapping[str, RemoteKind] | None = None,
     ) -> None:
-        """`name` tells operators which process this is; `user_agent` goes with each callback."""
+        """`name` tells operators which process this is; `user_agent` goes with each callback.
+
+        `remote` are the types that remote workers do, by name.
+        """
         self._store, self._vault = store, vault
         self._terms = terms
         self._system = system
@@ -75,6 +82,8 @@ class Engine:
             terms=terms,
             system=system,
         )
+        self.queues = Queues(store, self.jobs, system)
+        self.remote = RemoteWork(store, self.jobs, commit, remote or {}, terms=terms, system=system)
         self.accept = Accept(
             store,
             self.jobs,
@@ -94,6 +103,7 @@ class Engine:
         parts = (self._store, self.deliveries, commit, self._system)
         self.redeliver = Redeliver(*parts)
         self.cancel_delivery = CancelDelivery(*parts)
+        self.erase = Erase(self._store, self.deliveries, self._terms.delivery, self._system)
         self.destinations = Destinations(*parts)
 
     async def start(self, *, alone: bool = False) -> None:
@@ -129,6 +139,7 @@ class Engine:
         grace = self._terms.grace_seconds
         until = self._system.clock.monotonic() + grace
         await self.accept.close()
+        self.remote.close()
         self.jobs.loop.stop()
         self.deliveries.loop.stop()
         sweeping = self._tasks.pop("sweep", None)

@@ -10,7 +10,9 @@ import asyncio
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 
-from dispatcher.core.changes import EndDelivery, RecordAttempt
+from msgspec.structs import replace
+
+from dispatcher.core.changes import EndDelivery, RecordAttempt, ReleaseJob
 from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.errors import StoreError
 from dispatcher.core.facts import DeliverySwept, LoopFailed, StoreFailed, StoreRecovered
@@ -114,7 +116,7 @@ class Sweep:
         self._jobs.wake_for(result)
         return True
 
-    async def _lost_job(self, job: Job, held_by: str) -> ApplyResult:
+    async def _lost_job(self, job: Job, held_by: str, *, crashed: bool = True) -> ApplyResult:
         runner = self._runners.get(job.type)
         change = decide_job(
             job,
@@ -125,6 +127,8 @@ class Sweep:
             jitter=self._random.unit(),
             event_id=self._ids.new("evt"),
         )
+        if crashed and isinstance(change, ReleaseJob):
+            change = replace(change, crashed=True)
         result, _ = await self._jobs.end(job, change)
         return result
 
@@ -180,7 +184,11 @@ class Sweep:
 
     async def _stray(self, held: HeldJob) -> ApplyResult:
         record = await self._store.get_job(held.job_id, None)
-        return Stale() if record is None else await self._lost_job(record.job, held.lease)
+        return (
+            Stale()
+            if record is None
+            else await self._lost_job(record.job, held.lease, crashed=False)
+        )
 
     async def prune(self) -> None:
         """Erase what is past its time, in small batches, until a batch is not full."""

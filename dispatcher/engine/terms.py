@@ -10,7 +10,7 @@ from dispatcher.core.breaker import DEFAULT_BREAKER, BreakerTerms
 from dispatcher.core.limits import Limits
 from dispatcher.core.retry import Schedule
 from dispatcher.ports.observer import Observer
-from dispatcher.ports.records import DeliveryTerms
+from dispatcher.ports.records import UNBOUNDED, Concurrency, DeliveryTerms
 from dispatcher.ports.system import Clock, Ids, Random, Timers
 
 LEASE_MARGIN_SECONDS: Final = 15.0
@@ -22,9 +22,10 @@ class EngineTerms(Struct, frozen=True, kw_only=True):
 
     `lease_seconds` is how long its jobs stay its own without a beat; it beats five times as often
     and stops its jobs a fifth before the end. `poll_seconds` is how long a loop rests at most when
-    nobody wakes it. Of `limits` the engine needs how much may wait. An endpoint of which nothing
-    but failures came for `failing_seconds` is disabled; 0: none is. `spans`: each attempt is a
-    span of its own in its trace, which an observer exports (see `core.trace`).
+    nobody wakes it. `concurrency` bounds what runs over all processes, by type and queue. Of
+    `limits` the engine needs how much may wait. An endpoint of which nothing but failures came for
+    `failing_seconds` is disabled; 0: none is. `spans`: each attempt is a span of its own in its
+    trace, which an observer exports (see `core.trace`).
     """
 
     schedule: Schedule
@@ -40,6 +41,7 @@ class EngineTerms(Struct, frozen=True, kw_only=True):
     prune_items: int = 200
     progress_seconds: float = 0.5
     secrets_seconds: float = 5.0
+    concurrency: Concurrency = UNBOUNDED
     failing_seconds: float = 5 * 86_400.0
     rate_per_second: float | None = None
     breaker: BreakerTerms = DEFAULT_BREAKER

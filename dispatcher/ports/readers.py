@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from dispatcher.core.model import Event, Job
+from dispatcher.core.model import Event, EventType, Job
 from dispatcher.ports.views import (
     Backlog,
     DeliveryFilter,
@@ -13,6 +14,8 @@ from dispatcher.ports.views import (
     DestinationFilter,
     DestinationPage,
     DestinationRecord,
+    FeedPage,
+    Heads,
     JobFilter,
     JobPage,
     JobRecord,
@@ -32,6 +35,10 @@ class JobReader(Protocol):
         self, job_id: str, caller_id: str | None
     ) -> tuple[Job, bytes | None] | None:
         """A job with its result, at any size."""
+        ...
+
+    async def get_input(self, job_id: str, caller_id: str | None) -> tuple[Job, bytes] | None:
+        """A job with its input, at any size."""
         ...
 
     async def list_jobs(self, wanted: JobFilter, *, limit: int, before: int | None) -> JobPage:
@@ -54,6 +61,39 @@ class JobReader(Protocol):
         """A job and its stored events with `sequence` above `after`, oldest first.
 
         Each event comes with the result if it is the job's last and the result may stand inline.
+        """
+        ...
+
+
+class FeedReader(Protocol):
+    """The events of a caller (None: of everyone) in the order in which they were committed.
+
+    Cursors are made by the store, and stand for a place in that order; what they say is nobody
+    else's business. A cursor never passes an event whose commit may still come: whoever reads on
+    from `next` has every event exactly once. A number in them must never come again, so that a
+    cursor stays good after what it stood at was erased.
+    """
+
+    async def list_feed(
+        self,
+        caller_id: str | None,
+        *,
+        after: str | None,
+        types: Collection[EventType] | None,
+        limit: int,
+    ) -> FeedPage:
+        """Up to `limit` events after a cursor, oldest first; None: from the oldest that is kept.
+
+        `types` None: of every type. The page looks at a bounded number of events. `gap`: events
+        after the cursor were erased (with their job, at the end of its retention), or the cursor
+        was never this store's: then it goes on with the oldest that is kept.
+        """
+        ...
+
+    async def heads(self, job_ids: Sequence[str], caller_ids: Collection[str | None]) -> Heads:
+        """How far jobs and feeds have come: one question for many who wait.
+
+        `job_ids` are as many as a few thousand.
         """
         ...
 

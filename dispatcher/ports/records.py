@@ -53,19 +53,38 @@ class Idempotency(Struct, frozen=True):
     expires_at: Instant
 
 
+class Concurrency(Struct, frozen=True):
+    """How many jobs may run at once, over all processes and remote workers: by type, by queue.
+
+    What is not named is not bounded. It is exact: what runs is counted in the commit that leases,
+    so that claims and hand-offs at the same time, over any number of stores, exceed it no more than
+    one after another would. A job that runs under a lease that has ended counts until it is taken
+    back or ended.
+    """
+
+    types: Mapping[str, int] = {}
+    queues: Mapping[str, int] = {}
+
+
+UNBOUNDED: Final = Concurrency()
+
+
 class HandOff(Struct, frozen=True):
     """Asks for a job to be inserted already leased: to this holder, under this token."""
 
     holder_id: str
     lease: str
+    concurrency: Concurrency = UNBOUNDED
 
 
 class NewJob(Struct, frozen=True):
     """A job to add. `job` is waiting, with all defaults filled in; `version` is 1.
 
     With `hand_off` the job is inserted running, with `attempt_count` 1 and `started_at` the store's
-    now, if and only if: it is due; nothing of its caller and queue is waiting and due; and its
-    queue is not paused. Else it waits; and then it is added only if there is `room` for it.
+    now, if and only if: it is due; nothing of its caller and queue is waiting and due that a claim
+    would take; its queue is not paused; no other job of its `ordering_key` has begun, or is due,
+    and has not ended; and `concurrency` leaves room for it. Else it waits; and then it is added
+    only if there is `room` for it.
     """
 
     job: Job
@@ -145,19 +164,38 @@ ApplyResult: TypeAlias = Applied | Stale
 # --- Claiming ----------------------------------------------------------------------------------
 
 
+class RemoteTerms(Struct, frozen=True):
+    """Asks for leases of their own, for a remote worker: `owner` is the caller whose key it has."""
+
+    owner: str
+    lease_seconds: float
+
+
 class JobClaim(Struct, frozen=True):
-    """Up to `limit` due jobs, of each type up to the free slots that `types` gives it."""
+    """Up to `limit` due jobs, of each type up to the free slots that `types` gives it.
+
+    With `remote` no process holds them (`holder_id` is not looked at): each gets a lease of its
+    own, whose token is its id, which lasts `lease_seconds` from now and from each `renew_lease`,
+    but no longer than the job's `timeout_seconds` from now. `LeasedJob.until` says when it ends.
+    """
 
     holder_id: str
     types: Mapping[str, int]
     limit: int
+    concurrency: Concurrency = UNBOUNDED
+    remote: RemoteTerms | None = None
 
 
 class ClaimedJobs(Struct, frozen=True):
-    """What was leased. `next_at`: when a claim of the same types could find more (now: at once)."""
+    """What was leased. `next_at`: when a claim of the same types could find more (now: at once).
+
+    `held_back`: of some type or queue as many run as may, so that the end of one may make more
+    claimable.
+    """
 
     jobs: tuple[LeasedJob, ...]
     next_at: Instant | None
+    held_back: bool = False
 
 
 class DeliveryTerms(Struct, frozen=True):
@@ -187,6 +225,26 @@ class ClaimedDeliveries(Struct, frozen=True):
 
     deliveries: tuple[LeasedDelivery, ...]
     next_at: Instant | None
+
+
+class Renewed(Struct, frozen=True):
+    """A remote worker's lease lasts until `until`; its job was asked to stop, or not."""
+
+    until: Instant
+    cancel_requested: bool
+
+
+class RemoteLease(Struct, frozen=True):
+    """A remote worker's lease, and its job as it stands.
+
+    `until`: it is in force until then at least (it may have ended, and nobody was given the job
+    yet: what is said under it still counts). None: under it the job was ended or put back, and
+    under no other since. `began_at` is when it was given out, known while it is in force.
+    """
+
+    job: Job
+    until: Instant | None
+    began_at: Instant | None = None
 
 
 class HeldJob(Struct, frozen=True):

@@ -53,6 +53,13 @@ class Runner(Protocol):
 
 
 @runtime_checkable
+class SharesProcess(Protocol):
+    """A runner whose handlers run within the service's own process: who kills it kills them all."""
+
+    shares_process: bool
+
+
+@runtime_checkable
 class JudgesLoss(Protocol):
     """A runner that says more of a lost attempt than that its worker was lost."""
 

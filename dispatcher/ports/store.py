@@ -12,22 +12,38 @@ Cancelling the wait for an answer does not cancel the work.
 
 **Order.** The order received is a database sequence, never an id or a clock.
 
+**Keys.** Jobs of one caller with the same `ordering_key` run one after another, whatever their
+queue, type and priority. A job joins its key's order when it first becomes due. Of those that have
+joined and have not ended only the *front* may be leased: the one that has begun (`started_at`),
+also while it waits to be tried again; if none has, the first received. (Of scheduled jobs that
+become due together by the hundreds, a store may let those join first that were due first.) The
+front holds the others back whatever keeps it from running: a paused queue, no slot, its being too
+late until the sweep has ended it. What waits behind a front costs claims of other jobs nothing.
+
 **Time.** `now` is the store's own clock, injected when it is made. It decides what is due and which
 lease has ended. `at` in a change is the engine's, and is only recorded.
 
 **Leases.** A running job is held by a *holder*, a process that beats (`Heart`); its lease ends when
-its holder's does. Nothing is leased to a holder that never beat or whose lease has ended: its claim
-is empty, and a hand-off to it waits. A sending delivery has a fixed lease. Each lease has a token,
-new at each claim. A change names the token; if it is no longer the row's, or the state is another,
-the answer is `Stale` and nothing has changed. A change that was applied already (the same event id,
-or the same attempt number under the same lease) and is sent again answers `Applied` again, without
-effect: so a write whose answer was lost with the connection can be repeated.
+its holder's does. Or a remote worker holds it, under a lease of its own (`LeaseStore`). Nothing is
+leased to a holder that never beat or whose lease has ended: its claim is empty, and a hand-off to
+it waits. A sending delivery has a fixed lease. Each lease has a token, new at each claim. A change
+names the token; if it is no longer the row's, or the state is another, the answer is `Stale` and
+nothing has changed. A change that was applied already (the same event id, or the same attempt
+number under the same lease) and is sent again answers `Applied` again, without effect: so a write
+whose answer was lost with the connection can be repeated. For a remote worker
+putting a job back is such a change too, as long as the job has not ended, or been put back under
+another remote lease, since.
 
 **Lanes and destinations.** Jobs of one (caller, queue, type) wait in a *lane*; deliveries of one
 (caller, origin) wait for a *destination*. Both are rows with `ready_at`: never later than the true
 instant at which the next of theirs could be claimed, null when nothing waits. Claims pick ready
 lanes or destinations first, longest unserved first, and take from each in turn, so that a million
 due rows in one cost the others nothing, and cost does not grow with finished rows.
+
+**Feed.** Events are read in the order of their commits (`FeedReader`). Where sequence numbers are
+given out before a commit, as databases with several writers do, a page ends before the first that
+may still be under way. Whoever erases events, in whichever way, keeps the newest erased of each
+caller, so that a reader who comes back later than that is told of the gap.
 
 **Flow.** How many more may be sent to a destination now is bounded by its free slots
 (`DeliveryTerms.slots`, leases that last), by what its breaker allows (`breaker.allowance`: none
@@ -57,7 +73,8 @@ that a callback's bytes don't change when the setting does.
 
 **Retention.** The store is given `dead_kept_seconds` when it is made: so long a dead delivery, and
 with it its job and all that its callback is made of, stays to be redelivered. It is given
-`audit_kept_seconds` too: so long an entry of the audit log stays.
+`audit_kept_seconds` too: so long an entry of the audit log stays; and `erased_kept_seconds`: so
+long it is known of what was erased that it was there (`was_erased`).
 
 **Hand-off.** A job may be inserted already leased, a delivery too, exactly when the claim would
 choose it now: see `add_jobs` and `apply`.
@@ -76,9 +93,12 @@ from dispatcher.core.model import (
     JobType,
 )
 from dispatcher.ports.audit import AuditStore
+from dispatcher.ports.bulk import BulkStore
 from dispatcher.ports.callers import CallerStore, ServiceKeyStore
 from dispatcher.ports.endpoints import EndpointStore
-from dispatcher.ports.readers import BacklogReader, DestinationReader, JobReader
+from dispatcher.ports.erasing import EraseStore
+from dispatcher.ports.leases import LeaseStore, PauseStore
+from dispatcher.ports.readers import BacklogReader, DestinationReader, FeedReader, JobReader
 from dispatcher.ports.records import (
     EVERYBODY,
     AddResult,
@@ -127,10 +147,13 @@ class JobStore(Protocol):
         """Lease due jobs: state running, `attempt_count` plus one, `started_at` at the first.
 
         Within one caller and queue the highest priority first, with ageing (a level of priority is
-        worth `AGEING_MS` of waiting), then the order received; between lanes in turn. Jobs whose
-        `startBy` or `deadline` has passed are left to the sweep. Before that, running jobs whose
-        holder's lease has ended and that have attempts left are taken back, whoever held them,
-        unless they were asked to cancel: those, too, are left to the sweep.
+        worth `AGEING_MS` of waiting), then the order received; between lanes in turn; never more
+        than `concurrency` allows, nothing of a paused queue, and of a key its front alone. Jobs
+        whose `startBy` or `deadline` has passed are left to the sweep. Before that, running jobs
+        whose holder's lease has ended and that have attempts left are taken back, whoever held
+        them, unless they were asked to cancel: those, too, are left to the sweep. Each time that is
+        so `crash_count` goes up by one. When `concurrency` leaves no room for what waits, `next_at`
+        does not speak of it: whoever ends a job of that type or queue claims again.
         """
         ...
 
@@ -152,16 +175,17 @@ class JobStore(Protocol):
         """Apply changes with compare-and-set; see each change for its guard and effect.
 
         `FinishJob` writes the state, result, event (`sequence` is the next of the job), and a
-        pending delivery for the callback if it wants the event; pending deliveries of the job's
-        earlier, best-effort events are canceled; the lease is cleared. With `hand_off` the delivery
-        is leased at once by `terms`, if one more may be sent to its destination and no first
-        attempt of it is pending and due, nor an earlier one of its chain open. `RecordAttempt`
-        keeps the first attempt in the delivery's own row; with `hand_off` the delivery whose turn
-        it is at the destination is leased in the slot that came free. Deliveries of events that are
-        not terminal are due at once. `Redeliver` makes the delivery wait again, due at once: no
-        lease is given, and its destination is there and ready. It is `Stale` for an endpoint that
-        was deleted. `Audited` applies the change in it, and if that is applied writes its entry in
-        the same commit.
+        pending delivery for the callback if it wants the event; the next job of its key, if it had
+        one and was the front, becomes the front (`job_ready_at` says so); pending deliveries of the
+        job's earlier, best-effort events are canceled; the lease is cleared. With `hand_off` the
+        delivery is leased at once by `terms`, if one more may be sent to its destination and no
+        first attempt of it is pending and due, nor an earlier one of its chain open.
+        `RecordAttempt` keeps the first attempt in the delivery's own row; with `hand_off` the
+        delivery whose turn it is at the destination is leased in the slot that came free.
+        Deliveries of events that are not terminal are due at once. `Redeliver` makes the delivery
+        wait again, due at once: no lease is given, and its destination is there and ready. It is
+        `Stale` for an endpoint that was deleted. `Audited` applies the change in it, and if that is
+        applied writes its entry in the same commit.
 
         Whatever writes an event owes it, in the same commit, to each endpoint of its caller that
         `endpoints.is_owed` names (an output whose `deliver` is False to none): pending, by the
@@ -188,20 +212,25 @@ class JobStore(Protocol):
         One that owes an open delivery stays, and so does one with a delivery that is dead since
         less than `dead_kept_seconds`; other deliveries that have ended go with their job.
         Also forgets idempotency keys past their time, holders without jobs, entries of the audit
-        log older than `audit_kept_seconds`, and events without a job that are older than
-        `dead_kept_seconds`, unless a delivery of theirs keeps them as it would a job; and goes on
-        with endpoints that were deleted: see `ports/endpoints.py`. Returns how many jobs went, or
-        deliveries of deleted endpoints ended, whichever is more: less than `limit` says that
-        nothing more is to be done now.
+        log older than `audit_kept_seconds`, what was erased `erased_kept_seconds` ago, and events
+        without a job that are older than `dead_kept_seconds`, unless a delivery of theirs keeps
+        them as it would a job; and goes on with endpoints that were deleted: see
+        `ports/endpoints.py`. Returns how many jobs went, or deliveries of deleted endpoints ended,
+        whichever is more: less than `limit` says that nothing more is to be done now.
         """
         ...
 
 
 class Store(
     JobStore,
+    LeaseStore,
+    PauseStore,
     JobReader,
+    FeedReader,
     BacklogReader,
     DestinationReader,
+    BulkStore,
+    EraseStore,
     CallerStore,
     ServiceKeyStore,
     EndpointStore,

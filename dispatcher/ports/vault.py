@@ -15,3 +15,14 @@ class Vault(Protocol):
     def open(self, sealed: bytes, owner: str) -> bytes:
         """Decrypt; raises `SecretsUnreadable` if the key or the owner is another."""
         ...
+
+    def mask(self, plain: bytes, owner: str) -> bytes:
+        """Encrypt in such a way that the same bytes of the same owner always come out the same.
+
+        For what is no secret by itself but says too much, such as numbers that count everyone's.
+        """
+        ...
+
+    def unmask(self, masked: bytes, owner: str) -> bytes | None:
+        """What was masked for `owner` with this key; None if it was not."""
+        ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -11,6 +12,7 @@ from dispatcher.core.model import (
     Attempt,
     Delivery,
     DeliveryState,
+    Event,
     EventType,
     Instant,
     Job,
@@ -86,6 +88,41 @@ class DeliveryPage(Struct, frozen=True):
     next: int | None
 
 
+class FeedItem(Struct, frozen=True):
+    """An event with its job as it is now (None: it belongs to none), and a cursor right behind it.
+
+    `result` is there for a job's last event, if it may stand inline.
+    """
+
+    event: Event
+    job: Job | None
+    result: bytes | None
+    cursor: str
+
+
+class FeedPage(Struct, frozen=True):
+    """Events, oldest first; `next` goes on behind all that was looked at, fitting or not.
+
+    `more`: the page ended because it was full, or had looked at enough; there may be more already.
+    """
+
+    items: tuple[FeedItem, ...]
+    next: str
+    more: bool
+    gap: bool = False
+
+
+class Heads(Struct, frozen=True):
+    """How far some jobs and feeds have come.
+
+    `jobs`: the `version` of each; one that is not there is missing. `feeds`: by caller, the `next`
+    that a reader has who has read it to its end.
+    """
+
+    jobs: Mapping[str, int]
+    feeds: Mapping[str | None, str]
+
+
 MOST_WAITING_COUNTED: Final = 1_000
 """What waits for a destination is counted no further: then so many or more are there."""
 
@@ -138,6 +175,13 @@ class QueueBacklog(Struct, frozen=True, kw_only=True):
     scheduled: int = 0
     running: int = 0
     oldest_due_at: Instant | None = None
+
+
+class Pauses(Struct, frozen=True):
+    """What operators have paused: `all_at` is since when all is, `queues` since when each is."""
+
+    all_at: Instant | None
+    queues: dict[str, Instant]
 
 
 class DeliveryBacklog(Struct, frozen=True, kw_only=True):

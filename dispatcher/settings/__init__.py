@@ -11,15 +11,18 @@ from __future__ import annotations
 
 from dispatcher.settings.declared import SETTINGS, Secret, Setting, Settings
 from dispatcher.settings.parse import CONFIG_FILE, Parsed, parse_settings
-from dispatcher.settings.types import CommandType, DeclaredType, HttpType
+from dispatcher.settings.queues import DeclaredQueue
+from dispatcher.settings.types import CommandType, DeclaredType, HttpType, RemoteType
 
 __all__ = [
     "CONFIG_FILE",
     "SETTINGS",
     "CommandType",
+    "DeclaredQueue",
     "DeclaredType",
     "HttpType",
     "Parsed",
+    "RemoteType",
     "Secret",
     "Setting",
     "Settings",

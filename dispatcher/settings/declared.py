@@ -16,6 +16,7 @@ from dispatcher.core.errors import SettingsError
 from dispatcher.core.limits import MOST_BODY_BYTES, MOST_BYTES_WAITING, MOST_WAITING, Limits
 from dispatcher.core.ratelimit import MOST_REQUESTS, MOST_WINDOW_SECONDS
 from dispatcher.core.retry import DEFAULT_SCHEDULE, Schedule
+from dispatcher.settings.queues import DeclaredQueue
 from dispatcher.settings.types import DeclaredType
 
 ENV_PREFIX: Final = "DISPATCHER_"
@@ -48,7 +49,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """The settings in force; making one raises `SettingsError` where they contradict each other.
 
     Paths are relative to the working folder. Durations are seconds. `limits` are the settings
-    whose names begin with `limit_`, `types` the tables `[types."name"]` of the file.
+    whose names begin with `limit_`, `types` and `queues` the tables `[types."name"]` and
+    `[queues."name"]` of the file.
     """
 
     host: Annotated[str, _says("The address to listen on.")] = "127.0.0.1"
@@ -151,6 +153,16 @@ class Settings(Struct, frozen=True, kw_only=True):
             365 * _DAY,
         ),
     ] = 5 * _DAY
+    progress_seconds: Annotated[
+        float,
+        _says("A job's progress is written, and shown, once in so long at most.", 0.01, 3_600),
+    ] = 0.5
+    erased_kept_seconds: Annotated[
+        float,
+        _says(
+            "How long the id of an erased job or callback is answered with 410.", 0, 3_650 * _DAY
+        ),
+    ] = 30 * _DAY
     audit_kept_seconds: Annotated[
         float, _says("How long what operators did stays in the audit log.", _DAY, 36_500 * _DAY)
     ] = 365 * _DAY
@@ -174,6 +186,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = False
     limits: Limits = Limits()
     types: tuple[DeclaredType, ...] = ()
+    queues: tuple[DeclaredQueue, ...] = ()
 
     def __post_init__(self) -> None:
         self._check_store()
@@ -266,6 +279,18 @@ _LIMITS: Final[dict[str, Meta]] = {
         1,
         1_000_000,
     ),
+    "waits_at_once": _says(
+        "Requests that wait at once (`Prefer: wait=N`) at most, a quarter of them one caller's; "
+        "more are answered without waiting.",
+        0,
+        1_000_000,
+    ),
+    "streams_at_once": _says(
+        "Streams of events (SSE) open at once at most; more are answered 503. Bounds memory.",
+        0,
+        1_000_000,
+    ),
+    "streams_of_caller": _says("Of one caller at most; more are answered 429.", 0, 1_000_000),
     "page_items": _says("Items of a page of a list at most.", 1, 10_000),
     "default_page_items": _says("Items of a page if the request names no limit.", 1, 10_000),
     "submissions": _says(
@@ -290,7 +315,7 @@ def _settings() -> tuple[Setting, ...]:
     own = [
         Setting(f.name, hints[f.name], f.default, hints[f.name].__metadata__[0].description)
         for f in msgspec.structs.fields(Settings)
-        if f.name not in {"limits", "types"}
+        if f.name not in {"limits", "types", "queues"}
     ]
     limit_hints = get_type_hints(Limits)
     limits = [

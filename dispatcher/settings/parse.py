@@ -23,6 +23,7 @@ from dispatcher.settings.declared import (
     Setting,
     Settings,
 )
+from dispatcher.settings.queues import DeclaredQueue, parse_queues
 from dispatcher.settings.types import DeclaredType, parse_types
 
 CONFIG_FILE: Final = "dispatcher.toml"
@@ -71,10 +72,12 @@ def parse_settings(
     given: dict[str, object] = {}
     sources: dict[str, str] = {}
     types: tuple[DeclaredType, ...] = ()
+    queues: tuple[DeclaredQueue, ...] = ()
     path = config or _config_from(environ)
     if path is not None:
         found = _read(path)
         types = parse_types(found.pop("types", {}), path.name)
+        queues = parse_queues(found.pop("queues", {}), path.name)
         for name, raw in found.items():
             given[name] = _parse(_known(name, path.name), raw, path.name)
             sources[name] = path.name
@@ -86,7 +89,7 @@ def parse_settings(
             flag = f"--{name.replace('_', '-')}"
             given[name] = _parse(_known(name, flag), raw, flag)
             sources[name] = flag
-    return Parsed(_made_of(given, types), tuple(warnings), sources)
+    return Parsed(_made_of(given, types, queues), tuple(warnings), sources)
 
 
 def _in_environment(
@@ -105,7 +108,11 @@ def _in_environment(
             yield _BY_NAME[name], env
 
 
-def _made_of(given: Mapping[str, object], types: tuple[DeclaredType, ...]) -> Settings:
+def _made_of(
+    given: Mapping[str, object],
+    types: tuple[DeclaredType, ...],
+    queues: tuple[DeclaredQueue, ...],
+) -> Settings:
     limits: dict[str, Any] = {}
     own: dict[str, Any] = {}
     for name, value in given.items():
@@ -113,7 +120,7 @@ def _made_of(given: Mapping[str, object], types: tuple[DeclaredType, ...]) -> Se
             limits[name.removeprefix(LIMIT_PREFIX)] = value
         else:
             own[name] = value
-    return Settings(**own, limits=Limits(**limits), types=types)
+    return Settings(**own, limits=Limits(**limits), types=types, queues=queues)
 
 
 def _config_from(environ: Mapping[str, str]) -> Path | None:

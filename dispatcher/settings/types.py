@@ -68,7 +68,7 @@ class DeclaredType(Struct, frozen=True, kw_only=True, tag_field="runner"):
     ] = 8_388_608
 
     def __post_init__(self) -> None:
-        _check_name("queue", self.queue)
+        check_name("queue", self.queue)
         for least, most in (
             ("timeout_seconds", "max_timeout_seconds"),
             ("max_attempts", "most_attempts"),
@@ -78,21 +78,7 @@ class DeclaredType(Struct, frozen=True, kw_only=True, tag_field="runner"):
 
     def read_schema(self) -> bytes | None:
         """The JSON Schema of the input; raises `SettingsError` if the file can't be used."""
-        if self.schema is None:
-            return None
-        try:
-            found = Path(self.schema).read_bytes()
-            parsed = msgspec.json.decode(found)
-        except OSError as error:
-            raise SettingsError(
-                f"schema {self.schema!r} can't be read: {error.strerror or error} "
-                f"(looked in {Path.cwd()})"
-            ) from error
-        except (ValueError, msgspec.MsgspecError) as error:
-            raise SettingsError(f"schema {self.schema!r} is not JSON: {error}") from error
-        if not isinstance(parsed, dict | bool):
-            raise SettingsError(f"schema {self.schema!r} is JSON, but no JSON Schema")
-        return found
+        return _read_schema("schema", self.schema)
 
 
 class CommandType(DeclaredType, frozen=True, kw_only=True, tag="command"):
@@ -146,7 +132,28 @@ class HttpType(DeclaredType, frozen=True, kw_only=True, tag="http"):
             raise SettingsError(f"url can't be used: {refused.detail}")
 
 
-RUNNERS: Final[dict[str, type[DeclaredType]]] = {"command": CommandType, "http": HttpType}
+class RemoteType(DeclaredType, frozen=True, kw_only=True, tag="remote"):
+    """Done by workers that lease jobs over HTTP (`/v1/leases`), in any language."""
+
+    result_schema: Annotated[
+        str | None,
+        _says("A file with the JSON Schema of the result; a worker is told what does not fit."),
+    ] = None
+    concurrency: Annotated[
+        Annotated[int, Meta(ge=1, le=10_000)] | None,
+        _says("How many are leased at once at most, to all workers together; else any number."),
+    ] = None
+
+    def read_result_schema(self) -> bytes | None:
+        """The JSON Schema of the result; raises `SettingsError` if the file can't be used."""
+        return _read_schema("result_schema", self.result_schema)
+
+
+RUNNERS: Final[dict[str, type[DeclaredType]]] = {
+    "command": CommandType,
+    "http": HttpType,
+    "remote": RemoteType,
+}
 """The kinds of declared types, by what `runner` says."""
 
 
@@ -169,7 +176,7 @@ def fields_of(kind: type[DeclaredType]) -> dict[str, Any]:
 
 
 def _parse_type(name: str, table: dict[str, Any], source: str) -> DeclaredType:
-    _check_name(f"{source}: the type", name)
+    check_name(f"{source}: the type", name)
     if name.startswith(_RESERVED):
         raise SettingsError(f"{source}: the type {name!r}: names in `{_RESERVED}*` are built in")
     where = f"{source}: the type {name!r}"
@@ -188,11 +195,31 @@ def _parse_type(name: str, table: dict[str, Any], source: str) -> DeclaredType:
     try:
         declared = msgspec.convert({**table, "name": name}, kind)
         declared.read_schema()
+        if isinstance(declared, RemoteType):
+            declared.read_result_schema()
     except (SettingsError, msgspec.ValidationError) as error:
         raise SettingsError(f"{where}: {error}") from None
     return declared
 
 
-def _check_name(what: str, name: str) -> None:
+def _read_schema(what: str, path: str | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        found = Path(path).read_bytes()
+        parsed = msgspec.json.decode(found)
+    except OSError as error:
+        raise SettingsError(
+            f"{what} {path!r} can't be read: {error.strerror or error} (looked in {Path.cwd()})"
+        ) from error
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise SettingsError(f"{what} {path!r} is not JSON: {error}") from error
+    if not isinstance(parsed, dict | bool):
+        raise SettingsError(f"{what} {path!r} is JSON, but no JSON Schema")
+    return found
+
+
+def check_name(what: str, name: str) -> None:
+    """Raise `SettingsError` if a type or queue can't have this name."""
     if not _NAME.fullmatch(name):
         raise SettingsError(f"{what} {name!r} is no name: a name {_NAME_RULE}")

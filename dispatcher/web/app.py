@@ -8,9 +8,12 @@ from typing import Final, TypeAlias
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from dispatcher.core.errors import Gone, NotFound
 from dispatcher.core.model import Role
+from dispatcher.engine.waiters import Waiters
 from dispatcher.ports.observer import REQUEST_ID as OBSERVED_REQUEST_ID
 from dispatcher.ports.system import Ids
+from dispatcher.web.afterwards import Afterwards
 from dispatcher.web.audit import AuditLog
 from dispatcher.web.auth import REQUEST_ID_KEY, Identity, Keys
 from dispatcher.web.callers import CallerCalls
@@ -19,30 +22,38 @@ from dispatcher.web.description import Description
 from dispatcher.web.destinations import DestinationCalls
 from dispatcher.web.dev import Inbox
 from dispatcher.web.endpoints import EndpointCalls
+from dispatcher.web.events import Events
 from dispatcher.web.headers import check_transfer, sane_request_id
 from dispatcher.web.health import Health
 from dispatcher.web.jobs import Jobs
 from dispatcher.web.jwks import PublicKeys
+from dispatcher.web.leases import Leases
 from dispatcher.web.metrics import MetricsPage
 from dispatcher.web.openapi.described import Call
+from dispatcher.web.pausing import Pausing
 from dispatcher.web.problems import problem_of
 from dispatcher.web.rates import STANDING, tell
-from dispatcher.web.services import Services
+from dispatcher.web.request_id import REQUEST_ID, sign
+from dispatcher.web.services import EdgeStore, Services
 from dispatcher.web.types import Types
 
 KnownHandler = Callable[[web.Request, Identity], Awaitable[web.StreamResponse]]
-Guarded: TypeAlias = tuple[str, str, frozenset[Role], KnownHandler]
 
-REQUEST_ID: Final = "Request-Id"
+Guarded: TypeAlias = tuple[str, str, frozenset[Role], KnownHandler]
 
 CALLERS: Final = frozenset({Role.CALLER, Role.OPERATOR})
 OPERATORS: Final = frozenset({Role.OPERATOR})
+WORKERS: Final = frozenset({Role.WORKER})
+
+_ERASED: Final = frozenset({"job", "delivery"})
 
 
 def make_app(services: Services) -> web.Application:
     """The HTTP edge as an application; serve it with `web.server.EdgeRunner`."""
     keys = Keys(services.store, services.clock, services.dev)
     jobs = Jobs(services)
+    events = Events(services, keys.identify)
+    again = Afterwards(services, jobs)
     deliveries = Deliveries(services)
     endpoints = EndpointCalls(services)
     destinations = DestinationCalls(services)
@@ -53,10 +64,13 @@ def make_app(services: Services) -> web.Application:
         ("POST", "/v1/jobs", CALLERS, jobs.submit),
         ("GET", "/v1/jobs", CALLERS, jobs.list),
         ("GET", "/v1/jobs/{id}", CALLERS, jobs.get),
+        ("DELETE", "/v1/jobs/{id}", CALLERS, again.delete),
+        ("POST", "/v1/jobs/{id}/replay", CALLERS, again.replay),
         ("GET", "/v1/jobs/{id}/result", CALLERS, jobs.result),
-        ("GET", "/v1/jobs/{id}/events", CALLERS, jobs.events),
+        ("GET", "/v1/jobs/{id}/events", CALLERS, events.of_job),
         ("GET", "/v1/jobs/{id}/deliveries", CALLERS, jobs.deliveries),
         ("POST", "/v1/jobs/{id}/cancel", CALLERS, jobs.cancel),
+        ("GET", "/v1/events", CALLERS, events.feed),
         ("GET", "/v1/deliveries", CALLERS, deliveries.list),
         ("GET", "/v1/deliveries/{id}", CALLERS, deliveries.get),
         ("POST", "/v1/deliveries/{id}/redeliver", CALLERS, deliveries.redeliver),
@@ -84,10 +98,22 @@ def make_app(services: Services) -> web.Application:
         ("POST", "/v1/destinations/{id}/resume", OPERATORS, destinations.resume),
         ("GET", "/v1/audit", OPERATORS, AuditLog(services).list),
     )
+    guarded += (*_queue_calls(services), *_lease_calls(services))
     app = web.Application(
         middlewares=[_edge(services.ids)], client_max_size=services.limits.body_bytes
     )
-    routes = [(method, path, _known(keys, roles, do)) for method, path, roles, do in guarded]
+    app.on_shutdown.append(_let_go(services.waiters))
+    _add_routes(app, services, keys, guarded)
+    return app
+
+
+def _add_routes(
+    app: web.Application, services: Services, keys: Keys, guarded: tuple[Guarded, ...]
+) -> None:
+    routes = [
+        (method, path, _known(keys, roles, _gone(services.store, do)))
+        for method, path, roles, do in guarded
+    ]
     public = _public(services, keys)
     description = Description(services, _calls(services, guarded, public))
     public += [("GET", "/openapi.json", description.json), ("GET", "/docs", description.page)]
@@ -95,7 +121,6 @@ def make_app(services: Services) -> web.Application:
         app.router.add_route(method, path, handler, expect_handler=_expect)
         if method == "GET":
             app.router.add_route("HEAD", path, handler, expect_handler=_expect)
-    return app
 
 
 def _public(services: Services, keys: Keys) -> list[tuple[str, str, Handler]]:
@@ -127,6 +152,41 @@ def _calls(
     return calls
 
 
+def _queue_calls(services: Services) -> tuple[Guarded, ...]:
+    if services.queues is None:
+        return ()
+    pausing = Pausing(services, services.queues)
+    return (
+        ("GET", "/v1/queues", OPERATORS, pausing.list),
+        ("POST", "/v1/queues/{name}/pause", OPERATORS, pausing.pause),
+        ("POST", "/v1/queues/{name}/resume", OPERATORS, pausing.resume),
+        ("POST", "/v1/pause", OPERATORS, pausing.pause_all),
+        ("POST", "/v1/resume", OPERATORS, pausing.resume_all),
+    )
+
+
+def _lease_calls(services: Services) -> tuple[Guarded, ...]:
+    if services.remote is None:
+        return ()
+    leases = Leases(services, services.remote)
+    return (
+        ("POST", "/v1/leases", WORKERS, leases.lease),
+        ("POST", "/v1/leases/{id}/heartbeat", WORKERS, leases.heartbeat),
+        ("POST", "/v1/leases/{id}/complete", WORKERS, leases.complete),
+        ("POST", "/v1/leases/{id}/fail", WORKERS, leases.fail),
+        ("POST", "/v1/leases/{id}/snooze", WORKERS, leases.snooze),
+    )
+
+
+def _let_go(waiters: Waiters) -> Callable[[web.Application], Awaitable[None]]:
+    """At the end, whoever waits is answered and streams end, before requests are waited for."""
+
+    async def let_go(_: web.Application) -> None:
+        waiters.close()
+
+    return let_go
+
+
 def _known(keys: Keys, roles: frozenset[Role], handler: KnownHandler) -> Handler:
     """A handler that is told who calls, and is not called at all for whoever may not."""
 
@@ -134,6 +194,20 @@ def _known(keys: Keys, roles: frozenset[Role], handler: KnownHandler) -> Handler
         who = await keys.identify(request)
         who.require(roles)
         return await handler(request, who)
+
+    return handle
+
+
+def _gone(store: EdgeStore, handler: KnownHandler) -> KnownHandler:
+    """A handler that says of what is not found whether it was there, and was erased."""
+
+    async def handle(request: web.Request, who: Identity) -> web.StreamResponse:
+        try:
+            return await handler(request, who)
+        except NotFound as missing:
+            if missing.what in _ERASED and await store.was_erased(missing.id, who.scope):
+                raise Gone(missing.what, missing.id) from None
+            raise
 
     return handle
 
@@ -152,10 +226,10 @@ def _edge(ids: Ids) -> Middleware:
             response = await handler(request)
         except Exception as error:  # noqa: BLE001  # whatever it is, the caller gets a problem; the table logs what is ours
             response = problem_of(error, request.rel_url.raw_path, request_id)
-        response.headers[REQUEST_ID] = request_id
+        if not response.prepared:  # a stream has had them from the beginning
+            sign(response, request_id)
         if STANDING in request:
             tell(request[STANDING], response)
-        response.headers["Server"] = "dispatcher"  # aiohttp would tell its version, and Python's
         return response
 
     return edge

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Final
 
 from dispatcher.core.errors import InvalidHeader
@@ -20,6 +21,24 @@ _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}")
 def sane_request_id(text: str | None) -> str | None:
     """The caller's own Request-Id if it may be repeated in answers and logs as it is, or None."""
     return text if text is not None and _REQUEST_ID.fullmatch(text) else None
+
+
+# --- Prefer --------------------------------------------------------------------------------------
+
+LONGEST_WAIT_SECONDS: Final = 50
+_WAIT: Final = re.compile(r"wait\s*=\s*\"?([0-9]{1,9})\"?", re.ASCII | re.IGNORECASE)
+
+
+def parse_wait(values: Sequence[str]) -> int | None:
+    """The seconds of `Prefer: wait=N` (RFC 7240, 4.3), 50 at most; None: there is no such wish.
+
+    A preference that can't be understood is no wish: they never make a request fail (section 2).
+    """
+    for preference in ",".join(values).split(","):
+        match = _WAIT.fullmatch(preference.partition(";")[0].strip())
+        if match is not None:
+            return min(int(match[1]), LONGEST_WAIT_SECONDS)
+    return None
 
 
 # --- Idempotency-Key ---------------------------------------------------------------------------
@@ -144,12 +163,56 @@ def matches_etag(if_none_match: str, etag: str) -> bool:
     return etag in _ENTITY_TAG.findall(if_none_match)
 
 
-def wants_only_event_stream(accept: str | None) -> bool:
-    """Whether `Accept` takes Server-Sent Events and nothing else."""
-    if not accept:
-        return False
-    ranges = [each.partition(";")[0].strip().lower() for each in accept.split(",")]
-    return all(each == "text/event-stream" for each in ranges if each)
+class Form(StrEnum):
+    """The forms that events come in."""
+
+    JSON = "application/json"
+    STREAM = "text/event-stream"
+
+
+# RFC 9110, 12.4.2: qvalue.
+_QVALUE: Final = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
+
+
+def choose_form(accepts: Sequence[str]) -> Form | None:
+    """The form of events that the fields `Accept` like best (RFC 9110, 12.5.1); None: neither.
+
+    A stream only for whoever names it (`text/event-stream` or `text/*`), and likes it more than
+    JSON or does not name JSON: everyone else is better served by a list that ends.
+    """
+    ranges = _media_ranges(",".join(accepts))
+    if not ranges:
+        return Form.JSON
+    json, json_named = _quality(ranges, Form.JSON)
+    stream, stream_named = _quality(ranges, Form.STREAM)
+    if stream > 0 and stream_named and (stream > json or not json_named):
+        return Form.STREAM
+    if json > 0:
+        return Form.JSON
+    return Form.STREAM if stream > 0 else None
+
+
+def _media_ranges(text: str) -> dict[str, float]:
+    """The quality of each media range; parameters other than `q` are not told apart."""
+    found: dict[str, float] = {}
+    for each in text.split(","):
+        name, *parameters = (part.strip().lower() for part in each.split(";"))
+        quality = 1.0
+        for parameter in parameters:
+            key, _, value = parameter.partition("=")
+            if key.strip() == "q":
+                quality = float(value) if _QVALUE.fullmatch(value.strip()) else 0.0
+        if name:
+            found[name] = max(quality, found.get(name, 0.0))
+    return found
+
+
+def _quality(ranges: dict[str, float], form: Form) -> tuple[float, bool]:
+    """How much a form is liked, by the most specific range; and whether by more than `*/*`."""
+    for name in (form.value, form.value.partition("/")[0] + "/*"):
+        if name in ranges:
+            return ranges[name], True
+    return ranges.get("*/*", 0.0), False
 
 
 def is_json(content_type: str | None) -> bool:

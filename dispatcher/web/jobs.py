@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 from msgspec import structs
@@ -17,7 +16,8 @@ from dispatcher.core.errors import (
     Overloaded,
 )
 from dispatcher.core.model import Caller, JobState
-from dispatcher.core.payload import encode, event_json
+from dispatcher.core.payload import encode
+from dispatcher.engine.waiters import Waiting
 from dispatcher.ports.records import Added, Idempotency, KeyReused, Replayed, Taken
 from dispatcher.ports.views import DeliveryFilter, JobFilter, JobRecord
 from dispatcher.web.auth import Identity, named_caller
@@ -26,9 +26,11 @@ from dispatcher.web.headers import (
     matches_etag,
     parse_idempotency_key,
     parse_trace,
-    wants_only_event_stream,
 )
+from dispatcher.web.holding import Holding, Look, changes_in
+from dispatcher.web.orders import Orders
 from dispatcher.web.parse import SubmissionParser
+from dispatcher.web.prefer import Wishes
 from dispatcher.web.queries import (
     PAGE,
     number_cursor,
@@ -36,6 +38,7 @@ from dispatcher.web.queries import (
     read_caller_id,
     read_cursor,
     read_instant,
+    read_job_path,
     read_limit,
     read_name,
     read_query,
@@ -43,7 +46,7 @@ from dispatcher.web.queries import (
     read_text,
 )
 from dispatcher.web.rates import count
-from dispatcher.web.refusals import NotAcceptable, ResultGone, ResultNotYet
+from dispatcher.web.refusals import ResultGone, ResultNotYet
 from dispatcher.web.services import Services
 from dispatcher.web.shown import (
     delivery_shown,
@@ -53,7 +56,6 @@ from dispatcher.web.shown import (
     retry_after,
 )
 
-_JOB_ID: Final = re.compile("job_[0-9a-f]{32}")
 _NAMES_CALLER: Final = frozenset({"callerId"})
 _LIST_PARAMETERS: Final = PAGE | {
     "status",
@@ -79,7 +81,10 @@ class Jobs:
         self._estimates = services.estimates
         self._limits = services.limits
         self._public_url = services.public_url
+        self._waiters = services.waiters
+        self._holding = Holding(services.waiters, services.clock)
         self._under_way: Counter[str] = Counter()
+        self.orders = Orders(services)
         self._parser = SubmissionParser(
             services.catalog,
             services.vault,
@@ -89,7 +94,12 @@ class Jobs:
         )
 
     async def submit(self, request: web.Request, who: Identity) -> web.Response:
-        """`POST /v1/jobs`: 202 once the job is durably committed."""
+        """`POST /v1/jobs`: 202 once the job is durably committed; 200 if it ended in the wait."""
+        caller, result = await self._take(request, who)
+        return await self.accepted(request, who, result, caller)
+
+    async def _take(self, request: web.Request, who: Identity) -> tuple[Caller, Taken]:
+        """Take a submission in, within the room that there is for those under way."""
         at_once = self._limits.submissions_at_once
         own = self._under_way[who.caller.id]
         # A quarter for each caller at most: one who sends slowly must not keep the others out.
@@ -103,7 +113,7 @@ class Jobs:
             if not self._under_way[who.caller.id]:
                 del self._under_way[who.caller.id]
 
-    async def _submit(self, request: web.Request, who: Identity) -> web.Response:
+    async def _submit(self, request: web.Request, who: Identity) -> tuple[Caller, Taken]:
         query = read_query(request, _NAMES_CALLER)
         headers = request.headers
         key = parse_idempotency_key(headers.getall("Idempotency-Key", ()), self._limits)
@@ -118,15 +128,26 @@ class Jobs:
         submission = self._parser.parse(body, caller.id, trace)
         if new_trace:
             submission = structs.replace(submission, new_trace=True)
+        kind, given = submission.type, submission.input
+        await self.orders.check(kind, given, caller.id, who, who.acting(request))
         idempotency = None
         if key is not None:
             kept_ms = round(self._limits.idempotency_seconds * 1000)
             digest = hashlib.sha256(body).digest()
             idempotency = Idempotency(key, digest, self._clock.now() + kept_ms)
-        result = await self._accept.submit(caller, submission, idempotency)
-        return await self._accepted(result, caller)
+        return caller, await self._accept.submit(caller, submission, idempotency)
 
-    async def _accepted(self, result: Taken, caller: Caller) -> web.Response:
+    async def accepted(
+        self, request: web.Request, who: Identity, result: Taken, caller: Caller
+    ) -> web.Response:
+        """The answer to what was submitted: 202 with the job, which may be one of before."""
+        with self._holding.wishes(request, who.caller.id) as wishes:
+            return await self._accepted(request, result, caller, wishes)
+
+    async def _accepted(
+        self, request: web.Request, result: Taken, caller: Caller, wishes: Wishes
+    ) -> web.Response:
+        headers: dict[str, str] = {}
         match result:
             case KeyReused():
                 raise IdempotencyKeyReused(
@@ -134,34 +155,69 @@ class Jobs:
                     "new job, or repeat the body byte for byte."
                 )
             case Replayed(job=job):
+                headers["Idempotency-Replayed"] = "true"
                 record = await self._store.get_job(job.id, caller.id) or JobRecord(job)
-                return self._job_response(record, 202, {"Idempotency-Replayed": "true"})
             case Added(job=job, leased=leased):
                 record = JobRecord(job if leased is None else leased.job)
-                return self._job_response(record, 202, {})
+        if wishes.wait:
+            found = await self._wait(request, record.job.id, caller.id, wishes)
+            record = found or record
+        done = bool(wishes.wait) and record.job.done
+        if applied := wishes.applied(accepted=not done):
+            headers["Preference-Applied"] = applied
+        if done:
+            headers["Content-Location"] = f"/v1/jobs/{record.job.id}"
+        return self._job_response(record, 200 if done else 202, headers)
+
+    async def _wait(
+        self,
+        request: web.Request,
+        job_id: str,
+        scope: str | None,
+        wishes: Wishes,
+        known: str = "",
+        *,
+        with_input: bool = False,
+    ) -> JobRecord | None:
+        """The job, once it differs from the tags in `known` (without any, is done), or in time."""
+
+        async def look(waiting: Waiting) -> Look[JobRecord | None]:
+            record = await self._store.get_job(job_id, scope, with_input=with_input)
+            if record is None:
+                return Look(None, enough=True)
+            now = self._clock.now()
+            waiting.seen = record.job.version
+            enough = not matches_etag(known, etag(record, now)) if known else record.job.done
+            return Look(record, enough, changes_in(record, now))
+
+        return await self._holding.hold(request, self._waiters.job(job_id), wishes.wait, look)
 
     async def get(self, request: web.Request, who: Identity) -> web.Response:
-        """`GET /v1/jobs/{id}`: the job, or 304 if it is as the caller knows it."""
+        """`GET /v1/jobs/{id}`: the job, or 304 if it is as the caller knows it. Can wait."""
         read_query(request)
-        job_id = _job_id(request)
-        record = await self._store.get_job(job_id, who.scope, with_input=True)
+        job_id = read_job_path(request)
+        known = ",".join(request.headers.getall("If-None-Match", ())).strip()
+        with self._holding.wishes(request, who.caller.id) as wishes:
+            record = await self._wait(request, job_id, who.scope, wishes, known, with_input=True)
         if record is None:
             raise NotFound("job", job_id)
         now = self._clock.now()
         tag = etag(record, now)
-        known = ",".join(request.headers.getall("If-None-Match", ()))
+        headers = {}
+        if applied := wishes.applied():
+            headers["Preference-Applied"] = applied
         if matches_etag(known, tag):
-            unchanged = {"ETag": tag}
+            headers["ETag"] = tag
             estimated_at = self._estimates.finish_at(record.job, now)
             if (seconds := retry_after(record.job, now, estimated_at)) is not None:
-                unchanged["Retry-After"] = seconds
-            return web.Response(status=304, headers=unchanged)
-        return self._job_response(record, 200, {})
+                headers["Retry-After"] = seconds
+            return web.Response(status=304, headers=headers)
+        return self._job_response(record, 200, headers)
 
     async def result(self, request: web.Request, who: Identity) -> web.Response:
         """`GET /v1/jobs/{id}/result`: the result byte for byte, at any size."""
         read_query(request)
-        job_id = _job_id(request)
+        job_id = read_job_path(request)
         found = await self._store.get_result(job_id, who.scope)
         if found is None:
             raise NotFound("job", job_id)
@@ -179,7 +235,7 @@ class Jobs:
     async def cancel(self, request: web.Request, who: Identity) -> web.Response:
         """`POST /v1/jobs/{id}/cancel`: 200 if it has ended, 202 while it is being stopped."""
         read_query(request)
-        job_id = _job_id(request)
+        job_id = read_job_path(request)
         await read_nothing(request, self._limits)
         job = await self._cancel.cancel(job_id, who.scope, who.acting(request))
         record = await self._store.get_job(job_id, who.scope) or JobRecord(job)
@@ -216,7 +272,7 @@ class Jobs:
         query = read_query(request, PAGE)
         limit = read_limit(query, self._limits)
         before = read_cursor(query, "deliveries")
-        job_id = _job_id(request)
+        job_id = read_job_path(request)
         record = await self._store.get_job(job_id, who.scope)
         if record is None:
             raise NotFound("job", job_id)
@@ -224,26 +280,6 @@ class Jobs:
         found = await self._store.list_deliveries(wanted, limit=limit, before=before)
         items = [delivery_shown(each) for each in found.items]
         next_cursor = number_cursor("deliveries", found.next)
-        return page(request, self._public_url, query, items, next_cursor)
-
-    async def events(self, request: web.Request, who: Identity) -> web.Response:
-        """`GET /v1/jobs/{id}/events`: the stored events as callbacks have them, oldest first."""
-        if wants_only_event_stream(request.headers.get("Accept")):
-            raise NotAcceptable("Events are a JSON list here: accept application/json.")
-        query = read_query(request, PAGE)
-        limit = read_limit(query, self._limits)
-        after = read_cursor(query, "events") or 0
-        job_id = _job_id(request)
-        # One more than asked for tells whether the list goes on.
-        found = await self._store.list_events(job_id, who.scope, limit=limit + 1, after=after)
-        if found is None:
-            raise NotFound("job", job_id)
-        job, events = found
-        items: list[dict[str, Any]] = [
-            event_json(event, job, None, result=result) for event, result in events[:limit]
-        ]
-        last = events[limit - 1][0].sequence if len(events) > limit else None
-        next_cursor = number_cursor("events", last)
         return page(request, self._public_url, query, items, next_cursor)
 
     def _job_response(
@@ -260,11 +296,3 @@ class Jobs:
             headers["Location"] = f"/v1/jobs/{record.job.id}"
         body = encode(job_shown(record, self._public_url, now, estimated_at))
         return web.Response(status=status, body=body, headers=headers)
-
-
-def _job_id(request: web.Request) -> str:
-    """The id in the path; one that can't be an id is no job's."""
-    job_id = request.match_info["id"]
-    if not _JOB_ID.fullmatch(job_id):
-        raise NotFound("job", job_id[:100])
-    return job_id

@@ -111,6 +111,7 @@ class SubmissionParser:
             correlation_id=asked.correlation_id,
             metadata=asked.metadata or None,
             trace=trace,
+            ordering_key=asked.ordering_key,
         )
 
     def _check_type(self, asked: SubmissionBody, kind: JobType | None) -> Iterator[FieldError]:
@@ -175,8 +176,7 @@ class SubmissionParser:
                 yield from check_attempts(attempts, limits.max_attempts)
         if (retention := asked.retention_seconds) is not None:
             yield from check_duration("/retentionSeconds", retention, limits.retention_seconds)
-        if asked.correlation_id is not None:
-            yield from check_text("/correlationId", asked.correlation_id, limits)
+        yield from _check_texts(asked, limits)
         if asked.metadata is not None:
             yield from check_metadata(asked.metadata, limits)
 
@@ -200,6 +200,15 @@ class SubmissionParser:
             ),
             ordered=(how.on_dead or OnDead.SKIP) if how.ordered else None,
         )
+
+
+def _check_texts(asked: SubmissionBody, limits: Limits) -> Iterator[FieldError]:
+    for at, text in (
+        ("/orderingKey", asked.ordering_key),
+        ("/correlationId", asked.correlation_id),
+    ):
+        if text is not None:
+            yield from check_text(at, text, limits)
 
 
 def _read(body: bytes) -> tuple[SubmissionBody, list[FieldError]]:

@@ -14,7 +14,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from dispatcher.core.errors import InvalidParameter
+from dispatcher.core.errors import InvalidParameter, NotFound
 from dispatcher.core.limits import Limits
 from dispatcher.core.model import Instant, JobStatus
 from dispatcher.core.payload import encode
@@ -106,6 +106,30 @@ def read_word(query: Mapping[str, str], parameter: str, words: type[Word]) -> Wo
         raise BadQuery(parameter, f"{parameter} must be one of: {allowed}.") from None
 
 
+def read_words(
+    query: Mapping[str, str], parameter: str, words: type[Word]
+) -> frozenset[Word] | None:
+    """Some of a fixed set of words, with commas between; None: the parameter is not there."""
+    text = query.get(parameter)
+    if text is None:
+        return None
+    try:
+        return frozenset(words(each) for each in text.split(","))
+    except ValueError:
+        allowed = ", ".join(words)
+        raise BadQuery(
+            parameter, f"{parameter} must be some of these, with commas between: {allowed}."
+        ) from None
+
+
+def read_flag(query: Mapping[str, str], parameter: str) -> bool:
+    """`true` or `false`; false without it."""
+    text = query.get(parameter, "false")
+    if text not in {"true", "false"}:
+        raise BadQuery(parameter, f"{parameter} must be true or false.")
+    return text == "true"
+
+
 def read_text(query: Mapping[str, str], parameter: str, limits: Limits) -> str | None:
     """A text of visible ASCII."""
     text = query.get(parameter)
@@ -125,6 +149,14 @@ def read_caller_id(query: Mapping[str, str], parameter: str = "callerId") -> str
 def read_job_id(query: Mapping[str, str]) -> str | None:
     """`jobId`: the id of a job."""
     return _read_id(query, "jobId", _JOB_ID, "a job: job_")
+
+
+def read_job_path(request: web.Request) -> str:
+    """The id in the path; one that can't be an id is no job's. Raises `NotFound`."""
+    job_id = request.match_info["id"]
+    if not _JOB_ID.fullmatch(job_id):
+        raise NotFound("job", job_id[:100])
+    return job_id
 
 
 def read_endpoint_id(query: Mapping[str, str]) -> str | None:
@@ -233,11 +265,13 @@ def page(
     query: Mapping[str, str],
     items: Sequence[Any],
     next_cursor: str | None,
+    more: Mapping[str, Any] | None = None,
 ) -> web.Response:
-    """A page of a list: `{items, nextCursor}`, with a `Link` to the next (RFC 8288)."""
+    """A page of a list: `{items, nextCursor}` and `more`, with a `Link` to the next (RFC 8288)."""
     headers = {"Content-Type": "application/json"}
     if next_cursor is not None:
         again = urlencode({**query, "cursor": next_cursor})
         path = request.rel_url.raw_path
         headers["Link"] = f'<{public_url}{path}?{again}>; rel="next"'
-    return web.Response(body=encode({"items": items, "nextCursor": next_cursor}), headers=headers)
+    members = {"items": items, "nextCursor": next_cursor, **(more or {})}
+    return web.Response(body=encode(members), headers=headers)

@@ -40,6 +40,27 @@ class NotAcceptable(RequestError):
     code = "not-acceptable"
 
 
+class TooManyStreams(RequestError):
+    """The caller has as many streams open as it may."""
+
+    code = "too-many-streams"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"You have {most} streams open, and no more may be: close some, or follow all of your "
+            "jobs with the one of /v1/events."
+        )
+
+
+class StreamsFull(RequestError):
+    """As many streams are open as the service may hold in memory."""
+
+    code = "overloaded"
+
+    def __init__(self) -> None:
+        super().__init__("Too many streams are open at once: try again, or ask with Prefer: wait.")
+
+
 class ResultNotYet(JobNotDone):
     """The result was asked for too early; `retry_seconds` says when to ask again."""
 

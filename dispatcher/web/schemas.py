@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 import jsonschema_rs
 import msgspec
+from msgspec.structs import replace
 
 from dispatcher.core.errors import FieldError, SettingsError
-from dispatcher.core.model import JobType
+from dispatcher.core.model import Job, JobType
 from dispatcher.core.submission import pointer
+from dispatcher.engine.catalog import Catalog
 from dispatcher.web.faults import MAX_FAULTS
 
 _DETAIL_CHARACTERS: Final = 500
@@ -48,6 +51,16 @@ class Schemas:
         faults = [fault for error in errors for fault in _faults(error)]
         return faults[:MAX_FAULTS]
 
+    def find_result_faults(self, kind: JobType, body: bytes) -> list[FieldError]:
+        """The same of a result, with pointers that begin with `/result`."""
+        if kind.result_schema is None:
+            return []
+        as_input = replace(kind, name=f"{kind.name} (result)", schema=kind.result_schema)
+        return [
+            replace(fault, pointer=fault.pointer.replace("/input", "/result", 1))
+            for fault in self.find_faults(as_input, body)
+        ]
+
     def _validator(self, name: str, schema: bytes) -> Any:
         known = self._compiled.get(name)
         if known is not None and known[0] == schema:
@@ -79,3 +92,14 @@ def _faults(error: Any) -> list[FieldError]:
     if isinstance(unexpected, list | tuple) and all(isinstance(each, str) for each in unexpected):
         return [FieldError(pointer(*at, name), code, detail) for name in unexpected]
     return [FieldError(pointer(*at), code, detail)]
+
+
+def replayable(catalog: Catalog) -> Callable[[Job, bytes], bool]:
+    """Tells whether a job with this input could be submitted now, as types and schemas are now."""
+    schemas = Schemas()
+
+    def may_replay(job: Job, body: bytes) -> bool:
+        kind = catalog.get(job.type)
+        return kind is not None and not schemas.find_faults(kind, body)
+
+    return may_replay

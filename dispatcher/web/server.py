@@ -7,15 +7,15 @@ the middleware.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
 from dispatcher.ports.system import Ids
-from dispatcher.web.app import REQUEST_ID
 from dispatcher.web.problems import malformed, problem_of
+from dispatcher.web.request_id import REQUEST_ID
 
 KEEPALIVE_SECONDS: Final = 75.0
 """An idle connection is closed after this, and one that never sends a whole head."""
@@ -68,9 +68,12 @@ class _Server(web.Server):
 
 
 class _Connection(web.RequestHandler):
-    """A connection whose own answers are problems too, with a Request-Id."""
+    """A connection whose own answers are problems too, with a Request-Id.
 
-    __slots__ = ("_ids",)
+    `on_lost` is called when it is lost, for answers that take long.
+    """
+
+    __slots__ = ("_ids", "on_lost")
 
     def __init__(
         self,
@@ -88,6 +91,13 @@ class _Connection(web.RequestHandler):
             auto_decompress=False,
         )
         self._ids = ids
+        self.on_lost: Callable[[], None] | None = None
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """See `asyncio.BaseProtocol.connection_lost`."""
+        super().connection_lost(exc)
+        if self.on_lost is not None:
+            self.on_lost()
 
     def handle_error(
         self,

@@ -14,11 +14,15 @@ from dispatcher.engine.callers import Callers
 from dispatcher.engine.catalog import Catalog
 from dispatcher.engine.endpoints import Endpoints
 from dispatcher.engine.estimates import Estimates
+from dispatcher.engine.leases import RemoteWork
+from dispatcher.engine.queues import Queues
 from dispatcher.engine.rates import Rates
+from dispatcher.engine.waiters import Waiters
 from dispatcher.ports.audit import AuditStore
 from dispatcher.ports.callers import CallerStore, ServiceKeyStore
 from dispatcher.ports.endpoints import EndpointStore
-from dispatcher.ports.readers import DestinationReader, JobReader
+from dispatcher.ports.observer import Observer
+from dispatcher.ports.readers import DestinationReader, FeedReader, JobReader
 from dispatcher.ports.records import Idempotency, Taken
 from dispatcher.ports.system import Clock, Ids
 from dispatcher.ports.vault import Vault
@@ -27,6 +31,7 @@ from dispatcher.ports.views import DeliveryRecord, DestinationRecord
 
 class EdgeStore(
     JobReader,
+    FeedReader,
     DestinationReader,
     CallerStore,
     ServiceKeyStore,
@@ -35,6 +40,10 @@ class EdgeStore(
     Protocol,
 ):
     """Of the store, what the edge asks by itself: reading, and who a key belongs to."""
+
+    async def was_erased(self, id: str, caller_id: str | None) -> bool:  # noqa: A002  # the port's own word
+        """See `ports.erasing.EraseStore.was_erased`."""
+        ...
 
 
 class Accepts(Protocol):
@@ -55,6 +64,24 @@ class Cancels(Protocol):
 
     async def cancel(self, job_id: str, caller_id: str | None, actor: Actor | None = None) -> Job:
         """Cancel, and give the job as it is now. Raises `NotFound`, `StoreUnavailable`."""
+        ...
+
+
+class Erases(Protocol):
+    """Erases jobs: `engine.erase.Erase`."""
+
+    async def erase(
+        self,
+        job_id: str,
+        caller_id: str | None,
+        actor: Actor | None = None,
+        *,
+        cancel_deliveries: bool = False,
+    ) -> None:
+        """Erase a job that is done.
+
+        Raises `NotFound`, `JobNotDone`, `DeliveriesOpen`, `DeliveriesSending`, `StoreUnavailable`.
+        """
         ...
 
 
@@ -124,11 +151,14 @@ class Services:
     - `public_url` has no slash at its end; links begin with it.
     - `ready` returns if work can be taken now, else raises `StoreError` or `Stopping`.
     - `estimates` must be told of what happens, as an observer.
+    - `queues` are steered at `/v1/queues`, `remote` workers served at `/v1/leases`. None: not here.
+    - `stall_seconds` is how long a reader of a stream may take nothing before it is dropped.
     - `metrics` is shown at `/metrics`: to all if `metrics_open`, else to operators. None: nowhere.
     """
 
     accept: Accepts
     cancel: Cancels
+    erase: Erases
     redeliver: Redelivers
     cancel_delivery: CancelsDeliveries
     endpoints: Endpoints
@@ -143,8 +173,13 @@ class Services:
     policy: Policy
     limits: Limits
     public_url: str
+    waiters: Waiters
+    observer: Observer
     ready: Callable[[], Awaitable[None]]
     dev: DevMode | None = None
+    queues: Queues | None = None
+    remote: RemoteWork | None = None
     metrics: MetricsMade | None = None
     metrics_open: bool = True
     estimates: Estimates = field(default_factory=Estimates)
+    stall_seconds: float = 20.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, TypeAlias
 
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from dispatcher.core.limits import MOST_BODY_BYTES, MOST_BYTES_WAITING, MOST_WAITING
 from dispatcher.core.model import CallbackMode, EventType, Role
@@ -134,6 +134,13 @@ class SubmissionBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_u
     ] = None
     max_attempts: Annotated[
         int | None, Meta(description="How often the job is tried; without it the type's.")
+    ] = None
+    ordering_key: Annotated[
+        str | None,
+        Meta(
+            description="Jobs of the caller with the same key run one after another.",
+            examples=["order-4711"],
+        ),
     ] = None
     correlation_id: Annotated[
         str | None, Meta(description="The caller's own word for it, echoed everywhere.")
@@ -279,6 +286,76 @@ class RotationBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unk
             f"{OVERLAP_SECONDS} (a day) without it, 7 days at most."
         ),
     ] = None
+
+
+class LeasesBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """The body of `POST /v1/leases`."""
+
+    types: Annotated[
+        Annotated[list[Name], Meta(min_length=1, max_length=100)],
+        Meta(description="The types to be done; their runner is `remote`."),
+    ]
+    limit: Annotated[
+        Annotated[int, Meta(ge=1, le=100)] | None,
+        Meta(description="How many jobs at most; 1 without it."),
+    ] = None
+    lease_seconds: Annotated[
+        Annotated[float, Meta(ge=1, le=3_600)] | None,
+        Meta(description="How long a lease lasts without a heartbeat; 60 without it."),
+    ] = None
+
+
+class ProgressBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`progress` of a heartbeat."""
+
+    current: float
+    total: float | None = None
+    message: Annotated[str, Meta(max_length=1_000)] | None = None
+
+
+class HeartbeatBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of a lease's heartbeat; it may be left out."""
+
+    progress: Annotated[
+        ProgressBody | None, Meta(description="How far the job is, as shown in it.")
+    ] = None
+    output: Annotated[
+        Raw, Meta(description="An intermediate result, any JSON: event `job.output`.")
+    ] = field(default_factory=Raw)  # made anew, since a schema can't show a Raw as its default
+
+
+class CompleteBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body that ends a lease with a result."""
+
+    result: Annotated[Raw, Meta(description="The result, any JSON; null without it.")] = field(
+        default_factory=lambda: Raw(b"null")
+    )
+
+
+class FailureBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`error` of a failure."""
+
+    code: Annotated[Name, Meta(description="A stable word.", examples=["no-speech"])]
+    detail: Annotated[str, Meta(max_length=4_096, description="A sentence for the caller.")] = ""
+
+
+class FailBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """The body that ends a lease with a failure."""
+
+    error: FailureBody
+    retriable: Annotated[
+        bool, Meta(description="Whether to try again, within the job's attempts.")
+    ] = False
+    retry_after_seconds: Annotated[
+        Annotated[float, Meta(ge=0, le=604_800)] | None,
+        Meta(description="When, if it is; without it by the type's own waits."),
+    ] = None
+
+
+class SnoozeBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body that puts a job back for later, its attempt given back."""
+
+    seconds: Annotated[float, Meta(gt=0, le=31_536_000)]
 
 
 class NoBody(Struct, frozen=True, forbid_unknown_fields=True):

@@ -51,6 +51,8 @@ def main() -> int:
                 )
                 if value is not None and scenario.connections > 1
             }
+            if given.listeners is not None and scenario.listeners:
+                changed["listeners"] = given.listeners
             try:
                 one = asyncio.run(run(msgspec.structs.replace(scenario, **changed), terms))
             except (BenchmarkFailed, ServiceDied) as error:
@@ -71,6 +73,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--warm-up", type=float, default=3, help="seconds of load before it")
     parser.add_argument("--connections", type=int, help="that carry submissions (default 64)")
     parser.add_argument("--in-flight", type=int, help="jobs at most in flight (default 256)")
+    parser.add_argument("--listeners", type=int, help="streams open where some are (10,000)")
     parser.add_argument("--only", help="run the scenarios that have this in their name")
     parser.add_argument("--json", metavar="FILE", help="write all figures there")
     parser.add_argument("--log-level", default="warning", help="of the service (default warning)")

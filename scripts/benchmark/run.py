@@ -7,7 +7,7 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,9 +15,11 @@ import msgspec
 from msgspec import Struct
 from standardwebhooks import Webhook
 
+from scripts.outside.api import Api
 from scripts.outside.process import Service, free_port
 
 from .generator import GeneratorOrder, Measured
+from .listeners import ListenersOrder
 from .receiver import Findings, ReceiverOrder, Sample
 from .scenario import Scenario, Target
 
@@ -48,6 +50,8 @@ class Figures(Struct, frozen=True, kw_only=True):
     service_cpu_us_per_job: float | None
     service_memory_mb: float | None
     service_peak_memory_mb: float | None
+    listeners: int
+    memory_kb_per_listener: float | None
     cpu_share: dict[str, float]
     accepted: int
     refused: int
@@ -89,7 +93,11 @@ async def _service(scenario: Scenario, terms: Terms, folder: Path) -> Figures:
     service = Service(
         folder,
         allow=origins,
-        environment={"DISPATCHER_LOG_LEVEL": terms.log_level},
+        environment={
+            "DISPATCHER_LOG_LEVEL": terms.log_level,
+            "DISPATCHER_LIMIT_STREAMS_AT_ONCE": "1000000",
+            "DISPATCHER_LIMIT_STREAMS_OF_CALLER": "1000000",
+        },
         log_file=folder / "service.log",
     )
     with _receiver(ports, folder) as (receiver, feedback):
@@ -109,15 +117,38 @@ async def _service(scenario: Scenario, terms: Terms, folder: Path) -> Figures:
                 callback_urls=[f"{origin}/callbacks" for origin in origins],
                 feedback=feedback,
             )
-            flood = asyncio.create_task(_flood(scenario, order, other.api_key, folder))
-            measured = await _generate(order)
-            await flood
-            memory = _memory(service.pid)
+            async with _listening(scenario, service) as each_kb:
+                flood = asyncio.create_task(_flood(scenario, order, other.api_key, folder))
+                measured = await _generate(order)
+                await flood
+                memory = _memory(service.pid)
             await service.stop(60)
         finally:
             service.end()
         findings = _findings(receiver, folder)
-    return _figures(scenario, measured, findings, memory, _verified(findings, caller.secret))
+    verified = _verified(findings, caller.secret)
+    return _figures(scenario, measured, findings, memory, verified, each_kb)
+
+
+@contextlib.asynccontextmanager
+async def _listening(scenario: Scenario, service: Service) -> AsyncIterator[float | None]:
+    """Streams of events of a caller of its own, while this is entered; what each costs, in KB."""
+    if not scenario.listeners:
+        yield None
+        return
+    caller = await service.create_caller("listeners")
+    async with Api(service.url, caller.api_key) as api:
+        waits = {"type": "dispatcher.echo", "input": None, "delaySeconds": 86_400}
+        job = (await api.submit(waits)).json
+    before = _memory(service.pid)
+    paths = [f"/v1/jobs/{job['id']}/events", "/v1/events"]
+    order = ListenersOrder(service.port, caller.api_key, paths, scenario.listeners)
+    with _process("listeners", _encoded(order)):
+        after = _memory(service.pid)
+        if before is None or after is None:
+            yield None
+        else:
+            yield (after[0] - before[0]) * 1024 / scenario.listeners
 
 
 async def _flood(
@@ -287,6 +318,7 @@ def _figures(
     findings: Findings | None,
     memory: tuple[float, float] | None,
     verified: int,
+    each_kb: float | None = None,
 ) -> Figures:
     span = measured.end_at - measured.begin_at
     arrived = findings.arrived_at if findings else measured.answered_at
@@ -314,6 +346,8 @@ def _figures(
         service_cpu_us_per_job=service / over * 1e6 if service is not None and over else None,
         service_memory_mb=memory[0] if memory else None,
         service_peak_memory_mb=memory[1] if memory else None,
+        listeners=scenario.listeners,
+        memory_kb_per_listener=each_kb,
         cpu_share={name: used / span for name, used in measured.cpu_seconds.items()},
         accepted=len(accepted),
         refused=measured.refused,

@@ -22,7 +22,8 @@ class Scenario(Struct, frozen=True, kw_only=True):
     `connections` carry the submissions; `in_flight` is how many jobs are at most between their
     submission and their callback. `input_bytes` is the size of a job's input as JSON. Meanwhile
     another caller submits over `flood` connections as fast as it is answered, without callbacks;
-    its jobs are not in the figures.
+    its jobs are not in the figures. `listeners` keep streams of events open, of a job that waits
+    and of a caller for whom nothing happens.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Scenario(Struct, frozen=True, kw_only=True):
     in_flight: int = 256
     destinations: int = 1
     flood: int = 0
+    listeners: int = 0
 
 
 WHOLE_PATH: Final = "whole path"
@@ -54,6 +56,12 @@ SCENARIOS: Final = (
         name=WHOLE_PATH,
         says="submission, commit, 202, echo, commit, signed callback to one of 8 origins, commit",
         destinations=8,
+    ),
+    Scenario(
+        name="many listeners",
+        says="the whole path while 10,000 streams of events are open",
+        destinations=8,
+        listeners=10_000,
     ),
     Scenario(
         name="one receiver",

@@ -42,7 +42,7 @@ async def fuzz(folder: Path, role: str, examples: int, arguments: list[str]) -> 
     dev = role == DEV
     receiver = f"http://127.0.0.1:{free_port()}/"  # nobody listens: each attempt fails at once
     service = Service(folder, app=APP, dev=dev, allow=[] if dev else [receiver.rstrip("/")])
-    key = None if dev else (await service.create_caller("fuzz", "--role", role)).api_key
+    key = None if dev else (await service.create_caller("fuzz", role)).api_key
     try:
         await service.start()
         command = [

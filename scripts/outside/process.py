@@ -107,11 +107,11 @@ class Service:
             return self._log_file.read_text(encoding="utf-8", errors="replace")[-10_000:]
         return "\n".join(self._lines)
 
-    async def create_caller(self, name: str, *more: str) -> Credentials:
+    async def create_caller(self, name: str, role: str = "caller") -> Credentials:
         """Run `dispatcher callers create`, as an operator would before or while it is served."""
         done = await asyncio.to_thread(
             subprocess.run,
-            [dispatcher_command(), "callers", "create", name, "--json", *more],
+            [dispatcher_command(), "callers", "create", name, "--role", role, "--json"],
             env=self._environment,
             cwd=self.folder,
             capture_output=True,

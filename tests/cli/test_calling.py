@@ -173,6 +173,28 @@ def test_a_job_that_runs_is_asked_to_stop(play: Play, capsys: pytest.CaptureFixt
     assert service.seen[0].path == "/v1/jobs/job_1/cancel"
 
 
+def test_a_replay_shows_the_new_job(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    service = play(Reply(202, JOB | {"id": "job_2", "status": "queued", "replayOf": "job_1"}))
+    assert main(["jobs", "replay", "job_1"]) == 0
+    assert out(capsys) == "job_2 queued t 2026-01-31T12:00:00.000Z\n"
+    assert main(["jobs", "replay", "job_1", "--json"]) == 0
+    assert json.loads(out(capsys))["replayOf"] == "job_1"
+    assert (service.seen[0].method, service.seen[0].path) == ("POST", "/v1/jobs/job_1/replay")
+
+
+def test_what_is_deleted_is_told(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    service = play(Reply(204))
+    assert main(["jobs", "delete", "job_1", "job_2"]) == 0
+    assert out(capsys) == "job_1 erased\njob_2 erased\n"
+    assert main(["jobs", "delete", "job_3", "--cancel-deliveries", "--json"]) == 0
+    assert json.loads(out(capsys)) == {"id": "job_3", "erased": True}
+    assert [(seen.method, seen.path) for seen in service.seen] == [
+        ("DELETE", "/v1/jobs/job_1"),
+        ("DELETE", "/v1/jobs/job_2"),
+        ("DELETE", "/v1/jobs/job_3?cancelDeliveries=true"),
+    ]
+
+
 def test_of_many_one_that_is_refused_stops_no_other(
     play: Play, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -257,10 +257,10 @@ def test_check_of_the_disk(
 def test_check_of_too_few_open_files(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resource.getrlimit", lambda _: (256, 256))
+    monkeypatch.setattr("resource.getrlimit", lambda _: (64, 256))
     report = check(capsys)
     assert report.levels["open files"] == "warn"
-    assert "ulimit -n 768" in report.text
+    assert "ulimit -Hn 768" in report.text
 
 
 @pytest.mark.parametrize("content", [b"garbage " * 1000, None])

@@ -143,6 +143,7 @@ def test_a_job_shows_every_member_even_without_a_value() -> None:
         "cancelRequestedAt": None,
         "callbackUrl": None,
         "callback": None,
+        "orderingKey": None,
         "correlationId": None,
         "metadata": None,
         "replayOf": None,

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from msgspec.structs import replace
 
+from dispatcher.adapters.observers import Fanout
 from dispatcher.adapters.secrets import AesVault
 from dispatcher.adapters.sqlite import SqliteStore
 from dispatcher.core.breaker import BreakerTerms
@@ -27,9 +28,11 @@ from dispatcher.core.model import (
 )
 from dispatcher.core.outcome import Answered, JobOutcome, SendResult, Succeeded
 from dispatcher.core.retry import JobBackoff, Schedule
+from dispatcher.engine.leases import RemoteKind
 from dispatcher.engine.loop import ClaimLoop
 from dispatcher.engine.supervisor import Engine
 from dispatcher.engine.terms import EngineTerms, System
+from dispatcher.engine.waiters import Places, Waiters
 from dispatcher.ports.records import Added
 from dispatcher.ports.runner import RunReport
 from dispatcher.ports.sender import Callout
@@ -151,14 +154,22 @@ class Stage:
         path: Path,
         *runners: ScriptedRunner,
         beside: Stage | None = None,
+        remote: tuple[str, ...] = (),
         **terms: Any,
     ) -> None:
-        """`beside` shares its database, time and ids, as a second process would."""
+        """`beside` shares its database, time and ids, as a second process would.
+
+        `remote` are types that remote workers do.
+        """
         self.path = path
         self.clock: ManualClock = ManualClock() if beside is None else beside.clock
         self.timers = ManualTimers(self.clock)
         self.ids: CountingIds = CountingIds() if beside is None else beside.ids
         self.observer = RecordingObserver()
+        self.waiters = Waiters(
+            self.timers, waits=Places(1_000, 1_000), streams=Places(1_000, 1_000)
+        )
+        told = Fanout(self.observer, self.waiters)
         self.sender = ScriptedSender()
         self.caller = Caller("clr_00000000000070008000000000000a11", "ann", self.clock.now())
         real = SqliteStore(path, clock=self.clock, ids=self.ids, links_base=BASE)
@@ -181,7 +192,8 @@ class Stage:
             name="test",
             user_agent="dispatcher/test",
             terms=EngineTerms(**wanted),
-            system=System(self.clock, self.timers, Steady(), self.ids, self.observer),
+            system=System(self.clock, self.timers, Steady(), self.ids, told),
+            remote={name: RemoteKind(JobBackoff(), 1_000_000) for name in remote},
         )
         self.opened = False
         self.started = False

@@ -388,7 +388,7 @@ async def test_a_job_that_was_to_be_canceled_when_its_worker_died_is_not_run(
 
 async def leave_running(stage: Stage, holder_id: str, **changes: object) -> Job:
     """A job as a process leaves it that was handed it and died."""
-    waiting = stage.engine.accept._job(stage.caller, a_submission(**changes))
+    waiting = stage.engine.accept.job(stage.caller, a_submission(**changes))
     added = await stage.store.add_jobs(
         [NewJob(waiting, b"{}", None, HandOff(holder_id, "lse_dead"))]
     )

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import pytest
 from click.testing import CliRunner
 
-from dispatcher import compose
 from dispatcher.adapters.sender import AiohttpSender
 from dispatcher.cli.listen import DEV_SECRET, listen_command
+from dispatcher.compose import parts
 from dispatcher.core.outcome import Answered
 from dispatcher.core.signature import format_secret, parse_secret, sign
 from dispatcher.ports.sender import Callout
@@ -257,4 +257,4 @@ def test_wrong_options_are_refused(arguments: list[str]) -> None:
 
 
 def test_the_secret_is_that_of_dev() -> None:
-    assert DEV_SECRET == compose.DEV_SECRET
+    assert DEV_SECRET == parts.DEV_SECRET

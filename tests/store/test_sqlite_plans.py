@@ -17,6 +17,7 @@ from dispatcher.adapters.sqlite import schema
 from dispatcher.adapters.sqlite.statements import statement, statement_names
 from dispatcher.core.breaker import Sign
 from dispatcher.ports.records import JobClaim
+from tests.store.plan_indexes import INDEXES
 from tests.store.sqlite_scene import HOLDER, ORIGIN, TERMS, SqliteScene, sqlite_scene
 
 GROWING = (
@@ -29,141 +30,13 @@ GROWING = (
     "event",
     "delivery",
     "attempt",
+    "bulk",
+    "erased",
 )
 """The tables that grow with the work done (`head` stands for `job`)."""
 
 SCANS = {
     "deliveries_end_leases": "SCAN delivery USING INDEX delivery_sending",  # at a start, of few
-}
-
-LINE = "delivery_pending (destination_seq=? AND target_seq=? AND retried=?"
-
-INDEXES = {
-    "api_key_find": ["api_key USING INDEX sqlite_autoindex_api_key", "caller USING INDEX"],
-    "api_key_revoke": ["api_key USING PRIMARY KEY (id=?)"],
-    "api_keys_count": ["api_key USING INDEX api_key_of_caller (caller_id=?)"],
-    "api_keys_of_caller": ["api_key USING INDEX api_key_of_caller (caller_id=?)"],
-    "attempts_of_delivery": ["attempt USING PRIMARY KEY (delivery_seq=?)"],
-    "audit_before": ["audit USING INTEGER PRIMARY KEY (rowid<?)"],
-    "audit_of_caller": ["audit USING INDEX audit_of_caller (caller_id=? AND rowid<?)"],
-    "audit_of_target": ["audit USING INDEX audit_of_target (target=? AND rowid<?)"],
-    "backlog_deliveries": ["delivery USING COVERING INDEX delivery_pending (destination_seq=?)"],
-    "backlog_oldest": ["job USING COVERING INDEX job_waiting (lane_seq=? AND priority=?)"],
-    "backlog_oldest_delivery": [
-        "COVERING INDEX delivery_pending (destination_seq=? AND target_seq=? AND retried=?)"
-    ],
-    "backlog_running": ["job USING INDEX job_held (holder_id=?)"],
-    "backlog_sending": ["COVERING INDEX delivery_sending (destination_seq=?)"],
-    "backlog_waiting": ["job USING COVERING INDEX job_waiting (lane_seq=?)"],
-    "caller_by_id": ["caller USING INDEX sqlite_autoindex_caller_1 (id=?)"],
-    "callers_before": ["caller USING INTEGER PRIMARY KEY (rowid<?)"],
-    "chain_active": ["delivery_chain (chain=?)"],
-    "chain_head": ["delivery_chain (chain=?)"],
-    "chain_running": ["delivery_chain (chain=?)"],
-    "deliveries_due": [f"COVERING INDEX {LINE} AND due_at<?)"],
-    "deliveries_due_lined": [f"{LINE} AND due_at<?)", "(destination_seq=? AND url=?)"],
-    "deliveries_lost_lined": ["delivery_sending (destination_seq=? AND lease_until<?)"],
-    "deliveries_drop": ["delivery USING INDEX delivery_of_job (job_seq=?)"],
-    "deliveries_leased": [
-        "delivery USING INTEGER PRIMARY KEY",
-        "job_result USING INTEGER PRIMARY",
-        "endpoint USING INDEX sqlite_autoindex_endpoint_1 (id=?)",
-    ],
-    "deliveries_unknown": ["delivery_sending (destination_seq=? AND lease_until<?)"],
-    "deliveries_end_blocked": ["delivery_blocked (destination_seq=?)"],
-    "deliveries_end_some": ["delivery USING COVERING INDEX delivery_pending (destination_seq=?)"],
-    "destinations_rate": ["destination USING INDEX destination_of_endpoint (endpoint_id=?)"],
-    "deliveries_end_sending": ["delivery USING INDEX delivery_sending (destination_seq=?)"],
-    "deliveries_open": [
-        "delivery_pending (destination_seq=?)",
-        "delivery_sending (destination_seq=?)",
-    ],
-    "deliveries_put_back": ["delivery_sending (destination_seq=? AND lease_until<?)"],
-    "destinations_held": [
-        "destination_held",
-        "delivery_sending (destination_seq=? AND lease_until<?)",
-    ],
-    "destinations_of_endpoint": ["destination_of_endpoint (endpoint_id=?)"],
-    "delivery_by_id": ["delivery USING INDEX sqlite_autoindex_delivery_1 (id=?)"],
-    "delivery_found": ["delivery USING INDEX sqlite_autoindex_delivery_1 (id=?)"],
-    "delivery_record_first": ["delivery USING INTEGER PRIMARY KEY"],
-    "delivery_summary": ["delivery USING INDEX delivery_of_job (job_seq=?)"],
-    "destination_find": [
-        (
-            "destination USING INDEX sqlite_autoindex_destination_1 "
-            "(caller_id=? AND origin=? AND endpoint_id=?)"
-        ),
-        "delivery USING COVERING INDEX delivery_sending (destination_seq=? AND lease_until>?)",
-        f"{LINE} AND due_at<?)",
-        "COVERING INDEX sqlite_autoindex_target_1 (destination_seq=?)",
-    ],
-    "delivery_hand_on": [f"COVERING INDEX {LINE} AND due_at<?)"],
-    "destination_gate": [
-        "COVERING INDEX delivery_sending (destination_seq=? AND lease_until>?)",
-        "COVERING INDEX sqlite_autoindex_target_1 (destination_seq=?)",
-    ],
-    "destination_next": [
-        f"COVERING INDEX {LINE})",
-        "delivery USING COVERING INDEX delivery_sending (destination_seq=?)",
-    ],
-    "destinations_full": ["destination_full (full_slots<?)"],
-    "destinations_next": ["destination_ready"],
-    "destinations_ready": ["destination_ready (ready_at<?)"],
-    "endpoint_found": ["endpoint USING INDEX sqlite_autoindex_endpoint_1 (id=?)"],
-    "endpoint_secrets_in_force": ["endpoint_secret_of_endpoint (endpoint_id=?)"],
-    "endpoints_count": ["endpoint USING INDEX endpoint_of_caller (caller_id=?)"],
-    "endpoints_deleted": ["endpoint USING INDEX endpoint_deleted"],
-    "endpoints_of_caller": ["endpoint USING INDEX endpoint_of_caller (caller_id=?)"],
-    "list_endpoints": ["endpoint USING INTEGER PRIMARY KEY (rowid<?)"],
-    "list_endpoints_of_caller": ["endpoint_of_caller (caller_id=? AND rowid<?)"],
-    "event_of_job": ["event USING INDEX sqlite_autoindex_event_1 (id=?)"],
-    "line_load": ["COVERING INDEX delivery_sending (destination_seq=? AND lease_until>?)"],
-    "events_of_job": ["sqlite_autoindex_event_2 (job_seq=? AND sequence>?)"],
-    "holders_next": ["job USING INDEX job_held (holder_id=?)"],
-    "idempotency_find": ["idempotency USING PRIMARY KEY (caller_id=? AND key=?)"],
-    "input_bytes": ["job_input USING INTEGER PRIMARY KEY (rowid=?)"],
-    "job_by_id": ["job USING INDEX sqlite_autoindex_job_1 (id=?)"],
-    "job_finish": ["job USING INTEGER PRIMARY KEY"],
-    "jobs_held": ["job_held (holder_id=?)"],
-    "jobs_leased": ["job USING INTEGER PRIMARY KEY", "job_input USING INTEGER PRIMARY KEY"],
-    "jobs_lost": ["job_held (holder_id=?)"],
-    "lane_count": ["lane USING INTEGER PRIMARY KEY (rowid=?)"],
-    "lane_heads": ["job_waiting (lane_seq=? AND priority=? AND due_at<?)"],
-    "lane_next": ["job_waiting (lane_seq=? AND priority=?)"],
-    "lanes_next": ["lane_ready (type=?"],
-    "lanes_of_queue": ["lane USING INDEX sqlite_autoindex_lane_1 (caller_id=? AND queue=?)"],
-    "lanes_ready": ["lane_ready (type=? AND ready_at<?)"],
-    "list_deliveries": ["delivery USING INTEGER PRIMARY KEY (rowid<?)"],
-    "list_deliveries_in_rare_end": ["delivery_rare_end (state=? AND rowid<?)"],
-    "list_deliveries_in_rare_end_of_caller": [
-        "delivery_rare_end_of_caller (caller_id=? AND state=? AND rowid<?)"
-    ],
-    "list_deliveries_of_caller": ["delivery_of_caller (caller_id=? AND rowid<?)"],
-    "list_deliveries_of_job": ["delivery_of_job (job_seq=? AND rowid<?)"],
-    "list_jobs": ["job USING INTEGER PRIMARY KEY (rowid<?)"],
-    "list_jobs_correlated": ["job_correlation (correlation_id=? AND rowid<?)"],
-    "list_jobs_in_rare_end": ["job_rare_end (state=? AND rowid<?)"],
-    "list_jobs_of_caller": ["job_of_caller (caller_id=? AND rowid<?)"],
-    "secrets_count": ["secret USING INDEX secret_of_caller (caller_id=?)"],
-    "secrets_end": ["secret USING INDEX secret_of_caller (caller_id=?)"],
-    "secrets_of_caller": ["secret USING INDEX secret_of_caller (caller_id=?)"],
-    "prune_alone_candidates": ["event_alone", "delivery_alone (event_seq=?)"],
-    "prune_alone_deliveries": ["delivery_alone (event_seq=?)"],
-    "prune_candidates": ["job_expiry", "delivery_of_job (job_seq=?)"],
-    "prune_audit": ["audit_at (at<?)"],
-    "prune_idempotency": ["idempotency_expiry (expires_at<?)"],
-    "sweep_late_jobs": ["job_late (late_at<?)"],
-    "sweep_lost_deliveries": ["delivery_lost (lease_until<?)"],
-    "sweep_lost_jobs": ["job_held (holder_id=?)"],
-    "waiting_in_queue": ["lane USING INDEX lane_of_queue (queue=?)"],
-    "waiting_of_caller": ["lane USING INDEX sqlite_autoindex_lane_1 (caller_id=?)"],
-    "sweep_old_deliveries": ["delivery_age (<expr><?)"],
-    "prune_destinations": ["delivery_blocked (destination_seq=?)"],
-    "prune_targets": ["target_idle (breaker_at<?)"],
-    "target_find": ["sqlite_autoindex_target_1 (destination_seq=? AND url=?)"],
-    "target_line": ["sqlite_autoindex_target_1 (destination_seq=? AND url=?)"],
-    "targets_next": ["target_ready (destination_seq=?"],
-    "targets_ready": ["target_ready (destination_seq=? AND ready_at<?)"],
 }
 
 

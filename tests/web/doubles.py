@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection, Sequence
 
 from dispatcher.core.audit import Actor, AuditEntry
 from dispatcher.core.errors import NotFound
@@ -10,6 +11,7 @@ from dispatcher.core.model import (
     ApiKey,
     Caller,
     Event,
+    EventType,
     Instant,
     Job,
     JobState,
@@ -36,6 +38,9 @@ from dispatcher.ports.views import (
     DestinationFilter,
     DestinationPage,
     DestinationRecord,
+    FeedItem,
+    FeedPage,
+    Heads,
     JobFilter,
     JobPage,
     JobRecord,
@@ -65,6 +70,8 @@ class Memory(NoEndpoints):
         self.keys: dict[bytes, tuple[ApiKey, Caller]] = {}
         self.fails_with: Exception | None = None
         self.look_ups = 0
+        self.audited: list[AuditEntry] = []
+        self.erased: dict[str, str] = {}
         self.own_keys: list[tuple[ServiceKey, bytes]] = []
         for number, (text, (caller, role)) in enumerate(KEYS.items()):
             key = ApiKey(id=f"key_{number:032x}", caller_id=caller.id, role=role, created_at=0)
@@ -91,6 +98,13 @@ class Memory(NoEndpoints):
     ) -> tuple[Job, bytes | None] | None:
         record = self._job(job_id, caller_id)
         return None if record is None else (record.job, record.result)
+
+    async def get_input(self, job_id: str, caller_id: str | None) -> tuple[Job, bytes] | None:
+        record = self._job(job_id, caller_id)
+        return None if record is None or record.input is None else (record.job, record.input)
+
+    async def was_erased(self, id: str, caller_id: str | None) -> bool:  # noqa: A002  # the port's own word
+        return id in self.erased and caller_id in (None, self.erased[id])
 
     async def list_jobs(self, wanted: JobFilter, *, limit: int, before: int | None) -> JobPage:
         if self.fails_with is not None:
@@ -135,6 +149,35 @@ class Memory(NoEndpoints):
         found = [row for row in self.events.get(job_id, []) if (row[0].sequence or 0) > after]
         return record.job, tuple(found[:limit])
 
+    async def list_feed(
+        self,
+        caller_id: str | None,
+        *,
+        after: str | None,
+        types: Collection[EventType] | None,
+        limit: int,
+    ) -> FeedPage:
+        if self.fails_with is not None:
+            raise self.fails_with
+        start = 0 if after is None else int(after or 0)
+        items: list[FeedItem] = []
+        for number, (event, result) in enumerate(self._everything(), 1):
+            fits = caller_id in (None, event.caller_id) and (types is None or event.type in types)
+            if number > start and fits and len(items) < limit:
+                record = self.jobs.get(event.job_id or "")
+                job = None if record is None else record.job
+                items.append(FeedItem(event, job, result, str(number)))
+        full = len(items) == limit
+        end = items[-1].cursor if full else str(max(start, len(self._everything())))
+        return FeedPage(tuple(items), end, more=full, gap=after == "")
+
+    async def heads(self, job_ids: Sequence[str], caller_ids: Collection[str | None]) -> Heads:
+        jobs = {each: self.jobs[each].job.version for each in job_ids if each in self.jobs}
+        return Heads(jobs, dict.fromkeys(caller_ids, str(len(self._everything()))))
+
+    def _everything(self) -> list[tuple[Event, bytes | None]]:
+        return [row for rows in self.events.values() for row in rows]
+
     async def find_key(self, digest: bytes) -> tuple[ApiKey, Caller] | None:
         self.look_ups += 1
         if self.fails_with is not None:
@@ -170,7 +213,7 @@ class Memory(NoEndpoints):
         raise NotImplementedError
 
     async def add_audit(self, entry: AuditEntry) -> None:
-        raise NotImplementedError
+        self.audited.append(entry)
 
     async def list_destinations(
         self, wanted: DestinationFilter, *, limit: int, before: int | None
@@ -230,6 +273,34 @@ class Memory(NoEndpoints):
         raise NotImplementedError
 
 
+class Erasing:
+    """Erases from `Memory` what is done."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self.refuses_with: Exception | None = None
+        self.asked: list[tuple[str, bool]] = []
+
+    async def erase(
+        self,
+        job_id: str,
+        caller_id: str | None,
+        actor: Actor | None = None,
+        *,
+        cancel_deliveries: bool = False,
+    ) -> None:
+        self.asked.append((job_id, cancel_deliveries))
+        if self.refuses_with is not None:
+            raise self.refuses_with
+        record = await self._memory.get_job(job_id, caller_id)
+        if record is None:
+            if await self._memory.was_erased(job_id, caller_id):
+                return
+            raise NotFound("job", job_id)
+        self._memory.erased[job_id] = record.job.caller_id
+        del self._memory.jobs[job_id]
+
+
 class Taking:
     """Takes submissions into `Memory` as `engine.accept` takes them into the store."""
 
@@ -274,6 +345,8 @@ class Taking:
             correlation_id=submission.correlation_id,
             metadata=submission.metadata,
             trace=submission.trace,
+            ordering_key=submission.ordering_key,
+            replay_of=submission.replay_of,
         )
         self.submissions.append(submission)
         self._memory.jobs[job.id] = JobRecord(job, input=submission.input)
@@ -286,45 +359,6 @@ class Taking:
         self._seen.clear()
 
 
-class Canceling:
-    """Ends waiting jobs at once, and leaves running ones running."""
-
-    def __init__(self, memory: Memory) -> None:
-        self._memory = memory
-
-    async def cancel(self, job_id: str, caller_id: str | None, actor: Actor | None = None) -> Job:
-        record = await self._memory.get_job(job_id, caller_id)
-        if record is None:
-            raise NotFound("job", job_id)
-        return record.job
-
-
-class Steering:
-    """Finds deliveries, and leaves them as they are."""
-
-    def __init__(self, memory: Memory) -> None:
-        self._memory = memory
-
-    async def redeliver(
-        self, delivery_id: str, caller_id: str | None, actor: Actor | None = None
-    ) -> DeliveryRecord:
-        record = await self._memory.get_delivery(delivery_id, caller_id)
-        if record is None:
-            raise NotFound("delivery", delivery_id)
-        return record
-
-    cancel = redeliver
-
-
-class NoDestinations:
-    """Knows no destination."""
-
-    async def pause(self, destination_id: str, actor: Actor) -> DestinationRecord:
-        raise NotFound("destination", destination_id)
-
-    resume = pause
-
-
 class PlainVault:
     """Seals by marking whose it is, so that a test can read it."""
 
@@ -333,3 +367,10 @@ class PlainVault:
 
     def open(self, sealed: bytes, owner: str) -> bytes:
         return sealed.removeprefix(owner.encode() + b"|")
+
+    def mask(self, plain: bytes, owner: str) -> bytes:
+        return self.seal(plain, owner)
+
+    def unmask(self, masked: bytes, owner: str) -> bytes | None:
+        mark = owner.encode() + b"|"
+        return masked.removeprefix(mark) if masked.startswith(mark) else None

@@ -24,6 +24,7 @@ from dispatcher.engine.deliver import Deliveries
 from dispatcher.engine.endpoints import Endpoints
 from dispatcher.engine.rates import Rates
 from dispatcher.engine.terms import EngineTerms, System
+from dispatcher.engine.waiters import Places, Waiters
 from dispatcher.ports.store import Store
 from dispatcher.testing.clock import CountingIds, ManualClock
 from dispatcher.testing.observer import RecordingObserver
@@ -32,7 +33,8 @@ from dispatcher.web.app import make_app
 from dispatcher.web.server import EdgeRunner
 from dispatcher.web.services import DevMode, Services
 from tests.web.contract import contract
-from tests.web.doubles import Canceling, Memory, NoDestinations, PlainVault, Steering, Taking
+from tests.web.doubles import Erasing, Memory, PlainVault, Taking
+from tests.web.steering_doubles import Canceling, NoDestinations, Steering
 
 DEV = DevMode(
     caller=Caller("clr_" + "d" * 32, "dev", 0), secret=b"dispatcher-development-secret-01"
@@ -87,11 +89,17 @@ class Edge:
         self.ids = CountingIds()
         self.memory = Memory()
         self.taking = Taking(self.memory, self.clock, self.ids)
+        self.timers = ManualTimers(self.clock)
+        self.waiters = Waiters(
+            self.timers, waits=Places(1_000, 1_000), streams=Places(1_000, 1_000)
+        )
+        self.erasing = Erasing(self.memory)
         self.observer = RecordingObserver()
         self.not_ready: Exception | None = None
         self.services = Services(
             accept=self.taking,
             cancel=Canceling(self.memory),
+            erase=self.erasing,
             redeliver=Steering(self.memory),
             cancel_delivery=Steering(self.memory),
             endpoints=Endpoints(
@@ -120,6 +128,8 @@ class Edge:
             policy=Policy.parse(["http://receiver:9000"]),
             limits=limits or Limits(),
             public_url=PUBLIC_URL,
+            waiters=self.waiters,
+            observer=self.observer,
             ready=self._ready,
             dev=dev,
         )

@@ -132,6 +132,20 @@ async def test_what_an_operator_does_to_another_s_job(here: Service) -> None:
     assert len(await log(here)) == 2
 
 
+async def test_what_an_operator_erases_of_another_s(here: Service) -> None:
+    job_id = await here.submit()
+    await here.delivered(job_id)
+    assert (await act(here, "DELETE", f"/v1/jobs/{job_id}?cancelDeliveries=true")).status == 204
+    assert (await act(here, "DELETE", f"/v1/jobs/{job_id}")).status == 204
+    (entry,) = await log(here)
+    assert (entry["action"], entry["target"]) == ("job.delete", job_id)
+    assert entry["callerId"] == here.stage.caller.id
+    own = await here.submit()
+    await here.delivered(own)
+    assert (await here.call("DELETE", f"/v1/jobs/{own}")).status == 204
+    assert len(await log(here)) == 1
+
+
 async def test_what_an_operator_does_to_another_s_delivery(here: Service) -> None:
     job_id = await here.submit()
     await here.delivered(job_id)

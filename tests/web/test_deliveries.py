@@ -138,13 +138,13 @@ async def test_another_callers_are_not_there(tmp_path: Path) -> None:
         assert len(here.stage.sender.sent) == 1
 
 
-async def test_once_its_job_is_erased_it_is_not_there(tmp_path: Path) -> None:
+async def test_once_its_job_is_erased_it_is_gone(tmp_path: Path) -> None:
     async with service(tmp_path) as here:
         listed = await dead(here)
         here.stage.advance(31 * 86_400)
         await here.stage.sweep()
         answer = await here.call("POST", f"/v1/deliveries/{listed['id']}/redeliver")
-        assert (answer.status, answer.json["code"]) == (404, "delivery-not-found")
+        assert (answer.status, answer.json["code"]) == (410, "delivery-gone")
 
 
 # --- What can't be asked -----------------------------------------------------------------------

@@ -7,12 +7,13 @@ from hypothesis import strategies as st
 from dispatcher.core.errors import InvalidHeader
 from dispatcher.core.limits import Limits
 from dispatcher.web.headers import (
+    Form,
+    choose_form,
     is_json,
     matches_etag,
     parse_idempotency_key,
     parse_trace,
     sane_request_id,
-    wants_only_event_stream,
 )
 
 LIMITS = Limits()
@@ -196,18 +197,35 @@ def test_only_json_is_json(field: str | None, json: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "only"),
+    ("field", "form"),
     [
-        ("text/event-stream", True),
-        ("Text/Event-Stream;q=0.5", True),
-        ("text/event-stream, application/json", False),
-        ("*/*", False),
-        ("", False),
-        (None, False),
+        ("text/event-stream", Form.STREAM),
+        ("Text/Event-Stream;q=0.5", Form.STREAM),
+        ("text/event-stream, */*;q=0.1", Form.STREAM),
+        ("text/event-stream, */*", Form.STREAM),
+        ("text/*", Form.STREAM),
+        ("text/event-stream, application/json", Form.JSON),
+        ("text/event-stream, application/json;q=0.9", Form.STREAM),
+        ("application/json, text/event-stream;q=0.9", Form.JSON),
+        ("application/json;q=0, */*", Form.STREAM),
+        ("*/*", Form.JSON),
+        ("*/*;q=0.1", Form.JSON),
+        ("text/html, */*;q=0.8", Form.JSON),
+        ("application/*", Form.JSON),
+        ("", Form.JSON),
+        (" , ", Form.JSON),
+        (None, Form.JSON),
+        ("text/html", None),
+        ("application/json;q=0", None),
+        ("text/event-stream;q=0", None),
+        ("*/*;q=0", None),
+        ("application/json;q=2", None),
+        ("application/xml, image/*", None),
     ],
 )
-def test_who_takes_event_streams_alone(field: str | None, only: bool) -> None:
-    assert wants_only_event_stream(field) is only
+def test_the_form_that_is_liked_best(field: str | None, form: Form | None) -> None:
+    assert choose_form([] if field is None else [field]) is form
+    assert choose_form([] if field is None else field.split(",")) is form
 
 
 @pytest.mark.parametrize("field", ["abc", "8e03978e-40d5", "a.b_c:d/e+f=g@h", "x" * 128])

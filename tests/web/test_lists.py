@@ -235,15 +235,6 @@ async def test_a_page_that_is_just_full_has_no_next(edge: Edge) -> None:
     assert (await edge.call("GET", f"/v1/jobs/{job_id}/events?limit=3")).json["nextCursor"] is None
 
 
-async def test_events_are_no_stream_yet(edge: Edge) -> None:
-    job_id = await submitted(edge)
-    path = f"/v1/jobs/{job_id}/events"
-    answer = await edge.call("GET", path, headers={"Accept": "text/event-stream"})
-    assert (answer.status, answer.json["code"]) == (406, "not-acceptable")
-    both = {"Accept": "text/event-stream, application/json;q=0.1"}
-    assert (await edge.call("GET", path, headers=both)).status == 200
-
-
 # --- GET /v1/types -----------------------------------------------------------------------------
 
 

@@ -28,6 +28,8 @@ async def watched(*, metrics_open: bool = True) -> AsyncIterator[Edge]:
         NoStore(),
         jobs=InFlight(lambda: 0, 1),
         deliveries=InFlight(lambda: 0, 1),
+        waits=lambda: 3,
+        streams=lambda: 4,
         clock=edge.clock,
     )
     edge.services = replace(edge.services, metrics=page, metrics_open=metrics_open)

@@ -55,7 +55,7 @@ async def test_an_unknown_path_is_a_404(edge: Edge, method: str, path: str) -> N
     ("method", "path", "allow"),
     [
         ("PUT", "/v1/jobs", "GET, HEAD, POST"),
-        ("DELETE", "/v1/jobs/job_1", "GET, HEAD"),
+        ("PUT", "/v1/jobs/job_1", "DELETE, GET, HEAD"),
         ("GET", "/v1/jobs/job_1/cancel", "POST"),
         ("POST", "/healthz", "GET, HEAD"),
         ("OPTIONS", "/v1/jobs", "GET, HEAD, POST"),

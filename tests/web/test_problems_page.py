@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from dispatcher.core.errors import JobUnsuccessful, NotFound, RequestError, TooMany
+from dispatcher.core.errors import Gone, JobUnsuccessful, NotFound, RequestError, TooMany
 from dispatcher.core.lifecycle import TERMINAL_EVENT
 from dispatcher.core.model import JobState
-from dispatcher.web import problems
+from dispatcher.web import app, problems
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "docs" / "reference" / "http-api.md"
@@ -45,6 +45,8 @@ def codes_of(kind: type[Exception], words: str) -> set[str]:
     if kind is NotFound:
         named = re.findall(r'NotFound\(\s*"(\w+)"|_id_of\(request, "\w+", "(\w+)"', words)
         return {f"{first or second}-not-found" for first, second in named}
+    if kind is Gone:
+        return {f"{what}-gone" for what in app._ERASED}
     if kind is TooMany:
         return {f"too-many-{what}s" for what in re.findall(r'TooMany\(\s*"(\w+)"', words)}
     if kind is JobUnsuccessful:

@@ -18,6 +18,7 @@ from dispatcher.core.outcome import JobOutcome, Succeeded
 from dispatcher.ports.runner import RunReport
 from tests.engine.stage import ScriptedRunner, echo
 from tests.web.edge import Answer
+from tests.web.listening import stream
 from tests.web.route_table import NO_ID, ROUTES, Who
 from tests.web.test_whole_path import OTHER, URL, Service, service
 
@@ -30,6 +31,8 @@ NAMING: Final = {
     ("GET", "/v1/jobs/{id}/result"): "job",
     ("GET", "/v1/jobs/{id}/events"): "job",
     ("GET", "/v1/jobs/{id}/deliveries"): "job",
+    ("DELETE", "/v1/jobs/{id}"): "job",
+    ("POST", "/v1/jobs/{id}/replay"): "job",
     ("POST", "/v1/jobs/{id}/cancel"): "job",
     ("GET", "/v1/deliveries/{id}"): "delivery",
     ("POST", "/v1/deliveries/{id}/redeliver"): "delivery",
@@ -63,6 +66,8 @@ LISTING: Final = {
     ),
     ("GET", "/v1/endpoints"): ("", "?callerId={caller}"),
 }
+# The feed: its cursors are one caller's, and another can't be named.
+FEED: Final = {("GET", "/v1/events"): ("", "?types=job.succeeded", "?limit=1")}
 # Calls that make something of one's own: naming another as its owner is a 404.
 MAKING: Final = {
     ("POST", "/v1/jobs"): ("?callerId={caller}", {"type": "work", "input": 1}),
@@ -85,7 +90,7 @@ class Things(Struct):
 
 def test_every_call_that_callers_may_make_is_tried_here() -> None:
     """One that is missing: say above what another caller gets of it."""
-    tried = NAMING.keys() | LISTING.keys() | MAKING.keys()
+    tried = NAMING.keys() | LISTING.keys() | FEED.keys() | MAKING.keys()
     assert tried == {route for route, who in ROUTES.items() if who is Who.CALLERS}
 
 
@@ -184,6 +189,34 @@ async def test_a_cursor_leads_nobody_into_another_s_list(here: Service) -> None:
             if cursor is not None:  # of the jobs, there are two
                 answer = await here.edge.call("GET", f"{path}?cursor={cursor}", key=stranger)
                 assert {each["callerId"] for each in answer.json["items"]} <= {stranger}
+
+
+async def test_the_feed_and_streams_are_one_s_own(here: Service) -> None:
+    for things, stranger in await both(here):
+        for (method, path), queries in FEED.items():
+            for query in queries:
+                answer = await here.edge.call(method, path + query, key=stranger)
+                assert {each["callerId"] for each in answer.json["items"]} == {stranger}
+            cursor = (await here.edge.call(method, path, key=things.caller)).json["nextCursor"]
+            answer = await here.edge.call(method, f"{path}?cursor={cursor}", key=stranger)
+            assert (answer.status, answer.json["parameter"]) == (422, "cursor")
+            named = f"{path}?callerId={things.caller}"
+            for headers in ({}, {"Accept": "text/event-stream"}):
+                answer = await here.edge.call(method, named, key=stranger, headers=headers)
+                assert (answer.status, answer.json["code"]) == (404, "caller-not-found")
+        async with (
+            stream(here, "/v1/events", key=stranger) as reader,
+            stream(here, "/v1/events", key=things.caller) as owner,
+        ):
+            told = [*await reader.take(1), *await owner.take(1)]
+            assert [each.json["callerId"] for each in told] == [stranger, things.caller]
+        answer = await here.edge.call(
+            "GET",
+            f"/v1/jobs/{things.job}/events",
+            key=stranger,
+            headers={"Accept": "text/event-stream"},
+        )
+        assert answer.status == 404
 
 
 async def test_nobody_makes_anything_for_another(here: Service) -> None:

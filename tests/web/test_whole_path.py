@@ -13,7 +13,7 @@ from dispatcher.adapters.system import SystemRandom
 from dispatcher.core.changes import LeasedJob
 from dispatcher.core.facts import DeliveryAttemptEnded, JobEnded
 from dispatcher.core.limits import Limits
-from dispatcher.core.model import Caller
+from dispatcher.core.model import Caller, JobType
 from dispatcher.core.outcome import Failed, JobOutcome, Succeeded
 from dispatcher.engine.callers import Callers
 from dispatcher.engine.catalog import Catalog
@@ -54,9 +54,14 @@ class Service:
 
 @asynccontextmanager
 async def service(
-    path: Path, *runners: ScriptedRunner, limits: Limits | None = None
+    path: Path,
+    *runners: ScriptedRunner,
+    limits: Limits | None = None,
+    remote: tuple[JobType, ...] = (),
+    stall_seconds: float = 20.0,
 ) -> AsyncIterator[Service]:
-    stage = Stage(path / "dispatcher.db", *runners, limits=limits or Limits())
+    names = tuple(each.name for each in remote)
+    stage = Stage(path / "dispatcher.db", *runners, remote=names, limits=limits or Limits())
     await stage.start()
     try:
         await stage.add_caller(OTHER)
@@ -65,6 +70,7 @@ async def service(
             edge.services,
             accept=stage.engine.accept,
             cancel=stage.engine.cancel,
+            erase=stage.engine.erase,
             redeliver=stage.engine.redeliver,
             cancel_delivery=stage.engine.cancel_delivery,
             endpoints=stage.engine.endpoints,
@@ -79,11 +85,15 @@ async def service(
             ),
             rates=Rates((limits or Limits()).of_a_caller, stage.clock, stage.observer),
             store=stage.store,
-            catalog=Catalog(runner.type for runner in stage.runners.values()),
+            queues=stage.engine.queues,
+            remote=stage.engine.remote,
+            catalog=Catalog([*(runner.type for runner in stage.runners.values()), *remote]),
             vault=stage.vault,
+            waiters=stage.waiters,
             clock=stage.clock,
             ids=stage.ids,
             ready=stage.engine.ready,
+            stall_seconds=stall_seconds,
         )
         async with edge.running():
             yield Service(stage, edge)

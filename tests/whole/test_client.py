@@ -71,3 +71,38 @@ async def test_a_job_that_was_canceled_has_no_result(open_gated: Rig, gate: Gate
             await client.result(job)
     assert caught.value.code == "job-canceled"
     assert caught.value.error is not None
+
+
+async def test_the_feed_is_gone_on_from_where_it_was(tmp_path: Path) -> None:
+    async with rig(tmp_path, dev=True) as here, Client(here.service.url) as client:
+        ids = [(await client.submit("dispatcher.echo", n, wait_seconds=20)).id for n in range(3)]
+        feed = client.events(types=["job.succeeded"], page_items=2, follow=False)
+        assert [each.data["id"] async for each in feed] == ids
+        # One that waits for news gets it, and the service may be killed meanwhile.
+        news = client.events(feed.cursor)
+        waiting = asyncio.ensure_future(anext(news))
+        here.service.kill()
+        await here.service.start()
+        job = await client.submit("dispatcher.echo", 4)
+        heard = await asyncio.wait_for(waiting, 30)
+        assert (heard.type, heard.data["id"]) == ("job.succeeded", job.id)
+        again = await anext(client.events(news.cursor))
+        assert again.id == heard.id  # not behind what was taken: nothing is missed
+
+
+async def test_a_job_is_followed_live(open_gated: Rig, gate: Gate) -> None:
+    async with Client(open_gated.service.url) as client:
+        job = await client.submit("gate.wait", gate.port)
+        statuses: list[str] = []
+        waiting = asyncio.create_task(
+            client.wait(
+                job, timeout_seconds=30, on_change=lambda seen: statuses.append(seen.status)
+            )
+        )
+        following = client.follow(job)
+        last = asyncio.ensure_future(anext(following))
+        await gate.let_through(await gate.entered())
+        assert (await last).type == "job.succeeded"
+        assert await anext(following, None) is None
+        assert (await waiting).succeeded
+    assert statuses[-1] == "succeeded"

@@ -20,6 +20,7 @@ PAGES = (
     "docs/tutorial/first-callback.md",
     "docs/howto/call-from-python.md",
     "docs/howto/receive-callbacks.md",
+    "docs/howto/hear-of-a-job.md",
     "docs/howto/operate.md",
     "docs/howto/make-an-endpoint-asynchronous.md",
     "docs/howto/runbook.md",

@@ -73,6 +73,17 @@ def test_the_benchmark_measures_the_whole_path_and_loses_nothing(tmp_path: Path)
     assert figures["answer_p50_ms"] < figures["callback_p99_ms"]
 
 
+def test_the_benchmark_measures_jobs_while_many_listen(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    short = ("--seconds", "1", "--warm-up", "0.5", "--only", "many listeners", "--listeners", "300")
+    shown = run("scripts.benchmark", *short, "--json", str(file), folder=tmp_path)
+    assert shown.returncode == 0, shown.stdout
+    figures = json.loads(file.read_text())["scenarios"][0]
+    assert figures["listeners"] == 300
+    assert 0 < figures["memory_kb_per_listener"] < 200
+    assert (figures["lost"], figures["refused"]) == (0, 0)
+
+
 def test_the_benchmark_tells_by_its_exit_status_when_the_floor_is_missed(tmp_path: Path) -> None:
     short = ("--seconds", "0.5", "--warm-up", "0.1", "--only", "whole path", "--floor", "1e9")
     shown = run("scripts.benchmark", *short, folder=tmp_path)

@@ -23,6 +23,7 @@ from dispatcher.core.facts import (
     LeaseLost,
     LoopFailed,
     StoreFailed,
+    StreamDropped,
     SubmissionRefused,
 )
 from dispatcher.core.lifecycle import FINAL_DELIVERY_STATES, FINAL_JOB_STATES
@@ -84,6 +85,7 @@ class Metrics(Collector):
         )
         self._send_seconds = Spreads(series.DELIVERY_ATTEMPT_SECONDS, [(r,) for r in RESULTS])
         self._delivery_wait = Spreads(series.DELIVERY_WAIT_SECONDS)
+        self._streams_dropped = Count(series.STREAMS_DROPPED)
         self._commits = Spreads(series.COMMIT_SECONDS)
         self._batches = Spreads(series.BATCH_ITEMS)
         self._commits_failed = Count(series.COMMITS_FAILED)
@@ -101,6 +103,7 @@ class Metrics(Collector):
             SubmissionRefused: self._submission_refused,
             DeliveryAttemptEnded: self._delivery_attempt_ended,
             DeliverySwept: self._delivery_swept,
+            StreamDropped: self._stream_dropped,
             EndpointSwitched: self._endpoint_switched,
             LeaseLost: self._lease_lost,
             StoreFailed: self._store_failed,
@@ -148,6 +151,9 @@ class Metrics(Collector):
     def _delivery_swept(self, fact: DeliverySwept) -> None:
         self._deliveries.cells[(DELIVERY_OUTCOMES[fact.to],)] += 1
 
+    def _stream_dropped(self, _: StreamDropped) -> None:
+        self._streams_dropped.cells[()] += 1
+
     def _submission_refused(self, fact: SubmissionRefused) -> None:
         self._refused.cells[(fact.limit,)] += 1
 
@@ -191,6 +197,7 @@ class Metrics(Collector):
             self._endpoints,
             self._send_seconds,
             self._delivery_wait,
+            self._streams_dropped,
             self._commits,
             self._batches,
             self._commits_failed,

@@ -51,12 +51,16 @@ class MetricsPage(Collector):
         *,
         jobs: InFlight,
         deliveries: InFlight,
+        waits: Callable[[], int],
+        streams: Callable[[], int],
         clock: Clock,
     ) -> None:
         self._queues = metrics.queues
         self._store = store
         self._jobs = jobs
         self._deliveries = deliveries
+        self._waits = waits
+        self._streams = streams
         self._clock = clock
         self._making = asyncio.Lock()
         self._page = b""
@@ -112,6 +116,8 @@ class MetricsPage(Collector):
             (series.JOBS_IN_FLIGHT_LIMIT, self._jobs.limit),
             (series.DELIVERIES_IN_FLIGHT, self._deliveries.count()),
             (series.DELIVERIES_IN_FLIGHT_LIMIT, self._deliveries.limit),
+            (series.WAITS_OPEN, self._waits()),
+            (series.STREAMS_OPEN, self._streams()),
         ]
 
 

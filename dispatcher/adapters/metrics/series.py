@@ -160,6 +160,17 @@ BREAKERS: Final = _gauge(
     "state",
 )
 
+# --- Those who wait and listen -----------------------------------------------------------------
+
+WAITS_OPEN: Final = _gauge(
+    "dispatcher_waits_open", "Requests that wait for something to happen (Prefer: wait=N)."
+)
+STREAMS_OPEN: Final = _gauge("dispatcher_streams_open", "Streams of events that are open (SSE).")
+STREAMS_DROPPED: Final = _counter(
+    "dispatcher_streams_dropped_total",
+    "Streams that the service ended because their reader did not take what was sent.",
+)
+
 # --- The store and the process -----------------------------------------------------------------
 
 COMMIT_SECONDS: Final = Series(

@@ -11,9 +11,10 @@ from dispatcher.adapters.runners.processes import Children
 from dispatcher.core.errors import SettingsError
 from dispatcher.core.model import JobType
 from dispatcher.core.retry import DEFAULT_JOB_BACKOFF, JobBackoff
+from dispatcher.engine.leases import RemoteKind
 from dispatcher.ports.runner import Runner
 from dispatcher.ports.system import Clock
-from dispatcher.settings import CommandType, DeclaredType, HttpType
+from dispatcher.settings import CommandType, DeclaredType, HttpType, RemoteType
 
 
 def declared_runners(
@@ -52,6 +53,8 @@ def declared_runners(
                     user_agent=user_agent,
                 )
                 found[each.name] = HttpRunner(own, backoff, http, signs, clock)
+            case RemoteType():
+                pass  # done elsewhere: nothing of it runs here
             case _:
                 raise AssertionError(f"no runner is made for {type(each).__name__}")
     return found
@@ -68,9 +71,23 @@ def job_type(declared: DeclaredType) -> JobType:
         max_timeout_seconds=declared.max_timeout_seconds,
         max_attempts=declared.max_attempts,
         most_attempts=declared.most_attempts,
-        concurrency=declared.concurrency if isinstance(declared, CommandType | HttpType) else None,
+        concurrency=(
+            declared.concurrency
+            if isinstance(declared, CommandType | HttpType | RemoteType)
+            else None
+        ),
         schema=declared.read_schema(),
+        result_schema=(declared.read_result_schema() if isinstance(declared, RemoteType) else None),
     )
+
+
+def remote_kinds(types: Iterable[DeclaredType]) -> dict[str, RemoteKind]:
+    """What remote workers do, by the name of the type."""
+    return {
+        each.name: RemoteKind(_backoff(each), each.result_bytes)
+        for each in types
+        if isinstance(each, RemoteType)
+    }
 
 
 def _backoff(declared: DeclaredType) -> JobBackoff:

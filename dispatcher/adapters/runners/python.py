@@ -41,6 +41,8 @@ class PythonRunner:
     to say anything else would have it done again. Otherwise the cancellation goes on.
     """
 
+    shares_process = True
+
     def __init__(
         self,
         handler: Handler,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from dispatcher.adapters.sqlite.fanout import asked_of
+from dispatcher.adapters.sqlite.keys import Place, place_of
 from dispatcher.adapters.sqlite.lanes import add_lane, count_waiting, next_in_lane, set_ready
+from dispatcher.adapters.sqlite.pausing import is_paused, room_of_queue, room_of_type
 from dispatcher.adapters.sqlite.rows import Row, job_of, job_row, late_at
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
@@ -15,6 +17,7 @@ from dispatcher.core.quotas import Full, Room
 from dispatcher.ports.records import (
     Added,
     AddResult,
+    HandOff,
     Idempotency,
     KeyReused,
     NewJob,
@@ -40,18 +43,21 @@ def add_job(session: Session, new: NewJob) -> AddResult:
         if known is not None:
             return known
     lanes = session.execute(_LANES_OF_QUEUE, (job.caller_id, job.queue)).fetchall()
-    hand_off = new.hand_off
-    if hand_off is not None and _may_run_now(session, job, hand_off.holder_id, lanes):
+    place = place_of(session, job)
+    hand_off = new.hand_off if place is not Place.BEHIND else None
+    if hand_off is not None and _may_run_now(session, job, hand_off, lanes):
         job = replace(job, state=JobState.RUNNING, attempt_count=1, started_at=session.now)
-        row = job_row(job, _lane(session, job, lanes), hand_off.lease, hand_off.holder_id)
+        row = job_row(
+            job, _lane(session, job, lanes, place), hand_off.lease, hand_off.holder_id, place
+        )
         leased = LeasedJob(job, hand_off.lease, new.input, asked_of(session, job.caller_id))
     else:
         full = None if new.room is None else _full(session, new, new.room)
         if full is not None:
             return NoRoom(full)
-        lane_seq = _lane(session, job, lanes)
+        lane_seq = _lane(session, job, lanes, place)
         count_waiting(session, lane_seq, 1, len(new.input))
-        row = job_row(job, lane_seq, None, None)
+        row = job_row(job, lane_seq, None, None, place)
         leased = None
     seq = session.execute(_JOB_ADD, row).lastrowid
     session.execute(_INPUT_ADD, (seq, new.input))
@@ -90,10 +96,10 @@ def _known(session: Session, caller_id: str, key: Idempotency) -> AddResult | No
     return Replayed(job_of(row)) if digest == key.digest else KeyReused()
 
 
-def _may_run_now(session: Session, job: Job, holder_id: str, lanes: list[Row]) -> bool:
+def _may_run_now(session: Session, job: Job, hand_off: HandOff, lanes: list[Row]) -> bool:
     """Whether the claim would choose this job now: see `NewJob`."""
     now = session.now
-    if job.due_at > now or not session.holder_lives(holder_id):
+    if job.due_at > now or not session.holder_lives(hand_off.holder_id):
         return False
     late = late_at(job)
     if late is not None and late <= now:
@@ -108,12 +114,16 @@ def _may_run_now(session: Session, job: Job, holder_id: str, lanes: list[Row]) -
                 return False
             set_ready(session, seq, exactly)
             lanes[place] = (seq, type_, exactly, paused_at)
-    return True
+    if not lanes and is_paused(session, job.queue):  # lanes say so themselves
+        return False
+    most = hand_off.concurrency
+    return 0 not in (room_of_queue(session, job.queue, most), room_of_type(session, job.type, most))
 
 
-def _lane(session: Session, job: Job, lanes: list[Row]) -> int:
-    """The number of the job's lane, made if it is not there; if the job waits, it is ready then."""
-    ready_at = job.due_at if job.state is JobState.WAITING else None
+def _lane(session: Session, job: Job, lanes: list[Row], place: Place) -> int:
+    """The number of the job's lane, made if it is not there; if it waits there, ready by then."""
+    waits = job.state is JobState.WAITING and place is not Place.BEHIND
+    ready_at = job.due_at if waits else None
     for seq, type_, known_ready_at, _ in lanes:
         if type_ == job.type:
             if ready_at is not None and (known_ready_at is None or known_ready_at > ready_at):

@@ -13,9 +13,14 @@ from msgspec.structs import replace
 
 from dispatcher.adapters.sqlite.endpoints import disable
 from dispatcher.adapters.sqlite.fanout import earlier, owe_endpoints, there, told
-from dispatcher.adapters.sqlite.overdue import delivery_in
 from dispatcher.adapters.sqlite.owing import write_event
-from dispatcher.adapters.sqlite.rows import DELIVERY_COLUMNS, Row, attempt_of, first_attempt_of
+from dispatcher.adapters.sqlite.rows import (
+    DELIVERY_COLUMNS,
+    Row,
+    attempt_of,
+    delivery_in,
+    first_attempt_of,
+)
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.changes import RecordAttempt

@@ -5,9 +5,20 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from dispatcher.adapters.sqlite.fanout import owe_endpoints, told
+from dispatcher.adapters.sqlite.keys import Place, settle_key
 from dispatcher.adapters.sqlite.lanes import wait_in_lane, wait_no_more
 from dispatcher.adapters.sqlite.owing import Owed, add_event
-from dispatcher.adapters.sqlite.rows import JOB_LANE, JOB_LEASE, JOB_SEQ, Row, as_json, job_of
+from dispatcher.adapters.sqlite.rows import (
+    JOB_HOLDER,
+    JOB_KEY_PLACE,
+    JOB_LANE,
+    JOB_LAST_LEASE,
+    JOB_LEASE,
+    JOB_SEQ,
+    Row,
+    as_json,
+    job_of,
+)
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.changes import (
@@ -22,6 +33,7 @@ from dispatcher.core.lifecycle import JOB_TRANSITIONS, TERMINAL_EVENT, wants
 from dispatcher.core.model import (
     INLINE_RESULT_BYTES,
     EventType,
+    Instant,
     Job,
     JobState,
 )
@@ -37,6 +49,9 @@ _NOTE = statement("job_note")
 _RESULT_ADD = statement("job_result_add")
 _EVENT_OF_JOB = statement("event_of_job")
 _DROP = statement("deliveries_drop")
+_DROP_LEASE = statement("lease_drop")
+_LAST_LEASE = statement("job_last_lease")
+_MOVE = statement("key_place")
 
 
 def finish_job(session: Session, change: FinishJob, terms: DeliveryTerms) -> ApplyResult:
@@ -66,19 +81,41 @@ def finish_job(session: Session, change: FinishJob, terms: DeliveryTerms) -> App
             change.lease,
         ),
     )
+    _drop_remote_lease(session, row)
     if change.result is not None:
         session.execute(_RESULT_ADD, (seq, change.result))
     if before.event_count > 0:
         session.execute(_DROP, {"job_seq": seq, "at": change.at})
     event, event_seq = add_event(session, seq, job, change.event_id, change.at, None)
+    follows_at = _next_of_key(session, row, job)
     also_at = owe_endpoints(session, event, event_seq, seq, terms, job)
     if not wants(job, event.type):
-        return told(Applied(), also_at)
+        return told(Applied(job_ready_at=follows_at), also_at)
     result = change.result
     if result is not None and len(result) > INLINE_RESULT_BYTES:
         result = None
     owed = Owed(session, seq, event_seq, job, event)
-    return told(owed.add(terms, hand_off=change.hand_off, result=result), also_at)
+    applied = told(owed.add(terms, hand_off=change.hand_off, result=result), also_at)
+    return applied if follows_at is None else replace(applied, job_ready_at=follows_at)
+
+
+def _next_of_key(session: Session, row: Row, job: Job) -> Instant | None:
+    """After the end of a job: now, if another of its key is the front because of it."""
+    if job.ordering_key is None:
+        return None
+    session.execute(_MOVE, {"seq": row[JOB_SEQ], "place": Place.ENDED})
+    if row[JOB_KEY_PLACE] != Place.FRONT:
+        return None
+    follows = settle_key(session, job.caller_id, job.ordering_key)
+    return None if follows is None else session.now
+
+
+def _drop_remote_lease(session: Session, row: Row) -> None:
+    """End the lease of a remote worker, if it was one's: its token stays with the job alone."""
+    lease = row[JOB_LEASE]
+    if lease is not None and row[JOB_HOLDER] == lease:
+        session.execute(_DROP_LEASE, (lease,))
+        session.execute(_LAST_LEASE, {"seq": row[JOB_SEQ], "lease": lease})
 
 
 def _ended(job: Job, change: FinishJob) -> Job:
@@ -104,9 +141,10 @@ def _again(session: Session, seq: int, event_id: str) -> ApplyResult:
 
 def release_job(session: Session, change: ReleaseJob) -> ApplyResult:
     """Put a running job back; see `ReleaseJob`."""
-    row = _held(session, change.job_id, change.lease)
-    if row is None:
-        return Stale()
+    row = session.one(_JOB_BY_ID, (change.job_id,))
+    if row is None or row[JOB_LEASE] != change.lease:
+        again = row is not None and row[JOB_LAST_LEASE] == change.lease and not job_of(row).done
+        return Applied() if again else Stale()
     job = job_of(row)
     due_at = change.due_at
     if job.cancel_requested_at is not None:
@@ -124,8 +162,10 @@ def release_job(session: Session, change: ReleaseJob) -> ApplyResult:
             "refund": change.refund,
             "error": as_json(change.error),
             "progress": as_json(change.progress),
+            "crashed": change.crashed,
         },
     )
+    _drop_remote_lease(session, row)
     return Applied(job_ready_at=max(due_at, session.now))
 
 

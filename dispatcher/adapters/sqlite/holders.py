@@ -1,13 +1,17 @@
-"""Holders: their beat, and the end of their leases."""
+"""Holders: their beat, and the end of their leases. A remote worker's lease is one of its own."""
 
 from __future__ import annotations
 
+import sqlite3
+
 from msgspec import Struct
 
+from dispatcher.adapters.sqlite.rows import JOB_WIDTH, job_of
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.adapters.sqlite.writer import Writer
 from dispatcher.core.errors import Stopping, StoreUnavailable
+from dispatcher.ports.records import RemoteLease, Renewed
 
 _FIND = statement("holder_find")
 _BEAT = statement("holder_beat")
@@ -15,6 +19,9 @@ _END = statement("holder_end")
 _END_OTHERS = statement("holders_end_others")
 _END_DELIVERIES = statement("deliveries_end_leases")
 _WAKE = statement("destinations_wake")
+_RENEW = statement("lease_renew")
+_JOB_OF_LEASE = statement("job_of_lease")
+_JOB_OF_LAST_LEASE = statement("job_of_last_lease")
 _WAKE_LINES = statement("targets_wake")
 
 
@@ -79,3 +86,26 @@ def end_other_leases(session: Session, holder_id: str) -> None:
     session.execute(_WAKE_LINES, {"now": session.now})
     session.execute(_WAKE, {"now": session.now})
     session.forget_holders()
+
+
+# --- leases of remote workers ------------------------------------------------------------------
+
+
+def renew_lease(session: Session, asked: tuple[str, str]) -> Renewed | None:
+    """Make the lease (its token, whose it is) last from now on; None if it has ended."""
+    lease, owner = asked
+    rows = session.execute(_RENEW, {"lease": lease, "owner": owner, "now": session.now}).fetchall()
+    row = session.one(_JOB_OF_LEASE, {"lease": lease, "owner": owner}) if rows else None
+    if row is None:
+        return None
+    return Renewed(rows[0][0], job_of(row).cancel_requested_at is not None)
+
+
+def find_lease(read: sqlite3.Connection, lease: str, owner: str) -> RemoteLease | None:
+    """A lease and its job; None if it was lost."""
+    row = read.execute(_JOB_OF_LEASE, {"lease": lease, "owner": owner}).fetchone()
+    if row is not None:
+        job, (until, ends_at) = job_of(row), row[JOB_WIDTH:]
+        return RemoteLease(job, until, ends_at - round(job.timeout_seconds * 1000))
+    row = read.execute(_JOB_OF_LAST_LEASE, (lease,)).fetchone()
+    return None if row is None else RemoteLease(job_of(row), None)

@@ -47,8 +47,9 @@ def _input_bytes(session: Session, job_seq: int) -> int:
 def add_lane(
     session: Session, caller_id: str, queue: str, type_: str, ready_at: Instant | None
 ) -> int:
-    """Make a lane; gives its number."""
-    ((seq,),) = session.execute(_ADD, (caller_id, queue, type_, ready_at)).fetchall()
+    """Make a lane, paused if its queue is; gives its number."""
+    lane = {"caller_id": caller_id, "queue": queue, "type": type_, "ready_at": ready_at}
+    ((seq,),) = session.execute(_ADD, lane).fetchall()
     number: int = seq
     return number
 

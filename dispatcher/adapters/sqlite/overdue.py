@@ -5,14 +5,15 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
-from dispatcher.adapters.sqlite.chains import erase_job
 from dispatcher.adapters.sqlite.clearing import PruningAlone, clear_deleted, put_back_held
+from dispatcher.adapters.sqlite.erasing import Eraser
 from dispatcher.adapters.sqlite.rows import (
     DELIVERY_LEASE,
     DELIVERY_WIDTH,
     JOB_LEASE,
     JOB_WIDTH,
     Row,
+    delivery_in,
     delivery_of,
     endpoint_of,
     job_of,
@@ -77,12 +78,6 @@ def _lost(row: Row) -> tuple[Delivery, str, Job | None, Endpoint | None]:
     return delivery, row[DELIVERY_LEASE], job, endpoint
 
 
-def delivery_in(row: Row) -> Delivery:
-    """A delivery from `delivery.*, event.id, event.type, job.id`."""
-    event_id, event_type, job_id = row[DELIVERY_WIDTH:]
-    return delivery_of(row, event_id=event_id, event_type=event_type, job_id=job_id)
-
-
 class Pruning:
     """Erases what is past its time, a little at a call.
 
@@ -91,8 +86,9 @@ class Pruning:
     no harm.
     """
 
-    def __init__(self, dead_kept_seconds: float, audit_kept_seconds: float) -> None:
+    def __init__(self, dead_kept_seconds: float, audit_kept_seconds: float, eraser: Eraser) -> None:
         """How long a dead delivery keeps its job, and how long an entry of the audit log stays."""
+        self._eraser = eraser
         self._dead_kept_ms = round(dead_kept_seconds * 1000)
         self._audit_kept_ms = round(audit_kept_seconds * 1000)
         self._after = _START
@@ -119,11 +115,12 @@ class Pruning:
                 break
             after = (expires_at, seq)
             if not stays:
-                erase_job(session, seq)
+                self._eraser.erase(session, seq)
                 erased += 1
         self._after = after if erased == limit or len(found) == look else _START
         bound = {"now": session.now, "limit": limit}
         session.execute(_FORGET_KEYS, bound)
+        self._eraser.forget(session, limit * LOOK_FACTOR)
         session.execute(_FORGET_HOLDERS, (session.now,))
         session.forget_holders()
         session.execute(_FORGET_LANES, {"limit": limit})

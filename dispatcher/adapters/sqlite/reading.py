@@ -6,12 +6,12 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
-from dispatcher.adapters.sqlite.overdue import delivery_in
 from dispatcher.adapters.sqlite.rows import (
     DELIVERY_CALLER,
     JOB_SEQ,
     Row,
     attempt_of,
+    delivery_in,
     event_of,
     first_attempt_of,
     job_of,
@@ -64,8 +64,8 @@ LOOK_ROWS: Final = 1_000
 """A page looks at no more rows than this, whether they fit or not."""
 
 LAST: Final = 2**63 - 1
-_RARE_ENDS: Final = {JobStatus(end.value) for end in FINAL_JOB_STATES - {JobState.SUCCEEDED}}
-_RARE_DELIVERY_ENDS: Final = FINAL_DELIVERY_STATES - {DeliveryState.DELIVERED}
+RARE_ENDS: Final = {JobStatus(end.value) for end in FINAL_JOB_STATES - {JobState.SUCCEEDED}}
+RARE_DELIVERY_ENDS: Final = FINAL_DELIVERY_STATES - {DeliveryState.DELIVERED}
 
 Item = TypeVar("Item")
 
@@ -88,7 +88,7 @@ def get_job(
         job,
         _summary(read, seq, job),
         _body(read, _INPUT, (seq, INLINE_RESULT_BYTES)) if with_input else None,
-        _inline_result(read, seq, job),
+        inline_result(read, seq, job),
     )
 
 
@@ -98,6 +98,15 @@ def get_result(
     """A job with its result, at any size."""
     row = find_job(read, job_id, caller_id)
     return None if row is None else (job_of(row), _body(read, _RESULT, (row[JOB_SEQ],)))
+
+
+def get_input(
+    read: sqlite3.Connection, job_id: str, caller_id: str | None
+) -> tuple[Job, bytes] | None:
+    """A job with its input, at any size."""
+    row = find_job(read, job_id, caller_id)
+    body = None if row is None else _body(read, _INPUT, (row[JOB_SEQ], LAST))
+    return None if row is None or body is None else (job_of(row), body)
 
 
 def list_events(
@@ -113,7 +122,7 @@ def list_events(
     for each in rows:
         event = event_of(each, job.id)
         last = event.type in TERMINAL_EVENTS
-        events.append((event, _inline_result(read, seq, job) if last else None))
+        events.append((event, inline_result(read, seq, job) if last else None))
     return job, tuple(events)
 
 
@@ -122,7 +131,8 @@ def _body(read: sqlite3.Connection, sql: str, parameters: Row) -> bytes | None:
     return None if row is None else row[0]
 
 
-def _inline_result(read: sqlite3.Connection, seq: int, job: Job) -> bytes | None:
+def inline_result(read: sqlite3.Connection, seq: int, job: Job) -> bytes | None:
+    """The result of a job, if it may stand inline."""
     if job.result_bytes is None or job.result_bytes > INLINE_RESULT_BYTES:
         return None
     return _body(read, _RESULT, (seq,))
@@ -155,7 +165,7 @@ def list_jobs(
     sql = _LIST
     if wanted.correlation_id is not None:
         sql = _LIST_CORRELATED
-    elif wanted.status in _RARE_ENDS:
+    elif wanted.status in RARE_ENDS:
         sql = _LIST_RARE
     elif wanted.caller_id is not None:
         sql = _LIST_OF_CALLER
@@ -205,7 +215,7 @@ def _deliveries_sql(wanted: DeliveryFilter) -> str:
     """The statement that looks at the fewest rows for a filter."""
     if wanted.job_id is not None:
         return _LIST_DELIVERIES_OF_JOB
-    rare, anyones = wanted.state in _RARE_DELIVERY_ENDS, wanted.caller_id is None
+    rare, anyones = wanted.state in RARE_DELIVERY_ENDS, wanted.caller_id is None
     if rare:
         return _LIST_DELIVERIES_RARE if anyones else _LIST_DELIVERIES_RARE_OF_CALLER
     return _LIST_DELIVERIES if anyones else _LIST_DELIVERIES_OF_CALLER

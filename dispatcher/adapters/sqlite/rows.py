@@ -38,12 +38,16 @@ JOB_COLUMNS: Final = (
     *("created_at", "due_at", "late_at", "run_at", "start_by", "deadline", "started_at"),
     *("finished_at", "expires_at", "cancel_requested_at", "retrying", "progress", "error"),
     *("result_bytes", "callback", "correlation_id", "metadata", "replay_of", "trace"),
-    *("api_version", "version", "event_count", "ordering_key"),
+    *("api_version", "version", "event_count", "ordering_key", "key_place", "crash_count"),
+    "last_lease",
 )
 JOB_WIDTH: Final = len(JOB_COLUMNS)
 JOB_SEQ: Final = 0
 JOB_LANE: Final = JOB_COLUMNS.index("lane_seq")
 JOB_LEASE: Final = JOB_COLUMNS.index("lease")
+JOB_HOLDER: Final = JOB_COLUMNS.index("holder_id")
+JOB_KEY_PLACE: Final = JOB_COLUMNS.index("key_place")
+JOB_LAST_LEASE: Final = JOB_COLUMNS.index("last_lease")
 
 EVENT_COLUMNS: Final = (
     *("seq", "id", "caller_id", "job_seq", "type", "sequence", "at", "links_base", "data"),
@@ -116,8 +120,10 @@ def late_at(job: Job) -> Instant | None:
     return job.start_by if job.deadline is None else min(job.start_by, job.deadline)
 
 
-def job_row(job: Job, lane_seq: int, lease: str | None, holder_id: str | None) -> Row:
-    """The columns of a job, but for `seq`, which the database gives."""
+def job_row(
+    job: Job, lane_seq: int, lease: str | None, holder_id: str | None, key_place: int = 0
+) -> Row:
+    """The columns of a new job, but for `seq`, which the database gives, and the last two."""
     return (
         job.id,
         job.caller_id,
@@ -155,6 +161,7 @@ def job_row(job: Job, lane_seq: int, lease: str | None, holder_id: str | None) -
         job.version,
         job.event_count,
         job.ordering_key,
+        key_place,
     )
 
 
@@ -193,6 +200,7 @@ def job_of(row: Row) -> Job:
         version=row[34],
         event_count=row[35],
         ordering_key=row[36],
+        crash_count=row[38],
     )
 
 
@@ -282,6 +290,12 @@ def delivery_of(row: Row, *, event_id: str, event_type: str, job_id: str | None)
         ordered=None if row[30] is None else OnDead(row[30]),
         blocked=row[31] == 1,
     )
+
+
+def delivery_in(row: Row) -> Delivery:
+    """A delivery from `delivery.*, event.id, event.type, job.id`."""
+    event_id, event_type, job_id = row[DELIVERY_WIDTH:]
+    return delivery_of(row, event_id=event_id, event_type=event_type, job_id=job_id)
 
 
 def first_attempt_of(row: Row) -> Attempt | None:

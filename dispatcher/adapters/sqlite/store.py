@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import assert_never
 
-from dispatcher.adapters.sqlite import callers, holders, overdue
+from dispatcher.adapters.sqlite import callers, holders, overdue, pausing
 from dispatcher.adapters.sqlite.adding import add_job
 from dispatcher.adapters.sqlite.answers import Answers
 from dispatcher.adapters.sqlite.audit import AuditKept, add_audit
+from dispatcher.adapters.sqlite.bulk import advance_bulk
 from dispatcher.adapters.sqlite.callers_kept import CallersKept
 from dispatcher.adapters.sqlite.changing import (
     ask_cancel,
@@ -27,6 +28,7 @@ from dispatcher.adapters.sqlite.connection import LOCK_SECONDS
 from dispatcher.adapters.sqlite.delivering import change_delivery, record_attempt
 from dispatcher.adapters.sqlite.destinations_kept import change_destination
 from dispatcher.adapters.sqlite.endpoints_kept import EndpointsKept
+from dispatcher.adapters.sqlite.erasing import Eraser, Wanted
 from dispatcher.adapters.sqlite.errors import whole_store
 from dispatcher.adapters.sqlite.reader import Readers
 from dispatcher.adapters.sqlite.schema import prepare
@@ -36,6 +38,7 @@ from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.adapters.sqlite.turns import Turns
 from dispatcher.adapters.sqlite.waiting import Waiting
 from dispatcher.adapters.sqlite.writer import CommitTold, Writer, tell_nobody
+from dispatcher.core.audit import AuditEntry
 from dispatcher.core.changes import (
     AskCancel,
     AskCancelDelivery,
@@ -53,8 +56,10 @@ from dispatcher.core.changes import (
     ReleaseJob,
     ResumeDestination,
 )
-from dispatcher.core.model import JobType
+from dispatcher.core.model import Instant, JobType
 from dispatcher.ports.audit import AUDIT_KEPT_SECONDS
+from dispatcher.ports.bulk import BulkStep, BulkStepped
+from dispatcher.ports.erasing import ERASED_KEPT_SECONDS, Erasure
 from dispatcher.ports.records import (
     DEAD_KEPT_SECONDS,
     EVERYBODY,
@@ -67,10 +72,15 @@ from dispatcher.ports.records import (
     HeldJob,
     JobClaim,
     NewJob,
+    NoRoom,
     Overdue,
+    RemoteLease,
+    Renewed,
+    Stale,
 )
 from dispatcher.ports.store import Heart
 from dispatcher.ports.system import Clock, Ids
+from dispatcher.ports.views import Pauses
 
 _HELD = statement("jobs_held")
 
@@ -91,6 +101,7 @@ class SqliteStore(Answers, CallersKept, EndpointsKept, AuditKept):
         links_base: str = "",
         dead_kept_seconds: float = DEAD_KEPT_SECONDS,
         audit_kept_seconds: float = AUDIT_KEPT_SECONDS,
+        erased_kept_seconds: float = ERASED_KEPT_SECONDS,
         readers: int = 2,
         lock_seconds: float = LOCK_SECONDS,
         on_commit: CommitTold = tell_nobody,
@@ -104,6 +115,7 @@ class SqliteStore(Answers, CallersKept, EndpointsKept, AuditKept):
             links_base: the public URL, which events keep.
             dead_kept_seconds: how long a dead delivery keeps its job.
             audit_kept_seconds: how long an entry of the audit log is kept.
+            erased_kept_seconds: how long it is known of what was erased that it was there.
             readers: how many threads read.
             lock_seconds: how long a write waits while another process holds the lock. A service
                 answers 503 after it; a tool beside a busy service needs more patience.
@@ -127,7 +139,8 @@ class SqliteStore(Answers, CallersKept, EndpointsKept, AuditKept):
         self._waiting = Waiting()
         self._turns = Turns()
         self._readers = Readers(path, readers)
-        self._pruning = overdue.Pruning(dead_kept_seconds, audit_kept_seconds)
+        self._eraser = Eraser(erased_kept_seconds)
+        self._pruning = overdue.Pruning(dead_kept_seconds, audit_kept_seconds, self._eraser)
 
     def _session(self, connection: sqlite3.Connection) -> Session:
         return Session(
@@ -214,6 +227,32 @@ class SqliteStore(Answers, CallersKept, EndpointsKept, AuditKept):
         """See `JobStore.prune`."""
         return await self._writer.one(self._pruning.prune, limit)
 
+    async def advance_bulk(
+        self, step: BulkStep, terms: DeliveryTerms
+    ) -> BulkStepped | Stale | NoRoom:
+        """See `BulkStore.advance_bulk`."""
+
+        def apply(session: Session, change: Change) -> ApplyResult:
+            return _apply(session, change, terms)
+
+        def advance(session: Session, step: BulkStep) -> BulkStepped | Stale | NoRoom:
+            return advance_bulk(session, step, apply)
+
+        return await self._writer.one(advance, step)
+
+    async def erase_job(
+        self,
+        job_id: str,
+        caller_id: str | None,
+        terms: DeliveryTerms,
+        *,
+        cancel_deliveries: bool,
+        entry: AuditEntry | None = None,
+    ) -> Erasure:
+        """See `EraseStore.erase_job`."""
+        wanted = Wanted(job_id, caller_id, terms, cancel_deliveries, entry)
+        return await self._writer.one(self._eraser.erase_job, wanted)
+
     # --- holders -------------------------------------------------------------------------------
 
     def heart(self, holder_id: str, name: str, lease_seconds: float) -> Heart:
@@ -227,6 +266,28 @@ class SqliteStore(Answers, CallersKept, EndpointsKept, AuditKept):
     async def end_other_leases(self, holder_id: str) -> None:
         """See `Store.end_other_leases`."""
         await self._writer.one(holders.end_other_leases, holder_id)
+
+    async def renew_lease(self, lease: str, owner: str) -> Renewed | None:
+        """See `LeaseStore.renew_lease`."""
+        return await self._writer.one(holders.renew_lease, (lease, owner))
+
+    async def find_lease(self, lease: str, owner: str) -> RemoteLease | None:
+        """See `LeaseStore.find_lease`."""
+        return await self._readers.ask(holders.find_lease, lease, owner)
+
+    # --- pauses --------------------------------------------------------------------------------
+
+    async def pause(self, queue: str | None, at: Instant, entry: AuditEntry | None = None) -> None:
+        """See `PauseStore.pause`."""
+        await self._writer.one(pausing.pause, pausing.Pause(queue, at, entry))
+
+    async def resume(self, queue: str | None, entry: AuditEntry | None = None) -> None:
+        """See `PauseStore.resume`."""
+        await self._writer.one(pausing.pause, pausing.Pause(queue, None, entry))
+
+    async def pauses(self) -> Pauses:
+        """See `PauseStore.pauses`."""
+        return await self._readers.ask(pausing.pauses)
 
     # --- types and the encryption key -----------------------------------------------------------
 

@@ -44,6 +44,7 @@ from dispatcher.testing.conformance.breakers import (
     TestRoomOfCallers,
     TestTurns,
 )
+from dispatcher.testing.conformance.bulk import TestBulkSteps, TestSelecting
 from dispatcher.testing.conformance.callers import TestCallers, TestCheck, TestKeyCheck, TestTypes
 from dispatcher.testing.conformance.changing import (
     TestAskingToCancel,
@@ -73,6 +74,13 @@ from dispatcher.testing.conformance.durability import (
     TestManyAtOnce,
 )
 from dispatcher.testing.conformance.endpoints import TestEventsOfEndpoints, TestKeepingEndpoints
+from dispatcher.testing.conformance.erasing import TestErasing, TestWhatWasErased
+from dispatcher.testing.conformance.feeding import (
+    TestErasedEvents,
+    TestFeed,
+    TestFollowing,
+    TestHeads,
+)
 from dispatcher.testing.conformance.flowing import TestFlowOfEndpoints
 from dispatcher.testing.conformance.grants import (
     TestKeysOfCallers,
@@ -86,12 +94,20 @@ from dispatcher.testing.conformance.holders import (
     TestHeldJobs,
     TestTakingBack,
 )
+from dispatcher.testing.conformance.keys import (
+    TestKeys,
+    TestKeysAndHandOff,
+    TestManyBehindAKey,
+    TestScheduledWithKeys,
+)
+from dispatcher.testing.conformance.leases import TestEndingRemoteLeases, TestRemoteLeases
 from dispatcher.testing.conformance.machine import stateful
 from dispatcher.testing.conformance.ordering import (
     TestChainsAtRandom,
     TestOrder,
     TestWhenOneEnds,
 )
+from dispatcher.testing.conformance.pausing import TestConcurrency, TestPausingQueues
 from dispatcher.testing.conformance.reading import (
     TestDeliverySummary,
     TestEvents,
@@ -131,10 +147,12 @@ __all__ = [
     "TestBacklog",
     "TestBreakerOfADestination",
     "TestBreakerOfAUrl",
+    "TestBulkSteps",
     "TestCallers",
     "TestChainsAtRandom",
     "TestCheck",
     "TestClaimingJobs",
+    "TestConcurrency",
     "TestDeadDeliveries",
     "TestDeletingEndpoints",
     "TestDeliverySummary",
@@ -144,20 +162,28 @@ __all__ = [
     "TestDurability",
     "TestEachItemAlone",
     "TestEndingLeases",
+    "TestEndingRemoteLeases",
+    "TestErasedEvents",
+    "TestErasing",
     "TestEvents",
     "TestEventsOfEndpoints",
     "TestFailingEndpoints",
+    "TestFeed",
     "TestFinishing",
     "TestFlowOfEndpoints",
+    "TestFollowing",
     "TestHandOffOfDeliveries",
     "TestHandOffOfJobs",
     "TestHandedOverBetweenProcesses",
     "TestHandingOn",
+    "TestHeads",
     "TestHeart",
     "TestHeldJobs",
     "TestIdempotency",
     "TestKeepingEndpoints",
     "TestKeyCheck",
+    "TestKeys",
+    "TestKeysAndHandOff",
     "TestKeysOfCallers",
     "TestLanesInTurn",
     "TestLeasedDeliveries",
@@ -166,21 +192,26 @@ __all__ = [
     "TestListsOfDestinations",
     "TestListsOfJobs",
     "TestManyAtOnce",
+    "TestManyBehindAKey",
     "TestNoting",
     "TestOneDelivery",
     "TestOneJob",
     "TestOrder",
     "TestOrderOfJobs",
     "TestPausing",
+    "TestPausingQueues",
     "TestPrune",
     "TestPruningEventsOfNoJob",
     "TestRate",
     "TestRecordingAttempts",
     "TestRedelivering",
     "TestReleasing",
+    "TestRemoteLeases",
     "TestRoom",
     "TestRoomOfCallers",
     "TestRotatingSecrets",
+    "TestScheduledWithKeys",
+    "TestSelecting",
     "TestSentAgain",
     "TestServiceKeys",
     "TestStaleDeliveries",
@@ -192,6 +223,7 @@ __all__ = [
     "TestTypes",
     "TestUnknownAttempts",
     "TestWalks",
+    "TestWhatWasErased",
     "TestWhenOneEnds",
     "scene",
     "stateful",

@@ -130,7 +130,8 @@ class TestDeadDeliveries:
         await scene.advance(DEAD_KEPT_SECONDS + 3_600)
         await scene.lease()  # it finds the destination empty
         await scene.store.prune(10)  # it goes with its job
-        assert await scene.backend.count_rows() <= rows
+        # One more may tell how far the caller's events were erased.
+        assert await scene.backend.count_rows() <= rows + 1
 
 
 class TestPruningEventsOfNoJob:
@@ -150,7 +151,8 @@ class TestPruningEventsOfNoJob:
         await scene.lease()  # it finds the destination empty
         await scene.store.prune(10)
         assert await scene.store.get_delivery(pinged.delivery_id, None) is None
-        assert await scene.backend.count_rows() <= rows
+        # One more may tell how far the caller's events were erased.
+        assert await scene.backend.count_rows() <= rows + 1
 
     async def test_not_while_something_is_open_or_died_lately(self, scene: Scene) -> None:
         endpoint = await registered(scene)

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from msgspec import Struct
 
 from dispatcher.core.model import Callback, EventType
-from dispatcher.ports.records import Idempotency, NewJob
+from dispatcher.ports.records import Idempotency, NewJob, RemoteTerms
 from dispatcher.testing.conformance.agreement import agree
 from dispatcher.testing.conformance.backend import Backend
 from dispatcher.testing.conformance.moves import (
@@ -36,6 +36,7 @@ from dispatcher.testing.conformance.values import (
     REPORT,
     a_callback,
 )
+from dispatcher.testing.conformance.workers import find, lease_remotely, renew, steer_queue
 
 CALLBACKS: Final[tuple[Callback | None, ...]] = (
     a_callback(),
@@ -64,6 +65,7 @@ class Wish(Struct, frozen=True, repr_omit_defaults=True):
     max_attempts: int = 1
     hand_off: bool = False
     key: str | None = None
+    ordering_key: str | None = None
     digest: bytes = b"d" * 32
 
 
@@ -80,12 +82,14 @@ WISHES: Final = st.builds(
     max_attempts=st.integers(1, 3),
     hand_off=st.booleans(),
     key=st.sampled_from((None, None, "k1", "k2")),
+    ordering_key=st.sampled_from((None, None, "o1", "o2")),
     digest=st.sampled_from((b"d" * 32, b"e" * 32)),
 )
 WHICH: Final = st.integers(0, 1)
 PICK: Final = st.integers(0, 3)
 LIMIT: Final = st.sampled_from((5, 3, 2, 1, 0))
 FREE: Final = st.sampled_from((3, 2, 1, 0))
+REMOTE: Final = (RemoteTerms(ANN, 10.0), RemoteTerms(BEN, 30.0), RemoteTerms(ANN, 100.0))
 TYPES: Final = st.fixed_dictionaries({MAIL: FREE, REPORT: FREE})
 
 
@@ -103,6 +107,7 @@ def as_job(run: Run, wish: Wish, holder: str) -> NewJob:
         callback=CALLBACKS[wish.callback],
         max_attempts=wish.max_attempts,
         retention_seconds=60.0,
+        ordering_key=wish.ordering_key,
     )
     key = None if wish.key is None else Idempotency(wish.key, wish.digest, now + 10**12)
     return run.scene.new(job, key=key, holder=holder if wish.hand_off else None)
@@ -171,6 +176,24 @@ class StoreMachine(RuleBasedStateMachine):
             await self.run.claim_both(holder, types, limit)
 
         self.do(step())
+
+    @rule(which=WHICH, types=TYPES, limit=LIMIT, terms=st.sampled_from(REMOTE))
+    def lease_remotely(
+        self, which: int, types: dict[str, int], limit: int, terms: RemoteTerms
+    ) -> None:
+        self.do(lease_remotely(self.run, which, terms, types, limit))
+
+    @rule(which=WHICH, pick=PICK, stranger=st.sampled_from((False, False, True)))
+    def renew(self, which: int, pick: int, *, stranger: bool) -> None:
+        self.do(renew(self.run, which, pick, stranger=stranger), compare=False)
+
+    @rule(which=WHICH, pick=PICK)
+    def find_lease(self, which: int, pick: int) -> None:
+        self.do(find(self.run, which, pick), compare=False)
+
+    @rule(which=WHICH, queue=st.sampled_from(("default", "other", None)), paused=st.booleans())
+    def steer_queue(self, which: int, queue: str | None, *, paused: bool) -> None:
+        self.do(steer_queue(self.run, which, queue, paused=paused), compare=False)
 
     @rule(which=WHICH, limit=LIMIT)
     def claim_deliveries(self, which: int, limit: int) -> None:

@@ -45,7 +45,7 @@ from dispatcher.core.model import (
     JobState,
 )
 from dispatcher.ports.records import Idempotency, LeasedDelivery
-from dispatcher.testing.conformance.model_parts import ModelDelivery, ModelJob, Place
+from dispatcher.testing.conformance.model_parts import ModelDelivery, ModelJob, Place, same_key
 
 
 @dataclass
@@ -57,6 +57,7 @@ class Model:
     deliveries: dict[str, ModelDelivery] = field(default_factory=dict)
     holders: dict[str, Instant] = field(default_factory=dict)
     keys: dict[tuple[str, str], tuple[Idempotency, str]] = field(default_factory=dict)
+    queues_paused: dict[str | None, Instant] = field(default_factory=dict)
     paused: set[Place] = field(default_factory=set)
 
     # --- jobs ----------------------------------------------------------------------------------
@@ -73,12 +74,35 @@ class Model:
             one
             for one in self.jobs.values()
             if types.get(one.job.type, 0) > 0
-            and not one.late(now)
+            and self.may_begin(one, now)
             and (
                 one.waits(now)
                 or (self.orphan(one, now) and one.job.attempt_count < one.job.max_attempts)
             )
         ]
+
+    def may_begin(self, held: ModelJob, now: Instant) -> bool:
+        """Whether nothing but slots could keep it from being claimed once it waits and is due."""
+        paused = None in self.queues_paused or held.job.queue in self.queues_paused
+        return not paused and not held.late(now) and self.is_front(held, now)
+
+    def is_front(self, held: ModelJob, now: Instant) -> bool:
+        """Whether it is its turn by its key: it has begun, or is the first of those due."""
+        if held.job.ordering_key is None or held.begun:
+            return True
+        of_key = [one for one in self.jobs.values() if same_key(one, held)]
+        if any(one.begun for one in of_key):
+            return False
+        return next((one for one in of_key if one.waits(now)), held) is held
+
+    def would_begin(self, added: ModelJob, now: Instant) -> bool:
+        """Whether a job that is about to be added would be claimed now, but for others waiting."""
+        alone = all(
+            not one.begun and not one.waits(now)
+            for one in self.jobs.values()
+            if same_key(one, added)
+        )
+        return added.waits(now) and self.may_begin(added, now) and alone
 
     def must_be_claimed(self, types: Mapping[str, int], now: Instant) -> list[ModelJob]:
         """Those that no claim may leave, if there is room: a canceled orphan can be the sweep's."""
@@ -91,7 +115,7 @@ class Model:
             max(one.job.due_at, now)
             for one in self.jobs.values()
             if one.job.state is JobState.WAITING and types.get(one.job.type, 0) > 0
-            if not one.late(max(one.job.due_at, now))
+            if self.may_begin(one, max(one.job.due_at, now))
         ]
         return min(instants, default=None)
 
@@ -179,6 +203,9 @@ class Model:
             case Redeliver():
                 sent = self.by_id(change.delivery_id)
                 return sent is not None and sent.delivery.round >= change.round
+            case ReleaseJob():
+                held = self.jobs.get(change.job_id)
+                return held is not None and held.last_lease == change.lease and not held.job.done
             case _:
                 return False
 
@@ -248,7 +275,7 @@ class Model:
             result_bytes=None if change.result is None else len(change.result),
             progress=change.progress or held.job.progress,
         )
-        held.lease = held.holder = None
+        held.let_go()
         held.result = change.result
         for one in self.of_job(change.job_id):
             best_effort = one.delivery.event_type not in TERMINAL_EVENTS
@@ -279,7 +306,7 @@ class Model:
             error=change.error,
             progress=change.progress or held.job.progress,
         )
-        held.lease = held.holder = None
+        held.let_go()
 
     def _tell(
         self, held: ModelJob, event_id: str, kind: EventType, now: Instant

@@ -31,7 +31,19 @@ class ModelJob:
     holder: str | None = None
     result: bytes | None = None
     events: list[tuple[str, EventType]] = field(default_factory=list)
+    last_lease: str | None = None
     seen: Job | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether it has begun and not ended: then it is the front of its key."""
+        return self.job.started_at is not None and not self.job.done
+
+    def let_go(self) -> None:
+        """Its lease is over; a remote worker's is remembered."""
+        if self.lease is not None and self.lease == self.holder:
+            self.last_lease = self.lease
+        self.lease = self.holder = None
 
     def late(self, now: Instant) -> bool:
         """Whether it is the sweep's: past its deadline, or its start."""
@@ -41,6 +53,12 @@ class ModelJob:
     def waits(self, now: Instant) -> bool:
         """Whether it waits and is due."""
         return self.job.state is JobState.WAITING and self.job.due_at <= now
+
+
+def same_key(one: ModelJob, other: ModelJob) -> bool:
+    """Whether two jobs are ordered by the same key of one caller."""
+    key = (other.job.caller_id, other.job.ordering_key)
+    return key[1] is not None and (one.job.caller_id, one.job.ordering_key) == key
 
 
 @dataclass

@@ -25,6 +25,7 @@ from dispatcher.ports.records import (
     KeyReused,
     LeasedDelivery,
     NewJob,
+    RemoteTerms,
     Replayed,
     Stale,
 )
@@ -34,6 +35,7 @@ from dispatcher.testing.conformance.backend import Backend
 from dispatcher.testing.conformance.model import Model
 from dispatcher.testing.conformance.model_parts import ModelDelivery, ModelJob
 from dispatcher.testing.conformance.scene import Scene
+from dispatcher.testing.conformance.turns import not_before_its_turn
 from dispatcher.testing.conformance.values import raise_first
 
 SLOTS: Final = 2
@@ -53,6 +55,7 @@ class Run:
         self.stores: list[Store] = []
         self.holders: list[Holder] = []
         self.leased_jobs: list[LeasedJob] = []
+        self.remote: list[tuple[LeasedJob, RemoteTerms, Instant]] = []
         self.leased_deliveries: list[LeasedDelivery] = []
         self.applied: list[Change] = []
         # Whether somebody was told to claim deliveries now, and no claim has come to rest since.
@@ -137,12 +140,13 @@ class Run:
             self.model.keys[key] = (new.idempotency, new.job.id)
         added = ModelJob(new.job, new.input)
         before = list(self.model.queue_waits(new.job, self.now))
-        chosen = new.hand_off is not None and added.waits(self.now) and not added.late(self.now)
+        chosen = new.hand_off is not None and self.model.would_begin(added, self.now)
         if result.leased is None:
             assert not (chosen and not before), "a job was not handed off though it could be"
         else:
             assert chosen, "a job was handed off though the claim would not choose it"
-            assert all(one.late(self.now) for one in before), "handed off past one that waits"
+            before = [one for one in before if self.model.may_begin(one, self.now)]
+            assert not before, "handed off past one that waits"
             assert new.hand_off is not None
             assert result.leased.lease == new.hand_off.lease
             self._hold_job(added, result.leased, new.hand_off.holder_id)
@@ -155,6 +159,7 @@ class Run:
             state=JobState.RUNNING,
             attempt_count=held.job.attempt_count + 1,
             started_at=held.job.started_at or self.now,
+            crash_count=held.job.crash_count + self.model.orphan(held, self.now),
             # How a job shows that it was retried, and the time it was due, end with the claim.
             retrying=leased.job.retrying,
             due_at=leased.job.due_at,
@@ -166,14 +171,20 @@ class Run:
         self.leased_jobs.append(leased)
 
     async def claim(
-        self, which: int, holder: str, types: Mapping[str, int], limit: int
+        self,
+        which: int,
+        holder: str,
+        types: Mapping[str, int],
+        limit: int,
+        remote: RemoteTerms | None = None,
     ) -> ClaimedJobs:
         """Claim; again as long as nothing is found though there is something and it is said so.
 
         A lane that has been emptied may look ready until a claim has looked at it.
         """
         for _ in range(2 + len(self.model.jobs)):
-            claimed = await self.stores[which].claim_jobs(JobClaim(holder, types, limit))
+            claim = JobClaim(holder, types, limit, remote=remote)
+            claimed = await self.stores[which].claim_jobs(claim)
             await self._claimed([claimed], holder, types, limit, which)
             if claimed.jobs or not limit or not self.model.must_be_claimed(types, self.now):
                 return claimed
@@ -202,40 +213,16 @@ class Run:
         for leased in (leased for claimed in claims for leased in claimed.jobs):
             held = may.pop(leased.job.id, None)
             assert held is not None, f"{leased.job.id} was not to be claimed, or twice"
-            self._not_before_its_turn(held, list(may.values()), claims, types)
-            self._hold_job(held, leased, holder)
+            not_before_its_turn(self.model, held, list(may.values()), claims, types, self.now)
+            own = leased.lease if leased.until is not None else holder
+            self._hold_job(held, leased, own)
+            if leased.until is not None:
+                self.model.holders[own] = leased.until
         await self._take_back([one for one in orphans if one.holder != holder], which)
         if len(claims) > 1:
             return
         (claimed,) = claims
         self._never_late(claimed.next_at, self.model.next_job_at(types, self.now))
-
-    def _not_before_its_turn(
-        self,
-        chosen: ModelJob,
-        left: list[ModelJob],
-        claims: Sequence[ClaimedJobs],
-        types: Mapping[str, int],
-    ) -> None:
-        """Nothing of its caller and queue that was left stands before it in every respect."""
-        taken = {leased.job.id for claimed in claims for leased in claimed.jobs}
-        counts = Counter(leased.job.type for claimed in claims for leased in claimed.jobs)
-        order = list(self.model.jobs)
-        for one in left:
-            same_queue = (one.job.caller_id, one.job.queue) == (
-                chosen.job.caller_id,
-                chosen.job.queue,
-            )
-            if not same_queue or one.job.id in taken or not one.waits(self.now):
-                continue
-            if counts[one.job.type] >= types[one.job.type]:
-                continue
-            assert not (
-                one.job.priority >= chosen.job.priority
-                and one.job.due_at <= chosen.job.due_at
-                and order.index(one.job.id) < order.index(chosen.job.id)
-                and chosen.job.state is JobState.WAITING
-            ), f"{chosen.job.id} was claimed before {one.job.id}"
 
     async def _take_back(self, orphans: list[ModelJob], which: int) -> None:
         """Whether a claim put other jobs of dead holders back is its own affair: look."""
@@ -253,6 +240,7 @@ class Run:
                 due_at=record.job.due_at,
                 retrying=record.job.retrying,
                 error=record.job.error,
+                crash_count=held.job.crash_count + 1,
             )
             held.lease = held.holder = None
 

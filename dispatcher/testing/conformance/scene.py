@@ -150,10 +150,11 @@ class Scene:
         limit: int = 100,
         types: Mapping[str, int] = EVERY_TYPE,
         store: Store | None = None,
+        **members: Any,
     ) -> ClaimedJobs:
         """Claim jobs, for a new holder unless told otherwise."""
         holder = holder or await self.hold()
-        return await (store or self.store).claim_jobs(JobClaim(holder, types, limit))
+        return await (store or self.store).claim_jobs(JobClaim(holder, types, limit, **members))
 
     async def running(self, holder: str | None = None, **members: Any) -> LeasedJob:
         """A job that was added and claimed; nothing else may be due."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dispatcher.core.changes import EndDelivery, Redeliver
 from dispatcher.core.lifecycle import UNKNOWN_ATTEMPTS, decide_overdue
 from dispatcher.core.model import DeliveryState, JobState
+from dispatcher.ports.erasing import ERASED_KEPT_SECONDS
 from dispatcher.ports.records import DEAD_KEPT_SECONDS, Idempotency, Overdue
 from dispatcher.testing.conformance.changing import note_output
 from dispatcher.testing.conformance.scene import Scene
@@ -134,6 +135,7 @@ class TestPrune:
             await whole_life(scene)
             await scene.advance(3_600)
             assert await scene.store.prune(100) == 1
+            await scene.advance(ERASED_KEPT_SECONDS)
             await scene.store.prune(100)
             counts.append(await scene.backend.count_rows())
         assert counts[1] == counts[0]

@@ -149,6 +149,9 @@ async def pause(run: Run, which: int, pick: int, *, resume: bool) -> None:
 
 async def finale(run: Run) -> None:
     """Nothing is lost: from wherever the run has come, every job ends and every callback lands."""
+    for queue in list(run.model.queues_paused):
+        await run.stores[0].resume(queue)
+    run.model.queues_paused.clear()
     for pick in range(100 if run.model.paused else 0):
         await pause(run, 0, pick, resume=True)
     for _ in range(MOST_ROUNDS):

@@ -86,6 +86,22 @@ class DeliveryWithAttempts(Delivery, frozen=True, kw_only=True, rename="camel"):
     attempts: list[Attempt]
 
 
+class LastAttempt(Struct, frozen=True, kw_only=True, rename="camel"):
+    """The last attempt that was recorded, without what was answered."""
+
+    number: Annotated[int, Meta(ge=1)]
+    at: Time
+    duration_ms: Count
+    status_code: int | None
+    error: AttemptError | None
+
+
+class DeadDelivery(Delivery, frozen=True, kw_only=True, rename="camel"):
+    """`data` of `delivery.dead`."""
+
+    last_attempt: LastAttempt | None
+
+
 class DeliveryList(Struct, frozen=True, kw_only=True, rename="camel"):
     """A page of deliveries, without their attempts."""
 

@@ -35,6 +35,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     """An answer that is no problem.
 
     - `shape`: the type of its JSON, or a schema; None: it has no body.
+    - `streams`: it can be had as Server-Sent Events, too.
     - `headers`: names of `headers.HEADERS`, besides those that every answer has.
     - `links`: calls that go on from it: a name, the operation, and what its `id` is.
     """
@@ -43,6 +44,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     description: str
     shape: Any = None
     media: str = "application/json"
+    streams: bool = False
     headers: tuple[str, ...] = ()
     example: Any = None
     links: tuple[tuple[str, str, str], ...] = ()
@@ -76,10 +78,12 @@ class Operation(Struct, frozen=True, kw_only=True):
 
 TAGS: Final[dict[str, str]] = {
     "Jobs": "Submit work and hear what came of it.",
+    "Events": "What happens to jobs, for who can't receive callbacks.",
     "Deliveries": "How callbacks fare: one event's way to one URL.",
     "Endpoints": "Callback URLs that a caller registers for the events of all of its jobs.",
     "Callers": "Who may use the service, and what their callbacks are signed with. For operators.",
     "Operators": "Looking after the service.",
+    "Workers": "Do jobs from outside, in any language: lease them, and say what came of them.",
     "Service": "Health, keys and this description. They need no API key.",
     "Development": "What is there with `--dev` alone.",
 }

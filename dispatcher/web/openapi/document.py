@@ -16,13 +16,19 @@ from dispatcher.web.openapi import (
     deliveries,
     destinations,
     endpoints,
+    events,
     jobs,
+    leases,
     operators,
+    queues,
     service,
 )
 from dispatcher.web.openapi.callback import CALLBACKS, Event
+from dispatcher.web.openapi.deliveries import DeadDelivery
 from dispatcher.web.openapi.described import TAGS, Answer, Call, Operation, Parameter, Schema
+from dispatcher.web.openapi.endpoints import EndpointData
 from dispatcher.web.openapi.headers import ALWAYS, HEADERS
+from dispatcher.web.openapi.jobs_shown import JobData
 from dispatcher.web.openapi.refusals import MEDIA, Problem, problem_schema, problems_of
 from dispatcher.web.openapi.submission import bound
 from dispatcher.web.openapi.words import OVERVIEW, who_may
@@ -30,7 +36,18 @@ from dispatcher.web.openapi.words import OVERVIEW, who_may
 _SCHEMAS: Final = "#/components/schemas/{name}"
 _JSON: Final = "application/json"
 
-RESOURCES: Final = (jobs, deliveries, endpoints, callers, destinations, operators, service)
+RESOURCES: Final = (
+    jobs,
+    events,
+    deliveries,
+    endpoints,
+    leases,
+    callers,
+    destinations,
+    queues,
+    operators,
+    service,
+)
 """The modules that describe calls; each has `operations(limits)`."""
 
 
@@ -99,7 +116,7 @@ def make_document(served: Served) -> dict[str, Any]:
 
 def _shapes(operations: Iterable[Operation]) -> list[Any]:
     """The types that the operations speak of, and those of callbacks and problems."""
-    found: list[Any] = [Problem, Event]
+    found: list[Any] = [Problem, Event, JobData, DeadDelivery, EndpointData]
     for operation in operations:
         shapes = [answer.shape for answer in operation.answers]
         if operation.body is not None:
@@ -168,6 +185,8 @@ class _Writer:
             if answer.example is not None:
                 content["example"] = _plain(answer.example)
             written["content"] = {answer.media: content}
+        if answer.streams:
+            written["content"]["text/event-stream"] = {"schema": {"type": "string"}}
         if answer.links:
             written["links"] = {
                 name: {"operationId": operation, "parameters": {"id": value}}

@@ -37,8 +37,8 @@ EndpointId = Annotated[str, Meta(pattern="^ep_[0-9a-f]{32}$", examples=[ENDPOINT
 Secret = Annotated[str, Meta(pattern="^whsec_", description="Shown in this answer alone.")]
 
 
-class Endpoint(Struct, frozen=True, kw_only=True, rename="camel"):
-    """A registered callback URL, subscribed to events of all of its caller's jobs."""
+class EndpointData(Struct, frozen=True, kw_only=True, rename="camel"):
+    """`data` of `endpoint.disabled` and `ping`: the endpoint as it was."""
 
     id: EndpointId
     caller_id: CallerId
@@ -57,6 +57,11 @@ class Endpoint(Struct, frozen=True, kw_only=True, rename="camel"):
         Time | None, Meta(description="Since when nothing but failures came of it.")
     ]
     created_at: Time
+
+
+class Endpoint(EndpointData, frozen=True, kw_only=True, rename="camel"):
+    """A registered callback URL, subscribed to events of all of its caller's jobs."""
+
     secrets: list[SecretShown]
 
 

@@ -43,6 +43,16 @@ HEADERS: Final[dict[str, dict[str, Any]]] = {
     },
     "WWW-Authenticate": {"description": "How to say who calls (RFC 6750).", "schema": _TEXT},
     "Accept": {"description": "The media type that the call takes.", "schema": _TEXT},
+    "Content-Location": {"description": "The path of the job that is shown.", "schema": _TEXT},
+    "Preference-Applied": {
+        "description": "What was done of `Prefer` (RFC 7240): `wait=50`, if more was asked for.",
+        "schema": _TEXT,
+    },
+    "Vary": {"description": "`Accept` decides between the list and the stream.", "schema": _TEXT},
+    "X-Accel-Buffering": {
+        "description": "`no`, with a stream: proxies are not to hold it back.",
+        "schema": _TEXT,
+    },
     "Cache-Control": {"description": "Whether and how long it may be kept.", "schema": _TEXT},
 }
 ALWAYS: Final = "Request-Id"

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 from dispatcher.core.errors import (
+    DeliveriesOpen,
+    DeliveriesSending,
     IdempotencyKeyReused,
     InvalidHeader,
+    JobNotDone,
     JobUnsuccessful,
     NotFound,
     Overloaded,
@@ -22,11 +25,9 @@ from dispatcher.web.openapi.described import Answer, Body, Call, Operation, Para
 from dispatcher.web.openapi.headers import RATE
 from dispatcher.web.openapi.jobs_shown import (
     CANCELED,
-    ENDED,
     LISTED,
     QUEUED,
     SUCCEEDED,
-    EventList,
     Job,
     JobList,
 )
@@ -37,10 +38,11 @@ from dispatcher.web.openapi.shapes import (
     of_caller,
     paging,
     path_id,
+    prefer,
     visible,
     words,
 )
-from dispatcher.web.refusals import NotAcceptable, ResultGone, ResultNotYet
+from dispatcher.web.refusals import ResultGone, ResultNotYet
 from dispatcher.web.wire import SubmissionBody
 
 _TAG: Final = "Jobs"
@@ -78,8 +80,39 @@ _SUBMISSIONS: Final[dict[str, Any]] = {
         "maxAttempts": 2,
         "metadata": {"order": "4711"},
         "retentionSeconds": 86_400,
+        "orderingKey": "order-4711",
     },
 }
+
+
+_HELD: Final = prefer("respond-async, wait=1", "a 200 if the job ends in that time;")
+_SENT: Final = ("ETag", "Preference-Applied", "Idempotency-Replayed", *RATE)
+_ACCEPTED: Final = (
+    Answer(
+        status=202,
+        description="The job is stored: watch it at `Location`, or await its callback.",
+        shape=Job,
+        headers=("Location", "Retry-After", *_SENT),
+        example=QUEUED,
+        links=_GOES_ON,
+    ),
+    Answer(
+        status=200,
+        description="With `Prefer: wait=N`: the job has ended, however it did.",
+        shape=Job,
+        headers=("Content-Location", *_SENT),
+        example=LISTED,
+    ),
+)
+_NOT_ACCEPTED: Final = (
+    InvalidHeader,
+    IdempotencyKeyReused,
+    OverRate,
+    OverQuota,
+    Overloaded,
+    QueueFull,
+    Stopping,
+)
 
 
 def operations(limits: Limits) -> dict[Call, Operation]:
@@ -89,23 +122,8 @@ def operations(limits: Limits) -> dict[Call, Operation]:
         ("GET", "/v1/jobs"): _list(limits),
         ("GET", "/v1/jobs/{id}"): _GET,
         ("GET", "/v1/jobs/{id}/result"): _RESULT,
-        ("GET", "/v1/jobs/{id}/events"): Operation(
-            id="listJobEvents",
-            tag=_TAG,
-            summary="The events of a job",
-            description="Its stored events, oldest first, each as its callback has it.",
-            parameters=(_ID, *paging(limits)),
-            answers=(
-                Answer(
-                    status=200,
-                    description="A page of events.",
-                    shape=EventList,
-                    headers=("Link",),
-                    example={"items": [ENDED | {"callbackUrl": None}], "nextCursor": None},
-                ),
-            ),
-            problems=(_NO_JOB, NotAcceptable),
-        ),
+        ("DELETE", "/v1/jobs/{id}"): _DELETE,
+        ("POST", "/v1/jobs/{id}/replay"): _replay(limits),
         ("GET", "/v1/jobs/{id}/deliveries"): Operation(
             id="listJobDeliveries",
             tag=_TAG,
@@ -148,29 +166,28 @@ def _submit(limits: Limits) -> Operation:
                 "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
             ),
             _header("tracestate", "Goes with `traceparent`.", "vendor=value"),
+            _HELD,
         ),
         body=Body(shape=SubmissionBody, examples=_SUBMISSIONS),
-        answers=(
-            Answer(
-                status=202,
-                description="The job is stored: watch it at `Location`, or await its callback.",
-                shape=Job,
-                headers=("Location", "ETag", "Retry-After", "Idempotency-Replayed", *RATE),
-                example=QUEUED,
-                links=_GOES_ON,
-            ),
-        ),
-        problems=(
-            InvalidHeader,
-            IdempotencyKeyReused,
-            NotFound("caller", ""),
-            OverRate,
-            OverQuota,
-            Overloaded,
-            QueueFull,
-            Stopping,
-        ),
+        answers=_ACCEPTED,
+        problems=(NotFound("caller", ""), *_NOT_ACCEPTED),
         sends_callbacks=True,
+    )
+
+
+def _replay(limits: Limits) -> Operation:
+    return Operation(
+        id="replayJob",
+        tag=_TAG,
+        summary="Submit a job again",
+        description=(
+            "A new job of the same caller, with the same submission and `replayOf`. The input is "
+            "validated again, since its type may have changed."
+        ),
+        parameters=(_ID, _idempotency_key(limits), _HELD),
+        takes_no_body=True,
+        answers=_ACCEPTED,
+        problems=(_NO_JOB, *_NOT_ACCEPTED),
     )
 
 
@@ -234,19 +251,20 @@ _GET: Final = Operation(
     parameters=(
         _ID,
         _header("If-None-Match", "The `ETag` that you know: 304 while nothing changed.", '"abc"'),
+        prefer("wait=1", "held until the job is done, or differs from that `ETag`;"),
     ),
     answers=(
         Answer(
             status=200,
             description="The job.",
             shape=Job,
-            headers=("ETag", "Retry-After"),
+            headers=("ETag", "Retry-After", "Preference-Applied"),
             example=SUCCEEDED,
         ),
         Answer(
             status=304,
             description="It is as you know it.",
-            headers=("ETag", "Retry-After"),
+            headers=("ETag", "Retry-After", "Preference-Applied"),
         ),
     ),
     problems=(_NO_JOB,),
@@ -297,4 +315,21 @@ _CANCEL: Final = Operation(
         ),
     ),
     problems=(_NO_JOB,),
+)
+_DELETE: Final = Operation(
+    id="deleteJob",
+    tag=_TAG,
+    summary="Erase a job",
+    description="One that is done, with its input, result, events and callbacks. Idempotent.",
+    parameters=(
+        _ID,
+        Parameter(
+            name="cancelDeliveries",
+            description="Whether to cancel the callbacks that it owes.",
+            schema={"type": "string", "enum": ["true", "false"]},
+        ),
+    ),
+    takes_no_body=True,
+    answers=(Answer(status=204, description="It is erased, now or before."),),
+    problems=(_NO_JOB, JobNotDone, DeliveriesOpen, DeliveriesSending),
 )

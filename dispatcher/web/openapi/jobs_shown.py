@@ -103,6 +103,7 @@ class JobData(Struct, frozen=True, kw_only=True, rename="camel"):
     cancel_requested_at: Time | None
     callback_url: CallbackUrl | None
     callback: CallbackShown | None
+    ordering_key: str | None
     correlation_id: str | None
     metadata: dict[str, str] | None
     replay_of: JobId | None
@@ -132,6 +133,16 @@ class Job(JobData, frozen=True, kw_only=True, rename="camel"):
     input: Annotated[Any, Meta(description="As submitted: any JSON.")] = UNSET
 
 
+_OF_EVENT: Final = {
+    "description": "The job as it was at the event's commit; of `delivery.dead` the delivery, of "
+    "`endpoint.disabled` and `ping` the endpoint.",
+    "anyOf": [
+        {"$ref": f"#/components/schemas/{name}"}
+        for name in ("JobData", "DeadDelivery", "EndpointData")
+    ],
+}
+
+
 class Event(Struct, frozen=True, kw_only=True, rename="camel"):
     """An event: the body of a callback, and the same wherever it is read."""
 
@@ -142,7 +153,7 @@ class Event(Struct, frozen=True, kw_only=True, rename="camel"):
     sequence: Annotated[int | None, Meta(description="Within its job; null: not of its course.")]
     caller_id: CallerId
     callback_url: Annotated[str | None, Meta(description="Where it is posted to; null in lists.")]
-    data: Annotated[JobData, Meta(description="The job as it was at the event's commit.")]
+    data: Annotated[Any, Meta(extra_json_schema=_OF_EVENT)]
 
 
 class JobList(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -184,6 +195,7 @@ QUEUED: Final = Job(
     cancel_requested_at=None,
     callback_url="https://example.com/callbacks",
     callback=None,
+    ordering_key=None,
     correlation_id="order-4711",
     metadata=None,
     replay_of=None,
@@ -245,3 +257,14 @@ ENDED: Final[dict[str, Any]] = {
 """An event as its callback has it."""
 
 LISTED: Final = structs.replace(SUCCEEDED, input=UNSET, result=UNSET, result_omitted=True)
+LEASED: Final = JobData(
+    **{
+        name: getattr(QUEUED, name)
+        for name in JobData.__struct_fields__
+        if name not in {"status", "attempt_count", "started_at"}
+    },
+    status=JobStatus.RUNNING,
+    attempt_count=1,
+    started_at=TIME,
+)
+"""A job as its worker has it."""

@@ -10,9 +10,11 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from dispatcher.core.errors import (
     Forbidden,
+    Gone,
     InvalidFields,
     InvalidParameter,
     MalformedBody,
+    NotFound,
     StoreError,
     StoreUnavailable,
     Unauthenticated,
@@ -91,6 +93,11 @@ class Problem(Struct, frozen=True, kw_only=True, rename={"violated_policies": "v
 def problems_of(operation: Operation, *, guarded: bool, dev: bool) -> dict[int, dict[str, Any]]:
     """By status, what a call can be refused with: `{"codes": […], "headers": […]}`."""
     refusals = [*_ANY, *operation.problems]
+    refusals += [  # as `web/app.py` tells of what was there
+        Gone(missing.what, "")
+        for missing in operation.problems
+        if isinstance(missing, NotFound) and missing.what in {"job", "delivery"}
+    ]
     if guarded:
         refusals += _WITH_KEY
     elif dev:

@@ -96,6 +96,17 @@ def visible(limits: Limits) -> Schema:
     }
 
 
+def prefer(example: str, description: str) -> Parameter:
+    """`Prefer`, which holds an answer."""
+    return Parameter(
+        name="Prefer",
+        place="header",
+        description=f"`wait=N` (RFC 7240): {description} N seconds at most, and 50.",
+        schema={"type": "string"},
+        example=example,
+    )
+
+
 def paging(limits: Limits) -> tuple[Parameter, Parameter]:
     """The parameters of every list."""
     return (

@@ -1,2 +1,2 @@
--- End the lease of every holder but one: at the start of a process that is alone.
-UPDATE holder SET expires_at = :now WHERE id <> :id AND expires_at > :now
+-- End the lease of every process but one, at the start of one that is alone. Remote workers live on.
+UPDATE holder SET expires_at = :now WHERE id <> :id AND expires_at > :now AND lease_ms IS NULL

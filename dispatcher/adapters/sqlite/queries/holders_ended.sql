@@ -1,2 +1,2 @@
--- The holders whose lease has ended. The table has a row a process: it is read whole.
-SELECT id FROM holder WHERE expires_at <= ?
+-- The holders whose lease has ended, the first to end first.
+SELECT id FROM holder WHERE expires_at <= :now ORDER BY expires_at LIMIT :limit

@@ -5,8 +5,8 @@ INSERT INTO job (
   created_at, due_at, late_at, run_at, start_by, deadline, started_at,
   finished_at, expires_at, cancel_requested_at, retrying, progress, error,
   result_bytes, callback, correlation_id, metadata, replay_of, trace,
-  api_version, version, event_count, ordering_key
+  api_version, version, event_count, ordering_key, key_place
 ) VALUES (
   ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-  ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+  ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
 )

@@ -9,5 +9,6 @@ UPDATE job SET
   attempt_count = attempt_count - :refund,
   error = :error,
   progress = coalesce(:progress, progress),
-  version = version + 1
+  version = version + 1,
+  crash_count = crash_count + :crashed
 WHERE seq = :seq AND state = 'running' AND lease = :lease

@@ -6,5 +6,6 @@ UPDATE job SET
   lane_seq = :lane_seq,
   due_at = :now,
   retrying = 1,
-  version = version + 1
+  version = version + 1,
+  crash_count = crash_count + 1
 WHERE seq = :seq AND state = 'running'

@@ -3,6 +3,7 @@ SELECT min((
   SELECT head.due_at FROM job AS head
   WHERE head.lane_seq = :lane_seq
     AND head.state = 'waiting'
+    AND head.key_place < 3
     AND head.priority = level.column1
     AND (head.late_at IS NULL OR head.late_at > :now)
   ORDER BY head.due_at, head.seq

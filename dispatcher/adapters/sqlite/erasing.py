@@ -1,0 +1,86 @@
+"""Erasing jobs, and remembering for a while what was erased."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final, NamedTuple
+
+from dispatcher.adapters.sqlite import chains
+from dispatcher.adapters.sqlite.audit import add_audit
+from dispatcher.adapters.sqlite.delivering import change_delivery
+from dispatcher.adapters.sqlite.rows import JOB_SEQ, job_of
+from dispatcher.adapters.sqlite.session import Session
+from dispatcher.adapters.sqlite.statements import statement
+from dispatcher.core.audit import AuditEntry
+from dispatcher.core.changes import AskCancelDelivery, EndDelivery
+from dispatcher.core.model import DeliveryState, Instant
+from dispatcher.ports.erasing import Erasure
+from dispatcher.ports.records import DeliveryTerms
+
+_JOB_BY_ID: Final = statement("job_by_id")
+_OPEN: Final = statement("deliveries_open_of_job")
+_ERASED_ADD: Final = statement("erased_add")
+_ERASED_FIND: Final = statement("erased_find")
+_ERASED_FORGET: Final = statement("prune_erased")
+
+
+class Wanted(NamedTuple):
+    """Which job to erase: see `EraseStore.erase_job`."""
+
+    job_id: str
+    caller_id: str | None
+    terms: DeliveryTerms
+    cancel_deliveries: bool
+    entry: AuditEntry | None
+
+
+class Eraser:
+    """Erases jobs, and knows of what was erased in the last `kept_seconds`."""
+
+    def __init__(self, kept_seconds: float) -> None:
+        self._kept_ms = round(kept_seconds * 1000)
+
+    def erase_job(self, session: Session, wanted: Wanted) -> Erasure:
+        """Erase a job, if it is done and owes nothing."""
+        row = session.one(_JOB_BY_ID, (wanted.job_id,))
+        if row is None:
+            known = self.was_erased(
+                session.connection, wanted.job_id, wanted.caller_id, session.now
+            )
+            return Erasure.ERASED if known else Erasure.NO_JOB
+        job, seq = job_of(row), row[JOB_SEQ]
+        if wanted.caller_id not in (None, job.caller_id):
+            return Erasure.NO_JOB
+        if not job.done:
+            return Erasure.NOT_DONE
+        owed = session.execute(_OPEN, (seq,)).fetchall()
+        if owed and not wanted.cancel_deliveries:
+            return Erasure.OWES
+        add_audit(session, wanted.entry)
+        for delivery_id, state in owed:
+            if state == DeliveryState.SENDING:
+                change_delivery(session, AskCancelDelivery(delivery_id, session.now), wanted.terms)
+            else:
+                end = EndDelivery(delivery_id, DeliveryState.CANCELED, session.now)
+                change_delivery(session, end, wanted.terms)
+        if any(state == DeliveryState.SENDING for _, state in owed):
+            return Erasure.SENDING
+        self.erase(session, seq)
+        return Erasure.ERASED
+
+    def erase(self, session: Session, seq: int) -> None:
+        """Erase a job with all of its own, and remember that it was there."""
+        if self._kept_ms:
+            session.execute(_ERASED_ADD, {"seq": seq, "now": session.now})
+        chains.erase_job(session, seq)
+
+    def forget(self, session: Session, limit: int) -> None:
+        """Forget up to `limit` of what was erased long ago."""
+        session.execute(_ERASED_FORGET, {"since": session.now - self._kept_ms, "limit": limit})
+
+    def was_erased(
+        self, read: sqlite3.Connection, id_: str, caller_id: str | None, now: Instant
+    ) -> bool:
+        """Whether something of that id and caller was erased."""
+        row = read.execute(_ERASED_FIND, {"id": id_, "since": now - self._kept_ms}).fetchone()
+        return row is not None and caller_id in (None, row[0])

@@ -1,0 +1,2 @@
+-- The number of a job.
+SELECT seq FROM job WHERE id = ?

@@ -1,0 +1,2 @@
+-- How many jobs of a queue run, whoever holds them.
+SELECT count(*) FROM holder CROSS JOIN job ON job.holder_id = holder.id AND job.queue = ?

@@ -1,0 +1,13 @@
+-- A caller's deliveries of a kind, oldest first.
+SELECT delivery.*, event.id, event.type, job.id
+FROM delivery
+JOIN event ON event.seq = delivery.event_seq
+LEFT JOIN job ON job.seq = delivery.job_seq
+WHERE delivery.caller_id = :caller_id AND delivery.seq > :after AND delivery.seq <= :until
+  AND delivery.state = :state
+  AND (:url IS NULL OR delivery.url = :url)
+  AND (:created_after IS NULL OR delivery.created_at > :created_after)
+  AND (:created_before IS NULL OR delivery.created_at < :created_before)
+  AND (:event_type IS NULL OR event.type = :event_type)
+ORDER BY delivery.seq
+LIMIT :limit

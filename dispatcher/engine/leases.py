@@ -1,0 +1,283 @@
+"""Remote workers: programs that lease jobs over HTTP, and say what came of them.
+
+A lease is one job's. It lasts as long as its worker renews it; when it ends the job is another's,
+and what is said under it changes nothing. Until then it counts, however late.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from dispatcher.core.changes import Change, LeasedJob, NoteOutput, NoteProgress, NoteStarted
+from dispatcher.core.errors import LeaseEnded, Stopping
+from dispatcher.core.facts import JobAttemptEnded
+from dispatcher.core.lifecycle import decide_job, wants
+from dispatcher.core.model import EventType, Instant, Job, JobState, Progress
+from dispatcher.core.outcome import AttemptFailed, Failed, JobOutcome, Snoozed, Succeeded
+from dispatcher.core.retry import DEFAULT_JOB_BACKOFF, JobBackoff
+from dispatcher.engine.commit import Commit
+from dispatcher.engine.jobs import SPIN_MS, Jobs
+from dispatcher.engine.loop import Bell
+from dispatcher.engine.terms import EngineTerms, System
+from dispatcher.ports.records import (
+    Applied,
+    JobClaim,
+    RemoteLease,
+    RemoteTerms,
+    Renewed,
+)
+from dispatcher.ports.store import Store
+
+POLL_SECONDS: Final = 1.0
+"""Whoever waits looks again at least so often: work may come in over another process."""
+
+TRIES: Final = 3
+"""How often it is looked again what became of a job that was changed meanwhile."""
+
+_LEASES_KEPT: Final = 10_000
+
+
+class RemoteKind(Struct, frozen=True):
+    """A type that remote workers do: its waits between attempts, and the bytes of a result."""
+
+    backoff: JobBackoff
+    result_bytes: int
+
+
+class RemoteWork:
+    """Gives jobs to remote workers, and takes what they say of them."""
+
+    def __init__(
+        self,
+        store: Store,
+        jobs: Jobs,
+        commit: Commit,
+        kinds: Mapping[str, RemoteKind],
+        *,
+        terms: EngineTerms,
+        system: System,
+    ) -> None:
+        """`kinds` are the types that remote workers do, by name."""
+        self._store = store
+        self._jobs = jobs
+        self._commit = commit
+        self._kinds = kinds
+        self._concurrency = terms.concurrency
+        self._quiet_seconds = terms.progress_seconds
+        self._clock = system.clock
+        self._timers = system.timers
+        self._random = system.random
+        self._ids = system.ids
+        self._observer = system.observer
+        self._bells: set[Bell] = set()
+        self._quiet_until: OrderedDict[tuple[str, EventType], float] = OrderedDict()
+        self._closed = False
+        jobs.on_ready = self._ring
+
+    @property
+    def types(self) -> frozenset[str]:
+        """The types that remote workers do."""
+        return frozenset(self._kinds)
+
+    def most_bytes(self, type_: str) -> int | None:
+        """How large a result of this type may be; None: it is no type of theirs any more."""
+        kind = self._kinds.get(type_)
+        return None if kind is None else kind.result_bytes
+
+    def close(self) -> None:
+        """Give out no more, and let go of those who wait. What is leased may still be ended."""
+        self._closed = True
+        self._ring(None)
+
+    def _ring(self, at: Instant | None) -> None:
+        for bell in self._bells:
+            bell.ring(at)
+
+    # --- giving out ------------------------------------------------------------------------
+
+    async def lease(
+        self, types: Sequence[str], limit: int, terms: RemoteTerms, *, wait_seconds: float = 0.0
+    ) -> tuple[LeasedJob, ...]:
+        """Up to `limit` due jobs of these types, each under a lease of its own.
+
+        If there is none it waits until there is, `wait_seconds` at most. Raises `StoreUnavailable`,
+        or `Stopping` during shutdown.
+        """
+        claim = JobClaim("", dict.fromkeys(types, limit), limit, self._concurrency, terms)
+        until = self._clock.now() + round(wait_seconds * 1000)
+        bell = Bell(self._clock, self._timers)
+        self._bells.add(bell)  # before it looks, so that nothing is missed in between
+        try:
+            while True:
+                if self._closed:
+                    raise Stopping("The service is shutting down; ask again in a moment.")
+                claimed = await self._store.claim_jobs(claim)
+                now = self._clock.now()
+                if claimed.jobs or now >= until:
+                    break
+                look_at = now + round(POLL_SECONDS * 1000)
+                if claimed.next_at is not None:
+                    look_at = min(look_at, max(claimed.next_at, now + SPIN_MS))
+                bell.ring(min(until, look_at))
+                await bell.wait()
+        finally:
+            self._bells.discard(bell)
+            bell.stop()
+        for leased in claimed.jobs:
+            if wants(leased.job, EventType.JOB_STARTED):
+                await self._note(
+                    NoteStarted(
+                        job_id=leased.job.id,
+                        lease=leased.lease,
+                        at=self._clock.now(),
+                        event_id=self._ids.new("evt"),
+                    )
+                )
+        return claimed.jobs
+
+    # --- what workers say ------------------------------------------------------------------
+
+    async def heartbeat(
+        self, lease: str, owner: str, *, progress: Progress | None, output: bytes | None
+    ) -> Renewed:
+        """Make a lease last, and keep what the worker tells: how far it is, an intermediate result.
+
+        Raises `LeaseEnded` if the lease is lost; `StoreUnavailable`.
+        """
+        renewed = await self._store.renew_lease(lease, owner)
+        if renewed is None:
+            raise LeaseEnded
+        if progress is None and output is None:
+            return renewed
+        found = await self._store.find_lease(lease, owner)
+        if found is None or found.until is None:
+            raise LeaseEnded
+        job, now = found.job, self._clock.now()
+        if output is not None:
+            change: NoteOutput | NoteProgress = NoteOutput(
+                job_id=job.id,
+                lease=lease,
+                at=now,
+                event_id=self._ids.new("evt"),
+                output=output,
+                progress=progress,
+                deliver=self._may_tell(lease, EventType.JOB_OUTPUT),
+            )
+        else:
+            assert progress is not None  # noqa: S101  # tells mypy what was asked above
+            told = wants(job, EventType.JOB_PROGRESS)
+            told = told and self._may_tell(lease, EventType.JOB_PROGRESS)
+            event_id = self._ids.new("evt") if told else None
+            change = NoteProgress(
+                job_id=job.id, lease=lease, at=now, progress=progress, event_id=event_id
+            )
+        if not await self._note(change):
+            raise LeaseEnded
+        return renewed
+
+    async def complete(self, lease: str, owner: str, result: bytes) -> None:
+        """The job is done. The same said again changes nothing.
+
+        Raises `LeaseEnded` if the lease was lost, or something else was said; `StoreUnavailable`.
+        """
+
+        async def stands(job: Job) -> bool:
+            found = await self._store.get_result(job.id, None)
+            return job.state is JobState.SUCCEEDED and found is not None and found[1] == result
+
+        await self._end(lease, owner, Succeeded(result), stands)
+
+    async def fail(self, lease: str, owner: str, outcome: Failed | AttemptFailed) -> None:
+        """The attempt failed, for good or to be tried again. Otherwise as `complete`."""
+
+        async def stands(job: Job) -> bool:
+            if job.state in {JobState.CANCELED, JobState.EXPIRED}:  # what became of the failure
+                return True
+            error = job.error
+            said = (outcome.code, outcome.detail)
+            return error is not None and (error.code, error.detail) == said
+
+        await self._end(lease, owner, outcome, stands)
+
+    async def snooze(self, lease: str, owner: str, seconds: float) -> None:
+        """Not now: the job runs again in `seconds`, its attempt given back. As `complete`."""
+
+        async def stands(job: Job) -> bool:
+            return job.state is not JobState.SUCCEEDED and job.state is not JobState.FAILED
+
+        await self._end(lease, owner, Snoozed(seconds), stands)
+
+    async def find(self, lease: str, owner: str) -> RemoteLease:
+        """The lease and its job, also if it was ended under it; raises `LeaseEnded`."""
+        found = await self._store.find_lease(lease, owner)
+        if found is None:
+            raise LeaseEnded
+        return found
+
+    async def _end(
+        self,
+        lease: str,
+        owner: str,
+        outcome: JobOutcome,
+        stands: Callable[[Job], Awaitable[bool]],
+    ) -> None:
+        for _ in range(TRIES):
+            found = await self.find(lease, owner)
+            if found.until is None:
+                if await stands(found.job):
+                    return
+                break
+            if await self._apply(found, lease, outcome):
+                return
+        raise LeaseEnded
+
+    async def _apply(self, found: RemoteLease, lease: str, outcome: JobOutcome) -> bool:
+        job, now = found.job, self._clock.now()
+        kind = self._kinds.get(job.type)
+        change = decide_job(
+            job,
+            lease,
+            outcome,
+            DEFAULT_JOB_BACKOFF if kind is None else kind.backoff,
+            now=now,
+            jitter=self._random.unit(),
+            event_id=self._ids.new("evt"),
+        )
+        result, to = await self._jobs.end(job, change)
+        if not isinstance(result, Applied):
+            return False
+        error = change.error if to is not JobState.SUCCEEDED else None
+        self._observer.saw(
+            JobAttemptEnded(
+                job=job,
+                attempt=job.attempt_count,
+                outcome=type(outcome).__name__,
+                to=to,
+                duration_ms=max(now - (found.began_at or now), 0),
+                error_code=None if error is None else error.code,
+                error_detail=None if error is None else error.detail,
+            )
+        )
+        return True
+
+    async def _note(self, change: Change) -> bool:
+        result = await self._commit.apply_once(change)
+        if not isinstance(result, Applied):
+            return False
+        self._jobs.wake_for(result)
+        return True
+
+    def _may_tell(self, lease: str, kind: EventType) -> bool:
+        """At most one callback of a kind in `progress_seconds`; beyond that it is stored alone."""
+        now = self._clock.monotonic()
+        if now < self._quiet_until.get((lease, kind), now):
+            return False
+        self._quiet_until[lease, kind] = now + self._quiet_seconds
+        self._quiet_until.move_to_end((lease, kind))
+        if len(self._quiet_until) > _LEASES_KEPT:
+            self._quiet_until.popitem(last=False)
+        return True

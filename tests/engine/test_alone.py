@@ -1,0 +1,152 @@
+"""Jobs that were running at two crashes run alone the next time."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from dispatcher.core.changes import LeasedJob
+from dispatcher.core.facts import JobEnded, RunsAlone
+from dispatcher.core.model import Job, JobState
+from dispatcher.core.outcome import JobOutcome, Succeeded
+from dispatcher.engine.alone import AGAIN_SECONDS
+from dispatcher.ports.runner import RunReport
+from tests.engine.stage import ScriptedRunner, Stage
+
+
+class Hall:
+    """A handler that waits for its door; who is inside at once is kept."""
+
+    def __init__(self) -> None:
+        self.doors: dict[bytes, asyncio.Event] = {}
+        self.inside: set[bytes] = set()
+        self.beside: dict[bytes, set[bytes]] = {}
+        self._changed = asyncio.Event()
+
+    async def handle(self, leased: LeasedJob, report: RunReport) -> JobOutcome:
+        self.inside.add(leased.input)
+        for each in self.inside:
+            self.beside.setdefault(each, set()).update(self.inside - {each})
+        self._changed.set()
+        try:
+            await self.doors.setdefault(leased.input, asyncio.Event()).wait()
+        finally:
+            self.inside.discard(leased.input)
+            self._changed.set()
+        return Succeeded(b"{}")
+
+    def let_go(self, *names: bytes) -> None:
+        for name in names:
+            self.doors.setdefault(name, asyncio.Event()).set()
+
+    async def until(self, *names: bytes) -> None:
+        async with asyncio.timeout(10):
+            while self.inside != set(names):
+                self._changed.clear()
+                await self._changed.wait()
+
+
+class InProcessRunner(ScriptedRunner):
+    """As those of Python handlers."""
+
+    shares_process = True
+
+
+def a_stage(path: Path, hall: Hall, beside: Stage | None = None) -> Stage:
+    return Stage(path, InProcessRunner(hall.handle), beside=beside)
+
+
+async def crash(stage: Stage, *names: bytes, times: int = 2) -> list[Job]:
+    """Jobs that were claimed by a process that died, so many times."""
+    hall = Hall()
+    jobs: list[Job] = []
+    for crashed in range(times):
+        dead = a_stage(stage.path, hall, beside=stage)
+        await dead.open()
+        await dead.engine.holder.start()
+        if not crashed:
+            jobs = [await dead.submit(name) for name in names]
+        else:
+            await dead.engine.jobs._claim()
+        await hall.until(*names)
+        for run in dead.engine.jobs._all():
+            assert run.task is not None
+            run.task.cancel()
+        await asyncio.gather(
+            *(run.task for run in dead.engine.jobs._all() if run.task), return_exceptions=True
+        )
+        await dead.engine.holder.stop(release=True)
+        await dead.store.close()
+    return jobs
+
+
+async def test_suspects_run_one_by_one_and_others_after_them(tmp_path: Path) -> None:
+    hall = Hall()
+    stage = await a_stage(tmp_path / "store.db", hall).open()
+    try:
+        jobs = await crash(stage, b"1", b"2")
+        assert [(await stage.job(job)).crash_count for job in jobs] == [1, 1]
+        await stage.start()
+        await hall.until(b"1")
+        await stage.submit(b"3")
+        await stage.turns()
+        assert hall.inside == {b"1"}
+        hall.let_go(b"1")
+        await hall.until(b"2")
+        hall.let_go(b"2")
+        await hall.until(b"3")
+        hall.let_go(b"3")
+        await stage.seen(JobEnded, count=3)
+        assert hall.beside == {b"1": set(), b"2": set(), b"3": set()}
+        assert [fact.job.crash_count for fact in stage.observer.all(RunsAlone)] == [2, 2]
+    finally:
+        hall.let_go(b"1", b"2", b"3")
+        await stage.close()
+
+
+async def test_after_one_crash_jobs_run_side_by_side(tmp_path: Path) -> None:
+    hall = Hall()
+    stage = await a_stage(tmp_path / "store.db", hall).open()
+    try:
+        await crash(stage, b"1", b"2", times=1)
+        await stage.start()
+        await hall.until(b"1", b"2")
+        assert stage.observer.all(RunsAlone) == []
+    finally:
+        hall.let_go(b"1", b"2")
+        await stage.close()
+
+
+async def test_a_suspect_gives_way_to_a_job_that_does_not_end(tmp_path: Path) -> None:
+    hall = Hall()
+    stage = await a_stage(tmp_path / "store.db", hall).open()
+    try:
+        (suspect,) = await crash(stage, b"1")
+        await stage.store.pause("default", stage.clock.now())
+        await stage.start()
+        await stage.submit(b"long", queue="other")
+        await hall.until(b"long")
+        await stage.store.resume("default")
+        stage.engine.jobs.wake()
+        await stage.passes_until(_waits(stage, suspect))
+        job = await stage.job(suspect)
+        assert job.attempt_count == 2
+        assert job.due_at > stage.clock.now()
+        assert job.due_at <= stage.clock.now() + AGAIN_SECONDS * 1000
+        assert hall.inside == {b"long"}
+        await stage.submit(b"3", queue="other")
+        await hall.until(b"long", b"3")
+        hall.let_go(b"long", b"3")
+        await stage.seen(JobEnded, count=2)
+        stage.advance(AGAIN_SECONDS)
+        await hall.until(b"1")
+    finally:
+        hall.let_go(b"1", b"long", b"3")
+        await stage.close()
+
+
+async def _waits(stage: Stage, job: Job) -> None:
+    while True:
+        now = await stage.job(job)
+        if now.state is JobState.WAITING and now.due_at > stage.clock.now():
+            return
