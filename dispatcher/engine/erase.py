@@ -50,9 +50,10 @@ class Erase:
         erasure = await self._store.erase_job(
             job_id, caller_id, self._terms, cancel_deliveries=cancel_deliveries, entry=told
         )
+        if erasure in {Erasure.ERASED, Erasure.SENDING}:
+            self._deliveries.loop.wake()  # one that waited behind its own may go now
         match erasure:
             case Erasure.ERASED:
-                self._deliveries.loop.wake()  # one that waited behind its own may go now
                 if told is not None:
                     self._observer.saw(ActionAudited(told))
                 self._observer.saw(JobErased(job_id, caller_id))

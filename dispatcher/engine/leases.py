@@ -11,10 +11,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from dispatcher.core.changes import Change, LeasedJob, NoteOutput, NoteProgress, NoteStarted
 from dispatcher.core.errors import LeaseEnded, Stopping
-from dispatcher.core.facts import JobAttemptEnded
+from dispatcher.core.facts import JobAttemptEnded, JobMoved
 from dispatcher.core.lifecycle import decide_job, wants
 from dispatcher.core.model import EventType, Instant, Job, JobState, Progress
 from dispatcher.core.outcome import AttemptFailed, Failed, JobOutcome, Snoozed, Succeeded
@@ -75,6 +76,7 @@ class RemoteWork:
         self._observer = system.observer
         self._bells: set[Bell] = set()
         self._quiet_until: OrderedDict[tuple[str, EventType], float] = OrderedDict()
+        self._asked: OrderedDict[str, frozenset[EventType]] = OrderedDict()
         self._closed = False
         jobs.on_ready = self._ring
 
@@ -128,16 +130,32 @@ class RemoteWork:
             self._bells.discard(bell)
             bell.stop()
         for leased in claimed.jobs:
-            if wants(leased.job, EventType.JOB_STARTED):
+            self._observer.saw(JobMoved(leased.job.id, leased.job.caller_id))
+            self._remember(leased)
+            if self._is_asked(leased.job, leased.lease, EventType.JOB_STARTED):
                 await self._note(
+                    leased.job,
                     NoteStarted(
                         job_id=leased.job.id,
                         lease=leased.lease,
                         at=self._clock.now(),
                         event_id=self._ids.new("evt"),
-                    )
+                    ),
                 )
         return claimed.jobs
+
+    def _remember(self, leased: LeasedJob) -> None:
+        """Keep which events endpoints asked for, as of the claim; after a restart it is not known.
+
+        Such events are best effort: what is lost with the process is no more than that.
+        """
+        if leased.asked:
+            self._asked[leased.lease] = frozenset(leased.asked)
+            if len(self._asked) > _LEASES_KEPT:
+                self._asked.popitem(last=False)
+
+    def _is_asked(self, job: Job, lease: str, kind: EventType) -> bool:
+        return wants(job, kind) or kind in self._asked.get(lease, ())
 
     # --- what workers say ------------------------------------------------------------------
 
@@ -169,13 +187,13 @@ class RemoteWork:
             )
         else:
             assert progress is not None  # noqa: S101  # tells mypy what was asked above
-            told = wants(job, EventType.JOB_PROGRESS)
+            told = self._is_asked(job, lease, EventType.JOB_PROGRESS)
             told = told and self._may_tell(lease, EventType.JOB_PROGRESS)
             event_id = self._ids.new("evt") if told else None
             change = NoteProgress(
                 job_id=job.id, lease=lease, at=now, progress=progress, event_id=event_id
             )
-        if not await self._note(change):
+        if not await self._note(job, change):
             raise LeaseEnded
         return renewed
 
@@ -264,11 +282,15 @@ class RemoteWork:
         )
         return True
 
-    async def _note(self, change: Change) -> bool:
+    async def _note(self, job: Job, change: Change) -> bool:
         result = await self._commit.apply_once(change)
         if not isinstance(result, Applied):
             return False
         self._jobs.wake_for(result)
+        live = None
+        if isinstance(change, NoteProgress) and change.event_id is None:
+            live = replace(job, progress=change.progress)
+        self._observer.saw(JobMoved(job.id, job.caller_id, live))
         return True
 
     def _may_tell(self, lease: str, kind: EventType) -> bool:

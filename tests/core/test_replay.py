@@ -25,6 +25,7 @@ JOB = Job(
     correlation_id="c-1",
     metadata={"a": "b"},
     trace=Trace("00-1"),
+    ordering_key="k-1",
 )
 
 
@@ -45,6 +46,7 @@ def test_everything_is_as_it_was() -> None:
         correlation_id="c-1",
         metadata={"a": "b"},
         trace=JOB.trace,
+        ordering_key="k-1",
         replay_of="job_1",
     )
 
@@ -70,4 +72,4 @@ def test_a_clock_that_went_back_brings_no_bound_nearer() -> None:
 
 def test_nothing_that_a_submission_says_is_left_out() -> None:
     """Each member of a submission is a job's too, but for the input, which is handed in."""
-    assert set(Submission.__struct_fields__) - set(Job.__struct_fields__) == {"input"}
+    assert set(Submission.__struct_fields__) - set(Job.__struct_fields__) == {"input", "new_trace"}

@@ -11,6 +11,7 @@ from dispatcher.core.model import DeliveryState, EventType
 from dispatcher.core.outcome import Unknown
 from dispatcher.core.payload import dead_data
 from dispatcher.core.retry import Schedule
+from dispatcher.ports.erasing import ERASED_KEPT_SECONDS
 from dispatcher.ports.records import DEAD_KEPT_SECONDS, Stale
 from dispatcher.testing.conformance.registered import owed_to, registered, sent_to
 from dispatcher.testing.conformance.scene import Scene
@@ -130,6 +131,8 @@ class TestDeadDeliveries:
         await scene.advance(DEAD_KEPT_SECONDS + 3_600)
         await scene.lease()  # it finds the destination empty
         await scene.store.prune(10)  # it goes with its job
+        await scene.advance(ERASED_KEPT_SECONDS + 1)
+        await scene.store.prune(10)  # and then what tells that it was there
         # One more may tell how far the caller's events were erased.
         assert await scene.backend.count_rows() <= rows + 1
 
