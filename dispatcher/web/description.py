@@ -84,6 +84,7 @@ class Description:
             Served(
                 calls=self._calls,
                 kinds=kinds,
+                remote=() if services.remote is None else tuple(sorted(services.remote.types)),
                 limits=services.limits,
                 public_url=services.public_url,
                 dev=services.dev is not None,

@@ -2,7 +2,7 @@
 
 Schemathesis makes the requests from `/openapi.json`, with all its checks on: no 5xx, no status and
 no header that is not described, no answer that does not fit its schema, nothing accepted that does
-not fit, nothing refused that does. In `--dev`, with an operator's key, and with a caller's.
+not fit, nothing refused that does. In `--dev`, and with the key of each role.
 
 Nothing can leave this machine: all of it runs in a network of its own that has loopback alone.
 Where that is not possible no callback URL is submitted at all.
@@ -30,7 +30,14 @@ SEED = 4
 ALONE = "FUZZ_ALONE"
 APP = str(Path(__file__).with_name("fuzz_app.py"))
 DEV = "dev"
-ROLES = (DEV, "operator", "caller")
+ROLES = (DEV, "operator", "caller", "worker")
+REMOTE = "audio.transcribe"
+SETTINGS = f"""\
+[types."{REMOTE}"]
+runner = "remote"
+"""
+TO_LEASE = 200
+ACCEPTED = 202
 
 
 class Escaped(Exception):
@@ -42,9 +49,12 @@ async def fuzz(folder: Path, role: str, examples: int, arguments: list[str]) -> 
     dev = role == DEV
     receiver = f"http://127.0.0.1:{free_port()}/"  # nobody listens: each attempt fails at once
     service = Service(folder, app=APP, dev=dev, allow=[] if dev else [receiver.rstrip("/")])
+    (folder / "dispatcher.toml").write_text(SETTINGS)
     key = None if dev else (await service.create_caller("fuzz", role)).api_key
+    watch = None if dev else (await service.create_caller("watch", "operator")).api_key
     try:
         await service.start()
+        await give_work(service.url, watch)
         command = [
             str(Path(sys.executable).parent / "schemathesis"),
             *("--config-file", str(CONFIG)),
@@ -61,7 +71,7 @@ async def fuzz(folder: Path, role: str, examples: int, arguments: list[str]) -> 
             env={**os.environ, "FUZZ_RECEIVER": receiver, "PYTHONPATH": str(ROOT)},
             check=False,
         )
-        types = await submitted(service.url, key)
+        types = await submitted(service.url, watch)
         print(f"{role} submitted: {json.dumps(types)}")
         if await service.stop() != 0:
             print(f"the service did not stop well:\n{service.log}")
@@ -69,6 +79,15 @@ async def fuzz(folder: Path, role: str, examples: int, arguments: list[str]) -> 
         return done.returncode
     finally:
         service.end()
+
+
+async def give_work(url: str, key: str | None) -> None:
+    """Submit jobs that workers can lease."""
+    async with Api(url, key) as api:
+        for number in range(TO_LEASE):
+            taken = await api.submit({"type": REMOTE, "input": number})
+            if taken.status != ACCEPTED:
+                raise AssertionError(f"POST /v1/jobs answered {taken.status}: {taken.json}")
 
 
 async def submitted(url: str, key: str | None) -> dict[str, int]:

@@ -119,6 +119,7 @@ def contract() -> Contract:
             Served(
                 calls=dict.fromkeys(described(limits), frozenset(Role)),
                 kinds=(),
+                remote=(),
                 limits=limits,
                 public_url="https://jobs.example",
                 dev=True,

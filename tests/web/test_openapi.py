@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import jsonschema_rs
@@ -33,7 +34,9 @@ def whole_edge() -> Edge:
     """With queues and workers too, of which nothing is asked."""
     edge = an_edge(dev=True)
     edge.services = replace(
-        edge.services, queues=cast("Queues", object()), remote=cast("RemoteWork", object())
+        edge.services,
+        queues=cast("Queues", object()),
+        remote=cast("RemoteWork", SimpleNamespace(types=frozenset({"audio.transcribe"}))),
     )
     return edge
 

@@ -55,32 +55,34 @@ class Served(Struct, frozen=True, kw_only=True):
     """What a document is made of.
 
     `calls` are the routes that are served, with the roles that may take them; none needs no key.
+    `remote` are the types that can be leased, sorted.
     """
 
     calls: Mapping[Call, frozenset[Role]]
     kinds: tuple[JobType, ...]
+    remote: tuple[str, ...]
     limits: Limits
     public_url: str
     dev: bool
 
 
-def described(limits: Limits) -> dict[Call, Operation]:
+def described(limits: Limits, remote: tuple[str, ...] = ()) -> dict[Call, Operation]:
     """Every call that is described, whether it is served or not."""
     found: dict[Call, Operation] = {}
     for resource in RESOURCES:
         found |= resource.operations(limits)
-    return found
+    return found | leases.giving_out(remote)
 
 
 def make_document(served: Served) -> dict[str, Any]:
     """The document, as JSON values."""
     operations = {
         call: operation
-        for call, operation in described(served.limits).items()
+        for call, operation in described(served.limits, served.remote).items()
         if call in served.calls
     }
     schemas, refs = _schemas(_shapes(operations.values()))
-    bound(schemas, served.limits, list(served.kinds))
+    bound(schemas, served.limits, list(served.kinds), served.remote)
     writer = _Writer(served, refs)
     paths: dict[str, dict[str, Any]] = {}
     for (method, path), operation in operations.items():

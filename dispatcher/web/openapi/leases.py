@@ -50,13 +50,19 @@ class LeaseDone(Struct, frozen=True, kw_only=True):
 
 
 _LEASE: Final = Lease(id=LEASE_ID, job=LEASED, input={"hello": "world"}, attempt=1, expires_at=TIME)
+_FIRST: Final = "$response.body#/leases/0/id"
+_GOES_ON: Final = (
+    ("heartbeat", "renewLease", _FIRST),
+    ("complete", "completeLease", _FIRST),
+    ("fail", "failLease", _FIRST),
+    ("snooze", "snoozeLease", _FIRST),
+)
 _AGAIN: Final = structs.replace(LEASED, status=JobStatus.RETRYING)
 
 
 def operations(limits: Limits) -> dict[Call, Operation]:  # noqa: ARG001  # as every module's
-    """Every call of this resource."""
+    """Every call of this resource but the first, which depends on the types: `giving_out`."""
     return {
-        ("POST", "/v1/leases"): _LEASES,
         ("POST", "/v1/leases/{id}/heartbeat"): _HEARTBEAT,
         ("POST", "/v1/leases/{id}/complete"): _end(
             "completeLease",
@@ -68,7 +74,10 @@ def operations(limits: Limits) -> dict[Call, Operation]:  # noqa: ARG001  # as e
             "failLease",
             "Say that an attempt failed",
             FailBody,
-            {"Try again": {"error": {"code": "no-speech", "detail": "…"}, "retriable": True}},
+            {
+                "Try again": {"error": {"code": "no-speech", "detail": "…"}, "retriable": True},
+                "Give up": {"error": {"code": "no-speech", "detail": "It is silent."}},
+            },
         ),
         ("POST", "/v1/leases/{id}/snooze"): _end(
             "snoozeLease",
@@ -77,6 +86,34 @@ def operations(limits: Limits) -> dict[Call, Operation]:  # noqa: ARG001  # as e
             {"In a minute": {"seconds": 60}},
         ),
     }
+
+
+def giving_out(remote: tuple[str, ...]) -> dict[Call, Operation]:
+    """`POST /v1/leases`, with an example of the types that can be leased here."""
+    examples: dict[str, Any] = {}
+    none = "\n\nNo type is declared here whose runner is `remote`." if not remote else ""
+    if remote:
+        examples["A few"] = {"types": [remote[0]], "limit": 5, "leaseSeconds": 60}
+    operation = Operation(
+        id="leaseJobs",
+        tag=_TAG,
+        summary="Lease jobs",
+        description=f"Up to `limit` jobs that are due, of types whose runner is `remote`.{none}",
+        parameters=(prefer("wait=1", "held until there is a job;"),),
+        body=Body(shape=LeasesBody, examples=examples),
+        answers=(
+            Answer(
+                status=200,
+                description="What there is to do.",
+                shape=Leased,
+                headers=("Preference-Applied",),
+                example=Leased(leases=[_LEASE]),
+                links=_GOES_ON,
+            ),
+        ),
+        problems=(Stopping,),
+    )
+    return {("POST", "/v1/leases"): operation}
 
 
 def _end(name: str, summary: str, shape: Any, examples: dict[str, Any]) -> Operation:
@@ -95,27 +132,6 @@ def _end(name: str, summary: str, shape: Any, examples: dict[str, Any]) -> Opera
     )
 
 
-_LEASES: Final = Operation(
-    id="leaseJobs",
-    tag=_TAG,
-    summary="Lease jobs",
-    description="Up to `limit` jobs that are due, of types whose runner is `remote`.",
-    parameters=(prefer("wait=1", "held until there is a job;"),),
-    body=Body(
-        shape=LeasesBody,
-        examples={"A few": {"types": ["audio.transcribe"], "limit": 5, "leaseSeconds": 60}},
-    ),
-    answers=(
-        Answer(
-            status=200,
-            description="What there is to do.",
-            shape=Leased,
-            headers=("Preference-Applied",),
-            example=Leased(leases=[_LEASE]),
-        ),
-    ),
-    problems=(Stopping,),
-)
 _HEARTBEAT: Final = Operation(
     id="renewLease",
     tag=_TAG,

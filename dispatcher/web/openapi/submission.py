@@ -21,10 +21,13 @@ _SCHEMAS_BY_NAME: Final = frozenset(
 _DATA: Final = frozenset({"const", "enum", "default", "examples", "example"})
 
 
-def bound(schemas: dict[str, Schema], limits: Limits, kinds: list[JobType]) -> None:
+def bound(
+    schemas: dict[str, Schema], limits: Limits, kinds: list[JobType], remote: tuple[str, ...]
+) -> None:
     """Write the bounds of settings, and the served types, into the schemas of bodies, in place.
 
-    A member is bound by its name, in every body that has it.
+    A member is bound by its name, in every body that has it. `remote` are the types that can be
+    leased.
     """
     bounds = _bounds(limits)
     for name, schema in schemas.items():
@@ -39,6 +42,12 @@ def bound(schemas: dict[str, Schema], limits: Limits, kinds: list[JobType]) -> N
         schemas["CallbackBody"]["allOf"] = [_ON_DEAD]
         schemas["SubmissionBody"]["allOf"] = list(_BETWEEN)
         _name_types(schemas, kinds)
+    if "LeasesBody" in schemas:
+        # False: nothing fits, since nothing can be leased.
+        schemas["LeasesBody"]["properties"]["types"]["items"] = (
+            {"enum": list(remote)} if remote else False
+        )
+        schemas["FailBody"]["allOf"] = [_RETRY_AFTER]
 
 
 def _bounds(limits: Limits) -> dict[str, Schema]:
@@ -98,6 +107,15 @@ _ON_DEAD: Final[Schema] = {
     "description": "`onDead` needs `ordered: true`.",
     "if": {"properties": {"onDead": {"type": "string"}}, "required": ["onDead"]},
     "then": {"properties": {"ordered": {"const": True}}, "required": ["ordered"]},
+}
+
+_RETRY_AFTER: Final[Schema] = {
+    "description": "`retryAfterSeconds` needs `retriable: true`.",
+    "if": {
+        "properties": {"retryAfterSeconds": {"type": "number"}},
+        "required": ["retryAfterSeconds"],
+    },
+    "then": {"properties": {"retriable": {"const": True}}, "required": ["retriable"]},
 }
 
 

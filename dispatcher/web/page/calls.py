@@ -47,7 +47,9 @@ def curl(document: dict[str, Any], method: str, path: str, operation: dict[str, 
 
 
 def _first_example(body: dict[str, Any]) -> Any:
-    return next(iter(body["content"]["application/json"]["examples"].values()))["value"]
+    """Empty if there is none, since no body would be good here."""
+    examples = body["content"]["application/json"]["examples"].values()
+    return next(iter(examples), {"value": {}})["value"]
 
 
 def _one_line(value: Any) -> str:
