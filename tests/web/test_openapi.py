@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import jsonschema_rs
 import pytest
@@ -17,8 +15,6 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from dispatcher.core.limits import Limits
 from dispatcher.core.model import ApiKey, JobType, Role
 from dispatcher.engine.callers import digest_of
-from dispatcher.engine.leases import RemoteWork
-from dispatcher.engine.queues import Queues
 from dispatcher.web.app import make_app
 from dispatcher.web.openapi.document import described
 from dispatcher.web.wire import CallbackBody, SubmissionBody
@@ -30,21 +26,10 @@ from tests.web.test_roles import an_edge
 from tests.web.test_whole_path import service
 
 
-def whole_edge() -> Edge:
-    """With queues and workers too, of which nothing is asked."""
-    edge = an_edge(dev=True)
-    edge.services = replace(
-        edge.services,
-        queues=cast("Queues", object()),
-        remote=cast("RemoteWork", SimpleNamespace(types=frozenset({"audio.transcribe"}))),
-    )
-    return edge
-
-
 @pytest_asyncio.fixture
 async def served() -> AsyncIterator[Edge]:
     """With all that can be served."""
-    async with whole_edge().running() as running:
+    async with an_edge(dev=True).running() as running:
         yield running
 
 
@@ -63,7 +48,7 @@ def operations(found: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]
 
 def test_every_route_is_described() -> None:
     """One that is missing: describe it in the module of its resource, `web/openapi/*.py`."""
-    routes = routes_of(make_app(whole_edge().services))
+    routes = routes_of(make_app(an_edge(dev=True).services))
     assert sorted(described(Limits())) == sorted(routes)
 
 
