@@ -26,7 +26,6 @@ from scripts.outside.api import Api
 from scripts.outside.process import Service, free_port
 
 CONFIG = Path(__file__).with_name("fuzz.toml")
-SEED = 4
 ALONE = "FUZZ_ALONE"
 APP = str(Path(__file__).with_name("fuzz_app.py"))
 DEV = "dev"
@@ -59,7 +58,7 @@ async def fuzz(folder: Path, role: str, examples: int, arguments: list[str]) -> 
             str(Path(sys.executable).parent / "schemathesis"),
             *("--config-file", str(CONFIG)),
             *("run", f"{service.url}/openapi.json"),
-            *("--seed", str(SEED), "--max-examples", str(examples)),
+            *("--max-examples", str(examples)),
             *arguments,
         ]
         if key is not None:
@@ -118,6 +117,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, prog="scripts/fuzz")
     parser.add_argument("--examples", type=int, default=100, help="requests a call and phase")
     parser.add_argument("--role", choices=ROLES, help="in which alone; without it in each")
+    parser.add_argument("--seed", type=int, help="other requests; without it the same each time")
+    parser.add_argument("--phases", help="of schemathesis; without it all: coverage takes longest")
     parser.add_argument("more", nargs="*", help="for schemathesis, after --")
     asked = parser.parse_args()
     roles = ROLES if asked.role is None else (asked.role,)
@@ -129,7 +130,10 @@ def main() -> None:
         if command is not None:
             os.chdir(ROOT)
             os.execv(command[0], command)  # noqa: S606  # this very program, once more
-    sys.exit(asyncio.run(in_each(roles, asked.examples, asked.more)))
+    chosen = ["--generation-deterministic"] if asked.seed is None else ["--seed", str(asked.seed)]
+    if asked.phases is not None:
+        chosen += ["--phases", asked.phases]
+    sys.exit(asyncio.run(in_each(roles, asked.examples, [*chosen, *asked.more])))
 
 
 if __name__ == "__main__":
