@@ -141,7 +141,7 @@ async def test_bodies_of_the_examples_are_taken(tmp_path: Path) -> None:
         key = ApiKey(id=here.stage.ids.new("key"), caller_id=own, role=Role.OPERATOR, created_at=0)
         await here.stage.store.add_key(key, digest_of("dsp_the-operator"))
         for method, path, operation in operations(await document(here.edge)):
-            if path.startswith("/v1/leases"):  # for workers, and of jobs that are there
+            if path.startswith("/v1/leases"):  # for workers: see `test_described_bodies.py`
                 continue
             content = operation.get("requestBody", {}).get("content", {})
             for each in content.get("application/json", {}).get("examples", {}).values():
