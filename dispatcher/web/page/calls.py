@@ -63,11 +63,18 @@ def parameters(given: list[dict[str, Any]]) -> str:
             code(each["name"]) + (" <em>required</em>" if each.get("required") else ""),
             escape(each["in"]),
             kind(each["schema"]),
-            inline(each["description"]),
+            inline(each["description"]) + _such_as(each),
         )
         for each in given
     ]
     return table(("Parameter", "In", "Is", ""), rows)
+
+
+def _such_as(parameter: dict[str, Any]) -> str:
+    """An example; of what stands in the path the command has it."""
+    if parameter["in"] == "path" or "example" not in parameter:
+        return ""
+    return f" Such as {code(str(parameter['example']))}."
 
 
 def _resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
