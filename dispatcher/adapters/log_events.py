@@ -15,6 +15,7 @@ from dispatcher.core.facts import (
     ActionAudited,
     BreakerChanged,
     CancelAsked,
+    DeliveriesReady,
     DeliveryAttemptEnded,
     DeliveryCancelAsked,
     DeliverySwept,
@@ -25,12 +26,14 @@ from dispatcher.core.facts import (
     JobEnded,
     JobErased,
     JobMoved,
+    JobsReady,
     LeaseLost,
     LoopFailed,
     LoopIdle,
     PauseChanged,
     Redelivered,
     RunsAlone,
+    SecretsChanged,
     StoreFailed,
     StoreRecovered,
     StreamDropped,
@@ -57,7 +60,9 @@ def level_of(fact: Fact) -> int:
             return logging.WARNING if to is DeliveryState.DEAD else logging.INFO
         case JobAttemptEnded(to=to):
             return logging.WARNING if to is JobState.FAILED else logging.INFO
-        case JobAccepted() | JobEnded() | JobMoved() | SubmissionRefused() | LoopIdle():
+        case (JobAccepted() | JobEnded() | JobMoved() | SubmissionRefused() | LoopIdle()) | (
+            JobsReady() | DeliveriesReady() | SecretsChanged()
+        ):
             return logging.DEBUG
         case EndpointSwitched(endpoint=endpoint):
             asked = endpoint.disabled_reason in (None, DisabledReason.MANUAL)
@@ -125,6 +130,12 @@ def describe(fact: Fact) -> tuple[str, Mapping[str, Any]]:  # noqa: C901, PLR091
             return "store.recovered", {"during": during}
         case LoopFailed(loop=loop, detail=detail, trace_back=trace_back):
             return "loop.failed", {"loop": loop, "detail": detail, "traceback": trace_back}
+        case JobsReady(at=at, job_type=job_type):
+            return "jobs.ready", {"at": rfc3339(at), "type": job_type}
+        case DeliveriesReady(at=at):
+            return "deliveries.ready", {"at": rfc3339(at)}
+        case SecretsChanged(endpoint_id=endpoint_id):
+            return "secrets.changed", {"endpointId": endpoint_id}
         case LoopIdle(loop=loop):
             return "loop.idle", {"loop": loop}
         case _:

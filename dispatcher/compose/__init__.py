@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from importlib.metadata import version
 from typing import Final
 
@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from dispatcher.adapters.logs import LogObserver, configure_logging
 from dispatcher.adapters.metrics import Metrics
-from dispatcher.adapters.observers import observing
+from dispatcher.adapters.observers import Fanout, observing
 from dispatcher.adapters.open_files import raise_open_files
 from dispatcher.adapters.runners.bulk import serve_bulk
 from dispatcher.adapters.runners.declare import Dispatcher
@@ -28,10 +28,12 @@ from dispatcher.adapters.runners.watch import LoopWatch
 from dispatcher.adapters.sender import AiohttpSender
 from dispatcher.adapters.system import SystemClock, SystemRandom, Uuid7Ids
 from dispatcher.adapters.timers import LoopTimers
+from dispatcher.compose.nodes import cancel, edge_of, hearing_of, hearing_others
 from dispatcher.compose.parts import (
     DISTRIBUTION,
     bulk_of,
     engine_of,
+    engine_terms,
     runners_of,
     sender_terms,
     served_types,
@@ -41,13 +43,14 @@ from dispatcher.compose.parts import (
 from dispatcher.core.errors import SettingsError
 from dispatcher.engine.catalog import Catalog
 from dispatcher.engine.estimates import Estimates
+from dispatcher.engine.hinting import Telling
+from dispatcher.engine.signer import Signer
 from dispatcher.engine.supervisor import Engine
 from dispatcher.engine.terms import System
 from dispatcher.ports.observer import Observer
 from dispatcher.settings import Settings
-from dispatcher.stores import open_store, open_vault_of, serve_lock
-from dispatcher.web.app import make_app
-from dispatcher.web.server import EdgeRunner
+from dispatcher.stores import hints_of, open_store, open_vault_of, serve_lock
+from dispatcher.web.auth import Keys
 from dispatcher.web.services import Services
 
 BACKLOG: Final = 1024
@@ -93,54 +96,56 @@ async def service(
     port = listening.getsockname()[1]
     url, local_url = settings.links_base(port), settings.local_url(port)
     catalog = Catalog(served_types(settings, app))
+    terms = engine_terms(settings, catalog.all())
     metrics = Metrics(catalog.all(), version=version(DISTRIBUTION))
-    estimates = Estimates()
-    timers = LoopTimers()
+    estimates, timers, clock = Estimates(), LoopTimers(), SystemClock()
     waiters = waiters_of(settings, timers)
-    spans = version(DISTRIBUTION) if settings.otel else None
-    with serve_lock(settings):
-        async with (
-            observing(spans, metrics, estimates, observer, waiters) as told,
-            open_store(settings, url, on_commit=metrics.committed) as store,
-        ):
-            system = System(SystemClock(), timers, SystemRandom(), Uuid7Ids(), told)
-            vault = await open_vault_of(settings, store, system.random)
-            await store.put_types(catalog.all())
-            sender = AiohttpSender(settings.policy, sender_terms(settings), clock=system.clock)
-            children = Children()
-            runners = runners_of(settings, app, children, store, vault, system)
-            engine = engine_of(settings, runners, sender, store, vault, system)
-            serve_bulk(runners.values(), bulk_of(engine, settings, store, catalog, system))
-            services = await services_of(
-                settings,
-                engine,
-                store,
-                vault,
-                system,
-                url=url,
-                catalog=catalog,
-                metrics=metrics,
-                estimates=estimates,
-                waiters=waiters,
-            )
-            await engine.start(alone=settings.on_sqlite)
-            edge = EdgeRunner(make_app(services), system.ids, grace_seconds=settings.grace_seconds)
-            await edge.setup()
-            watching = asyncio.create_task(waiters.watch(store, told))
-            watch = LoopWatch()
-            try:
-                watch.start()
-                await web.SockSite(edge, listening, backlog=BACKLOG).start()
-                yield Running(
-                    url, tuple(k.name for k in catalog.all()), engine, services, local_url
-                )
-            finally:
-                await engine.stop()
-                watch.stop()
-                await children.close()
-                await edge.cleanup()
-                watching.cancel()
-                await sender.close()
+    hints = hints_of(settings, Fanout(metrics, observer))
+    watching: list[Observer] = [metrics, estimates, observer, waiters]
+    watching += [] if hints is None else [Telling(hints, terms, clock)]
+    async with AsyncExitStack() as opened:
+        opened.enter_context(serve_lock(settings))
+        spans = version(DISTRIBUTION) if settings.otel else None
+        told = await opened.enter_async_context(observing(spans, *watching))
+        store = await opened.enter_async_context(
+            open_store(settings, url, on_commit=metrics.committed)
+        )
+        system = System(clock, timers, SystemRandom(), Uuid7Ids(), told)
+        vault = await open_vault_of(settings, store, system.random)
+        await store.put_types(catalog.all())
+        sender = AiohttpSender(settings.policy, sender_terms(settings), clock=system.clock)
+        opened.push_async_callback(sender.close)
+        children = Children()
+        signer = Signer(store, vault, clock, keep_seconds=terms.secrets_seconds)
+        runners = runners_of(settings, app, children, signer, system)
+        engine = engine_of(settings, terms, runners, sender, store, vault, system)
+        serve_bulk(runners.values(), bulk_of(engine, terms, store, catalog, system))
+        services = await services_of(
+            settings,
+            engine,
+            store,
+            vault,
+            system,
+            url=url,
+            catalog=catalog,
+            metrics=metrics,
+            estimates=estimates,
+            waiters=waiters,
+        )
+        keys = Keys(store, clock, services.dev)
+        if hints is not None:
+            hearing = hearing_of(settings, engine, services, runners, keys, signer, store, timers)
+            await opened.enter_async_context(hearing_others(hints, hearing, settings))
+        edge = await edge_of(opened, settings, services, keys)
+        opened.push_async_callback(cancel, asyncio.create_task(waiters.watch(store, told)))
+        opened.push_async_callback(children.close)
+        watch = LoopWatch()
+        opened.callback(watch.stop)
+        await engine.start(alone=settings.on_sqlite)
+        opened.push_async_callback(engine.stop)
+        watch.start()
+        await web.SockSite(edge, listening, backlog=BACKLOG).start()
+        yield Running(url, tuple(k.name for k in catalog.all()), engine, services, local_url)
 
 
 def serve(

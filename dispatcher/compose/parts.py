@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterable
 from importlib.metadata import version
 from typing import Final
 
@@ -26,14 +27,14 @@ from dispatcher.engine.estimates import Estimates
 from dispatcher.engine.rates import Rates
 from dispatcher.engine.signer import Signer
 from dispatcher.engine.supervisor import Engine
-from dispatcher.engine.terms import EngineTerms, System
+from dispatcher.engine.terms import EngineTerms, Parts, System
 from dispatcher.engine.waiters import Places, Waiters
 from dispatcher.ports.records import Concurrency
 from dispatcher.ports.runner import Runner
 from dispatcher.ports.store import Store
 from dispatcher.ports.system import Timers
 from dispatcher.ports.vault import Vault
-from dispatcher.settings import RemoteType, Settings
+from dispatcher.settings import CommandType, RemoteType, Settings
 from dispatcher.web.schemas import Schemas, replayable
 from dispatcher.web.services import DevMode, Services
 
@@ -66,18 +67,21 @@ def runners_of(
     settings: Settings,
     app: Dispatcher | None,
     children: Children,
-    store: Store,
-    vault: Vault,
+    signer: Signer,
     system: System,
 ) -> dict[str, Runner]:
-    """What does the jobs of each type."""
+    """What does the jobs of each type.
+
+    A process that runs no jobs has them too, but for commands, whose programs it need not have: the
+    sweep asks them what became of a job that was lost.
+    """
     found: dict[str, Runner] = {each.type.name: each for each in built_in()}
     found.update(() if app is None else app.runners(children))
-    secrets_seconds = engine_terms(settings).secrets_seconds
+    runs = parts_of(settings).jobs
     declared = declared_runners(
-        settings.types,
+        [each for each in settings.types if runs or not isinstance(each, CommandType)],
         children=children,
-        signs=Signer(store, vault, system.clock, keep_seconds=secrets_seconds),
+        signs=signer,
         clock=system.clock,
         connect_seconds=settings.connect_timeout_seconds,
         user_agent=user_agent(),
@@ -86,8 +90,19 @@ def runners_of(
     return found
 
 
+def parts_of(settings: Settings) -> Parts:
+    """What this process does of the service."""
+    role = settings.role
+    return Parts(
+        edge=role in {"all", "api"},
+        jobs=role in {"all", "jobs"},
+        deliveries=role in {"all", "delivery"},
+    )
+
+
 def engine_of(
     settings: Settings,
+    terms: EngineTerms,
     runners: dict[str, Runner],
     sender: AiohttpSender,
     store: Store,
@@ -101,19 +116,19 @@ def engine_of(
         vault,
         name=f"{socket.gethostname()}:{os.getpid()}",
         user_agent=user_agent(),
-        terms=engine_terms(settings),
+        terms=terms,
         system=system,
         remote=remote_kinds(settings.types),
+        parts=parts_of(settings),
     )
 
 
 def bulk_of(
-    engine: Engine, settings: Settings, store: Store, catalog: Catalog, system: System
+    engine: Engine, terms: EngineTerms, store: Store, catalog: Catalog, system: System
 ) -> Bulk:
     may_replay = replayable(catalog)
-    terms = engine_terms(settings).delivery
     jobs, accept = engine.jobs, engine.accept
-    return Bulk(store, jobs, accept, may_replay=may_replay, terms=terms, system=system)
+    return Bulk(store, jobs, accept, may_replay=may_replay, terms=terms.delivery, system=system)
 
 
 def user_agent() -> str:
@@ -148,7 +163,8 @@ def waiters_of(settings: Settings, timers: Timers) -> Waiters:
     )
 
 
-def engine_terms(settings: Settings) -> EngineTerms:
+def engine_terms(settings: Settings, types: Iterable[JobType] = ()) -> EngineTerms:
+    """What the settings say; `types` are those that are served here."""
     return EngineTerms(
         schedule=settings.schedule,
         jobs_at_once=settings.jobs_at_once,
@@ -158,12 +174,7 @@ def engine_terms(settings: Settings) -> EngineTerms:
         lease_seconds=settings.lease_seconds,
         grace_seconds=settings.grace_seconds,
         concurrency=Concurrency(
-            # Of other types the one process that serves an SQLite file counts by itself.
-            types={
-                each.name: each.concurrency
-                for each in settings.types
-                if isinstance(each, RemoteType) and each.concurrency is not None
-            },
+            types=_counted_types(settings, types),
             queues={each.name: each.concurrency for each in settings.queues},
         ),
         progress_seconds=settings.progress_seconds,
@@ -178,6 +189,18 @@ def engine_terms(settings: Settings) -> EngineTerms:
         limits=settings.limits_in_force,
         spans=settings.otel,
     )
+
+
+def _counted_types(settings: Settings, types: Iterable[JobType]) -> dict[str, int]:
+    """The types of which the store counts how many run.
+
+    On PostgreSQL all that have a limit. What runs here the one process that serves an SQLite file
+    counts by itself, and it is spared what counting costs a claim.
+    """
+    remote = {each.name for each in settings.types if isinstance(each, RemoteType)}
+    if settings.on_sqlite:
+        types = [job_type(each) for each in settings.types if each.name in remote]
+    return {each.name: each.concurrency for each in types if each.concurrency is not None}
 
 
 def sender_terms(settings: Settings) -> SenderTerms:

@@ -15,7 +15,13 @@ from msgspec.structs import replace
 from dispatcher.core.bulk import BulkKind, BulkOrder
 from dispatcher.core.changes import AskCancel, FinishJob, LeasedJob
 from dispatcher.core.errors import StoreError
-from dispatcher.core.facts import JobAccepted, JobEnded, StoreFailed, StoreRecovered
+from dispatcher.core.facts import (
+    CancelAsked,
+    JobAccepted,
+    JobEnded,
+    StoreFailed,
+    StoreRecovered,
+)
 from dispatcher.core.model import Job, Progress
 from dispatcher.core.outcome import GivenBack, JobOutcome, Succeeded, WorkerLost
 from dispatcher.core.payload import encode
@@ -168,11 +174,13 @@ class Bulk:
     def _tell(self, choice: Choice, result: ApplyResult | AddResult) -> None:
         if isinstance(result, Added):
             self._observer.saw(JobAccepted(result.job, handed_off=False))
-            self._jobs.wake(result.job.due_at)
+            self._jobs.wake(result.job.due_at, result.job.type)
         if isinstance(result, Applied):
             self._jobs.wake_for(result)
             if isinstance(choice.item, AskCancel):
                 self._jobs.stop(choice.item.job_id, StopReason.CANCEL)
+                if choice.job is not None:
+                    self._observer.saw(CancelAsked(choice.job))
             elif isinstance(choice.item, FinishJob) and choice.job is not None:
                 self._observer.saw(JobEnded(choice.job, choice.item.to))
 

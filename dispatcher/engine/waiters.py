@@ -33,7 +33,6 @@ from dispatcher.core.facts import (
     StoreRecovered,
 )
 from dispatcher.core.model import DeliveryState, Job
-from dispatcher.engine.commit import pause
 from dispatcher.ports.observer import Observer
 from dispatcher.ports.readers import FeedReader
 from dispatcher.ports.system import Timers
@@ -161,6 +160,7 @@ class Waiters:
         self.waits = waits
         self.streams = streams
         self.closed = False
+        self._look_now: asyncio.Event | None = None
         self._jobs: dict[str, set[Waiting]] = {}
         self._callers: dict[str | None, set[Waiting]] = {}
 
@@ -259,8 +259,9 @@ class Waiters:
     async def watch(self, store: FeedReader, observer: Observer) -> None:
         """Look again and again, for all who wait at once, for what no fact told; never ends."""
         failing = False
+        self._look_now = asyncio.Event()
         while True:
-            await pause(self.timers, POLL_SECONDS)
+            await self._rest(self._look_now)
             try:
                 await self.look(store)
             except StoreError as error:
@@ -274,6 +275,30 @@ class Waiters:
                 if failing:
                     observer.saw(StoreRecovered("waiting"))
                 failing = False
+
+    def look_soon(self) -> None:
+        """Have `watch` look now: something may have been missed."""
+        if self._look_now is not None:
+            self._look_now.set()
+
+    async def _rest(self, ended: asyncio.Event) -> None:
+        alarm = self.timers.after(POLL_SECONDS, ended.set)
+        try:
+            await ended.wait()
+        finally:
+            alarm.cancel()
+            ended.clear()
+
+    @property
+    def streams_live(self) -> bool:
+        """Whether somebody here is shown progress that no event is stored of."""
+        groups = self._callers.values()
+        return any(waiting.live is not None for group in groups for waiting in group)
+
+    def tell_live(self, job: Job) -> None:
+        """Show the progress of a job to those who follow its caller."""
+        self._keep_live(job)
+        self.ring_caller(job.caller_id)
 
     async def look(self, store: FeedReader) -> None:
         """Wake those whose job or feed is further than they have seen."""

@@ -216,11 +216,6 @@ class Settings(Struct, frozen=True, kw_only=True):
     def _check_store(self) -> None:
         if not self.on_sqlite:
             check_postgres(self.store, keyed=self.secret_key is not None or self.dev)
-            if self.processes > 1 or self.role != "all":
-                raise SettingsError(
-                    "processes and role come in a later version: on PostgreSQL start as many "
-                    "services as you like, each with its port"
-                )
             return
         database_of(self.store)
         if self.processes > 1:

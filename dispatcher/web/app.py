@@ -31,6 +31,7 @@ from dispatcher.web.metrics import MetricsPage
 from dispatcher.web.pausing import Pausing
 from dispatcher.web.problems import problem_of
 from dispatcher.web.rates import STANDING, tell
+from dispatcher.web.refusals import WrongRole
 from dispatcher.web.request_id import REQUEST_ID, sign
 from dispatcher.web.services import EdgeStore, Services
 from dispatcher.web.types import Types
@@ -46,9 +47,12 @@ WORKERS: Final = frozenset({Role.WORKER})
 _ERASED: Final = frozenset({"job", "delivery"})
 
 
-def make_app(services: Services) -> web.Application:
-    """The HTTP edge as an application; serve it with `web.server.EdgeRunner`."""
-    keys = Keys(services.store, services.clock, services.dev)
+def make_app(services: Services, keys: Keys | None = None) -> web.Application:
+    """The HTTP edge as an application; serve it with `web.server.EdgeRunner`.
+
+    `keys`: who knows them, if somebody else is to tell it of changes.
+    """
+    keys = keys or Keys(services.store, services.clock, services.dev)
     jobs = Jobs(services)
     events = Events(services, keys.identify)
     again = Afterwards(services, jobs)
@@ -102,6 +106,21 @@ def make_app(services: Services) -> web.Application:
     )
     app.on_shutdown.append(_let_go(services.waiters))
     _add_routes(app, services, keys, guarded)
+    return app
+
+
+def make_side_app(services: Services, keys: Keys, role: str) -> web.Application:
+    """For a process that does not serve the API: what every process says of itself."""
+    app = web.Application(middlewares=[_edge(services.ids)])
+    own = {"/healthz", "/readyz", "/metrics"}
+    for _, path, handler in _public(services, keys):
+        if path in own:
+            app.router.add_get(path, handler)
+
+    async def elsewhere(_: web.Request) -> web.StreamResponse:
+        raise WrongRole(role)
+
+    app.router.add_route("*", "/{path:.*}", elsewhere, expect_handler=_expect)
     return app
 
 

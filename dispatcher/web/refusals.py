@@ -40,6 +40,18 @@ class NotAcceptable(RequestError):
     code = "not-acceptable"
 
 
+class WrongRole(RequestError):
+    """The process has another role than to serve the API (RFC 9110, 15.5.20)."""
+
+    code = "wrong-role"
+
+    def __init__(self, role: str) -> None:
+        super().__init__(
+            f"This process has the role {role!r}, and serves /healthz, /readyz and /metrics alone: "
+            "send requests to one with the role api, or all."
+        )
+
+
 class TooManyStreams(RequestError):
     """The caller has as many streams open as it may."""
 
