@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dispatcher.adapters.postgres import reading
+from collections.abc import Collection, Sequence
+
+from dispatcher.adapters.postgres import feed, reading, selecting
 from dispatcher.adapters.postgres.backlog import backlog
 from dispatcher.adapters.postgres.destinations_kept import get_destination, list_destinations
+from dispatcher.adapters.postgres.erasing import Eraser
 from dispatcher.adapters.postgres.reader import Readers
-from dispatcher.core.model import Event, Job
+from dispatcher.core.model import Event, EventType, Job
+from dispatcher.ports.bulk import BulkState, SelectedDeliveries, SelectedJobs
 from dispatcher.ports.views import (
     Backlog,
     DeliveryFilter,
@@ -15,6 +19,8 @@ from dispatcher.ports.views import (
     DestinationFilter,
     DestinationPage,
     DestinationRecord,
+    FeedPage,
+    Heads,
     JobFilter,
     JobPage,
     JobRecord,
@@ -22,9 +28,10 @@ from dispatcher.ports.views import (
 
 
 class Answers:
-    """Implements `dispatcher.ports.readers`."""
+    """Implements `dispatcher.ports.readers`, and the questions of `bulk` and `erasing` there."""
 
     _readers: Readers
+    _eraser: Eraser
 
     async def get_job(
         self, job_id: str, caller_id: str | None, *, with_input: bool = False
@@ -37,6 +44,10 @@ class Answers:
     ) -> tuple[Job, bytes | None] | None:
         """See `JobReader.get_result`."""
         return await self._readers.ask(reading.get_result, job_id, caller_id)
+
+    async def get_input(self, job_id: str, caller_id: str | None) -> tuple[Job, bytes] | None:
+        """See `JobReader.get_input`."""
+        return await self._readers.ask(reading.get_input, job_id, caller_id)
 
     async def list_jobs(self, wanted: JobFilter, *, limit: int, before: int | None) -> JobPage:
         """See `JobReader.list_jobs`."""
@@ -60,6 +71,23 @@ class Answers:
             reading.list_events, job_id, caller_id, limit=limit, after=after
         )
 
+    async def list_feed(
+        self,
+        caller_id: str | None,
+        *,
+        after: str | None,
+        types: Collection[EventType] | None,
+        limit: int,
+    ) -> FeedPage:
+        """See `FeedReader.list_feed`."""
+        return await self._readers.ask(
+            feed.list_feed, caller_id, after=after, types=types, limit=limit
+        )
+
+    async def heads(self, job_ids: Sequence[str], caller_ids: Collection[str | None]) -> Heads:
+        """See `FeedReader.heads`."""
+        return await self._readers.ask(feed.heads, job_ids, caller_ids)
+
     async def list_destinations(
         self, wanted: DestinationFilter, *, limit: int, before: int | None
     ) -> DestinationPage:
@@ -73,3 +101,38 @@ class Answers:
     async def backlog(self, most: int) -> Backlog:
         """See `BacklogReader.backlog`."""
         return await self._readers.ask(backlog, most)
+
+    async def bulk_state(self, job_id: str) -> BulkState:
+        """See `BulkStore.bulk_state`."""
+        return await self._readers.ask(selecting.bulk_state, job_id)
+
+    async def select_deliveries(
+        self, wanted: DeliveryFilter, *, after: int, limit: int
+    ) -> SelectedDeliveries:
+        """See `BulkStore.select_deliveries`."""
+        return await self._readers.ask(
+            selecting.select_deliveries, wanted, after=after, limit=limit
+        )
+
+    async def select_jobs(
+        self,
+        wanted: JobFilter,
+        *,
+        before_job: str,
+        after: int,
+        limit: int,
+        with_input: bool = False,
+    ) -> SelectedJobs:
+        """See `BulkStore.select_jobs`."""
+        return await self._readers.ask(
+            selecting.select_jobs,
+            wanted,
+            before_job=before_job,
+            after=after,
+            limit=limit,
+            with_input=with_input,
+        )
+
+    async def was_erased(self, id: str, caller_id: str | None) -> bool:  # noqa: A002  # the port's own word
+        """See `EraseStore.was_erased`."""
+        return await self._readers.ask(self._eraser.was_erased, id, caller_id)

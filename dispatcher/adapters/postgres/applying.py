@@ -42,7 +42,17 @@ async def apply(
 ) -> list[ApplyResult]:
     """Apply changes; see the port."""
     changes = [_change_of(entry.item) for entry in entries]
-    locked = await lock_all(session, changes)
+    return await apply_locked(session, entries, await lock_all(session, changes), terms)
+
+
+async def apply_locked(
+    session: Session,
+    entries: Sequence[Entry[Change | Audited]],
+    locked: Locked,
+    terms: DeliveryTerms,
+) -> list[ApplyResult]:
+    """The same, once what the changes are about is locked."""
+    changes = [_change_of(entry.item) for entry in entries]
     answers: dict[int, ApplyResult] = {}
     calls: dict[int, list[_Numbered]] = {}
     for n, (entry, change) in enumerate(zip(entries, changes, strict=True)):

@@ -79,10 +79,12 @@ class Locked:
             self._stale_deliveries -= deliveries
 
 
-async def lock_all(session: Session, changes: Sequence[Change]) -> Locked:
-    """Lock what changes are about, then read the clock."""
+async def lock_all(
+    session: Session, changes: Sequence[Change], besides: Iterable[str] = ()
+) -> Locked:
+    """Lock what changes are about, and the jobs of these ids besides, then read the clock."""
     locked = Locked()
-    jobs = {change.job_id for change in changes if isinstance(change, JobChange)}
+    jobs = {change.job_id for change in changes if isinstance(change, JobChange)} | {*besides}
     deliveries = {change.delivery_id for change in changes if isinstance(change, DeliveryChange)}
     if jobs:
         locked.jobs = await _by_id(session, _JOBS, jobs)

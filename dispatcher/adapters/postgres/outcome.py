@@ -27,6 +27,8 @@ _LOOK: Final[dict[Kind, str]] = {
     Kind.ATTEMPT: statement("witness_attempt"),
     Kind.JOB_LEASE: statement("witness_job_lease"),
     Kind.DELIVERY_LEASE: statement("witness_delivery_lease"),
+    Kind.BULK: statement("witness_bulk"),
+    Kind.ERASED: statement("witness_erased"),
 }
 
 _NO_ANSWER: Final = (

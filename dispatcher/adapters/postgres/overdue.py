@@ -7,11 +7,13 @@ from typing import Final
 
 from dispatcher.adapters.postgres.batching import Entry
 from dispatcher.adapters.postgres.chains import advance, blocked_by
+from dispatcher.adapters.postgres.erasing import Eraser
 from dispatcher.adapters.postgres.rows import (
     DELIVERY_LEASE,
     DELIVERY_WIDTH,
     JOB_LEASE,
     Row,
+    delivery_in,
     delivery_of,
     job_of,
 )
@@ -28,7 +30,6 @@ _OLD_DELIVERIES = statement("sweep_old_deliveries")
 
 _CANDIDATES = statement("prune_candidates")
 _LOCK = statement("prune_lock")
-_PRUNE_JOBS = statement("prune_jobs")
 _FORGET_KEYS = statement("prune_idempotency")
 _FORGET_HOLDERS = statement("holders_forget")
 _FORGET_LANES = statement("prune_lanes")
@@ -72,12 +73,6 @@ def _lost(row: Row) -> tuple[Delivery, str, Job | None]:
     return delivery, row[DELIVERY_LEASE], job
 
 
-def delivery_in(row: Row) -> Delivery:
-    """A delivery from `delivery.*, event.id, event.type, job.id`."""
-    event_id, event_type, job_id = row[DELIVERY_WIDTH : DELIVERY_WIDTH + 3]
-    return delivery_of(row, event_id=event_id, event_type=event_type, job_id=job_id)
-
-
 class Pruning:
     """Erases what is past its time, a little at a call.
 
@@ -86,8 +81,9 @@ class Pruning:
     no harm. Several processes may prune at once: each leaves out what another has locked.
     """
 
-    def __init__(self, dead_kept_seconds: float, audit_kept_seconds: float) -> None:
+    def __init__(self, dead_kept_seconds: float, audit_kept_seconds: float, eraser: Eraser) -> None:
         """How long a dead delivery keeps its job, and how long an entry of the audit log stays."""
+        self._eraser = eraser
         self._dead_kept_ms = round(dead_kept_seconds * 1000)
         self._audit_kept_ms = round(audit_kept_seconds * 1000)
         self._after = _START
@@ -112,15 +108,16 @@ class Pruning:
         if going:  # under their locks no delivery begins a new round
             await session.execute(_LOCK, going)
         blocked = await blocked_by(session, going) if going else []
-        erased = await session.fetch(_PRUNE_JOBS, going, dead_since) if going else []
+        erased = await self._eraser.erase(session, going, dead_since) if going else 0
         for chain in blocked:  # what dead deliveries kept waiting may go
             await advance(session, chain)
         self._after = after if len(going) == limit or len(found) == look else _START
         await session.execute(_FORGET_KEYS, now, limit)
+        await self._eraser.forget(session, look)
         await session.execute(_FORGET_HOLDERS, now)
         await session.execute(_FORGET_LANES, limit)
         closed_since, open_since = now - CLOSED_KEPT_MS, now - BREAKER_KEPT_MS
         await session.execute(_FORGET_TARGETS, closed_since, open_since, limit)
         await session.execute(_FORGET_DESTINATIONS, now, open_since, limit)
         await session.execute(_FORGET_AUDIT, now - self._audit_kept_ms, limit)
-        return len(erased)
+        return erased

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
-from dispatcher.adapters.postgres.overdue import delivery_in
 from dispatcher.adapters.postgres.rows import (
     JOB_SEQ,
     Row,
     attempt_of,
+    delivery_in,
     event_of,
     first_attempt_of,
     job_of,
@@ -64,8 +64,8 @@ LOOK_ROWS: Final = 1_000
 """A page looks at no more rows than this, whether they fit or not."""
 
 LAST: Final = 2**63 - 1
-_RARE_ENDS: Final = {JobStatus(end.value) for end in FINAL_JOB_STATES - {JobState.SUCCEEDED}}
-_RARE_DELIVERY_ENDS: Final = FINAL_DELIVERY_STATES - {DeliveryState.DELIVERED}
+RARE_ENDS: Final = {JobStatus(end.value) for end in FINAL_JOB_STATES - {JobState.SUCCEEDED}}
+RARE_DELIVERY_ENDS: Final = FINAL_DELIVERY_STATES - {DeliveryState.DELIVERED}
 
 Item = TypeVar("Item")
 
@@ -102,6 +102,15 @@ async def get_result(
         return None
     body = await session.one(_RESULT, row[JOB_SEQ])
     return job_of(row), None if body is None else body[0]
+
+
+async def get_input(
+    session: Session, job_id: str, caller_id: str | None
+) -> tuple[Job, bytes] | None:
+    """A job with its input, at any size."""
+    row = await find_job(session, job_id, caller_id)
+    body = None if row is None else await session.one(_INPUT, row[JOB_SEQ], LAST)
+    return None if row is None or body is None else (job_of(row), body[0])
 
 
 async def list_events(
@@ -161,7 +170,7 @@ async def list_jobs(
     sql, given = _LIST, []
     if wanted.correlation_id is not None:
         sql, given = _LIST_CORRELATED, [wanted.correlation_id, wanted.caller_id]
-    elif wanted.status is not None and wanted.status in _RARE_ENDS:
+    elif wanted.status is not None and wanted.status in RARE_ENDS:
         sql, given = _LIST_RARE, [wanted.status.value]
     elif wanted.caller_id is not None:
         sql, given = _LIST_OF_CALLER, [wanted.caller_id]
@@ -207,7 +216,7 @@ def _deliveries_sql(wanted: DeliveryFilter) -> tuple[str, list[str | None]]:
     """The statement that looks at the fewest rows for a filter, and what it is given."""
     if wanted.job_id is not None:
         return _LIST_DELIVERIES_OF_JOB, [wanted.job_id, wanted.caller_id]
-    if wanted.state is not None and wanted.state in _RARE_DELIVERY_ENDS:
+    if wanted.state is not None and wanted.state in RARE_DELIVERY_ENDS:
         if wanted.caller_id is None:
             return _LIST_DELIVERIES_RARE, [wanted.state.value]
         return _LIST_DELIVERIES_RARE_OF_CALLER, [wanted.state.value, wanted.caller_id]
@@ -223,6 +232,7 @@ def _wanted_delivery(row: Row, wanted: DeliveryFilter) -> Row | None:
         and wanted.state in (None, delivery.state)
         and wanted.event_type in (None, delivery.event_type)
         and wanted.url in (None, delivery.url)
+        and wanted.endpoint_id in (None, delivery.endpoint_id)
         and (wanted.created_after is None or delivery.created_at > wanted.created_after)
         and (wanted.created_before is None or delivery.created_at < wanted.created_before)
     )

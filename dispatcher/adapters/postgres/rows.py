@@ -241,6 +241,12 @@ def delivery_of(row: Row, *, event_id: str, event_type: str, job_id: str | None)
     )
 
 
+def delivery_in(row: Row) -> Delivery:
+    """A delivery from `delivery.*, event.id, event.type, job.id`."""
+    event_id, event_type, job_id = row[DELIVERY_WIDTH : DELIVERY_WIDTH + 3]
+    return delivery_of(row, event_id=event_id, event_type=event_type, job_id=job_id)
+
+
 def first_attempt_of(row: Row) -> Attempt | None:
     """The first attempt from the columns of `delivery.*`; None if none was recorded."""
     columns = row[_FIRST:_FIRST_END]

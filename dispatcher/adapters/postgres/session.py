@@ -28,6 +28,8 @@ class Kind(Enum):
     ATTEMPT = "attempt"
     JOB_LEASE = "job lease"
     DELIVERY_LEASE = "delivery lease"
+    BULK = "bulk"
+    ERASED = "erased"
 
 
 class Witness(NamedTuple):

@@ -13,8 +13,10 @@ from dispatcher.adapters.postgres.answers import Answers
 from dispatcher.adapters.postgres.applying import apply
 from dispatcher.adapters.postgres.audit import AuditKept
 from dispatcher.adapters.postgres.batching import Batcher
+from dispatcher.adapters.postgres.bulk import advance_bulk
 from dispatcher.adapters.postgres.callers_kept import CallersKept
 from dispatcher.adapters.postgres.connection import Address, Connector, Patience, let_go
+from dispatcher.adapters.postgres.erasing import Eraser, Wanted
 from dispatcher.adapters.postgres.locking import DeliveryChange, Steering
 from dispatcher.adapters.postgres.overdue import Pruning, sweep
 from dispatcher.adapters.postgres.reader import Readers
@@ -22,10 +24,13 @@ from dispatcher.adapters.postgres.schema import prepare
 from dispatcher.adapters.postgres.session import InjectedNow, Session
 from dispatcher.adapters.postgres.transacting import Transactor
 from dispatcher.adapters.postgres.turns import Turns
+from dispatcher.core.audit import AuditEntry
 from dispatcher.core.changes import Audited, Change
 from dispatcher.core.errors import StoreError
 from dispatcher.core.model import JobType
 from dispatcher.ports.audit import AUDIT_KEPT_SECONDS
+from dispatcher.ports.bulk import BulkStep, BulkStepped
+from dispatcher.ports.erasing import ERASED_KEPT_SECONDS, Erasure
 from dispatcher.ports.observer import CommitTold, tell_nobody
 from dispatcher.ports.records import (
     DEAD_KEPT_SECONDS,
@@ -38,7 +43,9 @@ from dispatcher.ports.records import (
     HeldJob,
     JobClaim,
     NewJob,
+    NoRoom,
     Overdue,
+    Stale,
 )
 from dispatcher.ports.store import Heart
 from dispatcher.ports.system import Ids
@@ -59,6 +66,7 @@ class PostgresStore(Answers, CallersKept, AuditKept):
         links_base: str = "",
         dead_kept_seconds: float = DEAD_KEPT_SECONDS,
         audit_kept_seconds: float = AUDIT_KEPT_SECONDS,
+        erased_kept_seconds: float = ERASED_KEPT_SECONDS,
         migrate: bool = False,
         connections: int = 12,
         patience: Patience | None = None,
@@ -74,6 +82,7 @@ class PostgresStore(Answers, CallersKept, AuditKept):
             links_base: the public URL, which events keep.
             dead_kept_seconds: how long a dead delivery keeps its job.
             audit_kept_seconds: how long an entry of the audit log is kept.
+            erased_kept_seconds: how long it is known of what was erased that it was there.
             migrate: whether `open` may bring a schema with data up to date.
             connections: how many are opened at most, 9 or more: six write, one beats, the rest
                 read.
@@ -98,7 +107,8 @@ class PostgresStore(Answers, CallersKept, AuditKept):
         readers = connections - len(self._batchers()) - 1
         self._readers = Readers(self._connector, self._session, max(readers, 2))
         self._pulse = holders.Pulse(self._connector, injected_now)
-        self._pruning = Pruning(dead_kept_seconds, audit_kept_seconds)
+        self._eraser = Eraser(erased_kept_seconds)
+        self._pruning = Pruning(dead_kept_seconds, audit_kept_seconds, self._eraser)
 
     def _batcher(self) -> Batcher:
         return Batcher(Transactor(self._connector, self._session), on_commit=self._on_commit)
@@ -191,6 +201,28 @@ class PostgresStore(Answers, CallersKept, AuditKept):
     async def prune(self, limit: int) -> int:
         """See `JobStore.prune`."""
         return await self._rest.one(self._pruning.prune, limit)
+
+    async def advance_bulk(
+        self, step: BulkStep, terms: DeliveryTerms
+    ) -> BulkStepped | Stale | NoRoom:
+        """See `BulkStore.advance_bulk`."""
+        (answer,) = await self._rest.each_by(advance_bulk, (step,), terms)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def erase_job(
+        self,
+        job_id: str,
+        caller_id: str | None,
+        terms: DeliveryTerms,
+        *,
+        cancel_deliveries: bool,
+        entry: AuditEntry | None = None,
+    ) -> Erasure:
+        """See `EraseStore.erase_job`."""
+        wanted = Wanted(job_id, caller_id, terms, cancel_deliveries, entry)
+        return await self._rest.one(self._eraser.erase_jobs, wanted)
 
     # --- holders -------------------------------------------------------------------------------
 
