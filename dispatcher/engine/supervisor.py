@@ -53,8 +53,7 @@ class Engine:
     ) -> None:
         """`name` tells operators which process this is; `user_agent` goes with each callback.
 
-        `remote` are the types that remote workers do, by name. `parts` is what is done here; of
-        the rest nothing is begun.
+        `remote` are the types that remote workers do, by name. `parts` is what is begun here.
         """
         self._parts = parts
         self._store, self._vault = store, vault
