@@ -31,7 +31,14 @@ one that has not said so for three times as long is forgotten."""
 
 FIRST_WAIT_SECONDS: Final = 0.1
 LONGEST_WAIT_SECONDS: Final = 5.0
-_TROUBLE: Final = (StoreError, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+_TROUBLE: Final = (
+    StoreError,
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # of a statement that met the server's parting words
+)
 _TELL: Final = statement("hints_tell")
 _UNSYNCED: Final = statement("hints_unsynced")
 # What processes say to each other besides hints: I listen to these topics; who else is there; bye.
