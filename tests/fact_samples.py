@@ -9,6 +9,7 @@ from dispatcher.core.facts import (
     ActionAudited,
     BreakerChanged,
     CancelAsked,
+    ClockDiffers,
     DeliveriesReady,
     DeliveryAttemptEnded,
     DeliveryCancelAsked,
@@ -139,4 +140,5 @@ FACTS: list[Fact] = [
     JobsReady(1, "csv.profile"),
     DeliveriesReady(None),
     SecretsChanged("ep_1"),
+    ClockDiffers(3600.0),
 ]

@@ -15,6 +15,7 @@ from dispatcher.core.facts import (
     ActionAudited,
     BreakerChanged,
     CancelAsked,
+    ClockDiffers,
     DeliveriesReady,
     DeliveryAttemptEnded,
     DeliveryCancelAsked,
@@ -73,7 +74,7 @@ def level_of(fact: Fact) -> int:
             return logging.INFO
         case BreakerChanged(state=state):
             return logging.WARNING if state is BreakerState.OPEN else logging.INFO
-        case LeaseLost() | RunsAlone():
+        case LeaseLost() | RunsAlone() | ClockDiffers():
             return logging.WARNING
         case StoreFailed() | LoopFailed():
             return logging.ERROR
@@ -130,16 +131,24 @@ def describe(fact: Fact) -> tuple[str, Mapping[str, Any]]:  # noqa: C901, PLR091
             return "store.recovered", {"during": during}
         case LoopFailed(loop=loop, detail=detail, trace_back=trace_back):
             return "loop.failed", {"loop": loop, "detail": detail, "traceback": trace_back}
+        case ClockDiffers(ahead_seconds=ahead):
+            return "clock.differs", {"aheadSeconds": round(ahead, 3)}
+        case JobsReady() | DeliveriesReady() | SecretsChanged():
+            return _for_others(fact)
+        case LoopIdle(loop=loop):
+            return "loop.idle", {"loop": loop}
+        case _:
+            assert_never(fact)
+
+
+def _for_others(fact: JobsReady | DeliveriesReady | SecretsChanged) -> tuple[str, dict[str, Any]]:
+    match fact:
         case JobsReady(at=at, job_type=job_type):
             return "jobs.ready", {"at": rfc3339(at), "type": job_type}
         case DeliveriesReady(at=at):
             return "deliveries.ready", {"at": rfc3339(at)}
         case SecretsChanged(endpoint_id=endpoint_id):
             return "secrets.changed", {"endpointId": endpoint_id}
-        case LoopIdle(loop=loop):
-            return "loop.idle", {"loop": loop}
-        case _:
-            assert_never(fact)
 
 
 def _ids(job: Job) -> dict[str, Any]:

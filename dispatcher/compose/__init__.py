@@ -26,9 +26,9 @@ from dispatcher.adapters.runners.declare import Dispatcher
 from dispatcher.adapters.runners.processes import Children
 from dispatcher.adapters.runners.watch import LoopWatch
 from dispatcher.adapters.sender import AiohttpSender
-from dispatcher.adapters.system import SystemClock, SystemRandom, Uuid7Ids
+from dispatcher.adapters.system import StoreTime, SystemClock, SystemRandom, Uuid7Ids
 from dispatcher.adapters.timers import LoopTimers
-from dispatcher.compose.nodes import cancel, edge_of, hearing_of, hearing_others
+from dispatcher.compose.nodes import cancel, edge_of, hearing_of, hearing_others, keeping_time
 from dispatcher.compose.parts import (
     DISTRIBUTION,
     bulk_of,
@@ -98,7 +98,8 @@ async def service(
     catalog = Catalog(served_types(settings, app))
     terms = engine_terms(settings, catalog.all())
     metrics = Metrics(catalog.all(), version=version(DISTRIBUTION))
-    estimates, timers, clock = Estimates(), LoopTimers(), SystemClock()
+    estimates, timers, time = Estimates(), LoopTimers(), StoreTime()
+    clock = SystemClock() if settings.on_sqlite else SystemClock(time.time_ns)
     waiters = waiters_of(settings, timers)
     hints = hints_of(settings, Fanout(metrics, observer))
     watching: list[Observer] = [metrics, estimates, observer, waiters]
@@ -111,6 +112,8 @@ async def service(
             open_store(settings, url, on_commit=metrics.committed)
         )
         system = System(clock, timers, SystemRandom(), Uuid7Ids(), told)
+        if not settings.on_sqlite:
+            await opened.enter_async_context(keeping_time(store, time, system))
         vault = await open_vault_of(settings, store, system.random)
         await store.put_types(catalog.all())
         sender = AiohttpSender(settings.policy, sender_terms(settings), clock=system.clock)

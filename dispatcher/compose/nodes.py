@@ -10,10 +10,12 @@ from dispatcher.compose.parts import parts_of
 from dispatcher.engine.hinting import Hearing
 from dispatcher.engine.signer import Signer
 from dispatcher.engine.supervisor import Engine
+from dispatcher.engine.terms import System
+from dispatcher.engine.timekeeping import Timekeeping
 from dispatcher.ports.hints import EVERY_TOPIC, Hints, Topic
 from dispatcher.ports.runner import Runner
 from dispatcher.ports.store import Store
-from dispatcher.ports.system import Timers
+from dispatcher.ports.system import Paced, Timers
 from dispatcher.settings import Settings
 from dispatcher.web.app import make_app, make_side_app
 from dispatcher.web.auth import Keys
@@ -60,6 +62,18 @@ async def hearing_others(hints: Hints, hearing: Hearing, settings: Settings) -> 
         finally:
             await cancel(learning)
             await hearing.close()
+
+
+@asynccontextmanager
+async def keeping_time(store: Store, time: Paced, system: System) -> AsyncIterator[None]:
+    """Go by the store's clock; raises `StoreError` if it can't be asked at the start."""
+    timekeeping = Timekeeping(store, time, system)
+    await timekeeping.begin()
+    asking = asyncio.create_task(timekeeping.run())
+    try:
+        yield
+    finally:
+        await cancel(asking)
 
 
 def topics_of(settings: Settings) -> frozenset[Topic]:

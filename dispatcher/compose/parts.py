@@ -33,6 +33,7 @@ from dispatcher.ports.records import Concurrency
 from dispatcher.ports.runner import Runner
 from dispatcher.ports.store import Store
 from dispatcher.ports.system import Timers
+from dispatcher.ports.tokens import TokenStore
 from dispatcher.ports.vault import Vault
 from dispatcher.settings import CommandType, RemoteType, Settings
 from dispatcher.web.schemas import Schemas, replayable
@@ -239,7 +240,7 @@ async def services_of(
         endpoints=engine.endpoints,
         destinations=engine.destinations,
         callers=Callers(store, vault, system.clock, system.ids, system.random, told),
-        rates=Rates(settings.limits_in_force.of_a_caller, system.clock, told),
+        rates=Rates(settings.limits_in_force.of_a_caller, system.clock, told, tokens_of(store)),
         store=store,
         catalog=catalog,
         vault=vault,
@@ -256,6 +257,11 @@ async def services_of(
         metrics_open=settings.metrics_open,
         estimates=estimates,
     )
+
+
+def tokens_of(store: Store) -> TokenStore | None:
+    """Where rates are counted that hold over several processes; None: there is one alone."""
+    return store if isinstance(store, TokenStore) else None
 
 
 async def dev_mode(store: Store, vault: Vault, system: System) -> DevMode:

@@ -193,6 +193,15 @@ class ActionAudited(Struct, frozen=True):
     entry: AuditEntry
 
 
+class ClockDiffers(Struct, frozen=True):
+    """This machine's clock is ahead of the store's by so many seconds (negative: behind).
+
+    The store's is gone by. Told when that begins, and 0.0 when it is over.
+    """
+
+    ahead_seconds: float
+
+
 class LeaseLost(Struct, frozen=True):
     """This process could not renew its lease in time and stops what it holds."""
 
@@ -259,6 +268,7 @@ Fact: TypeAlias = (
     | DeliveriesReady
     | SecretsChanged
     | ActionAudited
+    | ClockDiffers
     | LeaseLost
     | RunsAlone
     | PauseChanged

@@ -20,7 +20,7 @@ GROWING = ("job", "job_input", "job_result", "idempotency", "event", "delivery",
 
 NOT_PLANNED = {
     *("begin", "begin_read", "begin_migration", "commit", "rollback", "schema_make"),
-    *("savepoint", "savepoint_keep", "savepoint_undo", "service_keys_lock"),
+    *("savepoint", "savepoint_keep", "savepoint_undo", "service_keys_lock", "hints_unsynced"),
 }
 """These have no plan."""
 
