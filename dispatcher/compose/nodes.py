@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
+from aiohttp import web
+
 from dispatcher.compose.parts import parts_of
 from dispatcher.engine.hinting import Hearing
 from dispatcher.engine.signer import Signer
@@ -51,17 +53,20 @@ def hearing_of(
 
 
 @asynccontextmanager
-async def hearing_others(hints: Hints, hearing: Hearing, settings: Settings) -> AsyncIterator[None]:
-    """Act on what others hint at; raises `StoreError` if the types can't be read at the start."""
+async def hearing_others(
+    hints: Hints | None, hearing: Hearing, settings: Settings
+) -> AsyncIterator[None]:
+    """Act on what others hint at, if there is a way; and know the types that they declare.
+
+    Raises `StoreError` if those can't be read at the start.
+    """
     await hearing.learn_types()
-    async with hints.listening(hearing.hear, topics_of(settings)):
-        hints.publish(Topic.TYPES)
-        learning = asyncio.create_task(hearing.keep_types())
-        try:
-            yield
-        finally:
-            await cancel(learning)
-            await hearing.close()
+    async with AsyncExitStack() as opened:
+        opened.push_async_callback(hearing.close)
+        opened.push_async_callback(cancel, asyncio.create_task(hearing.keep_types()))
+        if hints is not None:
+            await opened.enter_async_context(hints.listening(hearing.hear, topics_of(settings)))
+        yield
 
 
 @asynccontextmanager
@@ -92,8 +97,21 @@ async def edge_of(
     opened: AsyncExitStack, settings: Settings, services: Services, keys: Keys
 ) -> EdgeRunner:
     """The HTTP edge: the API, or what every process says of itself."""
-    whole = parts_of(settings).edge
-    app = make_app(services, keys) if whole else make_side_app(services, keys, settings.role)
+    if not parts_of(settings).edge:
+        return await side_of(opened, settings, services, keys)
+    return await _runner(opened, settings, services, make_app(services, keys))
+
+
+async def side_of(
+    opened: AsyncExitStack, settings: Settings, services: Services, keys: Keys
+) -> EdgeRunner:
+    """What every process says of itself: whether it lives and is ready, and its metrics."""
+    return await _runner(opened, settings, services, make_side_app(services, keys, settings.role))
+
+
+async def _runner(
+    opened: AsyncExitStack, settings: Settings, services: Services, app: web.Application
+) -> EdgeRunner:
     edge = EdgeRunner(app, services.ids, grace_seconds=settings.grace_seconds)
     opened.push_async_callback(edge.cleanup)
     await edge.setup()

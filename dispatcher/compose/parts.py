@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterable
+from contextlib import AsyncExitStack
 from importlib.metadata import version
 from typing import Final
 
+from msgspec import Struct
+
 from dispatcher.adapters.metrics import InFlight, Metrics, MetricsPage
+from dispatcher.adapters.observers import Fanout, observing
 from dispatcher.adapters.runners.bulk import BulkRunner
 from dispatcher.adapters.runners.declare import Dispatcher
 from dispatcher.adapters.runners.declared import declared_runners, job_type, remote_kinds
@@ -24,24 +28,59 @@ from dispatcher.engine.bulk import Bulk
 from dispatcher.engine.callers import Callers, new_api_key
 from dispatcher.engine.catalog import Catalog
 from dispatcher.engine.estimates import Estimates
+from dispatcher.engine.hinting import Telling
 from dispatcher.engine.rates import Rates
 from dispatcher.engine.signer import Signer
 from dispatcher.engine.supervisor import Engine
 from dispatcher.engine.terms import EngineTerms, Parts, System
 from dispatcher.engine.waiters import Places, Waiters
+from dispatcher.ports.hints import Hints
+from dispatcher.ports.observer import Observer
 from dispatcher.ports.records import Concurrency
 from dispatcher.ports.runner import Runner
 from dispatcher.ports.store import Store
-from dispatcher.ports.system import Timers
+from dispatcher.ports.system import Clock, Timers
 from dispatcher.ports.tokens import TokenStore
 from dispatcher.ports.vault import Vault
 from dispatcher.settings import CommandType, RemoteType, Settings
+from dispatcher.stores import hints_of
 from dispatcher.web.schemas import Schemas, replayable
 from dispatcher.web.services import DevMode, Services
 
 DEV_SECRET: Final = "whsec_ZGlzcGF0Y2hlci1kZXZlbG9wbWVudC1zZWNyZXQtMDE="  # noqa: S105  # fixed and documented
 DEV_CALLER_ID: Final = "clr_00000000000070008000000000000de0"
 DISTRIBUTION: Final = "callback-dispatcher"
+
+
+class Seeing(Struct, frozen=True):
+    """Those who are told of what happens, all of them by `told`; `hints` tell other processes."""
+
+    metrics: Metrics
+    estimates: Estimates
+    waiters: Waiters
+    hints: Hints | None
+    told: Observer
+
+
+async def seeing_of(
+    opened: AsyncExitStack,
+    settings: Settings,
+    catalog: Catalog,
+    terms: EngineTerms,
+    clock: Clock,
+    timers: Timers,
+    observer: Observer,
+) -> Seeing:
+    """Our own who look on, `observer`, OpenTelemetry if that is wanted, and other processes."""
+    own = version(DISTRIBUTION)
+    metrics, estimates = Metrics(catalog.all(), version=own), Estimates()
+    waiters = waiters_of(settings, timers)
+    hints = hints_of(settings, Fanout(metrics, observer))
+    telling = () if hints is None else (Telling(hints, terms, clock),)
+    told = await opened.enter_async_context(
+        observing(own if settings.otel else None, metrics, estimates, observer, waiters, *telling)
+    )
+    return Seeing(metrics, estimates, waiters, hints, told)
 
 
 def served_types(settings: Settings, app: Dispatcher | None) -> list[JobType]:
@@ -220,15 +259,12 @@ async def services_of(
     store: Store,
     vault: Vault,
     system: System,
-    *,
     url: str,
     catalog: Catalog,
-    metrics: Metrics,
-    estimates: Estimates,
-    waiters: Waiters,
+    seeing: Seeing,
 ) -> Services:
     """What the HTTP edge is given."""
-    told = system.observer
+    told, waiters = system.observer, seeing.waiters
     return Services(
         accept=engine.accept,
         cancel=engine.cancel,
@@ -253,9 +289,10 @@ async def services_of(
         observer=told,
         dev=await dev_mode(store, vault, system) if settings.dev else None,
         ready=engine.ready,
-        metrics=metrics_page(metrics, store, engine, settings, system, waiters),
+        metrics=metrics_page(seeing.metrics, store, engine, settings, system, waiters),
         metrics_open=settings.metrics_open,
-        estimates=estimates,
+        metrics_apart=settings.processes > 1,
+        estimates=seeing.estimates,
     )
 
 

@@ -39,7 +39,7 @@ class Topic(StrEnum):
     SERVICE_KEYS = "v"
     """The service's own keys."""
     TYPES = "t"
-    """The types of job that there are."""
+    """The types of job that there are; heard, too, whenever another process has come."""
 
 
 EVERY_TOPIC: Final = frozenset(Topic)

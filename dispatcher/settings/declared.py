@@ -184,6 +184,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     metrics_open: Annotated[
         bool, _says("Whether `/metrics` needs no key; `false` shows it to operators alone.")
     ] = True
+    metrics_port: Annotated[
+        int, _says("Of several processes the nth has `/metrics` at this port + n - 1.", 0, 65_280)
+    ] = 0
     otel: Annotated[
         bool,
         _says(

@@ -31,7 +31,7 @@ from dispatcher.web.metrics import MetricsPage
 from dispatcher.web.pausing import Pausing
 from dispatcher.web.problems import problem_of
 from dispatcher.web.rates import STANDING, tell
-from dispatcher.web.refusals import WrongRole
+from dispatcher.web.refusals import MetricsApart, WrongRole
 from dispatcher.web.request_id import REQUEST_ID, sign
 from dispatcher.web.services import EdgeStore, Services
 from dispatcher.web.types import Types
@@ -113,7 +113,7 @@ def make_side_app(services: Services, keys: Keys, role: str) -> web.Application:
     """For a process that does not serve the API: what every process says of itself."""
     app = web.Application(middlewares=[_edge(services.ids)])
     own = {"/healthz", "/readyz", "/metrics"}
-    for _, path, handler in _public(services, keys):
+    for _, path, handler in _public(services, keys, alone=True):
         if path in own:
             app.router.add_get(path, handler)
 
@@ -137,15 +137,23 @@ def _add_routes(
             app.router.add_route("HEAD", path, handler, expect_handler=_expect)
 
 
-def _public(services: Services, keys: Keys) -> list[tuple[str, str, Handler]]:
-    """What needs no key, unless a setting says so."""
+async def _metrics_apart(_: web.Request) -> web.StreamResponse:
+    raise MetricsApart
+
+
+def _public(
+    services: Services, keys: Keys, *, alone: bool = False
+) -> list[tuple[str, str, Handler]]:
+    """What needs no key, unless a setting says so. `alone`: the port is this process's own."""
     health = Health(services)
     public: list[tuple[str, str, Handler]] = [
         ("GET", "/healthz", health.live),
         ("GET", "/readyz", health.ready),
         ("GET", "/.well-known/jwks.json", PublicKeys(services).show),
     ]
-    if services.metrics is not None:
+    if services.metrics_apart and not alone:
+        public.append(("GET", "/metrics", _metrics_apart))
+    elif services.metrics is not None:
         show = MetricsPage(services.metrics).show
         guard = show if services.metrics_open else _known(keys, OPERATORS, show)
         public.append(("GET", "/metrics", guard))

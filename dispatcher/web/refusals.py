@@ -47,8 +47,20 @@ class WrongRole(RequestError):
 
     def __init__(self, role: str) -> None:
         super().__init__(
-            f"This process has the role {role!r}, and serves /healthz, /readyz and /metrics alone: "
-            "send requests to one with the role api, or all."
+            "Only /healthz, /readyz and /metrics are served here, of one process with the role "
+            f"{role!r}: send requests to the port of one that serves the API."
+        )
+
+
+class MetricsApart(RequestError):
+    """The port is shared by several processes, each with metrics of its own."""
+
+    code = "metrics-apart"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Several processes share this port, and each counts for itself: set metrics_port, and "
+            "scrape one port a process."
         )
 
 

@@ -197,6 +197,8 @@ class PostgresHints:
         if topics is None:
             self._peers.pop(name, None)
         else:
+            if name not in self._peers:  # it may have declared types before it began to listen
+                self._pass_on(Topic.TYPES)
             self._peers[name] = (topics, asyncio.get_running_loop().time())
         self._wanted = frozenset().union(*(each for each, _ in self._peers.values()))
 
