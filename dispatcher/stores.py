@@ -73,7 +73,7 @@ def _on_postgres(
         erased_kept_seconds=settings.erased_kept_seconds,
         audit_kept_seconds=settings.audit_kept_seconds,
         migrate=migrate,
-        connections=settings.postgres_connections,
+        connections=settings.postgres_connections - 1,  # the last is for hints
         on_commit=on_commit,
     )
     return made

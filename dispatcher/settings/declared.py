@@ -79,7 +79,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         ),
     ] = None
     postgres_connections: Annotated[
-        int, _says("How many connections a process opens to PostgreSQL at most.", 9, 500)
+        int, _says("How many connections a process opens to PostgreSQL at most.", 11, 500)
     ] = 12
     role: Annotated[
         Literal["all", "api", "jobs", "delivery"],

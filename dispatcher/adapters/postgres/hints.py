@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -14,7 +15,7 @@ import asyncpg
 from dispatcher.adapters.postgres.connection import Address, Connector, Patience, let_go
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.errors import StoreError
-from dispatcher.core.facts import StoreFailed, StoreRecovered
+from dispatcher.core.facts import LoopFailed, StoreFailed, StoreRecovered
 from dispatcher.ports.hints import EVERY_TOPIC, Hear, Hint, Topic
 from dispatcher.ports.observer import Observer
 
@@ -111,6 +112,9 @@ class PostgresHints:
                 if not self._failing:
                     self._failing = True
                     self._observer.saw(StoreFailed("hints", str(error)))
+            except Exception as error:  # noqa: BLE001  # a defect must not silence all hints for good
+                detail = f"{type(error).__name__}: {error}"
+                self._observer.saw(LoopFailed("hints", detail, traceback.format_exc()))
             finally:
                 self._forget_all()
             wait_seconds = min(max(wait_seconds * 2, FIRST_WAIT_SECONDS), LONGEST_WAIT_SECONDS)

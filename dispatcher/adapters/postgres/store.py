@@ -87,7 +87,7 @@ class PostgresStore(Answers, CallersKept, AuditKept):
             audit_kept_seconds: how long an entry of the audit log is kept.
             erased_kept_seconds: how long it is known of what was erased that it was there.
             migrate: whether `open` may bring a schema with data up to date.
-            connections: how many are opened at most, 9 or more: six write, one beats, the rest
+            connections: how many are opened at most, 10 or more: seven write, one beats, the rest
                 read.
             patience: how long what is waited for may take.
             injected_now: tells the time in tests; else PostgreSQL's own clock decides.
