@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from importlib import import_module
+from types import ModuleType
 from typing import Final
 
 from dispatcher.adapters.secrets import open_vault
 from dispatcher.adapters.sqlite import ServeLock, SqliteStore
-from dispatcher.adapters.system import SystemClock, Uuid7Ids
+from dispatcher.adapters.system import SystemClock, SystemRandom, Uuid7Ids
 from dispatcher.core.errors import SettingsError
-from dispatcher.ports.observer import CommitTold, tell_nobody
+from dispatcher.ports.hints import Hints
+from dispatcher.ports.observer import CommitTold, Observer, tell_nobody
 from dispatcher.ports.store import Store
 from dispatcher.ports.system import Random
 from dispatcher.ports.vault import Vault
@@ -62,15 +65,7 @@ async def open_store(
 def _on_postgres(
     settings: Settings, links_base: str, *, migrate: bool, on_commit: CommitTold
 ) -> Store:
-    try:
-        from dispatcher.adapters.postgres import (  # noqa: PLC0415  # its driver is an extra
-            PostgresStore,
-        )
-    except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"store: PostgreSQL needs {error.name}: pip install 'callback-dispatcher[postgres]'"
-        ) from None
-    return PostgresStore(
+    made: Store = _driver("store").PostgresStore(
         settings.store,
         ids=Uuid7Ids(),
         links_base=links_base,
@@ -78,9 +73,32 @@ def _on_postgres(
         erased_kept_seconds=settings.erased_kept_seconds,
         audit_kept_seconds=settings.audit_kept_seconds,
         migrate=migrate,
-        connections=settings.postgres_connections,
+        connections=settings.postgres_connections - 1,  # the last is for hints
         on_commit=on_commit,
     )
+    return made
+
+
+def hints_of(settings: Settings, observer: Observer) -> Hints | None:
+    """How processes tell each other what happened; None where there is one, or a pooler between."""
+    if settings.on_sqlite:
+        return None
+    connection, hints = _driver("connection"), _driver("hints")
+    if connection.Address.parse(settings.store).pooled:
+        return None
+    name = SystemRandom().token(8).hex()
+    made: Hints = hints.PostgresHints(settings.store, name=name, observer=observer)
+    return made
+
+
+def _driver(module: str) -> ModuleType:
+    """A module of the PostgreSQL adapter, whose driver is an extra."""
+    try:
+        return import_module(f"dispatcher.adapters.postgres.{module}")
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"store: PostgreSQL needs {error.name}: pip install 'callback-dispatcher[postgres]'"
+        ) from None
 
 
 async def open_vault_of(settings: Settings, store: Store, random: Random) -> Vault:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -293,10 +292,10 @@ def test_postgresql_needs_the_name_of_a_database() -> None:
     assert "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize("parts", [{"processes": 2}, {"role": "jobs"}])
-def test_on_postgresql_each_process_is_started_by_itself(parts: dict[str, Any]) -> None:
-    with pytest.raises(SettingsError, match="come in a later version"):
-        Settings(store="postgresql://db/jobs", dev=True, **parts)
+def test_on_postgresql_there_may_be_many_processes_and_roles() -> None:
+    url = "postgresql://host/name"
+    made = Settings(store=url, secret_key=Secret("dsk_x"), role="jobs", processes=4)
+    assert (made.role, made.processes) == ("jobs", 4)
 
 
 def test_on_sqlite_one_process_does_all() -> None:

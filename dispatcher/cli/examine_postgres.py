@@ -62,11 +62,12 @@ def examine_postgres(settings: Settings) -> Iterator[Finding]:
             "confirmed",
             "set synchronous_standby_names (and synchronous_commit to on or more)",
         )
-    if settings.postgres_connections + _SPARE > found.connections:
+    wanted = settings.postgres_connections * settings.processes
+    if wanted + _SPARE > found.connections:
         yield Finding(
             "connections",
             Level.WARN,
-            f"the server allows {found.connections}, and each process may open "
-            f"{settings.postgres_connections}",
+            f"the server allows {found.connections}, and {settings.processes} of ours may open "
+            f"{wanted}",
             "raise max_connections, or lower postgres_connections",
         )

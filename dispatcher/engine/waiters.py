@@ -35,7 +35,6 @@ from dispatcher.core.facts import (
     StoreRecovered,
 )
 from dispatcher.core.model import DeliveryState, Job
-from dispatcher.engine.commit import pause
 from dispatcher.ports.observer import Observer
 from dispatcher.ports.readers import FeedReader
 from dispatcher.ports.system import Timers
@@ -179,6 +178,7 @@ class Waiters:
         self.waits = waits
         self.streams = streams
         self.closed = False
+        self._look_now = asyncio.Event()
         self._jobs: dict[str, set[Waiting]] = {}
         self._callers: dict[str | None, set[Waiting]] = {}
         self._failing = False
@@ -308,7 +308,12 @@ class Waiters:
                 self._failing = False
 
     async def _until_the_next(self) -> None:
-        await pause(self.timers, POLL_SECONDS)
+        alarm = self.timers.after(POLL_SECONDS, self._look_now.set)
+        try:
+            await self._look_now.wait()
+        finally:
+            alarm.cancel()
+            self._look_now.clear()
 
     async def _until_held_back(self) -> None:
         """Wait until something is held back from a reader, and a little longer each time it is."""
@@ -340,6 +345,21 @@ class Waiters:
     @staticmethod
     def _has_more(group: set[Waiting]) -> bool:
         return any(waiting.held_back for waiting in group)
+
+    def look_soon(self) -> None:
+        """Have `watch` look now: something may have been missed."""
+        self._look_now.set()
+
+    @property
+    def streams_live(self) -> bool:
+        """Whether somebody here is shown progress that no event is stored of."""
+        groups = self._callers.values()
+        return any(waiting.live is not None for group in groups for waiting in group)
+
+    def tell_live(self, job: Job) -> None:
+        """Show the progress of a job to those who follow its caller."""
+        self._keep_live(job)
+        self.ring_caller(job.caller_id)
 
     async def look(self, store: FeedReader) -> None:
         """Wake those whose job or feed is further than they have seen."""

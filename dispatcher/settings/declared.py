@@ -79,7 +79,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         ),
     ] = None
     postgres_connections: Annotated[
-        int, _says("How many connections a process opens to PostgreSQL at most.", 9, 500)
+        int, _says("How many connections a process opens to PostgreSQL at most.", 11, 500)
     ] = 12
     role: Annotated[
         Literal["all", "api", "jobs", "delivery"],
@@ -184,6 +184,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     metrics_open: Annotated[
         bool, _says("Whether `/metrics` needs no key; `false` shows it to operators alone.")
     ] = True
+    metrics_port: Annotated[
+        int, _says("Of several processes the nth has `/metrics` at this port + n - 1.", 0, 65_280)
+    ] = 0
     otel: Annotated[
         bool,
         _says(
@@ -216,11 +219,6 @@ class Settings(Struct, frozen=True, kw_only=True):
     def _check_store(self) -> None:
         if not self.on_sqlite:
             check_postgres(self.store, keyed=self.secret_key is not None or self.dev)
-            if self.processes > 1 or self.role != "all":
-                raise SettingsError(
-                    "processes and role come in a later version: on PostgreSQL start as many "
-                    "services as you like, each with its port"
-                )
             return
         database_of(self.store)
         if self.processes > 1:

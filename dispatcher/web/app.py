@@ -33,6 +33,7 @@ from dispatcher.web.openapi.described import Call
 from dispatcher.web.pausing import Pausing
 from dispatcher.web.problems import problem_of
 from dispatcher.web.rates import STANDING, tell
+from dispatcher.web.refusals import MetricsApart, WrongRole
 from dispatcher.web.request_id import REQUEST_ID, sign
 from dispatcher.web.services import EdgeStore, Services
 from dispatcher.web.types import Types
@@ -48,9 +49,12 @@ WORKERS: Final = frozenset({Role.WORKER})
 _ERASED: Final = frozenset({"job", "delivery"})
 
 
-def make_app(services: Services) -> web.Application:
-    """The HTTP edge as an application; serve it with `web.server.EdgeRunner`."""
-    keys = Keys(services.store, services.clock, services.dev)
+def make_app(services: Services, keys: Keys | None = None) -> web.Application:
+    """The HTTP edge as an application; serve it with `web.server.EdgeRunner`.
+
+    `keys`: who knows them, if somebody else is to tell it of changes.
+    """
+    keys = keys or Keys(services.store, services.clock, services.dev)
     jobs = Jobs(services)
     events = Events(services, keys.identify)
     again = Afterwards(services, jobs)
@@ -107,6 +111,21 @@ def make_app(services: Services) -> web.Application:
     return app
 
 
+def make_side_app(services: Services, keys: Keys, role: str) -> web.Application:
+    """For a process that does not serve the API: what every process says of itself."""
+    app = web.Application(middlewares=[_edge(services.ids)])
+    own = {"/healthz", "/readyz", "/metrics"}
+    for _, path, handler in _public(services, keys, alone=True):
+        if path in own:
+            app.router.add_get(path, handler)
+
+    async def elsewhere(_: web.Request) -> web.StreamResponse:
+        raise WrongRole(role)
+
+    app.router.add_route("*", "/{path:.*}", elsewhere, expect_handler=_expect)
+    return app
+
+
 def _add_routes(
     app: web.Application, services: Services, keys: Keys, guarded: tuple[Guarded, ...]
 ) -> None:
@@ -123,15 +142,23 @@ def _add_routes(
             app.router.add_route("HEAD", path, handler, expect_handler=_expect)
 
 
-def _public(services: Services, keys: Keys) -> list[tuple[str, str, Handler]]:
-    """What needs no key, unless a setting says so."""
+async def _metrics_apart(_: web.Request) -> web.StreamResponse:
+    raise MetricsApart
+
+
+def _public(
+    services: Services, keys: Keys, *, alone: bool = False
+) -> list[tuple[str, str, Handler]]:
+    """What needs no key, unless a setting says so. `alone`: the port is this process's own."""
     health = Health(services)
     public: list[tuple[str, str, Handler]] = [
         ("GET", "/healthz", health.live),
         ("GET", "/readyz", health.ready),
         ("GET", "/.well-known/jwks.json", PublicKeys(services).show),
     ]
-    if services.metrics is not None:
+    if services.metrics_apart and not alone:
+        public.append(("GET", "/metrics", _metrics_apart))
+    elif services.metrics is not None:
         show = MetricsPage(services.metrics).show
         guard = show if services.metrics_open else _known(keys, OPERATORS, show)
         public.append(("GET", "/metrics", guard))

@@ -47,6 +47,7 @@ from dispatcher.web.refusals import (
     BadQuery,
     BodyTooLarge,
     BodyTooSlow,
+    MetricsApart,
     NotAcceptable,
     ResultGone,
     ResultNotYet,
@@ -54,6 +55,7 @@ from dispatcher.web.refusals import (
     TooManyStreams,
     UnknownTransferCoding,
     WrongMediaType,
+    WrongRole,
 )
 
 _log: Final = logging.getLogger("dispatcher.web")
@@ -97,6 +99,8 @@ _TABLE: Final[tuple[tuple[type[Exception], HTTPStatus, dict[str, str]], ...]] = 
     (TooManyStreams, HTTPStatus.TOO_MANY_REQUESTS, {"Retry-After": "30"}),
     (StreamsFull, HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "30"}),
     (UnknownTransferCoding, HTTPStatus.NOT_IMPLEMENTED, _LAST),
+    (MetricsApart, HTTPStatus.NOT_FOUND, {}),
+    (WrongRole, HTTPStatus.MISDIRECTED_REQUEST, {}),
     (RequestError, HTTPStatus.BAD_REQUEST, {}),
     (Overloaded, HTTPStatus.SERVICE_UNAVAILABLE, _RETRY),
     (QueueFull, HTTPStatus.SERVICE_UNAVAILABLE, _ROOM),

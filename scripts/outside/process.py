@@ -58,6 +58,7 @@ class Service:
         allow: origins or networks for `--allow-callbacks`.
         environment: settings as environment variables, over those of this process.
         wrapper: a command to run the service under, such as `unshare`.
+        command: what stands for `dispatcher`.
         log_file: where its output goes, unread; None keeps the last lines in `log`.
         host: the address that it listens on.
     """
@@ -72,6 +73,7 @@ class Service:
         port: int | None = None,
         environment: dict[str, str] | None = None,
         wrapper: Sequence[str] = (),
+        command: Sequence[str] | None = None,
         log_file: Path | None = None,
         host: str = "127.0.0.1",
     ) -> None:
@@ -81,6 +83,7 @@ class Service:
         self.host = host
         self.url = f"http://{host}:{self.port}"
         self._wrapper = list(wrapper)
+        self._command = [dispatcher_command()] if command is None else list(command)
         self._log_file = log_file
         self._arguments = [app] if app else []
         self._arguments += ["--host", host, "--port", str(self.port), "--public-url", self.url]
@@ -146,7 +149,7 @@ class Service:
             if self._log_file is not None:
                 output = opened.enter_context(self._log_file.open("ab")).fileno()
             self._process = subprocess.Popen(
-                [*self._wrapper, dispatcher_command(), "serve", *self._arguments],
+                [*self._wrapper, *self._command, "serve", *self._arguments],
                 env=self._environment,
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,

@@ -24,7 +24,7 @@ GROWING = (
 NOT_PLANNED = {
     *("begin", "begin_read", "begin_migration", "commit", "rollback", "schema_make"),
     *("savepoint", "savepoint_keep", "savepoint_undo", "service_keys_lock", "pauses_lock"),
-    "feed_renumber",
+    *("feed_renumber", "hints_unsynced"),
 }
 """These have no plan."""
 

@@ -25,12 +25,14 @@ from dispatcher.adapters.postgres.overdue import Pruning, sweep
 from dispatcher.adapters.postgres.reader import Readers
 from dispatcher.adapters.postgres.schema import prepare
 from dispatcher.adapters.postgres.session import InjectedNow, Session
+from dispatcher.adapters.postgres.tokens import TokensWanted, take_tokens
 from dispatcher.adapters.postgres.transacting import Transactor
 from dispatcher.adapters.postgres.turns import Turns
 from dispatcher.core.audit import AuditEntry
 from dispatcher.core.changes import Audited, Change
 from dispatcher.core.errors import StoreError
-from dispatcher.core.model import JobType
+from dispatcher.core.model import Instant, JobType
+from dispatcher.core.ratelimit import Rate
 from dispatcher.ports.audit import AUDIT_KEPT_SECONDS
 from dispatcher.ports.bulk import BulkStep, BulkStepped
 from dispatcher.ports.erasing import ERASED_KEPT_SECONDS, Erasure
@@ -52,6 +54,7 @@ from dispatcher.ports.records import (
 )
 from dispatcher.ports.store import Heart
 from dispatcher.ports.system import Ids
+from dispatcher.ports.tokens import Grant
 
 
 class PostgresStore(Answers, CallersKept, EndpointsKept, AuditKept, LeasesKept):
@@ -87,7 +90,7 @@ class PostgresStore(Answers, CallersKept, EndpointsKept, AuditKept, LeasesKept):
             audit_kept_seconds: how long an entry of the audit log is kept.
             erased_kept_seconds: how long it is known of what was erased that it was there.
             migrate: whether `open` may bring a schema with data up to date.
-            connections: how many are opened at most, 9 or more: six write, one beats, the rest
+            connections: how many are opened at most, 10 or more: seven write, one beats, the rest
                 read.
             patience: how long what is waited for may take.
             injected_now: tells the time in tests; else PostgreSQL's own clock decides.
@@ -107,6 +110,7 @@ class PostgresStore(Answers, CallersKept, EndpointsKept, AuditKept, LeasesKept):
         self._job_claims = self._batcher()
         self._delivery_claims = self._batcher()
         self._rest = self._batcher()
+        self._rates = self._batcher()
         readers = connections - len(self._batchers()) - 1
         self._readers = Readers(self._connector, self._session, max(readers, 2))
         self._pulse = holders.Pulse(self._connector, injected_now)
@@ -134,6 +138,7 @@ class PostgresStore(Answers, CallersKept, EndpointsKept, AuditKept, LeasesKept):
             self._job_claims,
             self._delivery_claims,
             self._rest,
+            self._rates,
         )
 
     # --- opening and closing -------------------------------------------------------------------
@@ -228,6 +233,14 @@ class PostgresStore(Answers, CallersKept, EndpointsKept, AuditKept, LeasesKept):
         """See `EraseStore.erase_job`."""
         wanted = Wanted(job_id, caller_id, terms, cancel_deliveries, entry)
         return await self._rest.one(self._eraser.erase_jobs, wanted)
+
+    async def now(self) -> Instant:
+        """See `Store.now`."""
+        return await self._readers.ask(Session.look_at_clock)
+
+    async def take_tokens(self, caller_id: str, rate: Rate, wanted: int) -> Grant:
+        """See `TokenStore.take_tokens`."""
+        return await self._rates.one(take_tokens, TokensWanted(caller_id, rate, wanted))
 
     # --- holders -------------------------------------------------------------------------------
 

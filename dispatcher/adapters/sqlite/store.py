@@ -216,6 +216,10 @@ class SqliteStore(Answers, CallersKept, EndpointsKept, AuditKept):
 
         return await self._writer.each(apply, changes) if changes else []
 
+    async def now(self) -> Instant:
+        """See `Store.now`."""
+        return self._clock.now()
+
     async def sweep(self, limit: int) -> Overdue:
         """See `JobStore.sweep`."""
         return await self._readers.ask(overdue.sweep, self._clock.now(), limit)
