@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from dispatcher.adapters.sender import AiohttpSender, SenderTerms
-from dispatcher.adapters.sender.connecting import Connector
+from dispatcher.adapters.sender.over_aiohttp.connecting import Connector
 from dispatcher.core.outcome import Answered, NotSent
 from dispatcher.testing.receiver import Answer, Arrival, Hang, Raw, Receiver, Reply, Wire
 from tests.sender.conftest import MakeSender, callout
