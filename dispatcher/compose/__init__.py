@@ -25,7 +25,6 @@ from dispatcher.adapters.runners.bulk import serve_bulk
 from dispatcher.adapters.runners.declare import Dispatcher
 from dispatcher.adapters.runners.processes import Children
 from dispatcher.adapters.runners.watch import LoopWatch
-from dispatcher.adapters.sender import AiohttpSender
 from dispatcher.adapters.sqlite import ServeLock, SqliteStore
 from dispatcher.adapters.sqlite.writer import CommitTold, tell_nobody
 from dispatcher.adapters.system import SystemClock, SystemRandom, Uuid7Ids
@@ -35,7 +34,7 @@ from dispatcher.compose.parts import (
     bulk_of,
     engine_of,
     runners_of,
-    sender_terms,
+    sender_of,
     served_types,
     services_of,
     vault_of,
@@ -142,7 +141,7 @@ async def service(
             system = System(SystemClock(), timers, SystemRandom(), Uuid7Ids(), told)
             vault = await vault_of(settings, store, system)
             await store.put_types(catalog.all())
-            sender = AiohttpSender(settings.policy, sender_terms(settings), clock=system.clock)
+            sender = sender_of(settings, system)
             children = Children()
             runners = runners_of(settings, app, children, store, vault, system)
             engine = engine_of(settings, runners, sender, store, vault, system)

@@ -14,7 +14,7 @@ from dispatcher.adapters.runners.declared import declared_runners, job_type, rem
 from dispatcher.adapters.runners.echo import EchoRunner
 from dispatcher.adapters.runners.processes import Children
 from dispatcher.adapters.secrets import open_vault
-from dispatcher.adapters.sender import AiohttpSender, SenderTerms
+from dispatcher.adapters.sender import AiohttpSender, NarrowSender, SenderTerms
 from dispatcher.core.breaker import BreakerTerms
 from dispatcher.core.bulk import BulkKind
 from dispatcher.core.errors import SettingsError
@@ -31,6 +31,7 @@ from dispatcher.engine.terms import EngineTerms, System
 from dispatcher.engine.waiters import Places, Waiters
 from dispatcher.ports.records import Concurrency
 from dispatcher.ports.runner import Runner
+from dispatcher.ports.sender import Sender
 from dispatcher.ports.store import Store
 from dispatcher.ports.system import Timers
 from dispatcher.ports.vault import Vault
@@ -97,7 +98,7 @@ def runners_of(
 def engine_of(
     settings: Settings,
     runners: dict[str, Runner],
-    sender: AiohttpSender,
+    sender: Sender,
     store: Store,
     vault: Vault,
     system: System,
@@ -186,6 +187,11 @@ def engine_terms(settings: Settings) -> EngineTerms:
         limits=settings.limits_in_force,
         spans=settings.otel,
     )
+
+
+def sender_of(settings: Settings, system: System) -> Sender:
+    kind = NarrowSender if settings.sender == "narrow" else AiohttpSender
+    return kind(settings.policy, sender_terms(settings), system.clock)
 
 
 def sender_terms(settings: Settings) -> SenderTerms:

@@ -95,6 +95,7 @@ async def _service(scenario: Scenario, terms: Terms, folder: Path) -> Figures:
         allow=origins,
         environment={
             "DISPATCHER_LOG_LEVEL": terms.log_level,
+            "DISPATCHER_SENDER": scenario.sender,
             "DISPATCHER_LIMIT_STREAMS_AT_ONCE": "1000000",
             "DISPATCHER_LIMIT_STREAMS_OF_CALLER": "1000000",
         },

@@ -23,6 +23,12 @@ from tests.sender.conftest import AnySender
 OTHER_SECRET = format_secret(b"s" * 32)
 
 
+@pytest.fixture
+def sender_name() -> str:
+    """What sends doesn't matter here."""
+    return "narrow"
+
+
 def event(event_id: str = "evt_1", **data: Any) -> bytes:
     return json.dumps(
         {
