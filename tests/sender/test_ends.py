@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
 from dispatcher.adapters.sender import NarrowSender, SenderTerms
+from dispatcher.adapters.sender.narrow.answer import Answer
+from dispatcher.adapters.sender.narrow.deadlines import Deadlines
 from dispatcher.core.outcome import Answered, NotSent
 from dispatcher.ports.sender import Callout
 from dispatcher.testing.receiver import Arrival, Hang, Receiver, Reply, Wire
@@ -204,3 +207,41 @@ async def test_nothing_is_left_of_many_exchanges(make_sender: MakeSender) -> Non
         assert not parts.deadlines._open
         assert parts.pool._taken == 0
         assert not parts.pool._waiting
+
+
+async def test_an_exchange_leaves_nothing_for_the_garbage_collector(
+    make_sender: MakeSender,
+) -> None:
+    """llhttp's parser and the answer refer to one another; thousands a second would pile up."""
+    sender = make_sender()
+    if not isinstance(sender, NarrowSender):
+        pytest.skip("it is of the narrow one's making")
+    chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+
+    async def in_chunks(wire: Wire, _: Arrival) -> None:
+        await wire.send(chunked)
+
+    async with Receiver(Reply(200, b"ok"), Reply(204), in_chunks) as receiver:
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(3):
+                assert isinstance(await sender.send(callout(receiver.url)), Answered)
+            left = [each for each in gc.get_objects() if isinstance(each, Answer)]
+        finally:
+            gc.enable()
+    assert not left
+
+
+async def test_a_deadline_that_passed_while_connecting_holds() -> None:
+    """It may pass a moment before the connection is there; then nobody would wait for the other."""
+    loop = asyncio.get_running_loop()
+    deadlines = Deadlines(0.01, loop)
+    deadline = deadlines.begin()
+    await asyncio.sleep(0.03)
+    waiter: asyncio.Future[None] = loop.create_future()
+    deadline.watch(waiter)
+    with pytest.raises(TimeoutError):
+        await waiter
+    deadlines.end(deadline)
+    deadlines.close()

@@ -105,15 +105,21 @@ class Answer:
         self._chunk_count = 0
         self._waits_for_chunk = False
         self._trailer_bytes = 0
+        self._parser: HttpResponseParser | None = None
         self._start_head()
 
     def feed(self, data: bytes) -> None:
         """Read on; raises `BadAnswer`. Not to be called once it is `done`."""
-        if self._phase is _Phase.HEAD:
+        if self.status is None:
             rest = self._feed_head(data)
             if rest is None:
                 return
             data = rest
+        self._feed_body(data)
+        if self.done or self._phase is not _Phase.CHUNKED:
+            self._parser = None  # it refers to us: let go, both are freed without a search
+
+    def _feed_body(self, data: bytes) -> None:
         match self._phase:
             case _Phase.COUNTED:
                 self._feed_counted(data)
@@ -150,7 +156,7 @@ class Answer:
                 return None
             head, data = found
             self._check_head(head)
-            status = self._parser.get_status_code()
+            status = self._status_code()
             if status >= _FIRST_FINAL_STATUS or status == HTTPStatus.SWITCHING_PROTOCOLS:
                 self._begin(status)
                 return data
@@ -190,7 +196,7 @@ class Answer:
         """What llhttp leaves open."""
         if not self._headed or self._begun != 1:
             raise BadAnswer(words.not_http(_NO_EMPTY_LINE))
-        if not head.startswith(_VERSIONS) or self._parser.get_status_code() < _FIRST_STATUS:
+        if not head.startswith(_VERSIONS) or self._status_code() < _FIRST_STATUS:
             raise BadAnswer(words.not_http("Bad status line"))
         if head.find(b"\r\n") > LONGEST_LINE_BYTES:
             raise BadAnswer(words.not_http(_TOO_LONG))
@@ -286,13 +292,18 @@ class Answer:
 
     # --- What llhttp tells ---------------------------------------------------------------------
 
+    def _status_code(self) -> int:
+        assert self._parser is not None  # noqa: S101  # there is one while a head is read
+        return self._parser.get_status_code()
+
     def _parse(self, data: bytes) -> None:
+        assert self._parser is not None  # noqa: S101  # and while chunks are
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade:
             pass  # 101
         except HttpParserError as error:
-            if self._headed and self._parser.get_status_code() == HTTPStatus.SWITCHING_PROTOCOLS:
+            if self._headed and self._status_code() == HTTPStatus.SWITCHING_PROTOCOLS:
                 return  # the same, by a receiver that says not to what
             if self._complete and self._phase is _Phase.CHUNKED:
                 raise BadAnswer(_GOES_ON) from None
@@ -336,6 +347,7 @@ class Answer:
     def on_headers_complete(self) -> None:
         self._headed = True
         # Asked later, llhttp has forgotten it of messages that end with their head.
+        assert self._parser is not None  # noqa: S101  # it is what calls
         self._keeps_open = self._parser.should_keep_alive()
 
     def on_chunk_header(self) -> None:

@@ -10,13 +10,26 @@ _EARLY_SECONDS: Final = 0.001
 
 
 class Deadline:
-    """One deadline. When it has passed, `waiter` ends with a TimeoutError."""
+    """One deadline, at an instant of the event loop's clock."""
 
-    __slots__ = ("at", "waiter")
+    __slots__ = ("_passed", "_waiter", "at")
 
     def __init__(self, at: float) -> None:
         self.at = at
-        self.waiter: asyncio.Future[Any] | None = None
+        self._passed = False
+        self._waiter: asyncio.Future[Any] | None = None
+
+    def watch(self, waiter: asyncio.Future[Any]) -> None:
+        """From now on the future ends with a TimeoutError when the deadline passes, or has."""
+        self._waiter = waiter
+        if self._passed:
+            self.ring()
+
+    def ring(self) -> None:
+        """It has passed."""
+        self._passed = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(TimeoutError())
 
 
 class Deadlines:
@@ -53,5 +66,4 @@ class Deadlines:
                 self._timer = self._loop.call_at(deadline.at, self._ring)
                 return
             del self._open[deadline]
-            if deadline.waiter is not None and not deadline.waiter.done():
-                deadline.waiter.set_exception(TimeoutError())
+            deadline.ring()

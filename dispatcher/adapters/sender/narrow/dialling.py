@@ -11,7 +11,7 @@ import aiohappyeyeballs
 
 from dispatcher.adapters.resolver import NameResolver
 from dispatcher.adapters.sender import words
-from dispatcher.adapters.sender.dial import AddressInfo, Dial, may_show
+from dispatcher.adapters.sender.dial import AddressInfo, AddressRefused, Dial, may_show
 from dispatcher.adapters.sender.narrow.line import Broken, Line
 from dispatcher.adapters.sender.narrow.pool import Pool
 from dispatcher.adapters.sender.narrow.resuming import Resuming, Sessions
@@ -107,7 +107,7 @@ class Dialler:
         )
         if dial.refused is not None:  # another address of the name was
             connected.close()
-            raise ConnectionRefusedError
+            raise AddressRefused(dial.refused.detail)
         target = dial.target
         secure = target.scheme == "https"
         _, line = await self._loop.create_connection(

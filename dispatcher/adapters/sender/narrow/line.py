@@ -102,8 +102,9 @@ class Line(asyncio.Protocol):
 
     def hang_up(self, why: words.Why) -> None:
         """Tell who waits for an answer that none will come, and close at once."""
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(Broken(why))
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(Broken(why))
         self.abort()
 
     # --- What the event loop calls -------------------------------------------------------------
@@ -164,5 +165,6 @@ class Line(asyncio.Protocol):
         ):
             answer.sound = False  # it was answered before all of it was sent
             self._unsent = None
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(answer)
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(answer)

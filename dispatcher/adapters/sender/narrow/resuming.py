@@ -58,7 +58,10 @@ class Sessions:
 def _seconds_certified(tls: ssl.SSLObject) -> float:
     """How long the receiver's certificate lasts, by the machine's clock as OpenSSL sees it."""
     ends = (tls.getpeercert() or {}).get("notAfter")
-    return ssl.cert_time_to_seconds(ends) - time.time() if isinstance(ends, str) else 0.0
+    try:
+        return ssl.cert_time_to_seconds(str(ends)) - time.time()
+    except ValueError:  # not told, or in a form of which nobody knows when it is
+        return 0.0
 
 
 class Resuming:

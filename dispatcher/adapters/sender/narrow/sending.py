@@ -13,7 +13,6 @@ from msgspec import Struct
 from dispatcher.adapters.resolver import NameResolver, Resolver
 from dispatcher.adapters.sender import words
 from dispatcher.adapters.sender.dial import Dial
-from dispatcher.adapters.sender.narrow.answer import Answer
 from dispatcher.adapters.sender.narrow.deadlines import Deadline, Deadlines
 from dispatcher.adapters.sender.narrow.dialling import Dialler
 from dispatcher.adapters.sender.narrow.line import Broken, Line
@@ -107,8 +106,9 @@ class NarrowSender:
             if line is None:
                 line = await self._new_line(parts, dial, deadline)
             dial.phase = "answer"
-            deadline.waiter = waiter = line.ask(head, callout.body)
-            answer: Answer = await waiter
+            waiter = line.ask(head, callout.body)
+            deadline.watch(waiter)
+            answer = await waiter
             parts.dialler.remember(line)
             parts.pool.give(line, sound=answer.sound)
             line = None
