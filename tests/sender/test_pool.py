@@ -135,6 +135,20 @@ async def test_a_receiver_that_closes_idle_connections_loses_nothing(
     assert receiver.connection_count == 3
 
 
+async def test_what_is_lost_with_a_kept_connection_is_not_sent_twice(sender: AnySender) -> None:
+    """Nobody knows whether it was read: the schedule sends it again, with its attempt counted."""
+    async with Receiver(Reply(), Raw(b""), Reply()) as receiver:
+        assert isinstance(await sender.send(callout(receiver.url)), Answered)
+        lost = await sender.send(callout(receiver.url))
+        assert lost == NotSent(
+            code="closed",
+            detail="the receiver closed the connection without an answer",
+            duration_ms=0,
+        )
+        assert len(receiver.arrivals) == 2
+        assert [each.connection for each in receiver.arrivals] == [1, 1]
+
+
 async def test_an_idle_connection_is_closed_in_the_end(make_sender: MakeSender) -> None:
     sender = make_sender(terms=SenderTerms(idle_seconds=0.05))
     async with Receiver() as receiver:
