@@ -15,7 +15,14 @@ from msgspec.structs import replace
 from dispatcher.core.bulk import BulkKind, BulkOrder
 from dispatcher.core.changes import AskCancel, FinishJob, LeasedJob
 from dispatcher.core.errors import StoreError
-from dispatcher.core.facts import JobAccepted, JobEnded, StoreFailed, StoreRecovered
+from dispatcher.core.facts import (
+    CancelAsked,
+    JobAccepted,
+    JobEnded,
+    Redelivered,
+    StoreFailed,
+    StoreRecovered,
+)
 from dispatcher.core.model import Job, Progress
 from dispatcher.core.outcome import GivenBack, JobOutcome, Succeeded, WorkerLost
 from dispatcher.core.payload import encode
@@ -171,8 +178,11 @@ class Bulk:
             self._jobs.wake(result.job.due_at)
         if isinstance(result, Applied):
             self._jobs.wake_for(result)
-            if isinstance(choice.item, AskCancel):
-                self._jobs.stop(choice.item.job_id, StopReason.CANCEL)
+            if choice.delivery is not None:
+                self._observer.saw(Redelivered(choice.delivery))
+            elif isinstance(choice.item, AskCancel) and choice.job is not None:
+                self._jobs.stop(choice.job.id, StopReason.CANCEL)
+                self._observer.saw(CancelAsked(choice.job))
             elif isinstance(choice.item, FinishJob) and choice.job is not None:
                 self._observer.saw(JobEnded(choice.job, choice.item.to))
 
