@@ -98,6 +98,13 @@ async def test_retry_after_is_passed_on_as_it_came(sender: AnySender) -> None:
     assert second.retry_after is None
 
 
+async def test_an_interim_answer_says_nothing_of_when_to_try_again(sender: AnySender) -> None:
+    interim = b"HTTP/1.1 103 Early Hints\r\nretry-after: 9\r\n\r\n"
+    async with Receiver(Raw(interim + b"HTTP/1.1 503 x\r\ncontent-length: 0\r\n\r\n")) as receiver:
+        result = await sender.send(callout(receiver.url))
+    assert result == Answered(status_code=503, duration_ms=0, retry_after=None, body=b"")
+
+
 async def test_the_start_of_the_answer_is_kept(sender: AnySender) -> None:
     body = b"no such tenant " * 1_000
     async with Receiver(Reply(404, body)) as receiver:

@@ -147,6 +147,7 @@ class Answer:
         self._field_count = 0
         self._length: int | None = None
         self._fault: str | None = None
+        self.retry_after = None
 
     def _feed_head(self, data: bytes) -> bytes | None:
         """Read heads up to that of the final answer: what stands behind it, None while it lacks."""
