@@ -21,7 +21,7 @@ from concurrent.futures import Future
 from math import inf
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 from dispatcher.adapters.sqlite.connection import Use, connect
 from dispatcher.adapters.sqlite.errors import (
@@ -31,6 +31,7 @@ from dispatcher.adapters.sqlite.errors import (
 )
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.core.errors import StoreError, StoreUnavailable
+from dispatcher.ports.observer import CommitTold
 
 _log: Final = logging.getLogger("dispatcher.store")
 
@@ -39,18 +40,6 @@ BATCH_ITEMS: Final = 500
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
-
-
-class CommitTold(Protocol):
-    """Told of each commit, in the writing thread: must be quick and must not raise."""
-
-    def __call__(self, seconds: float, items: int, *, failed: bool) -> None:
-        """A commit of so many items took so long, syncing included, or failed for all of them."""
-        ...
-
-
-def tell_nobody(seconds: float, items: int, *, failed: bool) -> None:
-    """For a store that nobody watches."""
 
 
 class _Call:
