@@ -109,7 +109,7 @@ async def _service(scenario: Scenario, terms: Terms, folder: Path) -> Figures:
     service = Service(
         folder,
         allow=origins,
-        environment=_environment(terms),
+        environment=_environment(terms) | {"DISPATCHER_SENDER": scenario.sender},
         log_file=folder / "service.log",
     )
     with _receiver(ports, folder) as (receiver, feedback):

@@ -23,7 +23,7 @@ class Scenario(Struct, frozen=True, kw_only=True):
     submission and their callback. `input_bytes` is the size of a job's input as JSON. Meanwhile
     another caller submits over `flood` connections as fast as it is answered, without callbacks;
     its jobs are not in the figures. `listeners` keep streams of events open, of a job that waits
-    and of a caller for whom nothing happens.
+    and of a caller for whom nothing happens. `sender` is the setting of that name.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Scenario(Struct, frozen=True, kw_only=True):
     destinations: int = 1
     flood: int = 0
     listeners: int = 0
+    sender: str = "narrow"
 
 
 WHOLE_PATH: Final = "whole path"
@@ -56,6 +57,12 @@ SCENARIOS: Final = (
         name=WHOLE_PATH,
         says="submission, commit, 202, echo, commit, signed callback to one of 8 origins, commit",
         destinations=8,
+    ),
+    Scenario(
+        name="whole path over aiohttp",
+        says="the same with the sender that the narrow one is compared with",
+        destinations=8,
+        sender="aiohttp",
     ),
     Scenario(
         name="many listeners",
