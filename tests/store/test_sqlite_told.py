@@ -15,7 +15,6 @@ from dispatcher.core.errors import StoreUnavailable
 from tests.store.sqlite_scene import SqliteScene
 from tests.store.test_sqlite_writer import TOO_LATE, Gate, gathered
 
-
 TICK = 1 / 1024
 
 

@@ -23,7 +23,7 @@ from concurrent.futures import Future
 from enum import Enum
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from dispatcher.adapters.sqlite.errors import primary_code, whole_store
 from dispatcher.adapters.sqlite.session import Session
