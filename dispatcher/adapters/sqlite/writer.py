@@ -3,11 +3,12 @@
 While one commit is under way, what arrives gathers for the next; no timer is involved, so that an
 idle store commits at once.
 
-The statements of short calls run on the event loop's own thread, a few milliseconds at a time, and
-only their COMMIT, which waits for the disk, in a thread: two threads that run Python at the same
-time take the interpreter's lock from each other at every statement. All else runs in the thread:
-what may take long, what other threads ask (heartbeats must not wait for the loop), what has to wait
-for another process's lock, and what failed.
+A store that rests hands a call to its thread, which does all of it. While it is busy, the
+statements of short calls run on the event loop's own thread, a few milliseconds at a time, and only
+their COMMIT, which waits for the disk, in the other: two threads that run Python at the same time
+take the interpreter's lock from each other at every statement. All else runs in the thread: what
+may take long, what other threads ask (heartbeats must not wait for the loop), what has to wait for
+another process's lock, and what failed.
 """
 
 from __future__ import annotations
@@ -63,9 +64,6 @@ class _Turn(Enum):
     THREAD = 3
 
 
-_UNBEGUN: Final = frozenset({_Turn.NOBODY, _Turn.ASKED})
-
-
 class _Task:
     """What the thread is given: a batch, run already or not; None: to take what waits."""
 
@@ -114,7 +112,7 @@ class Writer:
         with self._lock:
             if not self._closed:
                 self._closed = True
-                if self._turn in _UNBEGUN:
+                if self._turn in {_Turn.NOBODY, _Turn.ASKED}:
                     self._to_thread(_Task(None))
         if self._thread.ident is not None:
             self._thread.join()
@@ -160,12 +158,8 @@ class Writer:
             if self._closed:
                 raise StoreUnavailable("The store is closed.")
             self._waiting.append(call)
-            if call.quick:
-                if self._turn is _Turn.NOBODY and self._home is not None:
-                    # Not at once: what else asks in this turn of the loop goes with it.
-                    self._turn = _Turn.ASKED
-                    self._home.call_soon(self._serve_here)
-            elif self._turn in _UNBEGUN:  # if the loop was asked and is busy, it is not waited for
+            # If the loop was asked to go on and is busy, what other threads ask does not wait.
+            if self._turn is _Turn.NOBODY or (self._turn is _Turn.ASKED and not call.quick):
                 self._to_thread(_Task(None))
 
     def _to_thread(self, task: _Task) -> None:
