@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from dispatcher.adapters.sqlite.quick import LARGEST_BYTES, MOST_ITEMS
+from dispatcher.adapters.sqlite.writer import BUSY_CALLS
 from dispatcher.core.errors import StoreUnavailable
 from dispatcher.ports.records import Added, Applied, JobClaim
 from tests.store.sqlite_scene import HOLDER, ORIGIN, TERMS, SqliteScene, sqlite_scene
@@ -89,6 +90,18 @@ async def test_a_store_that_rests_leaves_all_to_the_thread(scene: SqliteScene) -
     await scene.add([scene.job()])
     await scene.add([scene.job()])
     assert seen == IN_THE_THREAD * 2
+
+
+async def test_a_store_that_was_busy_a_moment_ago_still_is(scene: SqliteScene) -> None:
+    async with Gate(scene.store):
+        tasks = [asyncio.create_task(scene.add([scene.job()])) for _ in range(BUSY_CALLS)]
+        await asyncio.sleep(0)
+    await asyncio.gather(*tasks)
+    seen = watch(scene.writing)
+    await asyncio.gather(scene.add([scene.job()]), scene.add([scene.job()]))
+    assert seen == ON_THE_LOOP
+    await scene.add([scene.job()])
+    assert seen == [*ON_THE_LOOP, *IN_THE_THREAD]
 
 
 async def test_what_may_take_long_runs_in_the_thread(scene: SqliteScene) -> None:

@@ -39,6 +39,9 @@ BATCH_ITEMS: Final = 500
 LOOP_SECONDS: Final = 0.004
 """On the event loop a batch takes no more calls once it has run for so long."""
 
+BUSY_CALLS: Final = 4
+"""After a batch of so many calls the store is busy, even if nothing waits at that moment."""
+
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
@@ -100,6 +103,7 @@ class Writer:
         self._lock = threading.Lock()
         self._waiting: deque[Call] = deque()
         self._turn = _Turn.NOBODY
+        self._busy = False
         self._closed = False
 
     def start(self, home: asyncio.AbstractEventLoop) -> None:
@@ -158,8 +162,11 @@ class Writer:
             if self._closed:
                 raise StoreUnavailable("The store is closed.")
             self._waiting.append(call)
-            # If the loop was asked to go on and is busy, what other threads ask does not wait.
-            if self._turn is _Turn.NOBODY or (self._turn is _Turn.ASKED and not call.quick):
+            if self._turn is _Turn.NOBODY and call.quick and self._busy and self._home is not None:
+                self._turn = _Turn.ASKED
+                self._home.call_soon(self._serve_here)
+            # If the loop was asked and has not come to it, what other threads ask does not wait.
+            elif self._turn is _Turn.NOBODY or (self._turn is _Turn.ASKED and not call.quick):
                 self._to_thread(_Task(None))
 
     def _to_thread(self, task: _Task) -> None:
@@ -268,6 +275,7 @@ class Writer:
             elif call.loop is not home:
                 others.setdefault(call.loop, []).append(call)
         with self._lock:
+            self._busy = len(batch) >= BUSY_CALLS
             ended = self._closed and not self._waiting
             if not self._waiting:
                 self._turn = _Turn.NOBODY
