@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -274,11 +275,28 @@ def test_a_store_that_is_no_sqlite_file_is_refused_with_an_example(url: str) -> 
     assert "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+asyncpg"])
-def test_postgresql_comes_later_and_its_password_is_not_shown(scheme: str) -> None:
-    with pytest.raises(SettingsError, match="PostgreSQL comes in a later version") as caught:
-        from_env(STORE=f"{scheme}://user:hunter2@db/jobs")
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres"])
+def test_postgresql_needs_a_key_and_its_password_is_not_shown(scheme: str) -> None:
+    url = f"{scheme}://user:hunter2@db/jobs?sslmode=require"
+    with pytest.raises(SettingsError, match="secret_key must be set on PostgreSQL") as caught:
+        from_env(STORE=url)
     assert "hunter2" not in str(caught.value)
+    settings = from_env(STORE=url, SECRET_KEY="dsk_x").settings
+    assert settings.store_shown == "postgresql://db/jobs"
+    assert not settings.on_sqlite
+    assert Settings(store=url, dev=True).secret_key is None
+
+
+def test_postgresql_needs_the_name_of_a_database() -> None:
+    with pytest.raises(SettingsError, match="ends with the name of a database") as caught:
+        Settings(store="postgresql://user:hunter2@db", dev=True)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("parts", [{"processes": 2}, {"role": "jobs"}])
+def test_on_postgresql_each_process_is_started_by_itself(parts: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match="come in a later version"):
+        Settings(store="postgresql://db/jobs", dev=True, **parts)
 
 
 def test_on_sqlite_one_process_does_all() -> None:

@@ -23,7 +23,7 @@ def greeting(settings: Settings, url: str, types: Sequence[str], local_url: str)
         *([] if local_url == url else [f"  listens    {local_url}"]),
         # The bulk operations are there always: they would drown what this service is for.
         f"  jobs       {', '.join(sorted(set(types) - set(BulkKind)))}",
-        f"  store      {settings.database}",
+        f"  store      {settings.store_shown}",
         f"  callbacks  {_callbacks(settings)}",
         "",
     ]

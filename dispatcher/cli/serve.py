@@ -80,7 +80,7 @@ def _greet_json(settings: Settings, running: compose.Running) -> str:
         "url": running.url,
         "listens": running.local_url,
         "dev": settings.dev,
-        "store": str(settings.database),
+        "store": settings.store_shown,
         "types": running.types,
     }
     return msgspec.json.encode(told).decode()

@@ -26,8 +26,6 @@ from dispatcher.adapters.runners.declare import Dispatcher
 from dispatcher.adapters.runners.processes import Children
 from dispatcher.adapters.runners.watch import LoopWatch
 from dispatcher.adapters.sender import AiohttpSender
-from dispatcher.adapters.sqlite import ServeLock, SqliteStore
-from dispatcher.adapters.sqlite.writer import CommitTold, tell_nobody
 from dispatcher.adapters.system import SystemClock, SystemRandom, Uuid7Ids
 from dispatcher.adapters.timers import LoopTimers
 from dispatcher.compose.parts import (
@@ -38,7 +36,6 @@ from dispatcher.compose.parts import (
     sender_terms,
     served_types,
     services_of,
-    vault_of,
     waiters_of,
 )
 from dispatcher.core.errors import SettingsError
@@ -47,15 +44,13 @@ from dispatcher.engine.estimates import Estimates
 from dispatcher.engine.supervisor import Engine
 from dispatcher.engine.terms import System
 from dispatcher.ports.observer import Observer
-from dispatcher.ports.store import Store
 from dispatcher.settings import Settings
+from dispatcher.stores import open_store, open_vault_of, serve_lock
 from dispatcher.web.app import make_app
 from dispatcher.web.server import EdgeRunner
 from dispatcher.web.services import Services
 
 BACKLOG: Final = 1024
-LOCK_SECONDS: Final = 1.0
-PATIENCE_SECONDS: Final = 10.0
 EXIT_UNFINISHED: Final = 1
 
 
@@ -70,37 +65,6 @@ class Running(Struct, frozen=True):
     engine: Engine
     services: Services
     local_url: str
-
-
-@asynccontextmanager
-async def open_store(
-    settings: Settings,
-    links_base: str | None = None,
-    *,
-    patient: bool = False,
-    on_commit: CommitTold = tell_nobody,
-) -> AsyncIterator[Store]:
-    """The store that the settings name, open; raises `StoreError`.
-
-    `patient`: wait for a busy service beside us to let go of the database, as commands can afford.
-    `on_commit` is told of each commit, in the thread that makes it.
-    """
-    store = SqliteStore(
-        settings.database,
-        clock=SystemClock(),
-        ids=Uuid7Ids(),
-        links_base=settings.links_base() if links_base is None else links_base,
-        dead_kept_seconds=settings.dead_kept_seconds,
-        erased_kept_seconds=settings.erased_kept_seconds,
-        audit_kept_seconds=settings.audit_kept_seconds,
-        lock_seconds=PATIENCE_SECONDS if patient else LOCK_SECONDS,
-        on_commit=on_commit,
-    )
-    await store.open()
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 def bind(settings: Settings) -> socket.socket:
@@ -134,13 +98,13 @@ async def service(
     timers = LoopTimers()
     waiters = waiters_of(settings, timers)
     spans = version(DISTRIBUTION) if settings.otel else None
-    with ServeLock(settings.database):
+    with serve_lock(settings):
         async with (
             observing(spans, metrics, estimates, observer, waiters) as told,
             open_store(settings, url, on_commit=metrics.committed) as store,
         ):
             system = System(SystemClock(), timers, SystemRandom(), Uuid7Ids(), told)
-            vault = await vault_of(settings, store, system)
+            vault = await open_vault_of(settings, store, system.random)
             await store.put_types(catalog.all())
             sender = AiohttpSender(settings.policy, sender_terms(settings), clock=system.clock)
             children = Children()
@@ -159,7 +123,7 @@ async def service(
                 estimates=estimates,
                 waiters=waiters,
             )
-            await engine.start(alone=True)
+            await engine.start(alone=settings.on_sqlite)
             edge = EdgeRunner(make_app(services), system.ids, grace_seconds=settings.grace_seconds)
             await edge.setup()
             watching = asyncio.create_task(waiters.watch(store, told))

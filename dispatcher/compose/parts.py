@@ -13,7 +13,6 @@ from dispatcher.adapters.runners.declare import Dispatcher
 from dispatcher.adapters.runners.declared import declared_runners, job_type, remote_kinds
 from dispatcher.adapters.runners.echo import EchoRunner
 from dispatcher.adapters.runners.processes import Children
-from dispatcher.adapters.secrets import open_vault
 from dispatcher.adapters.sender import AiohttpSender, SenderTerms
 from dispatcher.core.breaker import BreakerTerms
 from dispatcher.core.bulk import BulkKind
@@ -41,13 +40,6 @@ from dispatcher.web.services import DevMode, Services
 DEV_SECRET: Final = "whsec_ZGlzcGF0Y2hlci1kZXZlbG9wbWVudC1zZWNyZXQtMDE="  # noqa: S105  # fixed and documented
 DEV_CALLER_ID: Final = "clr_00000000000070008000000000000de0"
 DISTRIBUTION: Final = "callback-dispatcher"
-
-
-async def vault_of(settings: Settings, store: Store, system: System) -> Vault:
-    secret_key = None if settings.secret_key is None else settings.secret_key.reveal()
-    return await open_vault(
-        store, secret_key=secret_key, database=settings.database, random=system.random
-    )
 
 
 def served_types(settings: Settings, app: Dispatcher | None) -> list[JobType]:

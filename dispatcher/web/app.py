@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, TypeAlias
 
 from aiohttp import web
@@ -18,6 +18,7 @@ from dispatcher.web.audit import AuditLog
 from dispatcher.web.auth import REQUEST_ID_KEY, Identity, Keys
 from dispatcher.web.callers import CallerCalls
 from dispatcher.web.deliveries import Deliveries
+from dispatcher.web.description import Description
 from dispatcher.web.destinations import DestinationCalls
 from dispatcher.web.dev import Inbox
 from dispatcher.web.endpoints import EndpointCalls
@@ -28,6 +29,7 @@ from dispatcher.web.jobs import Jobs
 from dispatcher.web.jwks import PublicKeys
 from dispatcher.web.leases import Leases
 from dispatcher.web.metrics import MetricsPage
+from dispatcher.web.openapi.described import Call
 from dispatcher.web.pausing import Pausing
 from dispatcher.web.problems import problem_of
 from dispatcher.web.rates import STANDING, tell
@@ -112,7 +114,10 @@ def _add_routes(
         (method, path, _known(keys, roles, _gone(services.store, do)))
         for method, path, roles, do in guarded
     ]
-    for method, path, handler in [*routes, *_public(services, keys)]:
+    public = _public(services, keys)
+    description = Description(services, _calls(services, guarded, public))
+    public += [("GET", "/openapi.json", description.json), ("GET", "/docs", description.page)]
+    for method, path, handler in [*routes, *public]:
         app.router.add_route(method, path, handler, expect_handler=_expect)
         if method == "GET":
             app.router.add_route("HEAD", path, handler, expect_handler=_expect)
@@ -134,6 +139,17 @@ def _public(services: Services, keys: Keys) -> list[tuple[str, str, Handler]]:
         inbox = Inbox(services, services.dev)
         public += [("POST", "/dev/inbox", inbox.receive), ("GET", "/dev/inbox", inbox.show)]
     return public
+
+
+def _calls(
+    services: Services, guarded: Iterable[Guarded], public: Iterable[tuple[str, str, Handler]]
+) -> dict[Call, frozenset[Role]]:
+    """Every route that is served, with the roles that may take it; none: no key is needed."""
+    calls = {(method, path): roles for method, path, roles, _ in guarded}
+    calls |= {(method, path): frozenset() for method, path, _ in public}
+    if services.metrics is not None and not services.metrics_open:
+        calls["GET", "/metrics"] = OPERATORS
+    return calls
 
 
 def _queue_calls(services: Services) -> tuple[Guarded, ...]:

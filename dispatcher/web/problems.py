@@ -222,6 +222,20 @@ def problem_of(error: Exception, instance: str, request_id: str) -> web.Response
     )
 
 
+def told(error: type[Exception] | Exception) -> tuple[int, str, frozenset[str]]:
+    """The status, code and names of headers that an error is told with, for the description.
+
+    An instance where the code depends on what it says.
+    """
+    kind = error if isinstance(error, type) else type(error)
+    row, status, headers = next(row for row in _TABLE if issubclass(kind, row[0]))
+    names = frozenset(headers)
+    if issubclass(kind, ResultNotYet | OverRate):
+        names |= {"Retry-After"}
+    words = _OTHER_WORDS.get(row)
+    return status, words[0] if words else error.code, names  # type: ignore[union-attr]  # all others of the table have a code
+
+
 def malformed(status: int, reason: str, instance: str) -> web.Response:
     """The problem for what the HTTP parser refused; `reason` is the first line it said."""
     said = _UNPRINTABLE.sub("?", reason.partition("\n")[0])[:_DETAIL_CHARACTERS].rstrip(" :")

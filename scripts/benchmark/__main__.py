@@ -40,6 +40,7 @@ def main() -> int:
             warm_up_seconds=given.warm_up,
             drain_seconds=60,
             log_level=given.log_level,
+            store=given.store,
         )
         for scenario in chosen:
             print(f"{scenario.name}: {scenario.says} …", file=sys.stderr, flush=True)
@@ -82,6 +83,7 @@ def arguments() -> argparse.Namespace:
         default="/var/tmp",  # noqa: S108  # on disk by convention, where /tmp may be in memory
         help="on a disk; the database goes to a temporary folder in it",
     )
+    parser.add_argument("--store", metavar="URL", help="a PostgreSQL with an empty database")
     parser.add_argument(
         "--floor", type=float, help="exit with 1 if the whole path carries fewer jobs a second"
     )

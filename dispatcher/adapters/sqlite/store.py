@@ -38,7 +38,7 @@ from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.adapters.sqlite.turns import Turns
 from dispatcher.adapters.sqlite.waiting import Waiting
-from dispatcher.adapters.sqlite.writer import CommitTold, Writer, tell_nobody
+from dispatcher.adapters.sqlite.writer import Writer
 from dispatcher.core.audit import AuditEntry
 from dispatcher.core.changes import (
     AskCancel,
@@ -61,6 +61,7 @@ from dispatcher.core.model import Instant, JobType
 from dispatcher.ports.audit import AUDIT_KEPT_SECONDS
 from dispatcher.ports.bulk import BulkStep, BulkStepped
 from dispatcher.ports.erasing import ERASED_KEPT_SECONDS, Erasure
+from dispatcher.ports.observer import CommitTold, tell_nobody
 from dispatcher.ports.records import (
     DEAD_KEPT_SECONDS,
     EVERYBODY,

@@ -24,12 +24,13 @@ from concurrent.futures import Future
 from enum import Enum
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from dispatcher.adapters.sqlite.errors import primary_code, whole_store
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.transactions import Call, Transactions
 from dispatcher.core.errors import StoreUnavailable
+from dispatcher.ports.observer import CommitTold
 
 _log: Final = logging.getLogger("dispatcher.store")
 
@@ -44,18 +45,6 @@ BUSY_CALLS: Final = 4
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
-
-
-class CommitTold(Protocol):
-    """Told of each commit, in the writing thread: must be quick and must not raise."""
-
-    def __call__(self, seconds: float, items: int, *, failed: bool) -> None:
-        """A commit of so many items took so long, syncing included, or failed for all of them."""
-        ...
-
-
-def tell_nobody(seconds: float, items: int, *, failed: bool) -> None:
-    """For a store that nobody watches."""
 
 
 class _Turn(Enum):
