@@ -6,6 +6,7 @@ import os
 import platform
 import sqlite3
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 
 from msgspec import Struct
@@ -65,12 +66,19 @@ def report(figures: list[Figures], terms: Terms) -> Report:
 def table(done: Report) -> str:
     """The scenarios as rows of text."""
     rows = [COLUMNS, *(_row(each, done.ratio_to_bare.get(each.name)) for each in done.scenarios)]
-    widths = [max(len(row[n]) for row in rows) for n in range(len(COLUMNS))]
+    return lined_up(rows)
+
+
+def lined_up(rows: Sequence[tuple[str, ...]], left: int = 1) -> str:
+    """A table whose first row is its head; its first `left` columns begin at the left."""
+    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
     lines = []
     for row in rows:
-        cells = [cell.rjust(widths[n]) for n, cell in enumerate(row)]
-        cells[0] = row[0].ljust(widths[0])
-        lines.append("  ".join(cells))
+        cells = [
+            cell.ljust(widths[n]) if n < left else cell.rjust(widths[n])
+            for n, cell in enumerate(row)
+        ]
+        lines.append("  ".join(cells).rstrip())
     lines.insert(1, "  ".join("-" * width for width in widths))
     return "\n".join(lines)
 

@@ -28,13 +28,19 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Terms(Struct, frozen=True):
-    """What holds for every scenario of one run. `folder` is on a disk, the database goes there."""
+    """What holds for every scenario of one run.
+
+    `folder` is on a disk, the database goes there; `store` is a PostgreSQL to use instead. `tree`
+    is another checkout whose service is measured.
+    """
 
     folder: Path
     seconds: float
     warm_up_seconds: float
     drain_seconds: float
     log_level: str
+    store: str | None = None
+    tree: Path | None = None
 
 
 class Figures(Struct, frozen=True, kw_only=True):
@@ -65,6 +71,18 @@ class BenchmarkFailed(Exception):
     """A scenario could not be measured; the message says why."""
 
 
+def _environment(terms: Terms) -> dict[str, str]:
+    environment = {
+        "DISPATCHER_LOG_LEVEL": terms.log_level,
+        "DISPATCHER_LIMIT_STREAMS_AT_ONCE": "1000000",
+        "DISPATCHER_LIMIT_STREAMS_OF_CALLER": "1000000",
+    }
+    if terms.store is not None:
+        environment["DISPATCHER_STORE"] = terms.store
+        environment["DISPATCHER_SECRET_KEY"] = f"dsk_{'A' * 43}"
+    return environment
+
+
 async def run(scenario: Scenario, terms: Terms) -> Figures:
     """Measure one scenario in a folder of its own.
 
@@ -73,7 +91,7 @@ async def run(scenario: Scenario, terms: Terms) -> Figures:
         ServiceDied: the service did not start.
     """
     folder = terms.folder / scenario.name.replace(" ", "-")
-    folder.mkdir()
+    folder.mkdir(parents=True)
     match scenario.target:
         case Target.SERVICE:
             return await _service(scenario, terms, folder)
@@ -93,12 +111,9 @@ async def _service(scenario: Scenario, terms: Terms, folder: Path) -> Figures:
     service = Service(
         folder,
         allow=origins,
-        environment={
-            "DISPATCHER_LOG_LEVEL": terms.log_level,
-            "DISPATCHER_LIMIT_STREAMS_AT_ONCE": "1000000",
-            "DISPATCHER_LIMIT_STREAMS_OF_CALLER": "1000000",
-        },
+        environment=_environment(terms),
         log_file=folder / "service.log",
+        tree=terms.tree,
     )
     with _receiver(ports, folder) as (receiver, feedback):
         try:

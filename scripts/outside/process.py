@@ -43,9 +43,10 @@ def free_port() -> int:
         return port
 
 
-def dispatcher_command() -> str:
-    """The `dispatcher` that was installed beside this interpreter."""
-    return str(Path(sys.executable).parent / "dispatcher")
+def dispatcher_command(tree: Path | None = None) -> str:
+    """The `dispatcher` installed beside this interpreter, or that of another checkout's `.venv`."""
+    binaries = Path(sys.executable).parent if tree is None else tree / ".venv" / "bin"
+    return str(binaries / "dispatcher")
 
 
 class Service:
@@ -59,6 +60,8 @@ class Service:
         environment: settings as environment variables, over those of this process.
         wrapper: a command to run the service under, such as `unshare`.
         log_file: where its output goes, unread; None keeps the last lines in `log`.
+        options: further options of `dispatcher serve`.
+        tree: another checkout, set up, whose `dispatcher` is run; None runs this one's.
     """
 
     def __init__(
@@ -72,8 +75,11 @@ class Service:
         environment: dict[str, str] | None = None,
         wrapper: Sequence[str] = (),
         log_file: Path | None = None,
+        options: Sequence[str] = (),
+        tree: Path | None = None,
     ) -> None:
         self.folder = folder
+        self._command = dispatcher_command(tree)
         self.database = folder / "dispatcher.db"
         self.port = free_port() if port is None else port
         self.url = f"http://127.0.0.1:{self.port}"
@@ -84,10 +90,14 @@ class Service:
         self._arguments += ["--dev"] if dev else []
         for origin in allow:
             self._arguments += ["--allow-callbacks", origin]
+        self._arguments += options
         self._environment = dict(os.environ)
         # What whoever runs this has set for a service of theirs must not steer ours.
         for name in [each for each in self._environment if each.startswith("DISPATCHER_")]:
             del self._environment[name]
+        if tree is not None:
+            # It would put this checkout's modules before the other's.
+            self._environment.pop("PYTHONPATH", None)
         self._environment["DISPATCHER_STORE"] = f"sqlite:///{self.database}"
         self._environment |= environment or {}
         self._process: subprocess.Popen[str] | None = None
@@ -111,7 +121,7 @@ class Service:
         """Run `dispatcher callers create`, as an operator would before or while it is served."""
         done = await asyncio.to_thread(
             subprocess.run,
-            [dispatcher_command(), "callers", "create", name, "--role", role, "--json"],
+            [self._command, "callers", "create", name, "--role", role, "--json"],
             env=self._environment,
             cwd=self.folder,
             capture_output=True,
@@ -134,7 +144,7 @@ class Service:
             if self._log_file is not None:
                 output = opened.enter_context(self._log_file.open("ab")).fileno()
             self._process = subprocess.Popen(
-                [*self._wrapper, dispatcher_command(), "serve", *self._arguments],
+                [*self._wrapper, self._command, "serve", *self._arguments],
                 env=self._environment,
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
