@@ -9,15 +9,20 @@ import tempfile
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from scripts.outside.process import ServiceDied
 
 from .against import Pair, against_table, compare, order_of_round, other_tree
+from .figures import Figures
 from .report import report, table
-from .run import BenchmarkFailed, Figures, Terms, run
+from .run import run
 from .scenario import SCENARIOS, WHOLE_PATH, Scenario, Target
+from .terms import BenchmarkFailed, Skipped, Terms
 
 IN_MEMORY = {"tmpfs", "ramfs"}
+QUICK_DESTINATIONS = 1_000
+SEEDS = "dispatcher-bench-seeds"
 
 
 def main() -> int:
@@ -37,7 +42,7 @@ def main() -> int:
         if not given.only or any(part in each.name for part in given.only)
     ]
     if not chosen:
-        print(f"No scenario has {' or '.join(given.only)!r} in its name; scripts/bench --list")
+        print(f"No scenario has {' or '.join(given.only)!r} in its name; see scripts/bench --list")
         return 2
     with tempfile.TemporaryDirectory(prefix="dispatcher-bench-", dir=folder) as own:
         terms = Terms(
@@ -47,28 +52,45 @@ def main() -> int:
             drain_seconds=60,
             log_level=given.log_level,
             store=given.store,
+            rows=given.rows,
+            seeds=folder / SEEDS if given.keep_seeds else None,
+            rate=given.rate,
+            processes=given.processes,
         )
         if given.against:
             return against(chosen, terms, given)
-        figures, failed = measured(chosen, terms)
-    done = report(figures, terms)
+        found = measured(chosen, terms)
+    done = report(found.figures, terms, chosen, found.skipped, found.failed)
     print(table(done))
     write(given.json, done)
-    return max(1 if failed else 0, verdict(figures, given.floor))
+    return max(1 if found.failed else 0, verdict(found.figures, given.floor))
 
 
-def measured(chosen: list[Scenario], terms: Terms) -> tuple[list[Figures], list[str]]:
-    """What each scenario came to, and the names of those that could not be measured."""
+class Measurements(Struct):
+    """What each scenario came to, or why it came to nothing, by its name."""
+
     figures: list[Figures] = []
-    failed: list[str] = []
+    skipped: dict[str, str] = {}
+    failed: dict[str, str] = {}
+
+
+def measured(chosen: list[Scenario], terms: Terms) -> Measurements:
+    """Run the scenarios one after another; one that fails ends none of the others."""
+    done = Measurements()
     for scenario in chosen:
         print(f"{scenario.name}: {scenario.says} …", file=sys.stderr, flush=True)
         try:
-            figures.append(asyncio.run(run(scenario, terms)))
+            one = asyncio.run(run(scenario, terms))
         except (BenchmarkFailed, ServiceDied) as error:
             print(f"{scenario.name} could not be measured: {error}", file=sys.stderr)
-            failed.append(scenario.name)
-    return figures, failed
+            done.failed[scenario.name] = str(error).splitlines()[0]
+        except Skipped as why:
+            done.skipped[scenario.name] = str(why)
+        else:
+            done.figures.append(one)
+            if one.name == WHOLE_PATH:
+                terms = msgspec.structs.replace(terms, whole_path=one.jobs_per_second)
+    return done
 
 
 def against(chosen: list[Scenario], terms: Terms, given: argparse.Namespace) -> int:
@@ -87,10 +109,10 @@ def against(chosen: list[Scenario], terms: Terms, given: argparse.Namespace) -> 
             found: dict[str, Figures] = {}
             for name, its_terms in order_of_round(terms, tree, number):
                 print(f"{name:>5}: ", end="", file=sys.stderr)
-                figures, failed = measured([scenario], its_terms)
-                status = max(status, 1 if failed else 0, verdict(figures, None))
-                if figures:
-                    found[name] = figures[0]
+                done = measured([scenario], its_terms)
+                status = max(status, 1 if done.failed else 0, verdict(done.figures, None))
+                if done.figures:
+                    found[name] = done.figures[0]
             if {"this", "other"} <= found.keys():
                 pairs.append(Pair(found["this"], found["other"]))
     compared = compare(pairs)
@@ -114,6 +136,8 @@ def as_asked(scenario: Scenario, given: argparse.Namespace) -> Scenario:
         changed |= {name: value for name, value in asked.items() if value is not None}
     if given.listeners is not None and scenario.listeners:
         changed["listeners"] = given.listeners
+    if given.quick:
+        changed["destinations"] = min(scenario.destinations, QUICK_DESTINATIONS)
     return msgspec.structs.replace(scenario, **changed)
 
 
@@ -126,6 +150,20 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--in-flight", type=int, help="jobs at most in flight (default 256)")
     parser.add_argument("--listeners", type=int, help="streams open where some are (10,000)")
     parser.add_argument(
+        "--rate", type=float, default=500, help="jobs a second of the paced scenarios (500)"
+    )
+    parser.add_argument(
+        "--rows", type=int, default=100_000, help="in the store where some are (100,000)"
+    )
+    parser.add_argument(
+        "--keep-seeds",
+        action="store_true",
+        help=f"keep the stores with rows in FOLDER/{SEEDS} for the next run",
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="all scenarios in a minute, to see that they work"
+    )
+    parser.add_argument(
         "--only", action="append", help="run the scenarios with this in their name; repeatable"
     )
     parser.add_argument("--json", metavar="FILE", help="write all figures there")
@@ -137,12 +175,18 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--store", metavar="URL", help="a PostgreSQL with an empty database")
     parser.add_argument(
+        "--processes", type=int, default=1, help="that serve, where the store allows it"
+    )
+    parser.add_argument(
         "--against", metavar="CHECKOUT", help="another checkout to measure in turn with this one"
     )
     parser.add_argument("--rounds", type=int, default=3, help="of --against (default 3)")
     parser.add_argument(
         "--floor", type=float, help="exit with 1 if the whole path carries fewer jobs a second"
     )
+    # What --quick stands for can still be said otherwise.
+    if parser.parse_known_args()[0].quick:
+        parser.set_defaults(seconds=0.5, warm_up=0.2, rows=2_000, listeners=500)
     return parser.parse_args()
 
 

@@ -17,8 +17,9 @@ from msgspec import Struct
 
 from scripts.outside.process import dispatcher_command
 
+from .figures import Figures
 from .report import lined_up
-from .run import BenchmarkFailed, Figures, Terms
+from .terms import BenchmarkFailed, Terms
 
 MEASURES: Final[tuple[tuple[str, Callable[[Figures], float | None]], ...]] = (
     ("jobs/s", lambda each: each.jobs_per_second),
@@ -27,6 +28,10 @@ MEASURES: Final[tuple[tuple[str, Callable[[Figures], float | None]], ...]] = (
     ("answer p99 ms", lambda each: each.answer_p99_ms),
     ("callback p50 ms", lambda each: each.callback_p50_ms),
     ("callback p99 ms", lambda each: each.callback_p99_ms),
+    ("after handler p50 ms", lambda each: each.after_handler_p50_ms),
+    ("start s", lambda each: each.start_seconds),
+    ("bytes/job", lambda each: each.bytes_per_job),
+    ("KB/listener", lambda each: each.memory_kb_per_listener),
     ("memory MB", lambda each: each.service_memory_mb),
 )
 

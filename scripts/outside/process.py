@@ -43,6 +43,15 @@ def free_port() -> int:
         return port
 
 
+def free_ports(count: int) -> list[int]:
+    """So many different ones."""
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
 def dispatcher_command(tree: Path | None = None) -> str:
     """The `dispatcher` installed beside this interpreter, or that of another checkout's `.venv`."""
     binaries = Path(sys.executable).parent if tree is None else tree / ".venv" / "bin"
@@ -109,6 +118,11 @@ class Service:
     def pid(self) -> int:
         """The id of the running process."""
         return self._running().pid
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process that was started is gone."""
+        return self._running().poll() is not None
 
     @property
     def log(self) -> str:
