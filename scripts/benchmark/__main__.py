@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -26,6 +27,8 @@ SEEDS = "dispatcher-bench-seeds"
 
 
 def main() -> int:
+    # As Ctrl-C does: what was started is ended, and nothing is left in the folder.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     given = arguments()
     if given.list:
         print("\n".join(f"{each.name}: {each.says}" for each in SCENARIOS))

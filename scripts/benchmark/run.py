@@ -24,11 +24,13 @@ from .places import Places, find_places
 from .processes import findings, generate, memory, process, receiver, written
 from .receiver import ReceiverOrder
 from .scenario import STAMPED, Part, Scenario, Target
-from .seeding import kept_caller, seed
+from .seeding import kept_caller, seed, store_with_caller
 from .terms import BenchmarkFailed, Skipped, Terms
 
 TOMORROW: Final = 86_400
 POLL_SECONDS: Final = 50
+
+_fresh_stores: Final[dict[Path | None, Path]] = {}
 
 
 def environment(terms: Terms) -> dict[str, str]:
@@ -75,6 +77,8 @@ async def _service(scenario: Scenario, terms: Terms, folder: Path) -> Figures:
     rows = round(max(scenario.finished, scenario.waiting) * terms.rows)
     if rows:
         await seed(folder, terms, rows=rows, delivered=scenario.finished > 0)
+    elif terms.store is None:
+        await store_with_caller(folder, terms, _fresh_stores)
     places = find_places(scenario, folder)
     processes = max(scenario.processes, terms.processes)
     service = Service(

@@ -163,10 +163,10 @@ SHAPES: Final = (
     ),
     Scenario(
         name="1 MB",
-        says="the whole path with inputs of 1 MB, 16 in flight",
+        says="the whole path with inputs of 1 MB, 4 in flight",
         input_bytes=1_000_000,
-        connections=8,
-        in_flight=16,
+        connections=4,
+        in_flight=4,
         destinations=8,
     ),
     Scenario(

@@ -56,6 +56,22 @@ async def seed(folder: Path, terms: Terms, *, rows: int, delivered: bool) -> Non
     await asyncio.to_thread(shutil.copytree, kept, folder, dirs_exist_ok=True)
 
 
+async def store_with_caller(folder: Path, terms: Terms, made: dict[Path | None, Path]) -> None:
+    """Put an empty store with a caller into `folder`.
+
+    It is made once a run: `made` holds by checkout where that one lies.
+    """
+    if terms.tree not in made:
+        # Beside the scenarios' own folders, so that it goes when they do.
+        fresh = terms.folder / "fresh"
+        fresh.mkdir(parents=True)
+        service = Service(fresh, tree=terms.tree)
+        caller = await service.create_caller("benchmark")
+        (fresh / CALLER).write_bytes(msgspec.json.encode(caller))
+        made[terms.tree] = fresh
+    await asyncio.to_thread(shutil.copytree, made[terms.tree], folder, dirs_exist_ok=True)
+
+
 def kept_caller(folder: Path) -> Credentials | None:
     """The caller whose jobs a seeded store holds; None: it was not seeded."""
     file = folder / CALLER

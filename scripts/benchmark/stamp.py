@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from dispatcher import Dispatcher
 
@@ -10,6 +11,6 @@ app = Dispatcher()
 
 
 @app.job("benchmark.stamp")
-async def stamp(request: dict) -> dict[str, float]:  # noqa: ARG001  # it is not looked at
+async def stamp(request: dict[str, Any]) -> dict[str, float]:  # noqa: ARG001  # it is not looked at
     """The monotonic second at which this returns; it is one clock for all processes of a system."""
     return {"returnedAt": time.monotonic()}
