@@ -19,6 +19,7 @@ from dispatcher.core.facts import (
     CancelAsked,
     JobAccepted,
     JobEnded,
+    Redelivered,
     StoreFailed,
     StoreRecovered,
 )
@@ -177,10 +178,11 @@ class Bulk:
             self._jobs.wake(result.job.due_at, result.job.type)
         if isinstance(result, Applied):
             self._jobs.wake_for(result)
-            if isinstance(choice.item, AskCancel):
-                self._jobs.stop(choice.item.job_id, StopReason.CANCEL)
-                if choice.job is not None:
-                    self._observer.saw(CancelAsked(choice.job))
+            if choice.delivery is not None:
+                self._observer.saw(Redelivered(choice.delivery))
+            elif isinstance(choice.item, AskCancel) and choice.job is not None:
+                self._jobs.stop(choice.job.id, StopReason.CANCEL)
+                self._observer.saw(CancelAsked(choice.job))
             elif isinstance(choice.item, FinishJob) and choice.job is not None:
                 self._observer.saw(JobEnded(choice.job, choice.item.to))
 

@@ -36,10 +36,10 @@ from dispatcher.ports.store import Store
 POLL_SECONDS: Final = 1.0
 """Whoever waits looks again at least so often: work may come in over another process."""
 
+_LEASES_KEPT: Final = 10_000
+
 TRIES: Final = 3
 """How often it is looked again what became of a job that was changed meanwhile."""
-
-_LEASES_KEPT: Final = 10_000
 
 
 class RemoteKind(Struct, frozen=True):
@@ -76,7 +76,6 @@ class RemoteWork:
         self._observer = system.observer
         self._bells: set[Bell] = set()
         self._quiet_until: OrderedDict[tuple[str, EventType], float] = OrderedDict()
-        self._asked: OrderedDict[str, frozenset[EventType]] = OrderedDict()
         self._closed = False
         jobs.on_ready = self._ring
 
@@ -131,8 +130,8 @@ class RemoteWork:
             bell.stop()
         for leased in claimed.jobs:
             self._observer.saw(JobMoved(leased.job.id, leased.job.caller_id))
-            self._remember(leased)
-            if self._is_asked(leased.job, leased.lease, EventType.JOB_STARTED):
+            kind = EventType.JOB_STARTED
+            if wants(leased.job, kind) or kind in leased.asked:
                 await self._note(
                     leased.job,
                     NoteStarted(
@@ -143,19 +142,6 @@ class RemoteWork:
                     ),
                 )
         return claimed.jobs
-
-    def _remember(self, leased: LeasedJob) -> None:
-        """Keep which events endpoints asked for, as of the claim; after a restart it is not known.
-
-        Such events are best effort: what is lost with the process is no more than that.
-        """
-        if leased.asked:
-            self._asked[leased.lease] = frozenset(leased.asked)
-            if len(self._asked) > _LEASES_KEPT:
-                self._asked.popitem(last=False)
-
-    def _is_asked(self, job: Job, lease: str, kind: EventType) -> bool:
-        return wants(job, kind) or kind in self._asked.get(lease, ())
 
     # --- what workers say ------------------------------------------------------------------
 
@@ -187,8 +173,8 @@ class RemoteWork:
             )
         else:
             assert progress is not None  # noqa: S101  # tells mypy what was asked above
-            told = self._is_asked(job, lease, EventType.JOB_PROGRESS)
-            told = told and self._may_tell(lease, EventType.JOB_PROGRESS)
+            kind = EventType.JOB_PROGRESS
+            told = (wants(job, kind) or kind in found.asked) and self._may_tell(lease, kind)
             event_id = self._ids.new("evt") if told else None
             change = NoteProgress(
                 job_id=job.id, lease=lease, at=now, progress=progress, event_id=event_id

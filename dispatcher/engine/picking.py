@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from dispatcher.core.bulk import BulkKind, BulkOrder
 from dispatcher.core.lifecycle import decide_cancel, decide_redeliver
-from dispatcher.core.model import Caller, Instant, Job
+from dispatcher.core.model import Caller, Delivery, Instant, Job
 from dispatcher.core.replay import submission_of
 from dispatcher.engine.accept import Accept
 from dispatcher.engine.terms import System
@@ -23,10 +23,11 @@ COUNT_PAGES: Final = 20
 
 
 class Choice(Struct, frozen=True):
-    """What is to be done with one thing; `job` is the job, if it is one."""
+    """What is to be done with one thing, a `job` or a `delivery`, shown as it stood before."""
 
     item: BulkItem
     job: Job | None = None
+    delivery: Delivery | None = None
 
 
 class Picked(Struct, frozen=True):
@@ -100,8 +101,11 @@ class Picker:
         )
         page = await self._store.select_deliveries(wanted, after=after, limit=limit)
         now = self._clock.now()
-        decided = () if count_only else [decide_redeliver(each, now=now) for each in page.items]
-        choices = tuple(Choice(change) for change in decided if change is not None)
+        choices = tuple(
+            Choice(change, delivery=each)
+            for each in (() if count_only else page.items)
+            if (change := decide_redeliver(each, now=now)) is not None
+        )
         return Picked(len(page.items), choices, page.after, page.ended)
 
     async def _pick_jobs(self, after: int, limit: int, *, count_only: bool) -> Picked:

@@ -25,7 +25,10 @@ class LeaseStore(Protocol):
         ...
 
     async def find_lease(self, lease: str, owner: str) -> RemoteLease | None:
-        """A lease and its job; None if it was lost, is not `owner`'s, or its job is gone."""
+        """A lease and its job; None if it was lost, is not `owner`'s, or its job is gone.
+
+        Whose a lease was that has ended is not kept: it is told to whoever knows its token.
+        """
         ...
 
 

@@ -18,6 +18,7 @@ from dispatcher.core.model import (
     Caller,
     Delivery,
     Event,
+    EventType,
     Instant,
     Job,
 )
@@ -239,12 +240,14 @@ class RemoteLease(Struct, frozen=True):
 
     `until`: it is in force until then at least (it may have ended, and nobody was given the job
     yet: what is said under it still counts). None: under it the job was ended or put back, and
-    under no other since. `began_at` is when it was given out, known while it is in force.
+    under no other since. `began_at` is when it was given out, and `asked` which of the events that
+    are stored only if somebody asks an endpoint subscribes to; both are told while it is in force.
     """
 
     job: Job
     until: Instant | None
     began_at: Instant | None = None
+    asked: frozenset[EventType] = frozenset()
 
 
 class HeldJob(Struct, frozen=True):

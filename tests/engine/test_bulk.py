@@ -8,11 +8,20 @@ from typing import Any
 import pytest
 
 from dispatcher.core.bulk import BulkKind
-from dispatcher.core.facts import DeliveryAttemptEnded, JobAttemptEnded, JobEnded, StoreFailed
+from dispatcher.core.facts import (
+    CancelAsked,
+    DeliveryAttemptEnded,
+    JobAttemptEnded,
+    JobEnded,
+    Redelivered,
+    StoreFailed,
+)
 from dispatcher.core.limits import Limits
 from dispatcher.core.model import DeliveryState, Job, JobState, Progress
+from dispatcher.core.outcome import Failed
 from dispatcher.core.retry import Schedule
 from dispatcher.engine import bulk, picking
+from dispatcher.ports.records import RemoteTerms
 from tests.engine.bulk_stage import (
     BEN,
     OTHER_URL,
@@ -54,6 +63,8 @@ async def test_each_dead_one_of_its_caller_is_redelivered_once(stages: Stages) -
         "skipped": 0,
         "dryRun": False,
     }
+    told = await stage.seen(Redelivered, count=5)
+    assert {fact.delivery.job_id for fact in told} == {each.id for each in mine}
     for each in mine:
         await stage.seen(
             DeliveryAttemptEnded,
@@ -140,6 +151,8 @@ async def test_what_waits_is_canceled_and_what_runs_is_stopped(stages: Stages) -
     }
     ended = await stage.seen(JobEnded, lambda fact: fact.to is JobState.CANCELED, count=5)
     assert {fact.job.id for fact in ended} == {running.id, *(each.id for each in waiting)}
+    (asked,) = stage.observer.all(CancelAsked)
+    assert asked.job.id == running.id
     for each in (built_in, bens):
         assert (await stage.job(each)).state is JobState.WAITING
     await stage.seen(DeliveryAttemptEnded, lambda f: f.event_type == "job.canceled", count=5)
@@ -192,6 +205,21 @@ async def test_each_that_failed_is_submitted_once_more(stages: Stages) -> None:
     assert len(stage.runner.begun) == 9
     inputs = [each.input for each in stage.runner.begun[5:]]
     assert sorted(inputs) == [b"0", b"1", b"2", b"4"]
+
+
+async def test_a_replay_wakes_remote_workers_who_wait(stages: Stages) -> None:
+    stage = await BulkStage(stages, remote=("audio",)).start()
+    job = await stage.submit(kind="audio")
+    terms = RemoteTerms(stage.caller.id, 30.0)
+    (leased,) = await stage.engine.remote.lease(["audio"], 1, terms)
+    await stage.engine.remote.fail(leased.lease, stage.caller.id, Failed("no", "said the test"))
+    waiting = asyncio.create_task(
+        stage.engine.remote.lease(["audio"], 1, terms, wait_seconds=3_600)
+    )
+    await order(stage, BulkKind.REPLAY)
+    async with asyncio.timeout(10):  # the clock stands still: no look in between helps it
+        (again,) = await waiting
+    assert again.job.replay_of == job.id
 
 
 async def test_replays_wait_until_there_is_room_for_them(stages: Stages) -> None:

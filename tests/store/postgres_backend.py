@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -18,6 +20,11 @@ from tests.store.postgres_server import shared_server
 _TABLES = """
 SELECT format('dispatcher.%I', relname) FROM pg_class
 WHERE relnamespace = 'dispatcher'::regnamespace AND relkind = 'r' AND relname <> 'migration'
+"""
+
+_EVENT = """
+INSERT INTO dispatcher.event (id, caller_id, type, at, links_base, data)
+VALUES ($1, $2, 'ping', 0, '', '{}')
 """
 
 _MISCOUNTED = """
@@ -90,6 +97,17 @@ class PostgresBackend:
         finally:
             await connection.close()
         return sum(counts)
+
+    @asynccontextmanager
+    async def under_way(self, caller_id: str) -> AsyncIterator[str]:
+        event_id = self.ids.new("evt")
+        connection = await asyncpg.connect(self.url)
+        try:
+            async with connection.transaction():
+                await connection.execute(_EVENT, event_id, caller_id)
+                yield event_id
+        finally:
+            await connection.close()
 
     @staticmethod
     async def _tables(connection: asyncpg.Connection) -> list[str]:

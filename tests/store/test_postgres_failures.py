@@ -12,9 +12,13 @@ import pytest
 from dispatcher.adapters.postgres import Patience, PostgresStore
 from dispatcher.core.errors import StoreError, StoreUnavailable
 from dispatcher.core.model import DeliveryState, JobState
-from dispatcher.ports.records import Added, Applied, NewJob
+from dispatcher.ports.bulk import BulkState, BulkStep, BulkStepped
+from dispatcher.ports.erasing import Erasure
+from dispatcher.ports.records import Added, Applied, NewJob, RemoteTerms
+from dispatcher.ports.views import Pauses
+from dispatcher.testing.conformance.auditing import an_entry, log
 from dispatcher.testing.conformance.scene import Scene
-from dispatcher.testing.conformance.values import TERMS, a_callback
+from dispatcher.testing.conformance.values import ANN, TERMS, a_callback
 from tests.store.postgres_backend import PostgresBackend
 from tests.store.postgres_wire import Fault, Wire, wire
 
@@ -90,6 +94,74 @@ class TestLostDuringCommit:
         assert cable.line.struck.is_set()
         assert (leased.job.id, leased.job.attempt_count) == (job.id, 1)
         await cable.apply(cable.finish(leased))
+
+    @pytest.mark.parametrize("fault", Fault)
+    async def test_the_order_of_a_key_goes_on(self, cable: Cable, fault: Fault) -> None:
+        holder = await cable.hold(store=cable.other)
+        first, second = [cable.new(cable.job(ordering_key="k")) for _ in range(2)]
+        for each in (first, second):
+            cable.line.fault = fault
+            await cable.added(each)
+        (leased,) = (await cable.claim(holder)).jobs
+        cable.line.fault = fault
+        cable.line.struck.clear()
+        assert (await cable.apply(cable.finish(leased))).job_ready_at == cable.now
+        assert cable.line.struck.is_set()
+        (leased,) = (await cable.claim(holder)).jobs
+        assert leased.job.id == second.job.id
+
+    @pytest.mark.parametrize("fault", Fault)
+    async def test_a_remote_worker_s_lease_lasts_or_ends(self, cable: Cable, fault: Fault) -> None:
+        await cable.add()
+        terms = RemoteTerms(ANN, 40.0)
+        cable.line.fault = fault
+        (leased,) = (await cable.claim("nobody", remote=terms)).jobs
+        cable.line.fault = fault
+        assert await cable.store.renew_lease(leased.lease, ANN) is not None
+        cable.line.fault = fault
+        cable.line.struck.clear()
+        assert isinstance(await cable.apply(cable.back(leased)), Applied)
+        assert cable.line.struck.is_set()
+        assert await cable.store.renew_lease(leased.lease, ANN) is None
+
+    @pytest.mark.parametrize("fault", Fault)
+    async def test_a_pause_stands_with_its_entry(self, cable: Cable, fault: Fault) -> None:
+        cable.line.fault = fault
+        entry = an_entry(cable)
+        await cable.store.pause("default", cable.now, entry)
+        assert cable.line.struck.is_set()
+        assert await cable.other.pauses() == Pauses(None, {"default": cable.now})
+        assert await log(cable) == [entry]
+
+    @pytest.mark.parametrize("fault", Fault)
+    async def test_a_step_is_taken_once(self, cable: Cable, fault: Fault) -> None:
+        leased = await cable.running()
+        (waits,) = await cable.add()
+        step = BulkStep(
+            job_id=leased.job.id,
+            lease=leased.lease,
+            since=0,
+            after=9,
+            items=(cable.end_waiting(waits), cable.new()),
+            matched=2,
+        )
+        cable.line.fault = fault
+        stepped = await cable.store.advance_bulk(step, TERMS)
+        assert cable.line.struck.is_set()
+        assert isinstance(stepped, BulkStepped)
+        assert stepped.state == BulkState(after=9, matched=2, changed=2)
+        assert await cable.other.bulk_state(leased.job.id) == stepped.state
+        assert len(await cable.events(waits.id)) == 1
+        assert len(await cable.jobs()) == 3
+
+    @pytest.mark.parametrize("fault", Fault)
+    async def test_a_job_is_erased(self, cable: Cable, fault: Fault) -> None:
+        job = await cable.end()
+        cable.line.fault = fault
+        erased = await cable.store.erase_job(job.id, None, TERMS, cancel_deliveries=False)
+        assert cable.line.struck.is_set()
+        assert erased is Erasure.ERASED
+        assert await cable.jobs() == []
 
     async def test_a_commit_that_waits_for_a_standby_is_awaited(self, cable: Cable) -> None:
         """Its answer is late, not lost: the connection is given up, the commit stands later."""

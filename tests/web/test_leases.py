@@ -25,6 +25,7 @@ AUDIO = JobType(
 )
 JOB = {"type": AUDIO.name, "input": {"file": "a.wav"}, "callbackUrl": URL}
 DONE = {"result": {"text": "hello"}}
+HOOK = "https://hooks.example/in"
 FAILED = {"error": {"code": "no-speech", "detail": "It is silent."}}
 
 
@@ -154,6 +155,37 @@ async def test_heartbeats_renew_and_tell(tmp_path: Path) -> None:
         answer = await worker.say(lease, "fail", {**FAILED, "retriable": True})
         assert answer.json["job"]["status"] == "canceled"
         assert (await worker.say(lease, "fail", {**FAILED, "retriable": True})).status == 200
+
+
+async def test_endpoints_hear_of_what_they_asked_for(tmp_path: Path) -> None:
+    asked = {"url": HOOK, "events": ["job.started", "job.progress", "job.succeeded"]}
+    async with at_work(tmp_path) as (here, worker):
+        made = await here.call("POST", "/v1/endpoints", json=asked)
+        assert made.status == 201, made.body
+        job_id = await here.submit(JOB)
+        lease = await worker.lease()
+        told = {"progress": {"current": 3, "total": 10}}
+        assert (await worker.say(lease, "heartbeat", told)).status == 200
+        assert (await worker.say(lease, "complete", DONE)).status == 200
+        for kind in asked["events"]:
+            await here.stage.seen(
+                DeliveryAttemptEnded,
+                lambda fact, kind=kind: (
+                    (fact.job_id, fact.url, fact.event_type)  # type: ignore[misc]  # bound now
+                    == (job_id, HOOK, kind)
+                ),
+            )
+
+
+async def test_those_who_follow_a_job_hear_of_what_its_worker_does(tmp_path: Path) -> None:
+    async with at_work(tmp_path) as (here, worker):
+        job_id = await here.submit(JOB)
+        with here.stage.waiters.job(job_id) as waiting:
+            lease = await worker.lease()
+            assert await waiting.wait(0.0)
+            for verb, body in (("heartbeat", {"progress": {"current": 1}}), ("complete", DONE)):
+                assert (await worker.say(lease, verb, body)).status == 200
+                assert await waiting.wait(0.0), verb
 
 
 async def test_a_lost_lease_changes_nothing(tmp_path: Path) -> None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from dispatcher.adapters.postgres import lanes
 from dispatcher.adapters.postgres.batching import Entry
+from dispatcher.adapters.postgres.bounds import Running, lock_bounds
+from dispatcher.adapters.postgres.keys import Keys, Place
 from dispatcher.adapters.postgres.lanes import Coming, lane_of
+from dispatcher.adapters.postgres.pausing import Standing
+from dispatcher.adapters.postgres.registered import with_asked
 from dispatcher.adapters.postgres.rooms import Rooms
-from dispatcher.adapters.postgres.rows import JOB_COLUMNS, columns, job_of, job_row, late_at
+from dispatcher.adapters.postgres.rows import JOB_ROW_WIDTH, columns, job_of, job_row, late_at
 from dispatcher.adapters.postgres.session import Kind, Session, Witness
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.changes import LeasedJob
@@ -19,6 +24,7 @@ from dispatcher.core.model import Instant, Job, JobState
 from dispatcher.ports.records import (
     Added,
     AddResult,
+    Concurrency,
     Idempotency,
     KeyReused,
     NewJob,
@@ -32,14 +38,13 @@ _KEYS_FIND = statement("idempotency_find")
 _KEYS_TAKE = statement("idempotency_take")
 _KEYS_DROP = statement("idempotency_drop")
 _OF_QUEUES = statement("lanes_of_queues")
-_ALIVE = statement("holders_alive")
 
 
 async def add_jobs(session: Session, entries: Sequence[Entry[NewJob]]) -> list[AddResult]:
     """Add jobs, but those whose key was used before."""
     await session.began()
     news = [entry.item for entry in entries]
-    keys = await _Keys.take(session, news)
+    keys = await _Used.take(session, news)
     wanted = [new for n, new in enumerate(news) if n not in keys.known]
     inserted = await _insert(session, wanted)
     added = {new.job.id: answer for new, answer in zip(wanted, inserted, strict=True)}
@@ -72,14 +77,14 @@ class _Known(Struct, frozen=True):
         return Replayed(job) if self.same else KeyReused()
 
 
-class _Keys:
+class _Used:
     """Which of a batch had used their keys before, by position."""
 
     def __init__(self) -> None:
         self.known: dict[int, _Known] = {}
 
     @classmethod
-    async def take(cls, session: Session, news: Sequence[NewJob]) -> _Keys:
+    async def take(cls, session: Session, news: Sequence[NewJob]) -> _Used:
         """Write the keys that are new: of two stores at once, the other waits here and finds it."""
         keys = cls()
         firsts: dict[tuple[str, str], NewJob] = {}
@@ -146,83 +151,129 @@ async def _insert(session: Session, news: Sequence[NewJob]) -> list[Added | NoRo
     """Write jobs, each leased or waiting; those for which there is no room are left out."""
     if not news:
         return []
-    queues = await _Queues.look(session, [new for new in news if new.hand_off is not None])
+    keys = await Keys.lock(session, [new.job for new in news])
+    offers = await _Offers.look(session, [new for new in news if new.hand_off is not None])
     rooms = await Rooms.look(session, news)
     coming = Coming()
-    placed: list[tuple[NewJob, Job] | NoRoom] = []
+    placed: list[_Placed | NoRoom] = []
     for new in news:
+        place = keys.place(new.job, session.now)
         job = new.job
-        if queues.may_run_now(session, new):
+        if offers.may_run_now(session, new, place):
             job = replace(job, state=JobState.RUNNING, attempt_count=1, started_at=session.now)
+            offers.running.begins(job)
         else:
             full = rooms.full(new)
             if full is not None:
                 placed.append(NoRoom(full))
                 continue
             rooms.take(new)
-            coming.add(lane_of(job), job.due_at, len(new.input))
-            queues.waits(job, session.now)
-        placed.append((new, job))
+            due_at = None if place is Place.BEHIND else job.due_at
+            coming.add(lane_of(job), due_at, len(new.input))
+            offers.waits(job, place, session.now)
+        keys.take(job, place)
+        placed.append(_Placed(new, job, place))
     seqs = await coming.wait(session)
-    rows = []
-    answers: list[Added | NoRoom] = []
-    for each in placed:
-        if isinstance(each, NoRoom):
-            answers.append(each)
-            continue
-        new, job = each
-        if job.state is JobState.RUNNING and new.hand_off is not None:
-            lease = new.hand_off.lease
-            rows.append((*job_row(job, None, lease, new.hand_off.holder_id), new.input))
-            answers.append(Added(job, LeasedJob(job, lease, new.input)))
-        else:
-            rows.append((*job_row(job, seqs[lane_of(job)], None, None), new.input))
-            answers.append(Added(job))
+    rows = [each.row(seqs) for each in placed if isinstance(each, _Placed)]
     if rows:
-        await session.execute(_JOBS_ADD, *columns(rows, len(JOB_COLUMNS)))
+        asked = await session.fetch(_JOBS_ADD, *columns(rows, JOB_ROW_WIDTH + 1))
         session.witnesses.append(Witness(Kind.JOB, rows[0][0]))
+    await keys.forget(session)
+    answers = [each.answer() if isinstance(each, _Placed) else each for each in placed]
+    if rows and asked:  # of callers with endpoints
+        events = dict(map(tuple, asked))
+        return [with_asked(answer, events) for answer in answers]
     return answers
 
 
-class _Queues:
-    """What is known of the queues of jobs that ask to be handed off."""
+class _Placed(Struct, frozen=True):
+    """A job as it is added, and where it stands in the order of its key."""
 
-    def __init__(self) -> None:
-        self.alive: set[str] = set()
+    new: NewJob
+    job: Job
+    place: Place
+
+    @property
+    def _lease(self) -> str | None:
+        return self.new.hand_off.lease if self._runs and self.new.hand_off else None
+
+    @property
+    def _runs(self) -> bool:
+        return self.job.state is JobState.RUNNING
+
+    def row(self, lanes_of: Mapping[lanes.Lane, int]) -> tuple[Any, ...]:
+        """Its row, with its input; one that is handed off has never been in a lane."""
+        holder = self.new.hand_off.holder_id if self._runs and self.new.hand_off else None
+        lane_seq = None if self._runs else lanes_of[lane_of(self.job)]
+        return (*job_row(self.job, lane_seq, self._lease, holder, self.place), self.new.input)
+
+    def answer(self) -> Added:
+        """What is said of it."""
+        lease = self._lease
+        return Added(
+            self.job, None if lease is None else LeasedJob(self.job, lease, self.new.input)
+        )
+
+
+class _Offers:
+    """Whether jobs that ask to be handed off may be: who holds, what waits, what is paused."""
+
+    def __init__(self, standing: Standing, running: Running) -> None:
+        self.standing = standing
+        self.running = running
         self.busy: set[tuple[str, str]] = set()
 
     @classmethod
-    async def look(cls, session: Session, news: Sequence[NewJob]) -> _Queues:
-        """Read who holds, and in which queues something is due or paused."""
-        queues = cls()
-        if not news:
-            return queues
-        holders = {new.hand_off.holder_id for new in news if new.hand_off is not None}
-        rows = await session.fetch(_ALIVE, list(holders), session.now)
-        queues.alive = {row[0] for row in rows}
+    async def look(cls, session: Session, news: Sequence[NewJob]) -> _Offers:
+        """Read who holds, in which queues something is due or paused, and what runs."""
+        offers = [new.hand_off for new in news if new.hand_off is not None]
+        if not offers:
+            return cls(Standing((), ()), Running())
+        asked = _bounds_of(news)
+        await lock_bounds(session, asked)
+        running = await Running.count(session, asked)
+        standing = await Standing.look(session, {offer.holder_id for offer in offers})
+        queues = cls(standing, running)
         pairs = sorted({(new.job.caller_id, new.job.queue) for new in news})
         found = await session.fetch(_OF_QUEUES, [p[0] for p in pairs], [p[1] for p in pairs])
         now = session.now
         # A lower bound may be too low, when what waited was ended: then look exactly.
         ready = [row[0] for row in found if row[3] is not None and row[3] <= now]
         exactly = await lanes.next_in(session, ready)
-        for seq, caller_id, queue, _, paused_at in found:
-            if paused_at is not None or exactly.get(seq) == now:
+        for seq, caller_id, queue, _ in found:
+            if exactly.get(seq) == now:
                 queues.busy.add((caller_id, queue))
         return queues
 
-    def may_run_now(self, session: Session, new: NewJob) -> bool:
+    def may_run_now(self, session: Session, new: NewJob, place: Place) -> bool:
         """Whether the claim would choose this job now: see `NewJob`."""
-        job, now = new.job, session.now
-        if new.hand_off is None or new.hand_off.holder_id not in self.alive:
+        job, now, offer = new.job, session.now, new.hand_off
+        if offer is None or offer.holder_id not in self.standing.alive:
             return False
         late = late_at(job)
         if job.due_at > now or (late is not None and late <= now):
             return False
-        return (job.caller_id, job.queue) not in self.busy
+        if place not in (Place.NO_KEY, Place.FRONT) or self.standing.is_paused(job.queue):
+            return False
+        if (job.caller_id, job.queue) in self.busy:
+            return False
+        return self.running.has_room(job, offer.concurrency)
 
-    def waits(self, job: Job, now: Instant) -> None:
+    def waits(self, job: Job, place: Place, now: Instant) -> None:
         """A job of this batch waits: those that come after it in its queue must not overtake."""
         late = late_at(job)
-        if job.due_at <= now and (late is None or late > now):
+        if place is not Place.BEHIND and job.due_at <= now and (late is None or late > now):
             self.busy.add((job.caller_id, job.queue))
+
+
+def _bounds_of(news: Sequence[NewJob]) -> list[Concurrency]:
+    """What bounds those jobs that ask to be handed off: of all that is bounded their own alone."""
+    asked = []
+    for new in news:
+        if new.hand_off is not None:
+            most, job = new.hand_off.concurrency, new.job
+            types = {job.type: most.types[job.type]} if job.type in most.types else {}
+            queues = {job.queue: most.queues[job.queue]} if job.queue in most.queues else {}
+            if types or queues:
+                asked.append(Concurrency(types, queues))
+    return asked

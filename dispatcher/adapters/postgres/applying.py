@@ -42,7 +42,7 @@ async def apply(
 ) -> list[ApplyResult]:
     """Apply changes; see the port."""
     changes = [_change_of(entry.item) for entry in entries]
-    return await apply_locked(session, entries, await lock_all(session, changes), terms)
+    return await apply_locked(session, entries, await lock_all(session, changes, terms), terms)
 
 
 async def apply_locked(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
+from dispatcher.adapters.postgres import keys
 from dispatcher.adapters.postgres.adding import add_jobs
 from dispatcher.adapters.postgres.applying import apply_locked
 from dispatcher.adapters.postgres.batching import Entry
@@ -31,8 +32,13 @@ async def advance_bulk(
     """Take steps, each unless it was taken or its job is no longer held so; see `BulkStep`."""
     steps = [entry.item for entry in entries]
     changes = [each for step in steps for each in step.items if not isinstance(each, NewJob)]
-    locked = await lock_all(session, changes, [step.job_id for step in steps])
-    return [await _advance(session, step, locked, terms) for step in steps]
+    # Jobs are added at the end, and their keys come first in the order of all locks.
+    news = [each.job for step in steps for each in step.items if isinstance(each, NewJob)]
+    held = await keys.hold(session, news)
+    locked = await lock_all(session, changes, terms, [step.job_id for step in steps])
+    results = [await _advance(session, step, locked, terms) for step in steps]
+    await keys.forget(session, held)
+    return results
 
 
 async def _advance(
@@ -95,6 +101,8 @@ async def _all_or_none(
         if full is not None:
             await session.execute(_UNDO)
             del session.witnesses[known:]
+            locked.forget_jobs(locked.jobs)
+            locked.forget_deliveries(locked.deliveries)
             return full
     await session.execute(_KEEP)
     return [results[n] for n, _ in numbered]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
+from dispatcher.adapters.postgres.keys import Key, Next, Place, advance, key_of
 from dispatcher.adapters.postgres.lanes import Coming, input_sizes, lane_of, wait_no_more
+from dispatcher.adapters.postgres.leases import drop_remote
 from dispatcher.adapters.postgres.locking import Locked
 from dispatcher.adapters.postgres.owing import Told, add_events, drop_best_effort
 from dispatcher.adapters.postgres.rows import (
+    JOB_KEY_PLACE,
     JOB_LANE,
+    JOB_LAST_LEASE,
     JOB_LEASE,
     JOB_SEQ,
     Row,
@@ -66,7 +70,7 @@ async def finish_jobs(
             again = (change.event_id, row[JOB_SEQ]) in written
             answers[n] = Applied() if again else Stale()
     if ends:
-        applied = await _end(session, ends, terms)
+        applied = await _end(session, ends, locked, terms)
         answers.update(zip([n for n, _, _, _ in ends], applied, strict=True))
         locked.forget_jobs(change.job_id for _, _, _, change in ends)
     return [answers[n] for n in range(len(changes))]
@@ -75,6 +79,7 @@ async def finish_jobs(
 async def _end(
     session: Session,
     ends: Sequence[tuple[int, Row, Job, FinishJob]],
+    locked: Locked,
     terms: DeliveryTerms,
 ) -> list[Applied]:
     rows = [
@@ -90,9 +95,11 @@ async def _end(
         for _, row, job, _ in ends
     ]
     await session.execute(_FINISH, *columns(rows, 7))
+    await drop_remote(session, [row for _, row, _, _ in ends])
+    following = await advance(session, [row for _, row, _, _ in ends])
+    locked.forget_jobs(each.job_id for each in following.values())
     waited = {row[JOB_SEQ]: row[JOB_LANE] for _, row, _, change in ends if change.lease is None}
-    if waited:
-        await wait_no_more(session, waited)
+    await wait_no_more(session, waited, (each.lane_seq for each in following.values()))
     results = [(row[JOB_SEQ], c.result) for _, row, _, c in ends if c.result is not None]
     if results:
         await session.execute(_RESULTS_ADD, *columns(results, 2))
@@ -112,7 +119,22 @@ async def _end(
         )
         for _, row, job, change in ends
     ]
-    return await add_events(session, told, terms)
+    applied = await add_events(session, told, terms)
+    if not following:
+        return applied
+    return [
+        _followed(session, row, following, answer)
+        for (_, row, _, _), answer in zip(ends, applied, strict=True)
+    ]
+
+
+def _followed(
+    session: Session, row: Row, following: Mapping[Key, Next], answer: Applied
+) -> Applied:
+    """The answer, which tells if another is the front of the job's key because of its end."""
+    if row[JOB_KEY_PLACE] != Place.FRONT or key_of(row) not in following:
+        return answer
+    return replace(answer, job_ready_at=session.now)
 
 
 def _inline(result: bytes | None) -> bytes | None:
@@ -149,9 +171,11 @@ async def release_jobs(
         (n, change, locked.held(change.job_id, change.lease)) for n, change in enumerate(changes)
     ]
     back = [(n, change, row, job_of(row)) for n, change, row in held if row is not None]
+    answers: list[ApplyResult] = [
+        Applied() if _was_put_back(locked, change) else Stale() for change in changes
+    ]
     if not back:
-        return [Stale() for _ in changes]
-    answers: list[ApplyResult] = [Stale() for _ in changes]
+        return answers
     sizes = await input_sizes(session, [row[JOB_SEQ] for _, _, row, _ in back])
     coming = Coming()
     due: dict[int, Instant] = {}
@@ -160,6 +184,7 @@ async def release_jobs(
         due[n] = min(change.due_at, session.now) if asked else change.due_at
         coming.add(lane_of(job), due[n], sizes.get(row[JOB_SEQ], 0))
         answers[n] = Applied(job_ready_at=max(due[n], session.now))
+    await drop_remote(session, [row for _, _, row, _ in back])
     seqs = await coming.wait(session)
     rows = [
         (
@@ -170,12 +195,19 @@ async def release_jobs(
             int(change.refund),
             as_json(change.error),
             as_json(change.progress),
+            int(change.crashed),
         )
         for n, change, row, job in back
     ]
-    await session.execute(_RELEASE, *columns(rows, 7))
+    await session.execute(_RELEASE, *columns(rows, 8))
     locked.forget_jobs(change.job_id for _, change, _, _ in back)
     return answers
+
+
+def _was_put_back(locked: Locked, change: ReleaseJob) -> bool:
+    """Whether a remote worker says again what it said before: its lease stayed with the job."""
+    row = locked.jobs.get(change.job_id)
+    return row is not None and row[JOB_LAST_LEASE] == change.lease and not job_of(row).done
 
 
 # --- one at a time -----------------------------------------------------------------------------

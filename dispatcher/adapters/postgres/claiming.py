@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Sequence
-from math import ceil
-from typing import Final, NamedTuple, TypeAlias
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from msgspec.structs import replace
 
 from dispatcher.adapters.postgres import lanes
 from dispatcher.adapters.postgres.batching import Batcher, Entry
-from dispatcher.adapters.postgres.rows import JOB_LANE, JOB_LEASE, JOB_SEQ, JOB_WIDTH, Row, job_of
-from dispatcher.adapters.postgres.session import Kind, Session, Witness
+from dispatcher.adapters.postgres.bounds import Running, lock_bounds
+from dispatcher.adapters.postgres.holders import HOLDER_KEPT_MS
+from dispatcher.adapters.postgres.pausing import Standing
+from dispatcher.adapters.postgres.rows import Row
+from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
+from dispatcher.adapters.postgres.taking import Room, take
 from dispatcher.core.changes import LeasedJob
 from dispatcher.core.errors import StoreError
 from dispatcher.core.model import Instant
-from dispatcher.ports.records import AGEING_MS, ClaimedJobs, JobClaim
+from dispatcher.ports.records import ClaimedJobs, Concurrency, JobClaim
 
 _ENDED = statement("holders_ended")
 _FORGET = statement("holders_forget")
@@ -26,40 +31,12 @@ _READY = statement("lanes_ready")
 _READY_LOCKED = statement("lanes_ready_locked")
 _LOCK_READY = statement("lanes_lock_ready")
 _LOCK_QUEUES = statement("lanes_lock_queues")
-_HEADS = statement("lanes_heads")
-_LEASE = statement("jobs_lease")
-_ALIVE = statement("holders_alive")
 
 TAKE_BACK_JOBS: Final = 500
 """How many jobs a claim takes back; the next one goes on."""
 
 LOOK_LANES: Final = 1_000
 """A claim looks at no more lanes than this; the next one goes on. Most of them have something."""
-
-
-class _Lane:
-    """A locked lane that can be claimed from: its number, its type, what was taken from it."""
-
-    __slots__ = ("input_bytes", "jobs", "seq", "served", "type")
-
-    def __init__(self, seq: int, type_: str) -> None:
-        self.seq = seq
-        self.type = type_
-        self.served = False
-        self.jobs = 0
-        self.input_bytes = 0
-
-
-_Group: TypeAlias = list[_Lane]
-"""The ready lanes of one caller and queue: priorities hold across its types."""
-
-
-class _Head(NamedTuple):
-    """A job that may be claimed: its rank (least first), its number, its lane."""
-
-    rank: int
-    seq: int
-    lane: _Lane
 
 
 async def claim_jobs(batcher: Batcher, claim: JobClaim) -> ClaimedJobs:
@@ -73,24 +50,57 @@ async def claim_jobs(batcher: Batcher, claim: JobClaim) -> ClaimedJobs:
         return claimed
     taken = Counter(leased.job.type for leased in claimed.jobs)
     types = {name: min(n, claim.limit) - taken[name] for name, n in claim.types.items()}
-    rest = JobClaim(claim.holder_id, types, claim.limit - len(claimed.jobs))
+    rest = replace(claim, types=types, limit=claim.limit - len(claimed.jobs))
     try:
         more = await batcher.one(_each_waiting, rest)
     except StoreError:
         if not claimed.jobs:
             raise
         return claimed
-    return ClaimedJobs(claimed.jobs + more.jobs, more.next_at)
+    return ClaimedJobs(claimed.jobs + more.jobs, more.next_at, more.held_back)
 
 
 async def _each_free(
     session: Session, entries: Sequence[Entry[JobClaim]]
 ) -> list[tuple[ClaimedJobs, bool]]:
+    await session.look_at_clock()
+    await lock_bounds(session, _bounds_of(entries))
+    await _take_back(session)
     return [await _claim_free(session, entry.item) for entry in entries]
 
 
 async def _each_waiting(session: Session, entries: Sequence[Entry[JobClaim]]) -> list[ClaimedJobs]:
-    return [await _claim_waiting(session, entry.item) for entry in entries]
+    """The same of lanes that others had locked: waits for them, in the order of all locks."""
+    await session.look_at_clock()
+    await lock_bounds(session, _bounds_of(entries))
+    rooms = [await _room(session, entry.item) for entry in entries]
+    wanted: set[int] = set()
+    for room in rooms:
+        found = await session.fetch(
+            _READY_LOCKED, room.types_left, session.now, room.claim.limit, [], room.shut
+        )
+        wanted |= {row[0] for row in found}
+    rows = await session.fetch(_LOCK_READY, sorted(wanted), session.now)
+    await session.look_at_clock()  # the wait may have been long
+    return [await _claim_locked(session, entry.item, rows) for entry in entries]
+
+
+def _bounds_of(entries: Sequence[Entry[JobClaim]]) -> list[Concurrency]:
+    return [_bounds(entry.item) for entry in entries]
+
+
+def _bounds(claim: JobClaim) -> Concurrency:
+    """What bounds a claim: of types those alone that it asks for."""
+    most = claim.concurrency
+    types = {name: most.types[name] for name in most.types.keys() & claim.types.keys()}
+    return Concurrency(types, most.queues)
+
+
+async def _room(session: Session, claim: JobClaim) -> Room:
+    """How much a claim may take, as it stands now."""
+    standing = await Standing.look(session, [claim.holder_id])
+    most = _bounds(claim)
+    return Room(claim, most, await Running.count(session, [most]), standing)
 
 
 async def _claim_free(session: Session, claim: JobClaim) -> tuple[ClaimedJobs, bool]:
@@ -98,67 +108,45 @@ async def _claim_free(session: Session, claim: JobClaim) -> tuple[ClaimedJobs, b
 
     The second answer tells that some were left out that might have more.
     """
-    await session.look_at_clock()
-    await _take_back(session)
-    slots = {name: min(free, claim.limit) for name, free in claim.types.items() if free > 0}
+    room = await _room(session, claim)
     jobs: list[LeasedJob] = []
     looked: set[int] = set()
-    alive = await session.one(_ALIVE, [claim.holder_id], session.now) is not None
-    while alive and len(jobs) < claim.limit and len(looked) < LOOK_LANES:
-        names = [name for name, free in slots.items() if free > 0]
-        rows = await session.fetch(_READY, names, session.now, claim.limit, list(looked))
+    while room.may_lease and len(jobs) < claim.limit and len(looked) < LOOK_LANES:
+        rows = await _free_lanes(session, room, looked)
         if not rows:
             break
-        if len(rows) >= claim.limit:  # a queue may have been cut in two
-            pairs = sorted({(row[1], row[2]) for row in rows})
-            wanted = ([p[0] for p in pairs], [p[1] for p in pairs], names, session.now)
-            rows += await session.fetch(_LOCK_QUEUES, *wanted, [row[0] for row in rows])
         looked |= {row[0] for row in rows}
-        jobs += await _serve(session, rows, slots, claim.limit - len(jobs), claim.holder_id)
-    next_at = await _next_at(session, claim)
+        jobs += await take(session, rows, room, claim.limit - len(jobs))
+    next_at = await _next_at(session, room)
     left_out = False
-    if alive and len(jobs) < claim.limit and next_at is not None and next_at <= session.now:
-        names = [name for name, free in slots.items() if free > 0]
-        left_out = bool(await session.fetch(_READY_LOCKED, names, session.now, 1, list(looked)))
-    return ClaimedJobs(tuple(jobs), next_at), left_out
+    more = next_at is not None and next_at <= session.now
+    if more and room.may_lease and len(jobs) < claim.limit:
+        wanted = (room.types_left, session.now, 1, list(looked), room.shut)
+        left_out = bool(await session.fetch(_READY_LOCKED, *wanted))
+    return ClaimedJobs(tuple(jobs), next_at, room.held_back), left_out
 
 
-async def _claim_waiting(session: Session, claim: JobClaim) -> ClaimedJobs:
-    """The same, of those that others had locked: waits for them, in the order of all locks."""
-    await session.look_at_clock()
-    slots = {name: min(free, claim.limit) for name, free in claim.types.items() if free > 0}
-    rows = await session.fetch(_READY_LOCKED, list(slots), session.now, claim.limit, [])
-    rows = await session.fetch(_LOCK_READY, [row[0] for row in rows], session.now)
-    await session.look_at_clock()  # the wait may have been long
-    jobs: list[LeasedJob] = []
-    if await session.one(_ALIVE, [claim.holder_id], session.now) is not None:
-        jobs = await _serve(session, rows, slots, claim.limit, claim.holder_id)
-    return ClaimedJobs(tuple(jobs), await _next_at(session, claim))
+async def _free_lanes(session: Session, room: Room, looked: Iterable[int]) -> list[Row]:
+    """Lock ready lanes that were not looked at, all of a caller and queue together."""
+    names, limit = room.types_left, room.claim.limit
+    if not names:
+        return []
+    rows = await session.fetch(_READY, names, session.now, limit, list(looked), room.shut)
+    if rows and len(rows) >= limit:  # a queue may have been cut in two
+        pairs = sorted({(row[1], row[2]) for row in rows})
+        wanted = ([p[0] for p in pairs], [p[1] for p in pairs], names, session.now)
+        known = [*looked, *(row[0] for row in rows)]
+        rows += await session.fetch(_LOCK_QUEUES, *wanted, known)
+    return list(rows)
 
 
-async def _serve(
-    session: Session, rows: Sequence[Row], slots: dict[str, int], left: int, holder_id: str
-) -> list[LeasedJob]:
-    """Take from locked lanes, and write when the next of each can be claimed."""
-    groups: dict[tuple[str, str], _Group] = {}
-    for seq, caller_id, queue, type_ in rows:
-        groups.setdefault((caller_id, queue), []).append(_Lane(seq, type_))
-    every = {lane.seq: lane for group in groups.values() for lane in group}
-    rounds = await _rounds(session, list(groups.values()), slots, left, holder_id)
-    jobs = []
-    for lane_seq, leased in rounds:
-        lane = every[lane_seq]
-        lane.jobs += 1
-        lane.input_bytes += len(leased.input)
-        jobs.append(leased)
-    next_at = await lanes.next_in(session, every)
-    served = [
-        lanes.Served(seq, next_at[seq], lane.jobs, lane.input_bytes)
-        for seq, lane in every.items()
-        if lane.served or next_at[seq] != session.now  # unserved, it keeps its place
-    ]
-    await lanes.serve(session, served)
-    return jobs
+async def _claim_locked(session: Session, claim: JobClaim, rows: Sequence[Row]) -> ClaimedJobs:
+    """Lease due jobs of those of locked lanes that the claim asks for."""
+    room = await _room(session, claim)
+    names, shut = set(room.types_left), set(room.shut)
+    own = [row for row in rows if row["type"] in names and row["queue"] not in shut]
+    jobs = await take(session, own, room, claim.limit) if room.may_lease else []
+    return ClaimedJobs(tuple(jobs), await _next_at(session, room), room.held_back)
 
 
 async def _take_back(session: Session) -> None:
@@ -173,91 +161,15 @@ async def _take_back(session: Session) -> None:
         seqs = await coming.wait(session)
         back = [seqs[row[1], row[2], row[3]] for row in lost]
         await session.execute(_TAKE_BACK, [row[0] for row in lost], back, session.now)
-    await session.execute(_FORGET, session.now)
+    await session.execute(_FORGET, session.now, HOLDER_KEPT_MS)
 
 
-async def _rounds(
-    session: Session, groups: list[_Group], slots: dict[str, int], left: int, holder_id: str
-) -> list[tuple[int, LeasedJob]]:
-    """Take from each group in turn, until so many are taken or nothing is left.
+async def _next_at(session: Session, room: Room) -> Instant | None:
+    """When a claim of the same types could find more, never later than it truly could.
 
-    Each comes with the number of its lane.
+    What there is no room for is left out: it can be claimed when something of it ends.
     """
-    taken: list[tuple[int, LeasedJob]] = []
-    while groups and left > len(taken):
-        share = ceil((left - len(taken)) / len(groups))
-        heads = await _heads(session, groups, slots, share)
-        more = [each for each, found in zip(groups, heads, strict=True) if len(found) == share]
-        picked = _in_turn([deque(found) for found in heads], slots, left - len(taken))
-        leased = await _lease(session, picked, holder_id)
-        taken += leased
-        groups = more
-        if len(leased) < len(picked) or not picked:  # one left out is being changed just now
-            break
-    return taken
-
-
-async def _heads(
-    session: Session, groups: Sequence[_Group], slots: dict[str, int], share: int
-) -> list[list[_Head]]:
-    """Up to `share` jobs of each group, best first."""
-    wanted = {
-        lane.seq: (n, lane, min(share, slots[lane.type]))
-        for n, group in enumerate(groups)
-        for lane in group
-        if slots[lane.type] > 0
-    }
-    found: list[list[_Head]] = [[] for _ in groups]
-    if wanted:
-        limits = [limit for _, _, limit in wanted.values()]
-        rows = await session.fetch(_HEADS, list(wanted), limits, session.now, AGEING_MS)
-        for lane_seq, rank, seq in rows:
-            n, lane, _ = wanted[lane_seq]
-            found[n].append(_Head(rank, seq, lane))
-    return [sorted(heads, key=lambda head: head[:2])[:share] for heads in found]
-
-
-def _in_turn(heads: list[deque[_Head]], slots: dict[str, int], left: int) -> list[int]:
-    """One from each group after another, as far as slots of their types are free."""
-    picked: list[int] = []
-    while heads:
-        waiting = []
-        for queue in heads:
-            while queue and len(picked) < left:
-                head = queue.popleft()
-                if slots[head.lane.type] > 0:
-                    slots[head.lane.type] -= 1
-                    head.lane.served = True
-                    picked.append(head.seq)
-                    break
-            if queue:
-                waiting.append(queue)
-        if len(picked) == left:
-            break
-        heads = waiting
-    return picked
-
-
-async def _lease(
-    session: Session, picked: Sequence[int], holder_id: str
-) -> list[tuple[int, LeasedJob]]:
-    if not picked:
-        return []
-    tokens = [session.ids.new("lse") for _ in picked]
-    rows = await session.fetch(_LEASE, picked, tokens, holder_id, session.now)
-    leased = {
-        row[JOB_SEQ]: (row[JOB_LANE], LeasedJob(job_of(row), row[JOB_LEASE], row[JOB_WIDTH]))
-        for row in rows
-    }
-    for _, each in list(leased.values())[:1]:
-        session.witnesses.append(Witness(Kind.JOB_LEASE, each.job.id, each.lease))
-    return [leased[seq] for seq in picked if seq in leased]
-
-
-async def _next_at(session: Session, claim: JobClaim) -> Instant | None:
-    """When a claim of the same types could find more, never later than it truly could."""
-    wanted = [name for name, free in claim.types.items() if free > 0]
-    row = await session.one(_NEXT, wanted, claim.holder_id)
+    row = await session.one(_NEXT, room.open, room.claim.holder_id, room.shut)
     if row is None:
         return None
     session.xid = row[2]

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Sequence
+from typing import Final
 
 from dispatcher.adapters.postgres import breakers, chains, gates, places
+from dispatcher.adapters.postgres.aftermath import (
+    NOTHING,
+    Aftermath,
+    Tried,
+    after_attempts,
+    after_deaths,
+)
+from dispatcher.adapters.postgres.freeing import Freed, came_free
 from dispatcher.adapters.postgres.gates import OWN_LINE
-from dispatcher.adapters.postgres.lines import take_turns
 from dispatcher.adapters.postgres.locking import Locked
 from dispatcher.adapters.postgres.owing import wait_at
-from dispatcher.adapters.postgres.places import Place, Where, where_of
+from dispatcher.adapters.postgres.places import where_of
 from dispatcher.adapters.postgres.rows import (
     DELIVERY_LEASE,
     Row,
     attempt_row,
     columns,
 )
-from dispatcher.adapters.postgres.sending import heads, lease, lease_next
+from dispatcher.adapters.postgres.sending import lease_next
 from dispatcher.adapters.postgres.session import Kind, Session, Witness
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.breaker import Sign
@@ -76,14 +82,19 @@ async def record_attempts(
     known = await places.look(session, {where_of(row) for _, row in held.values()})
     slow = {where for where, place in known.items() if not place.plain}
     slow |= {where_of(row) for change, row in held.values() if _troubled(change, row, terms)}
+    slow |= {where for where in known if where[2] in locked.resting}
     fast = {n: each for n, each in held.items() if where_of(each[1]) not in slow}
-    freed = await _record(session, list(fast.values()))
+    freed, tried = await _record(session, list(fast.values()))
+    after = await _follow(session, tried, locked, terms)
     before = {where: place.ready_at for where, place in known.items()}
-    answers.update(zip(fast, await _came_free(session, freed, before, terms), strict=True))
+    went_on = await came_free(session, freed, before, terms)
+    answers.update({n: after[at].told(went_on[at]) for at, n in enumerate(fast)})
     for n, (change, row) in held.items():
         if n not in fast:
-            (one,) = await _record(session, ((change, row),))
-            answers[n] = await _settle(session, one, change, row["chain"], terms)
+            (one,), tried = await _record(session, ((change, row),))
+            (follows,) = await _follow(session, tried, locked, terms)
+            settled_so = await _settle(session, one, change, row["chain"], terms)
+            answers[n] = follows.told(settled_so)
     locked.forget_deliveries(change.delivery_id for change, _ in held.values())
     return [answers[n] for n in range(len(changes))]
 
@@ -94,9 +105,21 @@ def _troubled(change: RecordAttempt, row: Row, terms: DeliveryTerms) -> bool:
     return told or terms.rate_per_second is not None
 
 
-async def _record(session: Session, held: Sequence[tuple[RecordAttempt, Row]]) -> list[_Freed]:
-    """Write what came of attempts; the slots that come free."""
-    freed: list[_Freed] = []
+async def _follow(
+    session: Session, tried: Sequence[Tried], locked: Locked, terms: DeliveryTerms
+) -> list[Aftermath]:
+    """What else follows from attempts; without endpoints, and deaths, that is nothing."""
+    if any(each.row["endpoint_id"] or each.to is DeliveryState.DEAD for each in tried):
+        return await after_attempts(session, tried, locked.resting, terms)
+    return [NOTHING for _ in tried]
+
+
+async def _record(
+    session: Session, held: Sequence[tuple[RecordAttempt, Row]]
+) -> tuple[list[Freed], list[Tried]]:
+    """Write what came of attempts; the slots that come free, and where the deliveries stand."""
+    freed: list[Freed] = []
+    tried: list[Tried] = []
     first: list[Row] = []
     later: list[Row] = []
     attempts: list[Row] = []
@@ -113,8 +136,9 @@ async def _record(session: Session, held: Sequence[tuple[RecordAttempt, Row]]) -
                 attempts.append((row[0], change.lease, *attempt_row(attempt)))
         if attempt is not None:
             session.witnesses.append(Witness(Kind.ATTEMPT, change.delivery_id, change.lease))
+        tried.append(Tried(change, to, row))
         freed.append(
-            _Freed(
+            Freed(
                 seq=row[0],
                 held=row["lease_until"] > session.now,
                 place=row["destination_seq"],
@@ -130,7 +154,7 @@ async def _record(session: Session, held: Sequence[tuple[RecordAttempt, Row]]) -
         await session.execute(_RECORD, *columns(later, 6))
     if attempts:
         await session.execute(_ATTEMPTS_ADD, *columns(attempts, 8))
-    return freed
+    return freed, tried
 
 
 async def _again(
@@ -170,14 +194,16 @@ async def change_delivery(
         case ReleaseDelivery():
             return await _release(session, change, row, terms)
         case EndDelivery():
-            return await _end(session, change, row)
+            return await _end(session, change, row, terms)
         case AskCancelDelivery():
             return await _ask_cancel(session, change, row)
         case Redeliver():
             return await _redeliver(session, change, row, terms)
 
 
-async def _end(session: Session, change: EndDelivery, row: Row) -> ApplyResult:
+async def _end(
+    session: Session, change: EndDelivery, row: Row, terms: DeliveryTerms
+) -> ApplyResult:
     """End a delivery that waits, or is dead and keeps others waiting; see `EndDelivery`."""
     if change.to not in DELIVERY_TRANSITIONS[DeliveryState.PENDING] & FINAL_DELIVERY_STATES:
         raise ValueError(f"a pending delivery can't end as {change.to}")
@@ -187,9 +213,12 @@ async def _end(session: Session, change: EndDelivery, row: Row) -> ApplyResult:
     if not fits or change.round not in (None, row["round"]):
         return Stale()
     await session.execute(_END, row[0], change.to.value, change.at)
-    if row["chain"] is None:
-        return Applied()
-    return Applied(delivery_ready_at=await chains.advance(session, row["chain"]))
+    ready_at: Instant | None = None
+    if change.to is DeliveryState.DEAD:
+        (ready_at,) = await after_deaths(session, ((change.delivery_id, change.at),), terms)
+    if row["chain"] is not None:
+        ready_at = places.earliest(ready_at, await chains.advance(session, row["chain"]))
+    return Applied(delivery_ready_at=ready_at)
 
 
 async def _ask_cancel(session: Session, change: AskCancelDelivery, row: Row) -> ApplyResult:
@@ -211,7 +240,7 @@ async def _release(
     canceled = to is DeliveryState.CANCELED
     finished_at = session.now if canceled else None
     await session.execute(_RELEASE, row[0], to.value, change.due_at, finished_at)
-    freed = _Freed(
+    freed = Freed(
         seq=row[0],
         held=row["lease_until"] > session.now,
         place=row["destination_seq"],
@@ -224,7 +253,7 @@ async def _release(
     if not place.plain or row["chain"] is not None or terms.rate_per_second is not None:
         return await _settle(session, freed, None, row["chain"], terms)
     before = {freed.where: place.ready_at}
-    (applied,) = await _came_free(session, (freed,), before, terms)
+    (applied,) = await came_free(session, (freed,), before, terms)
     return applied
 
 
@@ -236,6 +265,9 @@ async def _redeliver(
         return Applied()
     if row["round"] + 1 != change.round or row["state"] not in FINAL_DELIVERY_STATES:
         return Stale()
+    endpoint_id = row["endpoint_id"]
+    if endpoint_id is not None and session.registered.find(endpoint_id) is None:
+        return Stale()  # it was deleted
     where, chain = where_of(row), row["chain"]
     place = (await places.look(session, (where,)))[where]
     line = OWN_LINE if place.plain else await breakers.line_of(session, place.seq, row["url"])
@@ -250,7 +282,7 @@ async def _redeliver(
 
 async def _settle(
     session: Session,
-    freed: _Freed,
+    freed: Freed,
     change: RecordAttempt | None,
     chain: str | None,
     terms: DeliveryTerms,
@@ -278,110 +310,3 @@ async def _settle(
             await breakers.renew_lines(session, place, leased.delivery.url, line, terms)
     ready_at = places.earliest(await gates.renew(session, place, terms), other_at)
     return Applied(handed, delivery_ready_at=ready_at, canceled=freed.canceled, breakers=moved)
-
-
-# --- slots that came free ----------------------------------------------------------------------
-
-
-class _Freed(NamedTuple):
-    """A slot that came free: which delivery had it, and where.
-
-    `held`: its lease had not ended. `due_at` is when that delivery is due again; it is not if it
-    was `canceled`. `hand_off`: the slot is to go on at once.
-    """
-
-    seq: int
-    held: bool
-    place: int
-    where: Where
-    due_at: Instant | None
-    canceled: bool
-    hand_off: bool
-
-
-async def _came_free(
-    session: Session,
-    freed: Sequence[_Freed],
-    before: Mapping[Where, Instant | None],
-    terms: DeliveryTerms,
-) -> list[Applied]:
-    """Hand slots of plain destinations on where that is asked; from when others are of use.
-
-    `before` is when each destination was to be ready.
-
-    Those that wait count if they can be claimed before the destination was to be ready: then it was
-    full, and they wait for this slot.
-    """
-    known = await places.look(session, {each.where for each in freed})
-    handed = await _hand_on(session, known, freed, terms)
-    if handed:
-        served = {freed[n].where for n in handed}
-        known.update(await places.look(session, served))
-    following: dict[Where, Instant | None] = {}
-    for where, place in known.items():
-        next_at, full_slots = place.next_at(session.now, terms.slots)
-        place.be_ready_by(next_at, full_slots)
-        was = before[where]
-        following[where] = next_at if was is None or (next_at or was) < was else None
-    await places.write(session, known.values())
-    again = {seq for seq, _ in handed.values()}
-    answers = []
-    for n, each in enumerate(freed):
-        mine = (handed[n][1],) if n in handed else ()
-        own = None if each.due_at is None or each.seq in again else max(each.due_at, session.now)
-        ready_at = places.earliest(own, following[each.where])
-        answers.append(Applied(mine, delivery_ready_at=ready_at, canceled=each.canceled))
-    return answers
-
-
-async def _hand_on(
-    session: Session, known: dict[Where, Place], freed: Sequence[_Freed], terms: DeliveryTerms
-) -> dict[int, tuple[int, LeasedDelivery]]:
-    """Lease what is due in the slots that came free, by their positions: see `_choose`."""
-    count = Counter(each.where for each in freed)
-    limits: dict[int, int] = {}
-    for where in {each.where for each in freed if each.hand_off}:
-        place = known[where]
-        due_at = place.due_at
-        if due_at is not None and due_at <= session.now and place.sending < terms.slots:
-            limits[place.seq] = 2 * count[where]
-    if not limits:
-        return {}
-    found = await heads(session, limits)
-    chosen: dict[int, int] = {}
-    at: dict[Where, list[tuple[int, _Freed]]] = {}
-    for n, each in enumerate(freed):
-        at.setdefault(each.where, []).append((n, each))
-    for where, here in at.items():
-        place = known[where]
-        due = found.get(place.seq, ([], []))
-        chosen.update(_choose(session, here, due, terms.slots - place.sending))
-    leased = await lease(session, list(chosen.values()), terms)
-    return {n: (seq, leased[seq]) for n, seq in chosen.items() if seq in leased}
-
-
-def _choose(
-    session: Session,
-    here: Sequence[tuple[int, _Freed]],
-    due: tuple[list[int], list[int]],
-    free: int,
-) -> dict[int, int]:
-    """Which delivery goes on in which slot, as if the changes came one after another.
-
-    So a delivery that a later one frees is still being sent, and has its slot, until then. First
-    attempts and retries (`due`) take turns.
-    """
-    later = {each.seq: n for n, each in here}
-    free -= sum(each.held for _, each in here)
-    queues = [list(each) for each in due]
-    chosen: dict[int, int] = {}
-    for n, each in here:
-        free += each.held
-        if not each.hand_off or free <= 0:
-            continue
-        fresh, retried = ([seq for seq in q if later.get(seq, n) <= n] for q in queues)
-        for seq in take_turns(session, each.place, fresh, retried, 1):
-            queues[0 if seq in fresh else 1].remove(seq)
-            chosen[n] = seq
-            free -= 1
-    return chosen

@@ -20,11 +20,12 @@ from dispatcher.ports.erasing import Erasure
 from dispatcher.ports.records import DeliveryTerms
 
 _JOBS_LOCK: Final = statement("jobs_lock")
-_DELIVERIES_LOCK: Final = statement("deliveries_lock_of_job")
+_DELIVERIES_LOCK: Final = statement("deliveries_lock_to_erase")
 _ERASE: Final = statement("prune_jobs")
 _ERASED_FIND: Final = statement("erased_find")
 _ERASED_FORGET: Final = statement("prune_erased")
 
+_OPEN: Final = frozenset({DeliveryState.PENDING.value, DeliveryState.SENDING.value})
 _NONE_KEPT: Final = 2**63 - 1
 """Deliveries that are dead since before then keep no job: none does."""
 
@@ -47,27 +48,42 @@ class Eraser:
 
     async def erase_jobs(self, session: Session, entries: Sequence[Entry[Wanted]]) -> list[Erasure]:
         """Erase jobs, each if it is done and owes nothing."""
-        return [await self._erase_job(session, entry.item) for entry in entries]
+        rows = await session.fetch(_JOBS_LOCK, list({entry.item.job_id for entry in entries}))
+        there = {row["id"]: row for row in rows}
+        ended = {row[JOB_SEQ] for row in rows if job_of(row).done}
+        locked = await _lock_deliveries(session, sorted(ended))
+        await session.began()
+        answers = []
+        for entry in entries:
+            wanted = entry.item
+            answer = await self._erase_job(session, wanted, there.get(wanted.job_id), locked)
+            if answer is Erasure.ERASED:
+                there.pop(wanted.job_id, None)
+            answers.append(answer)
+        return answers
 
-    async def _erase_job(self, session: Session, wanted: Wanted) -> Erasure:
-        rows = await session.fetch(_JOBS_LOCK, [wanted.job_id])
-        if not rows:
-            known = await self.was_erased(session, wanted.job_id, wanted.caller_id)
+    async def _erase_job(
+        self, session: Session, wanted: Wanted, row: Row | None, locked: Locked
+    ) -> Erasure:
+        if row is None:
+            known = await self._was_erased(session, wanted.job_id, wanted.caller_id)
             return Erasure.ERASED if known else Erasure.NO_JOB
-        job, seq = job_of(rows[0]), rows[0][JOB_SEQ]
+        job, seq = job_of(row), row[JOB_SEQ]
         if wanted.caller_id not in (None, job.caller_id):
             return Erasure.NO_JOB
         if not job.done:
             return Erasure.NOT_DONE
-        locked = await _lock_deliveries(session, seq)
-        await session.began()
-        owed = [row for row in locked.deliveries.values() if row["state"] in ("pending", "sending")]
+        owed = [
+            each
+            for each in locked.deliveries.values()
+            if each["job_seq"] == seq and each["state"] in _OPEN
+        ]
         if owed and not wanted.cancel_deliveries:
             return Erasure.OWES
         await add_audit(session, wanted.entry)
-        ends: list[Entry[Change | Audited]] = [Entry(0, _end(row, session.now)) for row in owed]
+        ends: list[Entry[Change | Audited]] = [Entry(0, _end(each, session.now)) for each in owed]
         await apply_locked(session, ends, locked, wanted.terms)
-        if any(row["state"] == DeliveryState.SENDING for row in owed):
+        if any(each["state"] == DeliveryState.SENDING for each in owed):
             return Erasure.SENDING
         blocked = await chains.blocked_by(session, [seq])
         await self.erase(session, [seq], _NONE_KEPT)
@@ -92,8 +108,11 @@ class Eraser:
 
     async def was_erased(self, session: Session, id_: str, caller_id: str | None) -> bool:
         """Whether something of that id and caller was erased."""
-        now = await session.look_at_clock()
-        row = await session.one(_ERASED_FIND, id_, now - self._kept_ms)
+        await session.look_at_clock()
+        return await self._was_erased(session, id_, caller_id)
+
+    async def _was_erased(self, session: Session, id_: str, caller_id: str | None) -> bool:
+        row = await session.one(_ERASED_FIND, id_, session.now - self._kept_ms)
         return row is not None and caller_id in (None, row[0])
 
 
@@ -103,15 +122,15 @@ def _end(row: Row, now: Instant) -> Change:
     return EndDelivery(row["id"], DeliveryState.CANCELED, now)
 
 
-async def _lock_deliveries(session: Session, job_seq: int) -> Locked:
-    """Lock the deliveries of a locked job, then their destinations.
+async def _lock_deliveries(session: Session, jobs: Sequence[int]) -> Locked:
+    """Lock the deliveries of locked jobs, then their destinations.
 
     One that is recorded meanwhile may leave another behind (that it is dead, to an endpoint): what
     is there is read until it is the same.
     """
     locked = Locked()
-    while True:
-        rows = await session.fetch(_DELIVERIES_LOCK, job_seq)
+    while jobs:
+        rows = await session.fetch(_DELIVERIES_LOCK, jobs)
         known, locked.deliveries = locked.deliveries, {row["id"]: row for row in rows}
         if known.keys() == locked.deliveries.keys():
             break

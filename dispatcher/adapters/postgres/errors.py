@@ -53,6 +53,8 @@ def meaning(error: BaseException) -> Meaning:
         return Meaning.ITEM  # a value that the client could not even send
     if isinstance(error, _NO_CONNECTION) and not isinstance(error, ValueError):
         return Meaning.STORE if isinstance(error, TimeoutError) else Meaning.LOST
+    if isinstance(error, asyncpg.InvalidCachedStatementError):
+        return Meaning.CROSSED  # a migration added columns: by now the driver has forgotten it
     code = sqlstate(error)
     if code is None:
         return Meaning.ITEM

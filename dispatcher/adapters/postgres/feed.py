@@ -1,4 +1,4 @@
-"""The feed: events in an order in which nothing can appear behind a reader, and how far it has come.
+"""The feed: events in an order in which none can appear behind a reader, and how far it has come.
 
 An event's place is a pair: a number of transactions (see `0004_feed.sql`), and its own. A reader is
 given what is below every transaction that is under way, of whatever program and database of the
@@ -62,9 +62,11 @@ async def list_feed(
     """Events after a cursor, oldest first; see the port."""
     whose = () if caller_id is None else (caller_id,)
     stands = await session.one(_STANDS_OF_CALLER if whose else _STANDS, *whose)
-    *newest_erased, held_back = stands or (None, None, False)
+    *newest_erased, bound, held_back = stands or (None, None, 0, False)
     erased = _place(newest_erased)
     place, told = (_START, erased) if after is None else _read(after)
+    if place.xid >= bound:  # of a server that had come further, whose last events were lost
+        place, told = _NOWHERE, _NOWHERE
     gap = erased > max(place, told)
     place, until, looked_all = max(place, _START), _END, True
     if types is not None:

@@ -27,6 +27,10 @@ _COMMIT = statement("commit")
 
 Answer = TypeVar("Answer")
 
+HOLDER_KEPT_MS: Final = 60_000
+"""So long a process whose lease has ended is remembered though it seems to hold nothing: longer
+than any transaction that took it for alive could still be under way."""
+
 MARGIN_SECONDS: Final = 2.0
 """What a beat may take besides connecting and its statements, each of which has a limit."""
 

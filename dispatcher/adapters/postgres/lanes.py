@@ -21,6 +21,7 @@ _NEXT = statement("lanes_next_in")
 _SERVE = statement("lanes_serve")
 _COUNT = statement("lanes_count")
 _SIZES = statement("input_sizes")
+_LOCK = statement("lanes_lock")
 
 Lane: TypeAlias = tuple[str, str, str]
 """A caller's id, a queue, a type."""
@@ -32,15 +33,19 @@ def lane_of(job: Job) -> Lane:
 
 
 class Waiting(Struct):
-    """What comes to wait in a lane: from when on, how many jobs, how many bytes of input."""
+    """What comes to wait in a lane: from when on, how many jobs, how many bytes of input.
 
-    due_at: Instant
+    `due_at` None: nothing of it can be claimed, whenever it is due.
+    """
+
+    due_at: Instant | None
     jobs: int = 0
     input_bytes: int = 0
 
-    def add(self, due_at: Instant, input_bytes: int) -> None:
+    def add(self, due_at: Instant | None, input_bytes: int) -> None:
         """One more job."""
-        self.due_at = min(self.due_at, due_at)
+        if due_at is not None:
+            self.due_at = due_at if self.due_at is None else min(self.due_at, due_at)
         self.jobs += 1
         self.input_bytes += input_bytes
 
@@ -51,7 +56,7 @@ class Coming:
     def __init__(self) -> None:
         self.lanes: dict[Lane, Waiting] = {}
 
-    def add(self, lane: Lane, due_at: Instant, input_bytes: int) -> None:
+    def add(self, lane: Lane, due_at: Instant | None, input_bytes: int) -> None:
         """One more job."""
         self.lanes.setdefault(lane, Waiting(due_at)).add(due_at, input_bytes)
 
@@ -65,6 +70,13 @@ class Coming:
         ]
         found = await session.fetch(_WAIT, *columns(rows, 6))
         return {(row[1], row[2], row[3]): row[0] for row in found}
+
+
+async def lock(session: Session, wanted: Iterable[Lane]) -> None:
+    """Lock those of them that are there."""
+    found = sorted(set(wanted))
+    if found:
+        await session.execute(_LOCK, *columns(found, 3))
 
 
 class Served(NamedTuple):
@@ -82,15 +94,25 @@ async def serve(session: Session, served: Sequence[Served]) -> None:
         await session.execute(_SERVE, *columns(served, 4))
 
 
-async def wait_no_more(session: Session, jobs: Mapping[int, int]) -> None:
-    """Jobs that waited do so no more, and were not claimed: their numbers, and their lanes'."""
-    sizes = await input_sizes(session, jobs)
-    gone: dict[int, tuple[int, int]] = {}
+async def wait_no_more(
+    session: Session, jobs: Mapping[int, int], ready: Iterable[int] = ()
+) -> None:
+    """Jobs that waited do so no more, and were not claimed: their numbers, and their lanes'.
+
+    In lanes that are `ready` something can be claimed now.
+    """
+    sizes = await input_sizes(session, jobs) if jobs else {}
+    at_once = set(ready)
+    gone: dict[int, tuple[int, int]] = dict.fromkeys(at_once, (0, 0))
     for seq, lane_seq in jobs.items():
         count, size = gone.get(lane_seq, (0, 0))
         gone[lane_seq] = (count + 1, size + sizes.get(seq, 0))
-    rows = [(lane_seq, count, size) for lane_seq, (count, size) in gone.items()]
-    await session.execute(_COUNT, *columns(rows, 3))
+    rows = [
+        (lane_seq, count, size, session.now if lane_seq in at_once else None)
+        for lane_seq, (count, size) in gone.items()
+    ]
+    if rows:
+        await session.execute(_COUNT, *columns(rows, 4))
 
 
 async def input_sizes(session: Session, jobs: Iterable[int]) -> dict[int, int]:

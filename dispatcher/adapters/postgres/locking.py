@@ -1,15 +1,17 @@
-"""What a batch of changes is about, locked in one order: jobs, deliveries, destinations, lanes.
+"""What a batch of changes is about, locked in one order.
 
-Every transaction that changes jobs or deliveries takes its locks in that order, and within a table
-in one order too, so that they wait for each other but never in a circle. Only then is the clock
-read.
+Keys of jobs, jobs, deliveries, endpoints, destinations, lanes: every transaction that changes jobs
+or deliveries takes its locks in that order, and within a table in one order too, so that they wait
+for each other but never in a circle. Only then is the clock read. Lanes are locked by the statement
+that changes them, unless a batch has several such.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from dispatcher.adapters.postgres import places
+from dispatcher.adapters.postgres import keys, lanes, places
+from dispatcher.adapters.postgres.concerned import lock_endpoints
 from dispatcher.adapters.postgres.rows import JOB_LEASE, Row, job_of
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
@@ -29,6 +31,8 @@ from dispatcher.core.changes import (
     ReleaseJob,
     ResumeDestination,
 )
+from dispatcher.core.model import JobState
+from dispatcher.ports.records import DeliveryTerms
 
 _JOBS = statement("jobs_lock")
 _DELIVERIES = statement("deliveries_lock")
@@ -44,10 +48,12 @@ DeliveryChange = RecordAttempt | ReleaseDelivery | EndDelivery | AskCancelDelive
 class Locked:
     """The rows that a batch names, as they are read under their locks.
 
-    A row that was changed is read again before another change of it: see `refresh`.
+    A row that was changed is read again before another change of it: see `refresh`. `resting` are
+    the endpoints that attempts may disable, and whose destinations are locked for that.
     """
 
     def __init__(self) -> None:
+        self.resting: set[str] = set()
         self.jobs: dict[str, Row] = {}
         self.deliveries: dict[str, Row] = {}
         self._stale_jobs: set[str] = set()
@@ -80,7 +86,10 @@ class Locked:
 
 
 async def lock_all(
-    session: Session, changes: Sequence[Change], besides: Iterable[str] = ()
+    session: Session,
+    changes: Sequence[Change],
+    terms: DeliveryTerms,
+    besides: Iterable[str] = (),
 ) -> Locked:
     """Lock what changes are about, and the jobs of these ids besides, then read the clock."""
     locked = Locked()
@@ -104,9 +113,26 @@ async def lock_all(
     steered = [change.destination_id for change in changes if isinstance(change, Steering)]
     if steered:
         where |= {tuple(row) for row in await session.fetch(_WHERE, steered)}
-    await places.lock(session, where)
+    stand = (locked.jobs, locked.deliveries)
+    locked.resting, owed = await lock_endpoints(session, changes, *stand, terms)
+    await places.lock(session, where | owed)
+    await _lock_lanes(session, changes, locked)
     await session.began()
     return locked
+
+
+async def _lock_lanes(session: Session, changes: Sequence[Change], locked: Locked) -> None:
+    """Lock the lanes of jobs that are put back together with those that ends are about."""
+    ends = {change.job_id for change in changes if isinstance(change, FinishJob)}
+    puts = {change.job_id for change in changes if isinstance(change, ReleaseJob)}
+    if not ends or not puts:
+        return
+    ending = [row for id_, row in locked.jobs.items() if id_ in ends]
+    back = [row for id_, row in locked.jobs.items() if id_ in puts]
+    wanted = await keys.next_lanes(session, ending)
+    wanted |= {lanes.lane_of(job_of(row)) for row in back}
+    wanted |= {lanes.lane_of(job_of(row)) for row in ending if row["state"] == JobState.WAITING}
+    await lanes.lock(session, wanted)
 
 
 async def _by_id(session: Session, sql: str, ids: Iterable[str]) -> dict[str, Row]:

@@ -29,6 +29,7 @@ _LOOK: Final[dict[Kind, str]] = {
     Kind.DELIVERY_LEASE: statement("witness_delivery_lease"),
     Kind.BULK: statement("witness_bulk"),
     Kind.ERASED: statement("witness_erased"),
+    Kind.ENDPOINT: statement("witness_endpoint"),
 }
 
 _NO_ANSWER: Final = (

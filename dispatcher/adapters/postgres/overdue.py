@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from dispatcher.adapters.postgres.batching import Entry
 from dispatcher.adapters.postgres.chains import advance, blocked_by
 from dispatcher.adapters.postgres.erasing import Eraser
+from dispatcher.adapters.postgres.holders import HOLDER_KEPT_MS
+from dispatcher.adapters.postgres.registered import by_id
 from dispatcher.adapters.postgres.rows import (
     DELIVERY_LEASE,
     DELIVERY_WIDTH,
@@ -19,6 +21,7 @@ from dispatcher.adapters.postgres.rows import (
 )
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
+from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.lifecycle import DELIVERY_LIFE_MS
 from dispatcher.core.model import Delivery, Job
 from dispatcher.ports.records import Overdue
@@ -55,22 +58,26 @@ async def sweep(session: Session, limit: int) -> Overdue:
     lost_jobs = await session.fetch(_LOST_JOBS, now, limit)
     late_jobs = await session.fetch(_LATE_JOBS, now, limit)
     lost = await session.fetch(_LOST_DELIVERIES, now, limit)
+    endpoints = await by_id(session, [row["endpoint_id"] for row in lost])
     old = await session.fetch(_OLD_DELIVERIES, now - DELIVERY_LIFE_MS, limit)
     return Overdue(
         lost_jobs=tuple((job_of(row), row[JOB_LEASE]) for row in lost_jobs),
         late_jobs=tuple((job_of(row), row[JOB_LEASE]) for row in late_jobs),
-        lost_deliveries=tuple(_lost(row) for row in lost),
+        lost_deliveries=tuple(_lost(row, endpoints) for row in lost),
         old_deliveries=tuple(delivery_in(row) for row in old),
     )
 
 
-def _lost(row: Row) -> tuple[Delivery, str, Job | None]:
+def _lost(
+    row: Row, endpoints: Mapping[str, Endpoint]
+) -> tuple[Delivery, str, Job | None, Endpoint | None]:
     event_id, event_type = row[DELIVERY_WIDTH : DELIVERY_WIDTH + 2]
     columns = row[DELIVERY_WIDTH + 2 :]
     job = None if columns[0] is None else job_of(columns)
     job_id = None if job is None else job.id
     delivery = delivery_of(row, event_id=event_id, event_type=event_type, job_id=job_id)
-    return delivery, row[DELIVERY_LEASE], job
+    endpoint = None if delivery.endpoint_id is None else endpoints.get(delivery.endpoint_id)
+    return delivery, row[DELIVERY_LEASE], job, endpoint
 
 
 class Pruning:
@@ -114,7 +121,7 @@ class Pruning:
         self._after = after if len(going) == limit or len(found) == look else _START
         await session.execute(_FORGET_KEYS, now, limit)
         await self._eraser.forget(session, look)
-        await session.execute(_FORGET_HOLDERS, now)
+        await session.execute(_FORGET_HOLDERS, now, HOLDER_KEPT_MS)
         await session.execute(_FORGET_LANES, limit)
         closed_since, open_since = now - CLOSED_KEPT_MS, now - BREAKER_KEPT_MS
         await session.execute(_FORGET_TARGETS, closed_since, open_since, limit)

@@ -42,12 +42,13 @@ class Readers:
     ) -> Answer:
         """Run `question` on a reader's connection; raises `StoreError`.
 
-        If the connection turns out to be gone, it is asked once more on another.
+        If the connection turns out to be gone, it is asked once more on another; so it is after a
+        migration.
         """
         try:
             return await self._answer(lambda session: question(session, *args, **kwargs))
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            if meaning(error) is not Meaning.LOST:
+            if meaning(error) not in {Meaning.LOST, Meaning.CROSSED}:
                 raise self._known(error) from error
         try:
             return await self._answer(lambda session: question(session, *args, **kwargs))

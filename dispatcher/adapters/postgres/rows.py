@@ -39,12 +39,18 @@ JOB_COLUMNS: Final = (
     *("created_at", "due_at", "late_at", "run_at", "start_by", "deadline", "started_at"),
     *("finished_at", "expires_at", "cancel_requested_at", "retrying", "progress", "error"),
     *("result_bytes", "callback", "correlation_id", "metadata", "replay_of", "trace"),
-    *("api_version", "version", "event_count", "ordering_key"),
+    *("api_version", "version", "event_count", "ordering_key", "key_place", "crash_count"),
+    "last_lease",
 )
 JOB_WIDTH: Final = len(JOB_COLUMNS)
 JOB_SEQ: Final = 0
 JOB_LANE: Final = JOB_COLUMNS.index("lane_seq")
 JOB_LEASE: Final = JOB_COLUMNS.index("lease")
+JOB_HOLDER: Final = JOB_COLUMNS.index("holder_id")
+JOB_KEY_PLACE: Final = JOB_COLUMNS.index("key_place")
+JOB_LAST_LEASE: Final = JOB_COLUMNS.index("last_lease")
+JOB_ROW_WIDTH: Final = JOB_WIDTH - 3
+"""The columns of a new job, as `job_row` gives them."""
 
 EVENT_COLUMNS: Final = (
     *("seq", "id", "caller_id", "job_seq", "type", "sequence", "at", "links_base", "data"),
@@ -116,9 +122,9 @@ def late_at(job: Job) -> Instant | None:
 
 
 def job_row(
-    job: Job, lane_seq: int | None, lease: str | None, holder_id: str | None
+    job: Job, lane_seq: int | None, lease: str | None, holder_id: str | None, key_place: int = 0
 ) -> tuple[Any, ...]:
-    """The columns of a job, but for `seq`, which the database gives."""
+    """The columns of a new job, but for `seq`, which the database gives, and the last two."""
     return (
         job.id,
         job.caller_id,
@@ -156,6 +162,7 @@ def job_row(
         job.version,
         job.event_count,
         job.ordering_key,
+        key_place,
     )
 
 
@@ -194,6 +201,7 @@ def job_of(row: Row) -> Job:
         version=row[34],
         event_count=row[35],
         ordering_key=row[36],
+        crash_count=row[38],
     )
 
 

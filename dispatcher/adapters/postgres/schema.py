@@ -25,6 +25,8 @@ _MAKE: Final = statement("schema_make")
 _APPLIED: Final = statement("schema_applied")
 _MARK: Final = statement("schema_mark")
 _SERVER: Final = statement("server")
+_AHEAD: Final = statement("feed_ahead")
+_RENUMBER: Final = statement("feed_renumber")
 
 
 class Migration(NamedTuple):
@@ -60,6 +62,7 @@ async def prepare(connection: asyncpg.Connection, address: Address, *, migrate: 
     if await connection.fetchval(_THERE) and not _missing(
         await _applied(connection), address, migrate=migrate
     ):
+        await _check_feed(connection, address, migrate=migrate)
         return
     await connection.execute(_BEGIN)
     try:
@@ -120,3 +123,20 @@ async def _check_server(connection: asyncpg.Connection, address: Address) -> Non
             f"{address.shown} has synchronous_commit = off: it would lose what was confirmed. Set "
             "it to on (ALTER DATABASE … SET synchronous_commit = on)."
         )
+
+
+async def _check_feed(connection: asyncpg.Connection, address: Address, *, migrate: bool) -> None:
+    """See that events have places which transactions of this server have; else give them such.
+
+    After a dump was restored into a server that has counted less, nobody could read them.
+    """
+    if not await connection.fetchval(_AHEAD):
+        return
+    if not migrate:
+        raise SchemaMismatch(
+            f"{address.shown} was restored from a server that had counted more transactions, so "
+            "that events could not be read: run `dispatcher migrate` once, then start the nodes."
+        )
+    await connection.execute(_BEGIN)
+    await connection.execute(_RENUMBER)
+    await connection.execute(_COMMIT)

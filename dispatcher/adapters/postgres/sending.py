@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from dispatcher.adapters.postgres import gates, lines, places
 from dispatcher.adapters.postgres.batching import Batcher, Entry
 from dispatcher.adapters.postgres.places import Place, Where
+from dispatcher.adapters.postgres.registered import by_id
 from dispatcher.adapters.postgres.rows import (
     DELIVERY_LEASE,
     DELIVERY_WIDTH,
@@ -22,6 +23,7 @@ from dispatcher.adapters.postgres.rows import (
 )
 from dispatcher.adapters.postgres.session import Kind, Session, Witness
 from dispatcher.adapters.postgres.statements import statement
+from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.errors import StoreError
 from dispatcher.core.model import INLINE_RESULT_BYTES, Delivery, Instant
 from dispatcher.ports.records import ClaimedDeliveries, DeliveryTerms, LeasedDelivery
@@ -289,15 +291,17 @@ async def lease(
         session.now,
         INLINE_RESULT_BYTES,
     )
-    leased = {row[0]: _leased_of(row) for row in rows}
+    endpoints = await by_id(session, [row["endpoint_id"] for row in rows])
+    leased = {row[0]: _leased_of(row, endpoints) for row in rows}
     for each in list(leased.values())[:1]:
         session.witnesses.append(Witness(Kind.DELIVERY_LEASE, each.delivery.id, each.lease))
     return leased
 
 
-def _leased_of(row: Row) -> LeasedDelivery:
+def _leased_of(row: Row, endpoints: Mapping[str, Endpoint]) -> LeasedDelivery:
     job = None if row[_JOB_AT] is None else job_of(row[_JOB_AT:])
     job_id = None if job is None else job.id
     event = event_of(row[_EVENT_AT:], job_id)
     delivery = delivery_of(row, event_id=event.id, event_type=event.type, job_id=job_id)
-    return LeasedDelivery(delivery, row[DELIVERY_LEASE], event, job, row[_RESULT_AT])
+    endpoint = None if delivery.endpoint_id is None else endpoints.get(delivery.endpoint_id)
+    return LeasedDelivery(delivery, row[DELIVERY_LEASE], event, job, row[_RESULT_AT], endpoint)

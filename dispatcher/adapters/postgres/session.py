@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import asyncpg
 
+from dispatcher.adapters.postgres.registered import Registered
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.adapters.postgres.turns import Turns
 from dispatcher.core.model import Instant
@@ -30,6 +31,7 @@ class Kind(Enum):
     DELIVERY_LEASE = "delivery lease"
     BULK = "bulk"
     ERASED = "erased"
+    ENDPOINT = "endpoint"
 
 
 class Witness(NamedTuple):
@@ -52,6 +54,7 @@ class Session:
         "links_base",
         "now",
         "one",
+        "registered",
         "turns",
         "witnesses",
         "xid",
@@ -73,6 +76,8 @@ class Session:
         self.ids = ids
         self.links_base = links_base
         self.turns = turns
+        # The endpoints that events may be owed to, as far as they are locked.
+        self.registered = Registered()
         self.now: Instant = 0
         self.xid: int | None = None
         self.witnesses: list[Witness] = []
@@ -80,14 +85,16 @@ class Session:
 
     async def began(self) -> None:
         """Read the clock, and the number by which this transaction is known to the server."""
-        row: Any = await self.one(_BEGAN, self._told())
+        row: Any = await self.one(_BEGAN, self.told)
         self.now, self.xid = row
 
     async def look_at_clock(self) -> Instant:
         """Read the clock alone: what only reads has no number."""
-        row: Any = await self.one(_NOW, self._told())
+        row: Any = await self.one(_NOW, self.told)
         (self.now,) = row
         return self.now
 
-    def _told(self) -> Instant | None:
+    @property
+    def told(self) -> Instant | None:
+        """The time, if tests tell it; None: a statement reads PostgreSQL's own clock."""
         return None if self._injected is None else self._injected()

@@ -15,8 +15,11 @@ from dispatcher.adapters.postgres.audit import AuditKept
 from dispatcher.adapters.postgres.batching import Batcher
 from dispatcher.adapters.postgres.bulk import advance_bulk
 from dispatcher.adapters.postgres.callers_kept import CallersKept
+from dispatcher.adapters.postgres.clearing import Clearing
 from dispatcher.adapters.postgres.connection import Address, Connector, Patience, let_go
+from dispatcher.adapters.postgres.endpoints_kept import EndpointsKept
 from dispatcher.adapters.postgres.erasing import Eraser, Wanted
+from dispatcher.adapters.postgres.leases_kept import LeasesKept
 from dispatcher.adapters.postgres.locking import DeliveryChange, Steering
 from dispatcher.adapters.postgres.overdue import Pruning, sweep
 from dispatcher.adapters.postgres.reader import Readers
@@ -54,7 +57,7 @@ from dispatcher.ports.system import Ids
 from dispatcher.ports.tokens import Grant
 
 
-class PostgresStore(Answers, CallersKept, AuditKept):
+class PostgresStore(Answers, CallersKept, EndpointsKept, AuditKept, LeasesKept):
     """Implements `dispatcher.ports.store.Store` on a PostgreSQL database, beside other processes.
 
     What is written is batched by kind: jobs that come, changes of jobs, changes of deliveries,
@@ -113,6 +116,7 @@ class PostgresStore(Answers, CallersKept, AuditKept):
         self._pulse = holders.Pulse(self._connector, injected_now)
         self._eraser = Eraser(erased_kept_seconds)
         self._pruning = Pruning(dead_kept_seconds, audit_kept_seconds, self._eraser)
+        self._clearing = Clearing(dead_kept_seconds)
 
     def _batcher(self) -> Batcher:
         return Batcher(Transactor(self._connector, self._session), on_commit=self._on_commit)
@@ -205,7 +209,8 @@ class PostgresStore(Answers, CallersKept, AuditKept):
 
     async def prune(self, limit: int) -> int:
         """See `JobStore.prune`."""
-        return await self._rest.one(self._pruning.prune, limit)
+        erased = await self._rest.one(self._pruning.prune, limit)
+        return max(erased, await self._clearing.clear(self._rest, limit))
 
     async def advance_bulk(
         self, step: BulkStep, terms: DeliveryTerms

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Final
 
 from msgspec.structs import replace
@@ -43,7 +44,15 @@ def endpoints_of(session: Session, caller_id: str) -> tuple[Endpoint, ...]:
 
 def asked_of(session: Session, caller_id: str) -> frozenset[EventType]:
     """Of the events that are stored only if somebody asks, those that an endpoint subscribes to."""
-    endpoints = endpoints_of(session, caller_id)
+    return _asked_by(endpoints_of(session, caller_id))
+
+
+def read_asked(read: sqlite3.Connection, caller_id: str) -> frozenset[EventType]:
+    """The same, for who only reads."""
+    return _asked_by(tuple([there(row) for row in read.execute(_OF_CALLER, (caller_id,))]))
+
+
+def _asked_by(endpoints: tuple[Endpoint, ...]) -> frozenset[EventType]:
     if not endpoints:
         return _NOBODY_ASKED
     return frozenset(

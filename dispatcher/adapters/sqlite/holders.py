@@ -6,6 +6,7 @@ import sqlite3
 
 from msgspec import Struct
 
+from dispatcher.adapters.sqlite.fanout import read_asked
 from dispatcher.adapters.sqlite.rows import JOB_WIDTH, job_of
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
@@ -106,6 +107,7 @@ def find_lease(read: sqlite3.Connection, lease: str, owner: str) -> RemoteLease 
     row = read.execute(_JOB_OF_LEASE, {"lease": lease, "owner": owner}).fetchone()
     if row is not None:
         job, (until, ends_at) = job_of(row), row[JOB_WIDTH:]
-        return RemoteLease(job, until, ends_at - round(job.timeout_seconds * 1000))
+        began_at = ends_at - round(job.timeout_seconds * 1000)
+        return RemoteLease(job, until, began_at, read_asked(read, job.caller_id))
     row = read.execute(_JOB_OF_LAST_LEASE, (lease,)).fetchone()
     return None if row is None else RemoteLease(job_of(row), None)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from dispatcher.core.changes import AskCancel, LeasedJob
-from dispatcher.core.model import JobState
+from dispatcher.core.model import EventType, JobState
 from dispatcher.ports.records import RemoteLease, RemoteTerms, Stale
+from dispatcher.testing.conformance.registered import registered
 from dispatcher.testing.conformance.scene import Scene
 from dispatcher.testing.conformance.values import ANN, BEN, LEASE_SECONDS
 
@@ -147,6 +148,19 @@ class TestEndingRemoteLeases:
         assert found.until <= scene.now
         await scene.apply(scene.finish(leased))
         assert await scene.state(leased.job.id) is JobState.SUCCEEDED
+
+    async def test_it_tells_what_endpoints_ask_for_now(self, scene: Scene) -> None:
+        leased = await lease(scene)
+        assert leased.asked == frozenset()
+        await registered(scene, events=(EventType.JOB_STARTED, EventType.JOB_OUTPUT))
+        found = await scene.other.find_lease(leased.lease, ANN)
+        assert found is not None
+        assert found.asked == {EventType.JOB_STARTED}
+        await scene.apply(scene.finish(leased))
+        (again,) = await scene.add()
+        (leased,) = (await scene.claim("nobody", remote=TERMS)).jobs
+        assert leased.job.id == again.id
+        assert leased.asked == {EventType.JOB_STARTED}
 
     async def test_nothing_is_left_of_leases(self, scene: Scene) -> None:
         await scene.add(count=2)

@@ -3,11 +3,14 @@
 -- An event's place in the feed is the pair (xid, seq). From now on `xid` is not the number of the
 -- transaction alone, which is given out at its first lock: a transaction that locked something early
 -- and then waited for a job would tell of that job with a place before what the job told meanwhile.
--- It is no less than any transaction's that had ended when the event was written, either. So what is
--- written under a lock that another has held comes behind what that other wrote. And it is still no
--- less than the own number: what is below every transaction under way can't appear any more.
-ALTER TABLE dispatcher.event ALTER COLUMN xid
-  SET DEFAULT greatest(pg_current_xact_id(), pg_snapshot_xmax(pg_current_snapshot()));
+-- It is no less than the number of any transaction that had ended when the event was written, either
+-- (the highest of those is the one before a snapshot's `xmax`). So what is written under a lock that
+-- another has held comes behind what that other wrote. And it is still no less than the own number:
+-- what is below every transaction under way can't appear any more.
+ALTER TABLE dispatcher.event ALTER COLUMN xid SET DEFAULT greatest(
+  pg_current_xact_id(),
+  (pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1)::text::xid8
+);
 CREATE INDEX event_order ON dispatcher.event (xid, seq);
 
 -- How far each caller's events have been erased: who comes back with a cursor from before is told

@@ -1,8 +1,9 @@
--- The newest event that was erased, and whether some are there that may not be read yet, since one
--- that is under way could come before them.
+-- The newest event that was erased; up to where events may be read, since one that is under way could
+-- come behind that; and whether some are there behind it.
 SELECT
   newest.xid,
   newest.seq,
+  pg_snapshot_xmin(pg_current_snapshot()),
   EXISTS (
     SELECT 1 FROM dispatcher.event WHERE event.xid >= pg_snapshot_xmin(pg_current_snapshot())
   )

@@ -2,9 +2,15 @@
 SELECT
   newest.xid,
   newest.seq,
-  EXISTS (
-    SELECT 1 FROM dispatcher.event
-    WHERE event.caller_id = wanted.id AND event.xid >= pg_snapshot_xmin(pg_current_snapshot())
+  pg_snapshot_xmin(pg_current_snapshot()),
+  coalesce(
+    (
+      SELECT event.xid FROM dispatcher.event
+      WHERE event.caller_id = wanted.id
+      ORDER BY event.xid DESC, event.seq DESC
+      LIMIT 1
+    ) >= pg_snapshot_xmin(pg_current_snapshot()),
+    FALSE
   )
 FROM (VALUES ($1::text)) AS wanted (id)
 LEFT JOIN dispatcher.event_erased AS newest

@@ -5,7 +5,7 @@ SELECT wanted.seq, (
   CROSS JOIN LATERAL (
     SELECT job.due_at FROM dispatcher.job
     WHERE job.lane_seq = wanted.seq
-      AND job.state = 'waiting'
+      AND job.state = 'waiting' AND job.key_place < 3
       AND job.priority = level.priority
       AND (job.late_at IS NULL OR job.late_at > $2::bigint)
     ORDER BY job.due_at, job.seq

@@ -1,8 +1,10 @@
 -- Forget destinations for which nothing is open: one is made again when it is needed. One that is
--- paused or held stays, and so does for a while one with a breaker that has something to say.
+-- paused or held stays, and so does for a while one with a breaker that has something to say. That of
+-- an endpoint gets the endpoint's rate when it is made again.
 DELETE FROM dispatcher.destination WHERE ctid = ANY (ARRAY (
   SELECT ctid FROM dispatcher.destination
-  WHERE ready_at IS NULL AND paused_at IS NULL AND held_at IS NULL AND rate_per_second IS NULL
+  WHERE ready_at IS NULL AND paused_at IS NULL AND held_at IS NULL
+    AND (rate_per_second IS NULL OR endpoint_id <> '')
     AND (breaker IS NULL OR breaker_at < $2::bigint)
     AND (rate_us IS NULL OR rate_us < $1::bigint * 1000)
     AND NOT EXISTS (
