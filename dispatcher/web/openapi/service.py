@@ -11,7 +11,7 @@ from dispatcher.core.limits import Limits
 from dispatcher.web.openapi.described import Answer, Call, Operation, Parameter
 from dispatcher.web.openapi.jobs_shown import ENDED
 from dispatcher.web.openapi.shapes import TIME, Time
-from dispatcher.web.refusals import BodyTooLarge, BodyTooSlow
+from dispatcher.web.refusals import BodyTooLarge, BodyTooSlow, MetricsApart
 
 _TAG: Final = "Service"
 _TEXT: Final = {"type": "string"}
@@ -106,6 +106,7 @@ def operations(limits: Limits) -> dict[Call, Operation]:  # noqa: ARG001  # as e
                     headers=("Cache-Control",),
                 ),
             ),
+            problems=(MetricsApart,),
         ),
         ("GET", "/openapi.json"): _description(
             "getOpenApi", "This document", "application/json", {"type": "object"}
