@@ -14,7 +14,8 @@ from dispatcher import Dispatcher
 from dispatcher.adapters.runners.declared import declared_runners
 from dispatcher.adapters.runners.processes import Children
 from dispatcher.adapters.system import SystemClock
-from dispatcher.cli.examine import Level, examine
+from dispatcher.cli.examine import examine
+from dispatcher.cli.findings import Level
 from dispatcher.compose.parts import served_types
 from dispatcher.core.errors import SettingsError
 from dispatcher.core.retry import JobBackoff

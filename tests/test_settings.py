@@ -167,6 +167,7 @@ def other_value(setting: Setting) -> str:
         "dev": "true",
         "metrics_open": "false",
         "otel": "true",
+        "sender": "aiohttp",
         "log_level": "debug",
         "log_format": "text",
         "breaker_rate": "0.25",
@@ -274,11 +275,28 @@ def test_a_store_that_is_no_sqlite_file_is_refused_with_an_example(url: str) -> 
     assert "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+asyncpg"])
-def test_postgresql_comes_later_and_its_password_is_not_shown(scheme: str) -> None:
-    with pytest.raises(SettingsError, match="PostgreSQL comes in a later version") as caught:
-        from_env(STORE=f"{scheme}://user:hunter2@db/jobs")
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres"])
+def test_postgresql_needs_a_key_and_its_password_is_not_shown(scheme: str) -> None:
+    url = f"{scheme}://user:hunter2@db/jobs?sslmode=require"
+    with pytest.raises(SettingsError, match="secret_key must be set on PostgreSQL") as caught:
+        from_env(STORE=url)
     assert "hunter2" not in str(caught.value)
+    settings = from_env(STORE=url, SECRET_KEY="dsk_x").settings
+    assert settings.store_shown == "postgresql://db/jobs"
+    assert not settings.on_sqlite
+    assert Settings(store=url, dev=True).secret_key is None
+
+
+def test_postgresql_needs_the_name_of_a_database() -> None:
+    with pytest.raises(SettingsError, match="ends with the name of a database") as caught:
+        Settings(store="postgresql://user:hunter2@db", dev=True)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_on_postgresql_there_may_be_many_processes_and_roles() -> None:
+    url = "postgresql://host/name"
+    made = Settings(store=url, secret_key=Secret("dsk_x"), role="jobs", processes=4)
+    assert (made.role, made.processes) == ("jobs", 4)
 
 
 def test_on_sqlite_one_process_does_all() -> None:

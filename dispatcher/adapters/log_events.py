@@ -15,6 +15,8 @@ from dispatcher.core.facts import (
     ActionAudited,
     BreakerChanged,
     CancelAsked,
+    ClockDiffers,
+    DeliveriesReady,
     DeliveryAttemptEnded,
     DeliveryCancelAsked,
     DeliverySwept,
@@ -25,12 +27,14 @@ from dispatcher.core.facts import (
     JobEnded,
     JobErased,
     JobMoved,
+    JobsReady,
     LeaseLost,
     LoopFailed,
     LoopIdle,
     PauseChanged,
     Redelivered,
     RunsAlone,
+    SecretsChanged,
     StoreFailed,
     StoreRecovered,
     StreamDropped,
@@ -57,7 +61,9 @@ def level_of(fact: Fact) -> int:
             return logging.WARNING if to is DeliveryState.DEAD else logging.INFO
         case JobAttemptEnded(to=to):
             return logging.WARNING if to is JobState.FAILED else logging.INFO
-        case JobAccepted() | JobEnded() | JobMoved() | SubmissionRefused() | LoopIdle():
+        case (JobAccepted() | JobEnded() | JobMoved() | SubmissionRefused() | LoopIdle()) | (
+            JobsReady() | DeliveriesReady() | SecretsChanged()
+        ):
             return logging.DEBUG
         case EndpointSwitched(endpoint=endpoint):
             asked = endpoint.disabled_reason in (None, DisabledReason.MANUAL)
@@ -68,7 +74,7 @@ def level_of(fact: Fact) -> int:
             return logging.INFO
         case BreakerChanged(state=state):
             return logging.WARNING if state is BreakerState.OPEN else logging.INFO
-        case LeaseLost() | RunsAlone():
+        case LeaseLost() | RunsAlone() | ClockDiffers():
             return logging.WARNING
         case StoreFailed() | LoopFailed():
             return logging.ERROR
@@ -125,10 +131,24 @@ def describe(fact: Fact) -> tuple[str, Mapping[str, Any]]:  # noqa: C901, PLR091
             return "store.recovered", {"during": during}
         case LoopFailed(loop=loop, detail=detail, trace_back=trace_back):
             return "loop.failed", {"loop": loop, "detail": detail, "traceback": trace_back}
+        case ClockDiffers(ahead_seconds=ahead):
+            return "clock.differs", {"aheadSeconds": round(ahead, 3)}
+        case JobsReady() | DeliveriesReady() | SecretsChanged():
+            return _for_others(fact)
         case LoopIdle(loop=loop):
             return "loop.idle", {"loop": loop}
         case _:
             assert_never(fact)
+
+
+def _for_others(fact: JobsReady | DeliveriesReady | SecretsChanged) -> tuple[str, dict[str, Any]]:
+    match fact:
+        case JobsReady(at=at, job_type=job_type):
+            return "jobs.ready", {"at": rfc3339(at), "type": job_type}
+        case DeliveriesReady(at=at):
+            return "deliveries.ready", {"at": rfc3339(at)}
+        case SecretsChanged(endpoint_id=endpoint_id):
+            return "secrets.changed", {"endpointId": endpoint_id}
 
 
 def _ids(job: Job) -> dict[str, Any]:

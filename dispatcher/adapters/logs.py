@@ -14,11 +14,12 @@ import json
 import logging
 import os
 import re
+import select
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TextIO
 
 import msgspec
@@ -74,7 +75,14 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: `at`, `level`, `logger`, `event`, and the event's own members."""
+    """One JSON object a line: `at`, `level`, `logger`, `event`, and the event's own members.
+
+    Of several processes each tells its number, as `process`.
+    """
+
+    def __init__(self, process: int | None = None) -> None:
+        super().__init__()
+        self._own = {} if process is None else {"process": process}
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, without its end."""
@@ -83,6 +91,7 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": record.getMessage(),
+            **self._own,
             **_fields(record),
         }
         if record.exc_info:
@@ -99,7 +108,14 @@ _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class TextLines(logging.Formatter):
-    """For people: time, level, event, then `name=value`; a traceback on the lines below."""
+    """For people: time, level, event, then `name=value`; a traceback on the lines below.
+
+    Of several processes each tells its number before the event: `#2`.
+    """
+
+    def __init__(self, process: int | None = None) -> None:
+        super().__init__()
+        self._own = [] if process is None else [f"#{process}"]
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, without its end."""
@@ -111,6 +127,7 @@ class TextLines(logging.Formatter):
         parts = [
             f"{at}.{int(record.msecs):03d}",
             f"{record.levelname.lower():7}",
+            *self._own,
             _one_line(record),
         ]
         parts += [f"{name}={_shown(value)}" for name, value in fields.items() if value is not None]
@@ -139,8 +156,16 @@ def _escaped(match: re.Match[str]) -> str:
 class LineWriter(logging.Handler):
     """Writes lines in a thread of its own; `close` writes what is left."""
 
-    def __init__(self, stream: TextIO, most_waiting: int = MAX_WAITING_LINES) -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        most_waiting: int = MAX_WAITING_LINES,
+        *,
+        at_once: int | None = None,
+    ) -> None:
+        """`at_once`: so many characters of whole lines are written together at most."""
         super().__init__()
+        self._at_once = at_once
         self._stream = stream
         self._most_waiting = most_waiting
         self._waiting: deque[str] = deque()
@@ -186,7 +211,8 @@ class LineWriter(logging.Handler):
         if self._dropped:
             lines.append(self._confession())
         if lines:
-            self._put("\n".join(lines) + "\n")
+            for part in _parts(lines, self._at_once):
+                self._put("\n".join(part) + "\n")
 
     def _confession(self) -> str:
         record = _record(
@@ -218,18 +244,38 @@ class LineWriter(logging.Handler):
         super().close()
 
 
-def configure_logging(level: str, form: str, stream: TextIO | None = None) -> Callable[[], None]:
+def _parts(lines: list[str], at_once: int | None) -> Iterator[list[str]]:
+    """The lines in parts of so many characters together, one line at least; None: all."""
+    if at_once is None:
+        yield lines
+        return
+    part: list[str] = []
+    size = 0
+    for line in lines:
+        if part and size + len(line) >= at_once:
+            yield part
+            part, size = [], 0
+        part.append(line)
+        size += len(line) + 1
+    yield part
+
+
+def configure_logging(
+    level: str, form: str, stream: TextIO | None = None, *, process: int | None = None
+) -> Callable[[], None]:
     """Log to `stream` (standard error), and to nothing else; answers what ends it.
 
     Args:
         level: "debug", "info", "warning" or "error".
         form: "json", "text", or "auto": text if the stream is a terminal.
         stream: where to.
+        process: the number of this one, if several log to the stream.
     """
     stream = sys.stderr if stream is None else stream
-    writer = LineWriter(stream)
+    # POSIX keeps what is written to a pipe at once together up to PIPE_BUF bytes.
+    writer = LineWriter(stream, at_once=None if process is None else select.PIPE_BUF)
     text = form == "text" or (form == "auto" and stream.isatty())
-    writer.setFormatter(TextLines() if text else JsonLines())
+    writer.setFormatter(TextLines(process) if text else JsonLines(process))
     root = logging.getLogger()
     before, level_before = root.handlers[:], root.level
     root.handlers[:] = [writer]

@@ -239,21 +239,24 @@ _PROOF_OWNER: Final = "key-check"
 
 
 async def open_vault(
-    store: KeyProof, *, secret_key: str | None, database: Path, random: Random
+    store: KeyProof, *, secret_key: str | None, database: Path | str, random: Random
 ) -> Vault:
     """The vault of a database, with the key proven to be its own.
 
-    `secret_key` wins over the key file. On a database without a proof (its first start) the key
-    file is made if need be, and the proof is stored.
+    `database` is the file beside which the key file lies, or how a database that is no file is
+    shown; that has no key file. `secret_key` wins over it. On a database without a proof (its first
+    start) the key file is made if need be, and the proof is stored.
 
     Raises:
         SecretsUnreadable: the key is missing, malformed, or not the one of this database.
         StoreError: the store can't be used.
     """
     proof = await store.key_check(None)
-    source = key_file(database)
+    source = None if isinstance(database, str) else key_file(database)
     if secret_key is not None:
         key: bytes | None = parse_key(secret_key, "the setting secret_key (DISPATCHER_SECRET_KEY)")
+    elif source is None:
+        raise SecretsUnreadable(f"{database} needs DISPATCHER_SECRET_KEY: there is no key file")
     else:
         key = read_key(source)
         if key is None and proof is None:

@@ -51,6 +51,57 @@ class SystemClock:
         return self._monotonic()
 
 
+class StoreTime:
+    """The time of a store's clock, carried on from when it was last asked.
+
+    Hand `time_ns` to a `SystemClock`. Before the first answer it is the machine's own.
+    """
+
+    def __init__(
+        self,
+        time_ns: Callable[[], int] = time.time_ns,
+        elapsed: Callable[[], float] | None = None,
+    ) -> None:
+        """`elapsed`: seconds since some moment, those in which the machine slept included."""
+        self._own_ns = time_ns
+        self.elapsed = elapsed or _since_boot
+        self._ahead_ns: int | None = None
+        self._sure_within = 0.0
+        self._since = 0.0
+
+    def time_ns(self) -> int:
+        """Nanoseconds since the Unix epoch."""
+        if self._ahead_ns is None:
+            return self._own_ns()
+        return int(self.elapsed() * 1e9) + self._ahead_ns
+
+    def told(self, now: Instant, asked_at: float, answered_at: float) -> float:
+        """The store said `now` between two moments of `elapsed`.
+
+        An answer that took longer than one before is less sure, and not taken as long as that one
+        can't be further off for its age. Answers by how many seconds the machine's clock is ahead.
+        """
+        doubt = answered_at - asked_at
+        aged = self._sure_within + (answered_at - self._since) * _DRIFT
+        if self._ahead_ns is None or doubt <= aged:
+            middle = (asked_at + answered_at) / 2
+            self._ahead_ns = now * 1_000_000 - int(middle * 1e9)
+            self._sure_within, self._since = doubt, answered_at
+        return (self._own_ns() - self.time_ns()) / 1e9
+
+
+_DRIFT: Final = 0.001
+"""How fast two clocks drift apart at most: quartz does a twentieth of it."""
+
+
+def _since_boot() -> float:
+    """Linux's `CLOCK_MONOTONIC` stands still while the machine sleeps; `CLOCK_BOOTTIME` goes on."""
+    return time.clock_gettime(_SINCE_BOOT)
+
+
+_SINCE_BOOT: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
 class SystemRandom:
     """The operating system's chance for tokens, a quick one for jitter."""
 

@@ -131,7 +131,7 @@ def create_command(
 ) -> None:
     """Make a caller; its API key and signing secret are printed once."""
     settings = settings_of({"store": store}, config).settings
-    fresh = not settings.database.exists()
+    fresh = settings.on_sqlite and not settings.database.exists()
     made = asyncio.run(_create(settings, name, Role(role)))
     caller, created = made.caller, made.created
     if as_json:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from dispatcher.cli.examine import Finding, Level, examine
+from dispatcher.cli.examine import examine
+from dispatcher.cli.findings import Finding, Level
 from dispatcher.cli.options import print_json, with_json, with_store
 
 

@@ -9,45 +9,27 @@ import shutil
 import sqlite3
 import stat
 from collections.abc import Iterator, Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from msgspec import Struct
-
-from dispatcher import compose
 from dispatcher.adapters.runners.declared import missing_program
-from dispatcher.adapters.secrets import key_file, open_vault
+from dispatcher.adapters.secrets import key_file
 from dispatcher.adapters.sqlite.connection import Use, connect
 from dispatcher.adapters.sqlite.schema import APPLICATION_ID, migrations
 from dispatcher.adapters.system import SystemRandom
+from dispatcher.cli.examine_postgres import examine_postgres
+from dispatcher.cli.findings import Finding, Level
 from dispatcher.core.errors import DispatcherError, SettingsError
 from dispatcher.ports.store import Store
 from dispatcher.settings import CommandType, Parsed, Settings, parse_settings
+from dispatcher.stores import open_store, open_vault_of
 
 MIB: Final = 2**20
 DISK_FAIL_BYTES: Final = 100 * MIB
 DISK_WARN_BYTES: Final = 1024 * MIB
 SPARE_FILES: Final = 256
 """Open files that the service needs besides its callbacks: the store, callers, the log."""
-
-
-class Level(StrEnum):
-    """How bad a finding is."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-class Finding(Struct, frozen=True, omit_defaults=True):
-    """One thing that was looked at: what was found, and what to do about it."""
-
-    check: str
-    level: Level
-    detail: str
-    advice: str | None = None
 
 
 def examine(
@@ -63,7 +45,10 @@ def examine(
     yield from _public_url(parsed.settings)
     yield from _types(parsed.settings)
     yield from _files(parsed.settings)
-    yield from _database(parsed.settings)
+    if parsed.settings.on_sqlite:
+        yield from _database(parsed.settings)
+    else:
+        yield from _postgres(parsed.settings)
 
 
 def _settings(parsed: Parsed) -> Iterator[Finding]:
@@ -152,6 +137,17 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield from asyncio.run(_open(settings))
 
 
+def _postgres(settings: Settings) -> Iterator[Finding]:
+    try:
+        found = list(examine_postgres(settings))
+    except DispatcherError as error:
+        yield Finding("database", Level.FAIL, str(error))
+        return
+    yield from found
+    if all(each.level is not Level.FAIL for each in found) and found[0].level is Level.OK:
+        yield from asyncio.run(_open(settings))
+
+
 def _disk(folder: Path) -> Finding:
     free = shutil.disk_usage(folder).free
     detail = f"{free / MIB:,.0f} MiB free"
@@ -225,7 +221,7 @@ def _key_file(settings: Settings) -> Finding:
 async def _open(settings: Settings) -> list[Finding]:
     """What can be told only of an open store: whether it works, and whether the key is its own."""
     try:
-        async with compose.open_store(settings, patient=True) as store:
+        async with open_store(settings, patient=True) as store:
             await store.check()
             works = Finding("store", Level.OK, "can be read and written")
             return [works, await _key(settings, store)]
@@ -236,14 +232,8 @@ async def _open(settings: Settings) -> list[Finding]:
 async def _key(settings: Settings, store: Store) -> Finding:
     if await store.key_check(None) is None:
         return Finding("secrets", Level.OK, "none are kept yet")
-    key = settings.secret_key
     try:
-        await open_vault(
-            store,
-            secret_key=None if key is None else key.reveal(),
-            database=settings.database,
-            random=SystemRandom(),
-        )
+        await open_vault_of(settings, store, SystemRandom())
     except DispatcherError as error:
         return Finding("secrets", Level.FAIL, str(error))
     return Finding("secrets", Level.OK, "can be read with this key")

@@ -23,12 +23,23 @@ def greeting(settings: Settings, url: str, types: Sequence[str], local_url: str)
         *([] if local_url == url else [f"  listens    {local_url}"]),
         # The bulk operations are there always: they would drown what this service is for.
         f"  jobs       {', '.join(sorted(set(types) - set(BulkKind)))}",
-        f"  store      {settings.database}",
+        f"  store      {settings.store_shown}",
+        *_shape(settings),
         f"  callbacks  {_callbacks(settings)}",
         "",
     ]
     lines += _dev(local_url) if settings.dev else _first_steps(settings, url)
     return "\n".join(lines)
+
+
+def _shape(settings: Settings) -> list[str]:
+    """What this service is of a larger one."""
+    lines = [] if settings.role == "all" else [f"  role       {settings.role}"]
+    if settings.processes > 1:
+        ports = f"{settings.metrics_port} to {settings.metrics_port + settings.processes - 1}"
+        each = f", with /metrics at the ports {ports}" if settings.metrics_port else ""
+        lines.append(f"  processes  {settings.processes}{each}")
+    return lines
 
 
 def _callbacks(settings: Settings) -> str:
@@ -57,9 +68,13 @@ def _dev(here: str) -> list[str]:
 
 
 def _first_steps(settings: Settings, url: str) -> list[str]:
-    store = "" if settings.store == DEFAULT_STORE else f" --store {shlex.quote(settings.store)}"
+    store, where = "", "Make an API key, then submit a job with it:"
+    if not settings.on_sqlite:  # its URL may hold a password
+        where = "With the same store and secret_key make an API key, then submit a job with it:"
+    elif settings.store != DEFAULT_STORE:
+        store = f" --store {shlex.quote(settings.store)}"
     lines = [
-        "Make an API key, then submit a job with it:",
+        where,
         f"  dispatcher callers create NAME{store}",
         f"  DISPATCHER_URL={url} DISPATCHER_API_KEY=… \\",
         """    dispatcher submit dispatcher.echo '{"hello":"world"}' --wait""",

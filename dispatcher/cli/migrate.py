@@ -18,17 +18,18 @@ from dispatcher.settings import Settings
 def migrate_command(config: Path | None, store: str | None, as_json: bool) -> None:
     """Bring the database up to date, or make it.
 
-    `serve` does the same for SQLite when it starts; run this to have it done before.
+    `serve` does the same for SQLite when it starts; run this to have it done before. On PostgreSQL
+    `serve` makes the schema in an empty database, and leaves one that holds data to this.
     """
     settings = settings_of({"store": store}, config).settings
-    fresh = not settings.database.exists()
+    fresh = settings.on_sqlite and not settings.database.exists()
     asyncio.run(_migrate(settings))
     if as_json:
-        print_json({"database": str(settings.database), "created": fresh})
+        print_json({"database": settings.store_shown, "created": fresh})
     else:
-        print(f"{settings.database} {'was made' if fresh else 'is up to date'}.")
+        print(f"{settings.store_shown} {'was made' if fresh else 'is up to date'}.")
 
 
 async def _migrate(settings: Settings) -> None:
-    async with opened(settings) as both:
+    async with opened(settings, migrate=True) as both:
         await both.store.check()

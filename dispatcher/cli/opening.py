@@ -8,12 +8,11 @@ from contextlib import asynccontextmanager
 
 from msgspec import Struct
 
-from dispatcher import compose
-from dispatcher.adapters.secrets import open_vault
 from dispatcher.adapters.system import SystemRandom
 from dispatcher.ports.store import Store
 from dispatcher.ports.vault import Vault
 from dispatcher.settings import Settings
+from dispatcher.stores import open_store, open_vault_of
 
 
 class Opened(Struct, frozen=True):
@@ -24,21 +23,17 @@ class Opened(Struct, frozen=True):
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Opened]:
-    """Open the store, safe beside a running service; made and migrated if need be.
+async def opened(settings: Settings, *, migrate: bool = False) -> AsyncIterator[Opened]:
+    """Open the store, safe beside a running service; made if need be, and on SQLite migrated.
+
+    `migrate`: on PostgreSQL too.
 
     Raises:
         StoreError: it can't be used.
         SecretsUnreadable: the key is missing or not the store's.
     """
-    key = settings.secret_key
-    async with compose.open_store(settings, patient=True) as store:
-        vault = await open_vault(
-            store,
-            secret_key=None if key is None else key.reveal(),
-            database=settings.database,
-            random=SystemRandom(),
-        )
+    async with open_store(settings, patient=True, migrate=migrate) as store:
+        vault = await open_vault_of(settings, store, SystemRandom())
         yield Opened(store, vault)
 
 

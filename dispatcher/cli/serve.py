@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from dispatcher import compose
+from dispatcher.adapters.runners.declare import Dispatcher
 from dispatcher.adapters.runners.load import load_app
 from dispatcher.cli.greeting import greeting
 from dispatcher.cli.options import described, settings_of, with_config, with_json
@@ -48,12 +49,14 @@ def serve_command(
     if as_json:
         flags["log_format"] = "json"
     settings = settings_of(flags, config).settings
-    loaded = None if app is None else load_app(app)
-    if as_json:
-        code = compose.serve(settings, loaded, announce=_announce_json, greet=_greet_json)
-    else:
-        code = compose.serve(settings, loaded, announce=_announce, greet=_greet)
-    ctx.exit(code)
+    announce, greet = (_announce_json, _greet_json) if as_json else (_announce, _greet)
+
+    def load() -> Dispatcher | None:
+        return None if app is None else load_app(app)
+
+    if settings.processes > 1:
+        ctx.exit(compose.serve_many(settings, load, announce=announce, greet=greet))
+    ctx.exit(compose.serve(settings, load(), announce=announce, greet=greet))
 
 
 def _announce(text: str) -> None:
@@ -80,7 +83,7 @@ def _greet_json(settings: Settings, running: compose.Running) -> str:
         "url": running.url,
         "listens": running.local_url,
         "dev": settings.dev,
-        "store": str(settings.database),
+        "store": settings.store_shown,
         "types": running.types,
     }
     return msgspec.json.encode(told).decode()

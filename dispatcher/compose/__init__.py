@@ -9,53 +9,53 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from importlib.metadata import version
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from typing import Final
 
 import uvloop
 from aiohttp import web
 from msgspec import Struct
+from msgspec.structs import replace
 
 from dispatcher.adapters.logs import LogObserver, configure_logging
-from dispatcher.adapters.metrics import Metrics
-from dispatcher.adapters.observers import observing
 from dispatcher.adapters.open_files import raise_open_files
 from dispatcher.adapters.runners.bulk import serve_bulk
 from dispatcher.adapters.runners.declare import Dispatcher
 from dispatcher.adapters.runners.processes import Children
 from dispatcher.adapters.runners.watch import LoopWatch
-from dispatcher.adapters.sender import AiohttpSender
-from dispatcher.adapters.sqlite import ServeLock, SqliteStore
-from dispatcher.adapters.sqlite.writer import CommitTold, tell_nobody
-from dispatcher.adapters.system import SystemClock, SystemRandom, Uuid7Ids
+from dispatcher.adapters.system import StoreTime, SystemClock, SystemRandom, Uuid7Ids
 from dispatcher.adapters.timers import LoopTimers
+from dispatcher.compose.nodes import (
+    cancel,
+    edge_of,
+    hearing_of,
+    hearing_others,
+    keeping_time,
+    side_of,
+)
 from dispatcher.compose.parts import (
-    DISTRIBUTION,
     bulk_of,
     engine_of,
+    engine_terms,
     runners_of,
-    sender_terms,
+    seeing_of,
+    sender_of,
     served_types,
     services_of,
-    vault_of,
-    waiters_of,
 )
+from dispatcher.compose.processes import Child, Supervisor
 from dispatcher.core.errors import SettingsError
 from dispatcher.engine.catalog import Catalog
-from dispatcher.engine.estimates import Estimates
+from dispatcher.engine.signer import Signer
 from dispatcher.engine.supervisor import Engine
 from dispatcher.engine.terms import System
 from dispatcher.ports.observer import Observer
-from dispatcher.ports.store import Store
 from dispatcher.settings import Settings
-from dispatcher.web.app import make_app
-from dispatcher.web.server import EdgeRunner
+from dispatcher.stores import open_store, open_vault_of, serve_lock
+from dispatcher.web.auth import Keys
 from dispatcher.web.services import Services
 
 BACKLOG: Final = 1024
-LOCK_SECONDS: Final = 1.0
-PATIENCE_SECONDS: Final = 10.0
 EXIT_UNFINISHED: Final = 1
 
 
@@ -72,111 +72,87 @@ class Running(Struct, frozen=True):
     local_url: str
 
 
-@asynccontextmanager
-async def open_store(
-    settings: Settings,
-    links_base: str | None = None,
-    *,
-    patient: bool = False,
-    on_commit: CommitTold = tell_nobody,
-) -> AsyncIterator[Store]:
-    """The store that the settings name, open; raises `StoreError`.
+def bind(settings: Settings, port: int | None = None, *, shared: bool = False) -> socket.socket:
+    """Take the port before anything else is touched; raises `SettingsError` if it is taken.
 
-    `patient`: wait for a busy service beside us to let go of the database, as commands can afford.
-    `on_commit` is told of each commit, in the thread that makes it.
+    `port`: another than the settings say. `shared`: with the other processes of this service.
     """
-    store = SqliteStore(
-        settings.database,
-        clock=SystemClock(),
-        ids=Uuid7Ids(),
-        links_base=settings.links_base() if links_base is None else links_base,
-        dead_kept_seconds=settings.dead_kept_seconds,
-        erased_kept_seconds=settings.erased_kept_seconds,
-        audit_kept_seconds=settings.audit_kept_seconds,
-        lock_seconds=PATIENCE_SECONDS if patient else LOCK_SECONDS,
-        on_commit=on_commit,
-    )
-    await store.open()
-    try:
-        yield store
-    finally:
-        await store.close()
-
-
-def bind(settings: Settings) -> socket.socket:
-    """Take the port before anything else is touched; raises `SettingsError` if it is taken."""
+    port = settings.port if port is None else port
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((settings.host, settings.port))
+        if shared:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listening.bind((settings.host, port))
     except OSError as error:
         listening.close()
         what_to_do = "stop what uses it, or choose another with --port (0 takes a free one)"
         if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
             what_to_do = "choose an address of this machine with --host (0.0.0.0 takes all)"
         raise SettingsError(
-            f"can't listen on {settings.host} port {settings.port} ({error.strerror}): {what_to_do}"
+            f"can't listen on {settings.host} port {port} ({error.strerror}): {what_to_do}"
         ) from None
     return listening
 
 
 @asynccontextmanager
 async def service(
-    settings: Settings, app: Dispatcher | None, listening: socket.socket, observer: Observer
+    settings: Settings,
+    app: Dispatcher | None,
+    listening: socket.socket,
+    observer: Observer,
+    *,
+    own: socket.socket | None = None,
 ) -> AsyncIterator[Running]:
-    """Everything put together and started. At the end it is drained within the grace."""
+    """Everything put together and started. At the end it is drained within the grace.
+
+    `own`: where this process alone says how it is, beside a port that it shares.
+    """
     port = listening.getsockname()[1]
     url, local_url = settings.links_base(port), settings.local_url(port)
     catalog = Catalog(served_types(settings, app))
-    metrics = Metrics(catalog.all(), version=version(DISTRIBUTION))
-    estimates = Estimates()
-    timers = LoopTimers()
-    waiters = waiters_of(settings, timers)
-    spans = version(DISTRIBUTION) if settings.otel else None
-    with ServeLock(settings.database):
-        async with (
-            observing(spans, metrics, estimates, observer, waiters) as told,
-            open_store(settings, url, on_commit=metrics.committed) as store,
-        ):
-            system = System(SystemClock(), timers, SystemRandom(), Uuid7Ids(), told)
-            vault = await vault_of(settings, store, system)
-            await store.put_types(catalog.all())
-            sender = AiohttpSender(settings.policy, sender_terms(settings), clock=system.clock)
-            children = Children()
-            runners = runners_of(settings, app, children, store, vault, system)
-            engine = engine_of(settings, runners, sender, store, vault, system)
-            serve_bulk(runners.values(), bulk_of(engine, settings, store, catalog, system))
-            services = await services_of(
-                settings,
-                engine,
-                store,
-                vault,
-                system,
-                url=url,
-                catalog=catalog,
-                metrics=metrics,
-                estimates=estimates,
-                waiters=waiters,
-            )
-            await engine.start(alone=True)
-            edge = EdgeRunner(make_app(services), system.ids, grace_seconds=settings.grace_seconds)
-            await edge.setup()
-            watching = asyncio.create_task(waiters.watch(store, told))
-            watch = LoopWatch()
-            try:
-                watch.start()
-                await web.SockSite(edge, listening, backlog=BACKLOG).start()
-                yield Running(
-                    url, tuple(k.name for k in catalog.all()), engine, services, local_url
-                )
-            finally:
-                await engine.stop()
-                watch.stop()
-                await children.close()
-                await edge.cleanup()
-                watching.cancel()
-                await sender.close()
+    terms = engine_terms(settings, catalog.all())
+    time, timers = StoreTime(), LoopTimers()
+    clock = SystemClock() if settings.on_sqlite else SystemClock(time.time_ns)
+    async with AsyncExitStack() as opened:
+        opened.enter_context(serve_lock(settings))
+        seeing = await seeing_of(opened, settings, catalog, terms, clock, timers, observer)
+        store = await opened.enter_async_context(
+            open_store(settings, url, on_commit=seeing.metrics.committed)
+        )
+        system = System(clock, timers, SystemRandom(), Uuid7Ids(), seeing.told)
+        if not settings.on_sqlite:
+            await opened.enter_async_context(keeping_time(store, time, system))
+        vault = await open_vault_of(settings, store, system.random)
+        await store.put_types(catalog.all())
+        sender = sender_of(settings, system)
+        opened.push_async_callback(sender.close)
+        children = Children()
+        signer = Signer(store, vault, clock, keep_seconds=terms.secrets_seconds)
+        runners = runners_of(settings, app, children, signer, system)
+        engine = engine_of(settings, terms, runners, sender, store, vault, system)
+        serve_bulk(runners.values(), bulk_of(engine, terms, store, catalog, system))
+        services = await services_of(settings, engine, store, vault, system, url, catalog, seeing)
+        keys = Keys(store, clock, services.dev)
+        if not settings.on_sqlite:
+            hearing = hearing_of(settings, engine, services, runners, keys, signer, store, timers)
+            await opened.enter_async_context(hearing_others(seeing.hints, hearing, settings))
+        edge = await edge_of(opened, settings, services, keys)
+        side = None if own is None else await side_of(opened, settings, services, keys)
+        opened.push_async_callback(
+            cancel, asyncio.create_task(seeing.waiters.watch(store, seeing.told))
+        )
+        opened.push_async_callback(children.close)
+        watch = LoopWatch()
+        opened.callback(watch.stop)
+        await engine.start(alone=settings.on_sqlite)
+        opened.push_async_callback(engine.stop)
+        watch.start()
+        await web.SockSite(edge, listening, backlog=BACKLOG).start()
+        if side is not None and own is not None:
+            await web.SockSite(side, own).start()
+        yield Running(url, tuple(k.name for k in catalog.all()), engine, services, local_url)
 
 
 def serve(
@@ -185,16 +161,20 @@ def serve(
     *,
     announce: Callable[[str], None],
     greet: Callable[[Settings, Running], str],
+    child: Child | None = None,
 ) -> int:
     """Serve until SIGTERM or SIGINT, then drain; a second signal ends it at once.
 
-    `announce` is given what a person should read, `greet` writes what is said at the start. Answers
-    the exit status. Raises `SettingsError`, `StoreError`, `SecretsUnreadable` if it can't start.
+    `announce` is given what a person should read, `greet` writes what is said at the start; a
+    `child` of `serve_many` has its parent say it. Answers the exit status. Raises `SettingsError`,
+    `StoreError`, `SecretsUnreadable` if it can't start.
     """
-    end_logging = configure_logging(settings.log_level, settings.log_format)
+    process = None if child is None else child.number
+    announce = announce if child is None else child.say
+    end_logging = configure_logging(settings.log_level, settings.log_format, process=process)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            stuck = runner.run(_serve(settings, app, announce, greet))
+            stuck = runner.run(_serve(settings, app, announce, greet, child))
             if stuck:
                 announce(
                     "Something did not end within the grace: a handler that does not stop, or a "
@@ -213,6 +193,7 @@ async def _serve(
     app: Dispatcher | None,
     announce: Callable[[str], None],
     greet: Callable[[Settings, Running], str],
+    child: Child | None,
 ) -> bool:
     raise_open_files()
     stop = asyncio.Event()
@@ -222,17 +203,54 @@ async def _serve(
         if stop.is_set():
             os._exit(EXIT_UNFINISHED)
         stop.set()
-        with suppress(OSError):  # nobody may be left to read it
-            announce(f"Stopping: what is in flight has {settings.grace_seconds:g} s to finish.")
+        if child is None:  # or its parent says so, once for all
+            with suppress(OSError):  # nobody may be left to read it
+                announce(f"Stopping: what is in flight has {settings.grace_seconds:g} s to finish.")
 
-    for each in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(each, on_signal)
-    with bind(settings) as listening:
-        async with service(settings, app, listening, LogObserver()) as running:
+    def on_orphaned() -> None:
+        loop.remove_reader(child.life if child else -1)
+        stop.set()
+
+    loop.add_signal_handler(signal.SIGTERM, on_signal)
+    if child is None:
+        loop.add_signal_handler(signal.SIGINT, on_signal)
+    else:  # Ctrl-C reaches every process: the parent passes it on
+        loop.add_reader(child.life, on_orphaned)
+    with ExitStack() as bound:
+        listening = bound.enter_context(bind(settings, shared=child is not None))
+        own = None
+        if child is not None and settings.metrics_port:
+            own = bound.enter_context(bind(settings, settings.metrics_port + child.number - 1))
+        async with service(settings, app, listening, LogObserver(), own=own) as running:
             _tune_collector()
-            announce(greet(settings, running))
+            greeting = greet(settings, running)
+            announce(greeting) if child is None else child.ready(greeting)
             await stop.wait()
     return running.engine.stuck
+
+
+def serve_many(
+    settings: Settings,
+    load: Callable[[], Dispatcher | None],
+    *,
+    announce: Callable[[str], None],
+    greet: Callable[[Settings, Running], str],
+) -> int:
+    """As `serve`, in as many processes as the settings say, behind one port.
+
+    `load` gives the app; it is called in each process. SIGTERM and SIGINT are passed on to all, and
+    all have the grace.
+    """
+    bind(settings).close()  # whoever else listens there would share it
+    with bind(settings, shared=True) as reserved:  # it does not listen: nothing comes to it
+        settings = replace(settings, port=reserved.getsockname()[1])
+        supervisor = Supervisor(
+            settings.processes, grace_seconds=settings.grace_seconds, announce=announce
+        )
+        outcome = supervisor.run()
+        if isinstance(outcome, int):
+            return outcome
+        return serve(settings, load(), announce=announce, greet=greet, child=outcome)
 
 
 def _tune_collector() -> None:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
 from importlib.metadata import version
 from typing import Final
 
+from msgspec import Struct
+
 from dispatcher.adapters.metrics import InFlight, Metrics, MetricsPage
+from dispatcher.adapters.observers import Fanout, observing
 from dispatcher.adapters.runners.bulk import BulkRunner
 from dispatcher.adapters.runners.declare import Dispatcher
 from dispatcher.adapters.runners.declared import declared_runners, job_type, remote_kinds
 from dispatcher.adapters.runners.echo import EchoRunner
 from dispatcher.adapters.runners.processes import Children
-from dispatcher.adapters.secrets import open_vault
-from dispatcher.adapters.sender import AiohttpSender, SenderTerms
+from dispatcher.adapters.sender import AiohttpSender, NarrowSender, SenderTerms
 from dispatcher.core.breaker import BreakerTerms
 from dispatcher.core.bulk import BulkKind
 from dispatcher.core.errors import SettingsError
@@ -24,17 +28,23 @@ from dispatcher.engine.bulk import Bulk
 from dispatcher.engine.callers import Callers, new_api_key
 from dispatcher.engine.catalog import Catalog
 from dispatcher.engine.estimates import Estimates
+from dispatcher.engine.hinting import Telling
 from dispatcher.engine.rates import Rates
 from dispatcher.engine.signer import Signer
 from dispatcher.engine.supervisor import Engine
-from dispatcher.engine.terms import EngineTerms, System
+from dispatcher.engine.terms import EngineTerms, Parts, System
 from dispatcher.engine.waiters import Places, Waiters
+from dispatcher.ports.hints import Hints
+from dispatcher.ports.observer import Observer
 from dispatcher.ports.records import Concurrency
 from dispatcher.ports.runner import Runner
+from dispatcher.ports.sender import Sender
 from dispatcher.ports.store import Store
-from dispatcher.ports.system import Timers
+from dispatcher.ports.system import Clock, Timers
+from dispatcher.ports.tokens import TokenStore
 from dispatcher.ports.vault import Vault
-from dispatcher.settings import RemoteType, Settings
+from dispatcher.settings import CommandType, RemoteType, Settings
+from dispatcher.stores import hints_of
 from dispatcher.web.schemas import Schemas, replayable
 from dispatcher.web.services import DevMode, Services
 
@@ -43,11 +53,35 @@ DEV_CALLER_ID: Final = "clr_00000000000070008000000000000de0"
 DISTRIBUTION: Final = "callback-dispatcher"
 
 
-async def vault_of(settings: Settings, store: Store, system: System) -> Vault:
-    secret_key = None if settings.secret_key is None else settings.secret_key.reveal()
-    return await open_vault(
-        store, secret_key=secret_key, database=settings.database, random=system.random
+class Seeing(Struct, frozen=True):
+    """Those who are told of what happens, all of them by `told`; `hints` tell other processes."""
+
+    metrics: Metrics
+    estimates: Estimates
+    waiters: Waiters
+    hints: Hints | None
+    told: Observer
+
+
+async def seeing_of(
+    opened: AsyncExitStack,
+    settings: Settings,
+    catalog: Catalog,
+    terms: EngineTerms,
+    clock: Clock,
+    timers: Timers,
+    observer: Observer,
+) -> Seeing:
+    """Our own who look on, `observer`, OpenTelemetry if that is wanted, and other processes."""
+    own = version(DISTRIBUTION)
+    metrics, estimates = Metrics(catalog.all(), version=own), Estimates()
+    waiters = waiters_of(settings, timers)
+    hints = hints_of(settings, Fanout(metrics, observer))
+    telling = () if hints is None else (Telling(hints, terms, clock),)
+    told = await opened.enter_async_context(
+        observing(own if settings.otel else None, metrics, estimates, observer, waiters, *telling)
     )
+    return Seeing(metrics, estimates, waiters, hints, told)
 
 
 def served_types(settings: Settings, app: Dispatcher | None) -> list[JobType]:
@@ -74,18 +108,21 @@ def runners_of(
     settings: Settings,
     app: Dispatcher | None,
     children: Children,
-    store: Store,
-    vault: Vault,
+    signer: Signer,
     system: System,
 ) -> dict[str, Runner]:
-    """What does the jobs of each type."""
+    """What does the jobs of each type.
+
+    A process that runs no jobs has them too, but for commands, whose programs it need not have: the
+    sweep asks them what became of a job that was lost.
+    """
     found: dict[str, Runner] = {each.type.name: each for each in built_in()}
     found.update(() if app is None else app.runners(children))
-    secrets_seconds = engine_terms(settings).secrets_seconds
+    runs = parts_of(settings).jobs
     declared = declared_runners(
-        settings.types,
+        [each for each in settings.types if runs or not isinstance(each, CommandType)],
         children=children,
-        signs=Signer(store, vault, system.clock, keep_seconds=secrets_seconds),
+        signs=signer,
         clock=system.clock,
         connect_seconds=settings.connect_timeout_seconds,
         user_agent=user_agent(),
@@ -94,10 +131,21 @@ def runners_of(
     return found
 
 
+def parts_of(settings: Settings) -> Parts:
+    """What this process does of the service."""
+    role = settings.role
+    return Parts(
+        edge=role in {"all", "api"},
+        jobs=role in {"all", "jobs"},
+        deliveries=role in {"all", "delivery"},
+    )
+
+
 def engine_of(
     settings: Settings,
+    terms: EngineTerms,
     runners: dict[str, Runner],
-    sender: AiohttpSender,
+    sender: Sender,
     store: Store,
     vault: Vault,
     system: System,
@@ -109,19 +157,19 @@ def engine_of(
         vault,
         name=f"{socket.gethostname()}:{os.getpid()}",
         user_agent=user_agent(),
-        terms=engine_terms(settings),
+        terms=terms,
         system=system,
         remote=remote_kinds(settings.types),
+        parts=parts_of(settings),
     )
 
 
 def bulk_of(
-    engine: Engine, settings: Settings, store: Store, catalog: Catalog, system: System
+    engine: Engine, terms: EngineTerms, store: Store, catalog: Catalog, system: System
 ) -> Bulk:
     may_replay = replayable(catalog)
-    terms = engine_terms(settings).delivery
     jobs, accept = engine.jobs, engine.accept
-    return Bulk(store, jobs, accept, may_replay=may_replay, terms=terms, system=system)
+    return Bulk(store, jobs, accept, may_replay=may_replay, terms=terms.delivery, system=system)
 
 
 def user_agent() -> str:
@@ -156,7 +204,8 @@ def waiters_of(settings: Settings, timers: Timers) -> Waiters:
     )
 
 
-def engine_terms(settings: Settings) -> EngineTerms:
+def engine_terms(settings: Settings, types: Iterable[JobType] = ()) -> EngineTerms:
+    """What the settings say; `types` are those that are served here."""
     return EngineTerms(
         schedule=settings.schedule,
         jobs_at_once=settings.jobs_at_once,
@@ -166,12 +215,7 @@ def engine_terms(settings: Settings) -> EngineTerms:
         lease_seconds=settings.lease_seconds,
         grace_seconds=settings.grace_seconds,
         concurrency=Concurrency(
-            # Of other types the one process that serves an SQLite file counts by itself.
-            types={
-                each.name: each.concurrency
-                for each in settings.types
-                if isinstance(each, RemoteType) and each.concurrency is not None
-            },
+            types=_counted_types(settings, types),
             queues={each.name: each.concurrency for each in settings.queues},
         ),
         progress_seconds=settings.progress_seconds,
@@ -186,6 +230,23 @@ def engine_terms(settings: Settings) -> EngineTerms:
         limits=settings.limits_in_force,
         spans=settings.otel,
     )
+
+
+def _counted_types(settings: Settings, types: Iterable[JobType]) -> dict[str, int]:
+    """The types of which the store counts how many run.
+
+    On PostgreSQL all that have a limit. What runs here the one process that serves an SQLite file
+    counts by itself, and it is spared what counting costs a claim.
+    """
+    remote = {each.name for each in settings.types if isinstance(each, RemoteType)}
+    if settings.on_sqlite:
+        types = [job_type(each) for each in settings.types if each.name in remote]
+    return {each.name: each.concurrency for each in types if each.concurrency is not None}
+
+
+def sender_of(settings: Settings, system: System) -> Sender:
+    kind = NarrowSender if settings.sender == "narrow" else AiohttpSender
+    return kind(settings.policy, sender_terms(settings), system.clock)
 
 
 def sender_terms(settings: Settings) -> SenderTerms:
@@ -204,15 +265,12 @@ async def services_of(
     store: Store,
     vault: Vault,
     system: System,
-    *,
     url: str,
     catalog: Catalog,
-    metrics: Metrics,
-    estimates: Estimates,
-    waiters: Waiters,
+    seeing: Seeing,
 ) -> Services:
     """What the HTTP edge is given."""
-    told = system.observer
+    told, waiters = system.observer, seeing.waiters
     return Services(
         accept=engine.accept,
         cancel=engine.cancel,
@@ -224,7 +282,7 @@ async def services_of(
         endpoints=engine.endpoints,
         destinations=engine.destinations,
         callers=Callers(store, vault, system.clock, system.ids, system.random, told),
-        rates=Rates(settings.limits_in_force.of_a_caller, system.clock, told),
+        rates=Rates(settings.limits_in_force.of_a_caller, system.clock, told, tokens_of(store)),
         store=store,
         catalog=catalog,
         vault=vault,
@@ -237,10 +295,16 @@ async def services_of(
         observer=told,
         dev=await dev_mode(store, vault, system) if settings.dev else None,
         ready=engine.ready,
-        metrics=metrics_page(metrics, store, engine, settings, system, waiters),
+        metrics=metrics_page(seeing.metrics, store, engine, settings, system, waiters),
         metrics_open=settings.metrics_open,
-        estimates=estimates,
+        metrics_apart=settings.processes > 1,
+        estimates=seeing.estimates,
     )
+
+
+def tokens_of(store: Store) -> TokenStore | None:
+    """Where rates are counted that hold over several processes; None: there is one alone."""
+    return store if isinstance(store, TokenStore) else None
 
 
 async def dev_mode(store: Store, vault: Vault, system: System) -> DevMode:

@@ -70,6 +70,7 @@ def schema_of(kind: BulkKind) -> bytes:
     """The JSON Schema of its input: each member is optional, and no other is taken."""
     time = {
         "type": "string",
+        "format": "date-time",
         "pattern": r"^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$",
         "description": f"Leaves out what was made at that very instant. {TIME_EXAMPLE}.",
     }

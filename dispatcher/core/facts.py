@@ -12,7 +12,7 @@ from msgspec import Struct
 from dispatcher.core.audit import AuditEntry
 from dispatcher.core.breaker import BreakerState
 from dispatcher.core.endpoints import Endpoint
-from dispatcher.core.model import Delivery, DeliveryState, Job, JobState, Trace
+from dispatcher.core.model import Delivery, DeliveryState, Instant, Job, JobState, Trace
 
 
 class JobAccepted(Struct, frozen=True):
@@ -165,10 +165,41 @@ class DeliveryCancelAsked(Struct, frozen=True):
     job: Job | None = None
 
 
+class JobsReady(Struct, frozen=True):
+    """Jobs may be claimed, now or `at` (None: now); of one type, or (None) of any.
+
+    Told besides waking the loops here, for those of other processes.
+    """
+
+    at: Instant | None = None
+    job_type: str | None = None
+
+
+class DeliveriesReady(Struct, frozen=True):
+    """Deliveries may be claimed, now or `at` (None: now): as `JobsReady`."""
+
+    at: Instant | None = None
+
+
+class SecretsChanged(Struct, frozen=True):
+    """The signing secrets of a registered endpoint have changed."""
+
+    endpoint_id: str
+
+
 class ActionAudited(Struct, frozen=True):
     """Something that an operator did stands in the audit log."""
 
     entry: AuditEntry
+
+
+class ClockDiffers(Struct, frozen=True):
+    """This machine's clock is ahead of the store's by so many seconds (negative: behind).
+
+    The store's is gone by. Told when that begins, and 0.0 when it is over.
+    """
+
+    ahead_seconds: float
 
 
 class LeaseLost(Struct, frozen=True):
@@ -233,7 +264,11 @@ Fact: TypeAlias = (
     | CancelAsked
     | Redelivered
     | DeliveryCancelAsked
+    | JobsReady
+    | DeliveriesReady
+    | SecretsChanged
     | ActionAudited
+    | ClockDiffers
     | LeaseLost
     | RunsAlone
     | PauseChanged

@@ -83,6 +83,35 @@ def take(rate: Rate, bucket: Bucket | None, now: int) -> tuple[Bucket | None, St
     return bucket, Standing(rate, taken, remaining, seconds)
 
 
+class Taken(Struct, frozen=True):
+    """How many tokens were `taken` at once, and how many `remaining` could be at this instant.
+
+    `more_in_ms`: after so many milliseconds there is one more than `remaining`.
+    """
+
+    taken: int
+    remaining: int
+    more_in_ms: int
+
+
+def take_many(
+    rate: Rate, bucket: Bucket | None, now: int, wanted: int
+) -> tuple[Bucket | None, Taken]:
+    """Take as many of the `wanted` tokens as there are; otherwise as `take`."""
+    each = rate.window_seconds * 1000
+    begin = now * rate.requests
+    known = bucket.full_at if bucket is not None and bucket.rate == rate else begin
+    missing = max(known - begin, 0)
+    there = (each * rate.requests - missing) // each
+    taken = min(there, wanted)
+    if taken > 0:
+        missing += taken * each
+        bucket = Bucket(rate, begin + missing)
+    remaining = rate.requests - -(-missing // each)
+    until_more = missing - each * (rate.requests - remaining - 1)
+    return bucket, Taken(max(taken, 0), remaining, -(-until_more // rate.requests))
+
+
 # --- As headers --------------------------------------------------------------------------------
 
 POLICY_NAME = "submissions"

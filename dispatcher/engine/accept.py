@@ -148,7 +148,7 @@ class Accept:
         finally:
             leased = result.leased if isinstance(result, Added) else None
             if offer is None and result is None:  # whoever asked went away: it may be added yet
-                self._jobs.wake(job.due_at)
+                self._jobs.wake(job.due_at, job.type)
             if offer is not None and leased is None:
                 if result is None or isinstance(result, StoreError):
                     self._jobs.doubt(job, offer)
@@ -162,7 +162,7 @@ class Accept:
         if offer is not None and leased is not None:
             self._jobs.start(leased, offer.holder_id)
         elif isinstance(result, Added):
-            self._jobs.wake(job.due_at)
+            self._jobs.wake(job.due_at, job.type)
         if isinstance(result, Added | Replayed):
             replayed = isinstance(result, Replayed)
             self._observer.saw(JobAccepted(result.job, leased is not None, replayed))

@@ -175,7 +175,7 @@ class Bulk:
     def _tell(self, choice: Choice, result: ApplyResult | AddResult) -> None:
         if isinstance(result, Added):
             self._observer.saw(JobAccepted(result.job, handed_off=False))
-            self._jobs.wake(result.job.due_at)
+            self._jobs.wake(result.job.due_at, result.job.type)
         if isinstance(result, Applied):
             self._jobs.wake_for(result)
             if choice.delivery is not None:

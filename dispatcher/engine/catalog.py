@@ -8,10 +8,11 @@ from dispatcher.core.model import JobType
 
 
 class Catalog:
-    """Types by name, as declared by this process and as read from the store."""
+    """Types by name: those declared by this process, and what others declared in the store."""
 
     def __init__(self, types: Iterable[JobType] = ()) -> None:
-        self._types = {each.name: each for each in types}
+        self._own = {each.name: each for each in types}
+        self._types = dict(self._own)
 
     def get(self, name: str) -> JobType | None:
         """The type of that name, or None."""
@@ -23,4 +24,9 @@ class Catalog:
 
     def put(self, types: Iterable[JobType]) -> None:
         """Add types, or replace them by name."""
-        self._types.update({each.name: each for each in types})
+        self._own.update({each.name: each for each in types})
+        self._types.update(self._own)
+
+    def learn(self, types: Iterable[JobType]) -> None:
+        """Know these besides one's own; what others declared before is forgotten."""
+        self._types = {each.name: each for each in types} | self._own

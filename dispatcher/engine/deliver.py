@@ -11,7 +11,13 @@ import msgspec
 from dispatcher.core.changes import RecordAttempt, ReleaseDelivery
 from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.errors import DispatcherError
-from dispatcher.core.facts import DeliveryAttemptEnded, EndpointSwitched, LoopFailed, StoreFailed
+from dispatcher.core.facts import (
+    DeliveriesReady,
+    DeliveryAttemptEnded,
+    EndpointSwitched,
+    LoopFailed,
+    StoreFailed,
+)
 from dispatcher.core.lifecycle import BEST_EFFORT_EVENTS, decide_delivery
 from dispatcher.core.model import (
     Attempt,
@@ -132,6 +138,15 @@ class Deliveries:
             return now + SPIN_MS
         return next_at
 
+    def wake(self, at: Instant | None = None) -> None:
+        """Something may be claimed now, or at `at`: by this process, or by another."""
+        self.loop.wake(at)
+        self._observer.saw(DeliveriesReady(at))
+
+    def forget(self, owner: str | None = None) -> None:
+        """Look up anew the secrets of a caller or an endpoint; None: of all."""
+        self._secrets.forget(owner)
+
     @property
     def sending(self) -> int:
         """How many attempts are under way here."""
@@ -230,7 +245,7 @@ class Deliveries:
     async def _release(self, leased: LeasedDelivery, due_at: Instant) -> None:
         result = await self._commit.apply(ReleaseDelivery(leased.delivery.id, leased.lease, due_at))
         if isinstance(result, Applied) and result.delivery_ready_at is not None:
-            self.loop.wake(result.delivery_ready_at)
+            self.wake(result.delivery_ready_at)
 
     async def _record(
         self, leased: LeasedDelivery, change: RecordAttempt, attempt: Attempt
@@ -244,7 +259,7 @@ class Deliveries:
         for changed in result.breakers:
             self._observer.saw(changed)
         if result.delivery_ready_at is not None:
-            self.loop.wake(result.delivery_ready_at)
+            self.wake(result.delivery_ready_at)
         handed = result.handed[0] if result.handed else None
         if handed is not None and self._closing:
             await self._release(handed, self._clock.now())

@@ -55,7 +55,7 @@ class Destinations:
         if not isinstance(result, Applied):
             raise NotFound("destination", change.destination_id)
         if isinstance(change, ResumeDestination):
-            self._deliveries.loop.wake()
+            self._deliveries.wake()
         return await self._read(change.destination_id)
 
     async def _read(self, destination_id: str) -> DestinationRecord:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from dispatcher.core.audit import Actor, AuditAction, AuditEntry
 from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.errors import EndpointDisabled, NotFound, StoreUnavailable, TooMany
-from dispatcher.core.facts import ActionAudited, EndpointSwitched
+from dispatcher.core.facts import ActionAudited, EndpointSwitched, SecretsChanged
 from dispatcher.core.model import Instant
 from dispatcher.core.signature import format_secret
 from dispatcher.engine.audit import Entries
@@ -130,7 +130,7 @@ class Endpoints:
             if await self._store.put_endpoint(wanted, entry):
                 self._told(entry)
                 if wanted.rate_limit != endpoint.rate_limit:
-                    self._deliveries.loop.wake()  # more may go now
+                    self._deliveries.wake()  # more may go now
                 return await self.get(endpoint_id, caller_id)
         raise StoreUnavailable("The endpoint changes faster than it can be changed; try again.")
 
@@ -174,7 +174,7 @@ class Endpoints:
         if switched.changed:
             self._observer.saw(EndpointSwitched(switched.endpoint))
         if switched.ready_at is not None:
-            self._deliveries.loop.wake(switched.ready_at)
+            self._deliveries.wake(switched.ready_at)
 
     async def ping(
         self, endpoint_id: str, caller_id: str | None, actor: Actor | None = None
@@ -194,7 +194,7 @@ class Endpoints:
         if pinged is not None:
             self._told(entry)
             if pinged.ready_at is not None:
-                self._deliveries.loop.wake(pinged.ready_at)
+                self._deliveries.wake(pinged.ready_at)
             record = await self._store.get_delivery(pinged.delivery_id, caller_id)
         if record is None:
             raise NotFound("endpoint", endpoint_id)
@@ -231,5 +231,6 @@ class Endpoints:
                 )
             case Addition.ADDED:
                 self._told(entry)
+                self._observer.saw(SecretsChanged(endpoint_id))
                 until = now + round(overlap_seconds * 1000)
                 return RotatedEndpointSecret(endpoint_id, format_secret(secret), now, until)

@@ -51,7 +51,7 @@ class Erase:
             job_id, caller_id, self._terms, cancel_deliveries=cancel_deliveries, entry=told
         )
         if erasure in {Erasure.ERASED, Erasure.SENDING}:
-            self._deliveries.loop.wake()  # one that waited behind its own may go now
+            self._deliveries.wake()  # one that waited behind its own may go now
         match erasure:
             case Erasure.ERASED:
                 if told is not None:

@@ -14,7 +14,14 @@ from msgspec.structs import replace
 from dispatcher.core.audit import AuditEntry
 from dispatcher.core.changes import Change, FinishJob, LeasedJob, ReleaseJob
 from dispatcher.core.errors import StoreUnavailable
-from dispatcher.core.facts import JobAttemptEnded, JobEnded, JobMoved, LeaseLost, LoopFailed
+from dispatcher.core.facts import (
+    JobAttemptEnded,
+    JobEnded,
+    JobMoved,
+    JobsReady,
+    LeaseLost,
+    LoopFailed,
+)
 from dispatcher.core.lifecycle import TERMINAL_EVENT, decide_job, wants
 from dispatcher.core.model import EventType, Instant, Job, JobState
 from dispatcher.core.outcome import AttemptFailed, JobOutcome
@@ -184,6 +191,10 @@ class Jobs:
         if run.in_handler and run.task is not None:
             run.task.cancel()
             self._timers.after(INSIST_SECONDS, partial(self._insist, run))
+
+    def runs(self, job_id: str) -> bool:
+        """Whether an attempt at this job is under way here."""
+        return job_id in self._runs
 
     def stop(self, job_id: str, reason: StopReason) -> None:
         """Stop the attempt at this job, if one is under way here."""
@@ -363,10 +374,14 @@ class Jobs:
             self._deliveries.start(leased)
         return result
 
-    def wake(self, at: Instant | None = None) -> None:
-        """Something may be claimed now, or at `at`: by this process, or by remote workers."""
+    def wake(self, at: Instant | None = None, job_type: str | None = None) -> None:
+        """Something may be claimed now, or at `at`: here, by remote workers, or elsewhere.
+
+        `job_type` None: it may be of any type.
+        """
         self.loop.wake(at)
         self.on_ready(at)
+        self._observer.saw(JobsReady(at, job_type))
 
     def made_room(self) -> None:
         """Something ended: if as many ran as may, more may be claimed."""
@@ -379,4 +394,4 @@ class Jobs:
         if result.job_ready_at is not None:
             self.wake(result.job_ready_at)
         if result.delivery_ready_at is not None:
-            self._deliveries.loop.wake(result.delivery_ready_at)
+            self._deliveries.wake(result.delivery_ready_at)

@@ -67,7 +67,7 @@ class Redeliver:
             if isinstance(result, Applied):
                 self._observer.saw(Redelivered(record.delivery, job))
                 if result.delivery_ready_at is not None:  # else its endpoint is disabled
-                    self._deliveries.loop.wake(result.delivery_ready_at)
+                    self._deliveries.wake(result.delivery_ready_at)
                 return await _read(self._store, delivery_id, caller_id)
         raise StoreUnavailable("The delivery changes faster than it can be redelivered; try again.")
 
@@ -113,7 +113,7 @@ class CancelDelivery:
             result = await self._commit.by_hand(change, told)
             if isinstance(result, Applied):
                 if result.delivery_ready_at is not None:  # the next in its order may go
-                    self._deliveries.loop.wake(result.delivery_ready_at)
+                    self._deliveries.wake(result.delivery_ready_at)
                 to = change.to if isinstance(change, EndDelivery) else DeliveryState.SENDING
                 self._observer.saw(DeliveryCancelAsked(record.delivery, to, job))
                 return await _read(self._store, delivery_id, caller_id)

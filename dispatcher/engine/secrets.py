@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, Generic, Protocol, TypeVar
 
 from msgspec import Struct
@@ -47,6 +48,14 @@ class _ForAMoment(Generic[Value]):
         self._kept: dict[str, _Kept[Value]] = {}
         self._asking: dict[str, asyncio.Future[Value]] = {}
 
+    def forget(self, key: str | None) -> None:
+        if key is None:
+            self._kept.clear()
+            self._asking.clear()
+        else:
+            self._kept.pop(key, None)
+            self._asking.pop(key, None)  # it may have read what was before
+
     async def of(self, key: str) -> Value:
         kept = self._kept.get(key)
         if kept is not None and kept.until > self._clock.monotonic():
@@ -55,11 +64,17 @@ class _ForAMoment(Generic[Value]):
         if asking is None:
             asking = asyncio.ensure_future(self._load(key))
             self._asking[key] = asking
-            asking.add_done_callback(lambda _: self._asking.pop(key, None))
+            asking.add_done_callback(partial(self._asked, key))
         return await asyncio.shield(asking)
+
+    def _asked(self, key: str, asked: asyncio.Future[Value]) -> None:
+        if self._asking.get(key) is asked:
+            del self._asking[key]
 
     async def _load(self, key: str) -> Value:
         value = await self._look_up(key)
+        if self._asking.get(key) is not asyncio.current_task():  # forgotten meanwhile
+            return value
         if len(self._kept) >= self._most:
             del self._kept[next(iter(self._kept))]
         self._kept[key] = _Kept(value, self._clock.monotonic() + self._keep_seconds)
@@ -89,6 +104,13 @@ class Secrets:
         self._of_the_service = _ForAMoment(
             self._open_service_keys, clock, keep_seconds=keep_seconds, most=1
         )
+
+    def forget(self, owner: str | None = None) -> None:
+        """Look up anew what a caller or an endpoint signs with; None: everyone, the service too."""
+        self._of_callers.forget(owner)
+        self._of_endpoints.forget(owner)
+        if owner is None:
+            self._of_the_service.forget(None)
 
     async def of(self, caller_id: str) -> tuple[bytes, ...]:
         """The caller's secrets in force, newest first.

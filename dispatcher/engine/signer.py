@@ -17,6 +17,10 @@ class Signer:
         self._secrets = Secrets(store, vault, clock, keep_seconds=keep_seconds)
         self._clock = clock
 
+    def forget(self, owner: str | None = None) -> None:
+        """Look up anew what a caller signs with; None: everyone, the service too."""
+        self._secrets.forget(owner)
+
     async def headers(self, caller_id: str, id_: str, body: bytes) -> list[tuple[str, str]]:
         """The headers of Standard Webhooks for a message: its id, the time, the signatures.
 

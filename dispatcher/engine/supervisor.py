@@ -22,7 +22,7 @@ from dispatcher.engine.queues import Queues
 from dispatcher.engine.redeliver import CancelDelivery, Redeliver
 from dispatcher.engine.service_keys import ensure_service_key
 from dispatcher.engine.sweep import Sweep
-from dispatcher.engine.terms import EngineTerms, System
+from dispatcher.engine.terms import ALL_PARTS, EngineTerms, Parts, System
 from dispatcher.ports.runner import Runner
 from dispatcher.ports.sender import Sender
 from dispatcher.ports.store import Store
@@ -49,15 +49,17 @@ class Engine:
         terms: EngineTerms,
         system: System,
         remote: Mapping[str, RemoteKind] | None = None,
+        parts: Parts = ALL_PARTS,
     ) -> None:
         """`name` tells operators which process this is; `user_agent` goes with each callback.
 
-        `remote` are the types that remote workers do, by name.
+        `remote` are the types that remote workers do, by name. `parts` is what is begun here.
         """
+        self._parts = parts
         self._store, self._vault = store, vault
         self._terms = terms
         self._system = system
-        commit = Commit(store, terms.delivery, system)
+        commit = self._commit = Commit(store, terms.delivery, system)
         self.deliveries = Deliveries(
             store, sender, vault, commit, user_agent=user_agent, terms=terms, system=system
         )
@@ -93,14 +95,14 @@ class Engine:
             spans=terms.spans,
         )
         self.cancel = Cancel(store, self.jobs, commit, system)
-        self.stuck = False
-        self.endpoints = Endpoints(store, vault, self.deliveries, terms=terms, system=system)
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._steer(commit)
+        self._steer()
 
-    def _steer(self, commit: Commit) -> None:
+    def _steer(self) -> None:
         """What people do by hand about deliveries and where they go."""
-        parts = (self._store, self.deliveries, commit, self._system)
+        store, vault, terms, system = self._store, self._vault, self._terms, self._system
+        self.endpoints = Endpoints(store, vault, self.deliveries, terms=terms, system=system)
+        parts = (store, self.deliveries, self._commit, system)
         self.redeliver = Redeliver(*parts)
         self.cancel_delivery = CancelDelivery(*parts)
         self.erase = Erase(self._store, self.deliveries, self._terms.delivery, self._system)
@@ -113,15 +115,20 @@ class Engine:
         taken back at once rather than when its lease ends.
         """
         await ensure_service_key(self._store, self._vault, self._system.clock, self._system.random)
-        await self.holder.start()
+        if self._parts.jobs:  # without a lease nothing is handed off to this process
+            await self.holder.start()
         if alone:
             try:
                 await self._store.end_other_leases(self.holder.id)
             except BaseException:
                 await self.holder.stop(release=False)
                 raise
-        self._keep("jobs", self.jobs.loop.run)
-        self._keep("deliveries", self.deliveries.loop.run)
+        if self._parts.jobs:
+            self._keep("jobs", self.jobs.loop.run)
+        if self._parts.deliveries:
+            self._keep("deliveries", self.deliveries.loop.run)
+        else:
+            self.deliveries.slots.close()
         self._keep("sweep", self.sweep.run)
 
     async def ready(self) -> None:
@@ -150,7 +157,8 @@ class Engine:
         ended = await self.jobs.drain(max(until - self._system.clock.monotonic(), 0.0))
         left = max(until - self._system.clock.monotonic(), 0.0)
         await self.deliveries.drain(left)
-        await self.holder.stop(release=ended)
+        if self._parts.jobs:
+            await self.holder.stop(release=ended)
         self.stuck = not ended
 
     def _keep(self, name: str, work: Callable[[], Awaitable[None]]) -> None:

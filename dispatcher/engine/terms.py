@@ -61,6 +61,21 @@ class EngineTerms(Struct, frozen=True, kw_only=True):
         )
 
 
+class Parts(Struct, frozen=True):
+    """What a process does of the service. Each sweeps, too: that is indexed and idempotent.
+
+    `edge`: it serves the API (and remote workers by it). `jobs`: it runs jobs. `deliveries`: it
+    sends callbacks. What it does not do it hands to nobody here: it waits in the store for others.
+    """
+
+    edge: bool = True
+    jobs: bool = True
+    deliveries: bool = True
+
+
+ALL_PARTS: Final = Parts()
+
+
 class System(Struct, frozen=True):
     """Time, chance, ids, and who is told: all that comes from outside besides store and sender."""
 

@@ -11,8 +11,10 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from itertools import islice
+from math import inf
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
@@ -33,13 +35,19 @@ from dispatcher.core.facts import (
     StoreRecovered,
 )
 from dispatcher.core.model import DeliveryState, Job
-from dispatcher.engine.commit import pause
 from dispatcher.ports.observer import Observer
 from dispatcher.ports.readers import FeedReader
 from dispatcher.ports.system import Timers
+from dispatcher.ports.views import FeedPage
 
 POLL_SECONDS: Final = 5.0
 """How often the store is asked, once for all, whether something was missed."""
+
+HELD_BACK_SECONDS: Final = 0.02
+"""How soon the store is asked, once for all, while something is held back from a reader of a feed.
+
+Twice as late each time it is so still, up to `POLL_SECONDS`.
+"""
 
 POLL_JOBS: Final = 1_000
 """How many jobs are asked for in one question; others have their turn in between."""
@@ -83,10 +91,11 @@ class Waiting:
     """One who waits for a job, or for a caller's feed; registered while it is entered.
 
     `seen` is what its last read showed: the job's version, or the cursor behind the feed.
+    `held_back`: there is more than that, which could not be read yet (`FeedPage`).
     `live` has the jobs that told of progress which is not stored as an event, the latest of each.
     """
 
-    __slots__ = ("_future", "_rung", "_waiters", "caller_id", "job_id", "live", "seen")
+    __slots__ = ("_future", "_rung", "_waiters", "caller_id", "held_back", "job_id", "live", "seen")
 
     def __init__(
         self, waiters: Waiters, job_id: str | None, caller_id: str | None, *, live: bool = False
@@ -95,6 +104,7 @@ class Waiting:
         self.job_id = job_id
         self.caller_id = caller_id
         self.seen: int | str | None = None
+        self.held_back = False
         self.live: dict[str, Job] | None = {} if live else None
         self._future: asyncio.Future[bool] | None = None
         self._rung = False
@@ -110,6 +120,13 @@ class Waiting:
         trace: TracebackType | None,
     ) -> None:
         self._waiters.leave(self)
+
+    def read(self, page: FeedPage) -> None:
+        """Note how far a page of the feed went."""
+        self.seen = page.next
+        self.held_back = page.held_back
+        if page.held_back:
+            self._waiters.hurry()
 
     def ring(self) -> None:
         """Wake it; one who does not wait at this moment is told at its next wait."""
@@ -161,8 +178,13 @@ class Waiters:
         self.waits = waits
         self.streams = streams
         self.closed = False
+        self._look_now = asyncio.Event()
         self._jobs: dict[str, set[Waiting]] = {}
         self._callers: dict[str | None, set[Waiting]] = {}
+        self._failing = False
+        self._hurry_seconds = HELD_BACK_SECONDS
+        self._resting_for = inf
+        self._hurried = asyncio.Event()
 
     def job(self, job_id: str) -> Waiting:
         """For whoever waits for what is shown of a job to change."""
@@ -258,22 +280,86 @@ class Waiters:
 
     async def watch(self, store: FeedReader, observer: Observer) -> None:
         """Look again and again, for all who wait at once, for what no fact told; never ends."""
-        failing = False
+        async with asyncio.TaskGroup() as looks:
+            looks.create_task(self._watch(self._until_the_next, self.look, store, observer))
+            looks.create_task(self._watch(self._until_held_back, self._go_on, store, observer))
+
+    async def _watch(
+        self,
+        until: Callable[[], Awaitable[None]],
+        look: Callable[[FeedReader], Awaitable[None]],
+        store: FeedReader,
+        observer: Observer,
+    ) -> None:
         while True:
-            await pause(self.timers, POLL_SECONDS)
+            await until()
             try:
-                await self.look(store)
+                await look(store)
             except StoreError as error:
-                if not failing:
+                if not self._failing:
                     observer.saw(StoreFailed("waiting", str(error)))
-                failing = True
+                self._failing = True
             except Exception as error:  # noqa: BLE001  # a defect must not keep those who wait asleep
                 detail = f"{type(error).__name__}: {error}"
                 observer.saw(LoopFailed("waiting", detail, traceback.format_exc()))
             else:
-                if failing:
+                if self._failing:
                     observer.saw(StoreRecovered("waiting"))
-                failing = False
+                self._failing = False
+
+    async def _until_the_next(self) -> None:
+        alarm = self.timers.after(POLL_SECONDS, self._look_now.set)
+        try:
+            await self._look_now.wait()
+        finally:
+            alarm.cancel()
+            self._look_now.clear()
+
+    async def _until_held_back(self) -> None:
+        """Wait until something is held back from a reader, and a little longer each time it is."""
+        if not any(self._has_more(group) for group in self._callers.values()):
+            self._resting_for = inf
+            self._hurried.clear()
+            await self._hurried.wait()
+        self._hurried.clear()
+        seconds = self._resting_for = self._hurry_seconds
+        self._hurry_seconds = min(seconds * 2, POLL_SECONDS)
+        alarm = self.timers.after(seconds, self._hurried.set)
+        try:
+            await self._hurried.wait()
+        finally:
+            alarm.cancel()
+
+    async def _go_on(self, store: FeedReader) -> None:
+        """Wake those from whom something was held back that can be read now."""
+        callers = [each for each, group in self._callers.items() if self._has_more(group)]
+        if callers:
+            await self._wake_behind(store, [], callers)
+
+    def hurry(self) -> None:
+        """Something is held back from one who reads a feed: look soon whether it can be read."""
+        self._hurry_seconds = HELD_BACK_SECONDS
+        if self._resting_for > HELD_BACK_SECONDS:
+            self._hurried.set()
+
+    @staticmethod
+    def _has_more(group: set[Waiting]) -> bool:
+        return any(waiting.held_back for waiting in group)
+
+    def look_soon(self) -> None:
+        """Have `watch` look now: something may have been missed."""
+        self._look_now.set()
+
+    @property
+    def streams_live(self) -> bool:
+        """Whether somebody here is shown progress that no event is stored of."""
+        groups = self._callers.values()
+        return any(waiting.live is not None for group in groups for waiting in group)
+
+    def tell_live(self, job: Job) -> None:
+        """Show the progress of a job to those who follow its caller."""
+        self._keep_live(job)
+        self.ring_caller(job.caller_id)
 
     async def look(self, store: FeedReader) -> None:
         """Wake those whose job or feed is further than they have seen."""
@@ -283,12 +369,17 @@ class Waiters:
             part = list(islice(job_ids, start, start + POLL_JOBS))
             if not part and not callers:
                 return
-            heads = await store.heads(part, callers)
-            for job_id in part:
-                _wake(self._jobs.get(job_id, ()), heads.jobs.get(job_id))
-            for caller_id in callers:
-                _wake(self._callers.get(caller_id, ()), heads.feeds.get(caller_id))
+            await self._wake_behind(store, part, callers)
             callers = []
+
+    async def _wake_behind(
+        self, store: FeedReader, job_ids: Sequence[str], caller_ids: Sequence[str | None]
+    ) -> None:
+        heads = await store.heads(job_ids, caller_ids)
+        for job_id in job_ids:
+            _wake(self._jobs.get(job_id, ()), heads.jobs.get(job_id))
+        for caller_id in caller_ids:
+            _wake(self._callers.get(caller_id, ()), heads.feeds.get(caller_id))
 
 
 def _wake(group: set[Waiting] | tuple[()], head: int | str | None) -> None:

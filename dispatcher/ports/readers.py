@@ -70,8 +70,9 @@ class FeedReader(Protocol):
 
     Cursors are made by the store, and stand for a place in that order; what they say is nobody
     else's business. A cursor never passes an event whose commit may still come: whoever reads on
-    from `next` has every event exactly once. A number in them must never come again, so that a
-    cursor stays good after what it stood at was erased.
+    from `next` has every event exactly once. What is committed behind such a one is held back until
+    it is known what became of it, and the page says so. A number in them must never come again, so
+    that a cursor stays good after what it stood at was erased.
     """
 
     async def list_feed(

@@ -89,9 +89,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from dispatcher.core.changes import Audited, Change
-from dispatcher.core.model import (
-    JobType,
-)
+from dispatcher.core.model import Instant, JobType
 from dispatcher.ports.audit import AuditStore
 from dispatcher.ports.bulk import BulkStore
 from dispatcher.ports.callers import CallerStore, ServiceKeyStore
@@ -249,6 +247,10 @@ class Store(
 
     async def check(self) -> None:
         """Read and write once, to tell whether the store works now; raises `StoreError`."""
+        ...
+
+    async def now(self) -> Instant:
+        """The store's own clock, which decides: see *Time*."""
         ...
 
     def heart(self, holder_id: str, name: str, lease_seconds: float) -> Heart:

@@ -20,6 +20,21 @@ class Clock(Protocol):
         ...
 
 
+class Paced(Protocol):
+    """A clock that goes by another's, which is asked once in a while."""
+
+    def elapsed(self) -> float:
+        """Seconds since some moment."""
+        ...
+
+    def told(self, now: Instant, asked_at: float, answered_at: float) -> float:
+        """The other said `now` between two moments of `elapsed`.
+
+        Answers by how many seconds the machine's own clock is ahead of it.
+        """
+        ...
+
+
 class Alarm(Protocol):
     """Something that will happen, unless it is canceled first."""
 

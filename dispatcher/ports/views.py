@@ -104,12 +104,14 @@ class FeedPage(Struct, frozen=True):
     """Events, oldest first; `next` goes on behind all that was looked at, fitting or not.
 
     `more`: the page ended because it was full, or had looked at enough; there may be more already.
+    `held_back`: there is more, which may be read once what is under way has ended: look again soon.
     """
 
     items: tuple[FeedItem, ...]
     next: str
     more: bool
     gap: bool = False
+    held_back: bool = False
 
 
 class Heads(Struct, frozen=True):

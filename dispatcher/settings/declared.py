@@ -17,6 +17,7 @@ from dispatcher.core.limits import MOST_BODY_BYTES, MOST_BYTES_WAITING, MOST_WAI
 from dispatcher.core.ratelimit import MOST_REQUESTS, MOST_WINDOW_SECONDS
 from dispatcher.core.retry import DEFAULT_SCHEDULE, Schedule
 from dispatcher.settings.queues import DeclaredQueue
+from dispatcher.settings.store_url import check_postgres, database_of, is_sqlite, shown
 from dispatcher.settings.types import DeclaredType
 
 ENV_PREFIX: Final = "DISPATCHER_"
@@ -65,15 +66,21 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = False
     store: Annotated[
         str,
-        _says("Where everything is kept: `sqlite:///file.db`, or `sqlite:////absolute/file.db`."),
+        _says(
+            "Where everything is kept: `sqlite:///file.db`, `sqlite:////absolute/file.db`, or "
+            "`postgresql://user:password@host/database` (behind PgBouncer with `?pgbouncer=true`)."
+        ),
     ] = "sqlite:///dispatcher.db"
     secret_key: Annotated[
         Secret | None,
         _says(
             "The key that encrypts secrets (`dsk_…`). Without it the key file beside the SQLite "
-            "file is used, and made at the first start."
+            "file is used, and made at the first start; on PostgreSQL it must be set."
         ),
     ] = None
+    postgres_connections: Annotated[
+        int, _says("How many connections a process opens to PostgreSQL at most.", 11, 500)
+    ] = 12
     role: Annotated[
         Literal["all", "api", "jobs", "delivery"],
         _says("Which part of the service this process is; on SQLite always `all`."),
@@ -107,6 +114,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     connect_timeout_seconds: Annotated[
         float, _says("Within it, the bound for connecting.", 0.1, 300)
     ] = 5
+    sender: Annotated[
+        Literal["narrow", "aiohttp"],
+        _says("The HTTP client that sends callbacks; `narrow` is the faster and the stricter one."),
+    ] = "narrow"
     delivery_slots: Annotated[
         int, _says("How many callbacks are sent to one destination at once at most.", 1, 10_000)
     ] = 16
@@ -177,6 +188,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     metrics_open: Annotated[
         bool, _says("Whether `/metrics` needs no key; `false` shows it to operators alone.")
     ] = True
+    metrics_port: Annotated[
+        int, _says("Of several processes the nth has `/metrics` at this port + n - 1.", 0, 65_280)
+    ] = 0
     otel: Annotated[
         bool,
         _says(
@@ -207,16 +221,29 @@ class Settings(Struct, frozen=True, kw_only=True):
         _check_limits(self.limits)
 
     def _check_store(self) -> None:
-        _database(self.store)
+        if not self.on_sqlite:
+            check_postgres(self.store, keyed=self.secret_key is not None or self.dev)
+            return
+        database_of(self.store)
         if self.processes > 1:
             raise SettingsError("processes must be 1 on SQLite: one process serves one file")
         if self.role != "all":
             raise SettingsError(f"role {self.role!r} is not for SQLite: one process does all there")
 
     @property
+    def on_sqlite(self) -> bool:
+        """Whether the store is an SQLite file."""
+        return is_sqlite(self.store)
+
+    @property
     def database(self) -> Path:
-        """The SQLite file."""
-        return _database(self.store)
+        """The SQLite file; raises `SettingsError` if the store is none."""
+        return database_of(self.store)
+
+    @property
+    def store_shown(self) -> str:
+        """The store as it may be shown: without a password."""
+        return shown(self.store)
 
     @property
     def policy(self) -> Policy:
@@ -340,29 +367,6 @@ SETTINGS: Final = _settings()
 
 
 # --- What a value must fit ---------------------------------------------------------------------
-
-
-def _database(store: str) -> Path:
-    scheme, found, path = store.partition("://")
-    # A URL of another kind may hold a password: only its scheme is shown.
-    if found and scheme.partition("+")[0] in {"postgresql", "postgres"}:
-        raise SettingsError(
-            "store: PostgreSQL comes in a later version; use sqlite:///dispatcher.db for now"
-        )
-    if not found or scheme != "sqlite":
-        raise SettingsError(
-            "store must be a URL such as sqlite:///dispatcher.db (a file in the working folder) or "
-            f"sqlite:////var/lib/dispatcher.db (absolute){f', not {scheme}://…' if found else ''}"
-        )
-    name = path.removeprefix("/")
-    if name == path or not name or name.endswith("/") or {"?", "#", "\0"} & set(name):
-        raise SettingsError(
-            "store: after sqlite:// come a slash and the path of a file, and nothing after it: "
-            "sqlite:///dispatcher.db, or sqlite:////var/lib/dispatcher.db"
-        )
-    if name == ":memory:":
-        raise SettingsError("store: nothing accepted may be lost, so the store must be a file")
-    return Path(name)
 
 
 def _is_loopback(host: str) -> bool:

@@ -50,7 +50,7 @@ class Afterwards:
         if found is None or caller is None:
             raise NotFound("job", job_id)
         job, body = found
-        count(self._rates, request, caller)
+        await count(self._rates, request, caller)
         self._check(job.type, body)
         await self._jobs.orders.check(job.type, body, job.caller_id, who, who.acting(request))
         now = self._clock.now()

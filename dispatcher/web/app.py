@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, TypeAlias
 
 from aiohttp import web
@@ -18,6 +18,7 @@ from dispatcher.web.audit import AuditLog
 from dispatcher.web.auth import REQUEST_ID_KEY, Identity, Keys
 from dispatcher.web.callers import CallerCalls
 from dispatcher.web.deliveries import Deliveries
+from dispatcher.web.description import Description
 from dispatcher.web.destinations import DestinationCalls
 from dispatcher.web.dev import Inbox
 from dispatcher.web.endpoints import EndpointCalls
@@ -28,9 +29,11 @@ from dispatcher.web.jobs import Jobs
 from dispatcher.web.jwks import PublicKeys
 from dispatcher.web.leases import Leases
 from dispatcher.web.metrics import MetricsPage
+from dispatcher.web.openapi.described import Call
 from dispatcher.web.pausing import Pausing
 from dispatcher.web.problems import problem_of
 from dispatcher.web.rates import STANDING, tell
+from dispatcher.web.refusals import MetricsApart, WrongRole
 from dispatcher.web.request_id import REQUEST_ID, sign
 from dispatcher.web.services import EdgeStore, Services
 from dispatcher.web.types import Types
@@ -46,9 +49,12 @@ WORKERS: Final = frozenset({Role.WORKER})
 _ERASED: Final = frozenset({"job", "delivery"})
 
 
-def make_app(services: Services) -> web.Application:
-    """The HTTP edge as an application; serve it with `web.server.EdgeRunner`."""
-    keys = Keys(services.store, services.clock, services.dev)
+def make_app(services: Services, keys: Keys | None = None) -> web.Application:
+    """The HTTP edge as an application; serve it with `web.server.EdgeRunner`.
+
+    `keys`: who knows them, if somebody else is to tell it of changes.
+    """
+    keys = keys or Keys(services.store, services.clock, services.dev)
     jobs = Jobs(services)
     events = Events(services, keys.identify)
     again = Afterwards(services, jobs)
@@ -105,6 +111,21 @@ def make_app(services: Services) -> web.Application:
     return app
 
 
+def make_side_app(services: Services, keys: Keys, role: str) -> web.Application:
+    """For a process that does not serve the API: what every process says of itself."""
+    app = web.Application(middlewares=[_edge(services.ids)])
+    own = {"/healthz", "/readyz", "/metrics"}
+    for _, path, handler in _public(services, keys, alone=True):
+        if path in own:
+            app.router.add_get(path, handler)
+
+    async def elsewhere(_: web.Request) -> web.StreamResponse:
+        raise WrongRole(role)
+
+    app.router.add_route("*", "/{path:.*}", elsewhere, expect_handler=_expect)
+    return app
+
+
 def _add_routes(
     app: web.Application, services: Services, keys: Keys, guarded: tuple[Guarded, ...]
 ) -> None:
@@ -112,21 +133,32 @@ def _add_routes(
         (method, path, _known(keys, roles, _gone(services.store, do)))
         for method, path, roles, do in guarded
     ]
-    for method, path, handler in [*routes, *_public(services, keys)]:
+    public = _public(services, keys)
+    description = Description(services, _calls(services, guarded, public))
+    public += [("GET", "/openapi.json", description.json), ("GET", "/docs", description.page)]
+    for method, path, handler in [*routes, *public]:
         app.router.add_route(method, path, handler, expect_handler=_expect)
         if method == "GET":
             app.router.add_route("HEAD", path, handler, expect_handler=_expect)
 
 
-def _public(services: Services, keys: Keys) -> list[tuple[str, str, Handler]]:
-    """What needs no key, unless a setting says so."""
+async def _metrics_apart(_: web.Request) -> web.StreamResponse:
+    raise MetricsApart
+
+
+def _public(
+    services: Services, keys: Keys, *, alone: bool = False
+) -> list[tuple[str, str, Handler]]:
+    """What needs no key, unless a setting says so. `alone`: the port is this process's own."""
     health = Health(services)
     public: list[tuple[str, str, Handler]] = [
         ("GET", "/healthz", health.live),
         ("GET", "/readyz", health.ready),
         ("GET", "/.well-known/jwks.json", PublicKeys(services).show),
     ]
-    if services.metrics is not None:
+    if services.metrics_apart and not alone:
+        public.append(("GET", "/metrics", _metrics_apart))
+    elif services.metrics is not None:
         show = MetricsPage(services.metrics).show
         guard = show if services.metrics_open else _known(keys, OPERATORS, show)
         public.append(("GET", "/metrics", guard))
@@ -134,6 +166,17 @@ def _public(services: Services, keys: Keys) -> list[tuple[str, str, Handler]]:
         inbox = Inbox(services, services.dev)
         public += [("POST", "/dev/inbox", inbox.receive), ("GET", "/dev/inbox", inbox.show)]
     return public
+
+
+def _calls(
+    services: Services, guarded: Iterable[Guarded], public: Iterable[tuple[str, str, Handler]]
+) -> dict[Call, frozenset[Role]]:
+    """Every route that is served, with the roles that may take it; none: no key is needed."""
+    calls = {(method, path): roles for method, path, roles, _ in guarded}
+    calls |= {(method, path): frozenset() for method, path, _ in public}
+    if services.metrics is not None and not services.metrics_open:
+        calls["GET", "/metrics"] = OPERATORS
+    return calls
 
 
 def _queue_calls(services: Services) -> tuple[Guarded, ...]:

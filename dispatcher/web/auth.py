@@ -102,6 +102,13 @@ class Keys:
         self._strangers: OrderedDict[bytes, _Kept] = OrderedDict()
         self._dev = None if dev is None else Identity(dev.caller, frozenset(Role))
 
+    def forget(self, caller_id: str | None = None) -> None:
+        """Look up anew the keys of a caller; None: all."""
+        self._strangers.clear()
+        for digest, kept in list(self._known.items()):
+            if caller_id is None or kept.found is None or kept.found[0].caller_id == caller_id:
+                del self._known[digest]
+
     async def identify(self, request: web.Request) -> Identity:
         """Who makes the request.
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 from aiohttp import HttpVersion11, web
 
 from dispatcher.core.errors import InvalidFields, MalformedBody
 from dispatcher.core.limits import Limits
-from dispatcher.web.faults import find_faults
+from dispatcher.web.faults import find_faults, whole_numbers
 from dispatcher.web.headers import is_json
 from dispatcher.web.refusals import BodyTooLarge, BodyTooSlow, WrongMediaType
 from dispatcher.web.strict_json import check_json
 from dispatcher.web.wire import NoBody
+
+Body = TypeVar("Body", bound=msgspec.Struct)
 
 _BYTE: Final = re.compile(r" \(byte \d+\)")
 _SECONDS: Final = 30.0
@@ -34,6 +36,24 @@ async def read_json(request: web.Request, limits: Limits, most: int | None = Non
     body = await read_bytes(request, limits.body_bytes if most is None else most)
     check_json(body, limits.body_depth)
     return body
+
+
+async def read_as(request: web.Request, limits: Limits, kind: type[Body]) -> Body:
+    """A JSON body as a value of `kind`.
+
+    Raises:
+        InvalidFields: it does not fit; with all its faults. And as `read_json`.
+    """
+    body = await read_json(request, limits)
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError:
+        good, faults = find_faults(whole_numbers(body, kind), kind)
+        if isinstance(good, kind):
+            return good
+        raise InvalidFields(tuple(faults)) from None
+    except msgspec.DecodeError as error:
+        raise not_json(error, body) from None
 
 
 async def read_nothing(request: web.Request, limits: Limits) -> None:

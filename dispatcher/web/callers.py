@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-import msgspec
 from aiohttp import web
 from msgspec import UNSET, UnsetType
 
@@ -19,13 +18,10 @@ from dispatcher.core.submission import TIME_EXAMPLE, check_schedule, parse_rfc33
 from dispatcher.engine.callers import RESERVED_NAMES, CreatedKey, terms_json
 from dispatcher.ports.records import OVERLAP_SECONDS, CallerRecord
 from dispatcher.web.auth import Identity
-from dispatcher.web.body import not_json, read_json, read_nothing
-from dispatcher.web.faults import find_faults
+from dispatcher.web.body import read_as, read_nothing
 from dispatcher.web.queries import PAGE, number_cursor, page, read_cursor, read_limit, read_query
 from dispatcher.web.services import Services
 from dispatcher.web.wire import CallerBody, CallerChangeBody, KeyBody, RateBody, RotationBody
-
-Body = TypeVar("Body", CallerBody, CallerChangeBody, KeyBody, RotationBody)
 
 _CALLER_ID: Final = re.compile("clr_[0-9a-f]{32}")
 _KEY_ID: Final = re.compile("key_[0-9a-f]{32}")
@@ -62,7 +58,7 @@ class CallerCalls:
         """`PATCH /v1/callers/{id}`: 200 with the caller; what is left out stays as it is."""
         read_query(request)
         caller_id = _id_of(request, "id", "caller", _CALLER_ID)
-        asked = await self._read(request, CallerChangeBody)
+        asked = await read_as(request, self._limits, CallerChangeBody)
         if isinstance(asked.schedule, list):
             faults = tuple(check_schedule(asked.schedule, self._limits, at="/schedule"))
             if faults:
@@ -82,7 +78,7 @@ class CallerCalls:
     async def create(self, request: web.Request, who: Identity) -> web.Response:
         """`POST /v1/callers`: 201 with the caller, its first key and its secret, shown once."""
         read_query(request)
-        asked = await self._read(request, CallerBody)
+        asked = await read_as(request, self._limits, CallerBody)
         if asked.name in RESERVED_NAMES:
             fault = FieldError("/name", "reserved", "This name is the service's own.")
             raise InvalidFields((fault,))
@@ -105,7 +101,7 @@ class CallerCalls:
         """`POST /v1/callers/{id}/keys`: 201 with the new key, shown once."""
         read_query(request)
         caller_id = _id_of(request, "id", "caller", _CALLER_ID)
-        asked = await self._read(request, KeyBody)
+        asked = await read_as(request, self._limits, KeyBody)
         expires_at = self._expiry(asked.expires_at)
         made = await self._callers.add_key(
             caller_id, asked.role, who.acting(request), expires_at=expires_at
@@ -127,7 +123,7 @@ class CallerCalls:
         caller_id = _id_of(request, "id", "caller", _CALLER_ID)
         asked = RotationBody()
         if request.body_exists:
-            asked = await self._read(request, RotationBody)
+            asked = await read_as(request, self._limits, RotationBody)
         overlap = asked.overlap_seconds
         made = await self._callers.rotate_secret(
             caller_id,
@@ -143,16 +139,6 @@ class CallerCalls:
                 "othersSignUntil": rfc3339(made.others_until),
             },
         )
-
-    async def _read(self, request: web.Request, kind: type[Body]) -> Body:
-        body = await read_json(request, self._limits)
-        try:
-            return msgspec.json.decode(body, type=kind)
-        except msgspec.ValidationError:
-            _, faults = find_faults(body, kind)
-            raise InvalidFields(tuple(faults)) from None
-        except msgspec.DecodeError as error:
-            raise not_json(error, body) from None
 
     def _expiry(self, text: str | None) -> Instant | None:
         if text is None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-import msgspec
 from aiohttp import web
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -21,8 +20,8 @@ from dispatcher.core.submission import check_headers, check_schedule
 from dispatcher.ports.endpoints import EndpointRecord
 from dispatcher.ports.records import OVERLAP_SECONDS
 from dispatcher.web.auth import Identity, named_caller
-from dispatcher.web.body import not_json, read_json, read_nothing
-from dispatcher.web.faults import MAX_FAULTS, find_faults
+from dispatcher.web.body import read_as, read_nothing
+from dispatcher.web.faults import MAX_FAULTS
 from dispatcher.web.queries import (
     PAGE,
     number_cursor,
@@ -35,8 +34,6 @@ from dispatcher.web.queries import (
 from dispatcher.web.services import Services
 from dispatcher.web.shown import delivery_shown
 from dispatcher.web.wire import EndpointBody, EndpointChangeBody, RotationBody
-
-Body = TypeVar("Body", EndpointBody, EndpointChangeBody, RotationBody)
 
 _ENDPOINT_ID: Final = re.compile("ep_[0-9a-f]{32}")
 _NAMES_CALLER: Final = frozenset({"callerId"})
@@ -62,7 +59,7 @@ class EndpointCalls:
         """`POST /v1/endpoints`: 201 with the endpoint and its secret, shown once."""
         query = read_query(request, _NAMES_CALLER)
         caller = await named_caller(self._store, who, read_caller_id(query))
-        asked = _wished(await self._read(request, EndpointBody))
+        asked = _wished(await read_as(request, self._limits, EndpointBody))
         target = self._check(asked)
         if target is None:
             raise AssertionError("the body of a new endpoint has a URL")
@@ -102,7 +99,7 @@ class EndpointCalls:
         """`PATCH /v1/endpoints/{id}`: 200 with the endpoint; what is left out stays as it is."""
         read_query(request)
         endpoint_id = _id_of(request)
-        asked = await self._read(request, EndpointChangeBody)
+        asked = await read_as(request, self._limits, EndpointChangeBody)
         target = self._check(asked)
         record = await self._endpoints.change(
             endpoint_id,
@@ -149,7 +146,7 @@ class EndpointCalls:
         endpoint_id = _id_of(request)
         asked = RotationBody()
         if request.body_exists:
-            asked = await self._read(request, RotationBody)
+            asked = await read_as(request, self._limits, RotationBody)
         overlap = asked.overlap_seconds
         made = await self._endpoints.rotate_secret(
             endpoint_id,
@@ -166,16 +163,6 @@ class EndpointCalls:
         return web.Response(body=encode(shown), headers=_SECRET_HEADERS)
 
     # --- what is asked for -------------------------------------------------------------------
-
-    async def _read(self, request: web.Request, kind: type[Body]) -> Body:
-        body = await read_json(request, self._limits)
-        try:
-            return msgspec.json.decode(body, type=kind)
-        except msgspec.ValidationError:
-            _, faults = find_faults(body, kind)
-            raise InvalidFields(tuple(faults)) from None
-        except msgspec.DecodeError as error:
-            raise not_json(error, body) from None
 
     def _check(self, asked: EndpointChangeBody) -> Target | None:
         """Where it is to go, None if that is not asked; raises `InvalidFields`."""

@@ -174,7 +174,8 @@ class Events:
         async def look(waiting: Waiting) -> Look[FeedPage]:
             nonlocal after
             found = await self._store.list_feed(scope, after=after, types=types, limit=limit)
-            waiting.seen = after = found.next
+            after = found.next
+            waiting.read(found)
             enough = bool(found.items) or found.gap
             return Look(found, enough, 0.0 if found.more else float("inf"))
 
@@ -245,7 +246,8 @@ class Events:
                 cursor = self._cursors.pack(item.cursor, scope)
                 await stream.send(sse.event(item.event.type, encode(_item_json(item)), cursor))
                 told = item.cursor
-            waiting.seen = after = found.next
+            after = found.next
+            waiting.read(found)
             if found.more:
                 continue
             for job in waiting.take_live():

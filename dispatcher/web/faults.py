@@ -29,6 +29,7 @@ _JSON_WORDS: Final = {
     "array": "an array",
     "object": "an object",
 }
+_EXACT: Final = 2**53  # beyond it a float stands for several integers
 _QUOTED: Final = re.compile("`([^`]*)`")
 _END_AGAIN: Final = (
     r"(?!\\n)"  # of `wire.NAME_PATTERN`, as the decoder quotes it: says nothing to callers
@@ -60,6 +61,31 @@ def find_faults(raw: bytes, kind: Any, *at: str | int) -> tuple[Any, list[FieldE
         members = msgspec.json.decode(raw, type=dict[str, Raw])
         good, faults = _of_items(members.items(), get_args(plain)[1], at)
     return good, faults[:MAX_FAULTS] or [_fault(first, plain, at)]
+
+
+def whole_numbers(raw: bytes, kind: Any) -> bytes:
+    """The same JSON with `2.0` written as `2` where `kind` has an integer.
+
+    They are the same number (JSON Schema 2020-12, core, 6.3), and the decoder wants the latter.
+    What else stands in it keeps its bytes.
+    """
+    plain = _plain(kind)
+    if plain is int:
+        try:
+            value = float(raw)
+        except ValueError:
+            return raw
+        return b"%d" % value if value.is_integer() and abs(value) < _EXACT else raw
+    if not _is_struct(plain) or raw.lstrip()[:1] != b"{":
+        return raw
+    kinds = {field.encode_name: field.type for field in msgspec.structs.fields(plain)}
+    members = msgspec.json.decode(raw, type=dict[str, Raw])
+    return msgspec.json.encode(
+        {
+            name: Raw(whole_numbers(bytes(member), kinds[name])) if name in kinds else member
+            for name, member in members.items()
+        }
+    )
 
 
 def _of_members(

@@ -122,7 +122,7 @@ class Jobs:
             trace = parse_trace(headers.getall("traceparent"), headers.getall("tracestate", ()))
         new_trace = trace is None and "traceparent" in headers
         caller = await named_caller(self._store, who, read_caller_id(query))
-        count(self._rates, request, caller)
+        await count(self._rates, request, caller)
         own = caller.terms.limits.body_bytes
         body = await read_json(request, self._limits, own)
         submission = self._parser.parse(body, caller.id, trace)

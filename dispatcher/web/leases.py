@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any, Final, TypeVar
 
-import msgspec
 from aiohttp import web
 from msgspec import Raw
 
@@ -17,8 +16,7 @@ from dispatcher.core.payload import encode, job_json, rfc3339
 from dispatcher.engine.leases import RemoteWork
 from dispatcher.ports.records import RemoteTerms
 from dispatcher.web.auth import Identity
-from dispatcher.web.body import not_json, read_json
-from dispatcher.web.faults import find_faults
+from dispatcher.web.body import read_as
 from dispatcher.web.headers import parse_wait
 from dispatcher.web.queries import read_query
 from dispatcher.web.schemas import Schemas
@@ -164,14 +162,7 @@ class Leases:
         return job_json(job, self._public_url, self._clock.now(), None)
 
     async def _read(self, request: web.Request, kind: type[Body]) -> Body:
-        body = await read_json(request, self._limits)
-        try:
-            return msgspec.json.decode(body, type=kind)
-        except msgspec.ValidationError:
-            _, faults = find_faults(body, kind)
-            raise InvalidFields(tuple(faults)) from None
-        except msgspec.DecodeError as error:
-            raise not_json(error, body) from None
+        return await read_as(request, self._limits, kind)
 
 
 def _progress(current: float, total: float | None, message: str | None) -> Progress:

@@ -40,7 +40,7 @@ from dispatcher.engine.catalog import Catalog
 from dispatcher.ports.system import Clock
 from dispatcher.ports.vault import Vault
 from dispatcher.web.body import not_json
-from dispatcher.web.faults import MAX_FAULTS, find_faults
+from dispatcher.web.faults import MAX_FAULTS, find_faults, whole_numbers
 from dispatcher.web.schemas import Schemas
 from dispatcher.web.wire import CallbackBody, SubmissionBody
 
@@ -223,9 +223,11 @@ def _read(body: bytes) -> tuple[SubmissionBody, list[FieldError]]:
     except msgspec.DecodeError as error:
         raise not_json(error, body) from None
     try:
-        good, faults = find_faults(body, SubmissionBody)
+        good, faults = find_faults(whole_numbers(body, SubmissionBody), SubmissionBody)
     except msgspec.DecodeError as error:
         raise not_json(error, body) from None
+    if isinstance(good, SubmissionBody):
+        return good, []
     if good is None:  # no object: nothing more can be said
         raise InvalidFields(tuple(faults))
     return SubmissionBody(**({"type": "", "input": _NO_INPUT} | good)), faults

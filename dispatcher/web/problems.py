@@ -47,6 +47,7 @@ from dispatcher.web.refusals import (
     BadQuery,
     BodyTooLarge,
     BodyTooSlow,
+    MetricsApart,
     NotAcceptable,
     ResultGone,
     ResultNotYet,
@@ -54,6 +55,7 @@ from dispatcher.web.refusals import (
     TooManyStreams,
     UnknownTransferCoding,
     WrongMediaType,
+    WrongRole,
 )
 
 _log: Final = logging.getLogger("dispatcher.web")
@@ -97,6 +99,8 @@ _TABLE: Final[tuple[tuple[type[Exception], HTTPStatus, dict[str, str]], ...]] = 
     (TooManyStreams, HTTPStatus.TOO_MANY_REQUESTS, {"Retry-After": "30"}),
     (StreamsFull, HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "30"}),
     (UnknownTransferCoding, HTTPStatus.NOT_IMPLEMENTED, _LAST),
+    (MetricsApart, HTTPStatus.NOT_FOUND, {}),
+    (WrongRole, HTTPStatus.MISDIRECTED_REQUEST, {}),
     (RequestError, HTTPStatus.BAD_REQUEST, {}),
     (Overloaded, HTTPStatus.SERVICE_UNAVAILABLE, _RETRY),
     (QueueFull, HTTPStatus.SERVICE_UNAVAILABLE, _ROOM),
@@ -220,6 +224,20 @@ def problem_of(error: Exception, instance: str, request_id: str) -> web.Response
     return problem(
         status, code, detail or status.description, instance, headers=headers, more=_more(error)
     )
+
+
+def told(error: type[Exception] | Exception) -> tuple[int, str, frozenset[str]]:
+    """The status, code and names of headers that an error is told with, for the description.
+
+    An instance where the code depends on what it says.
+    """
+    kind = error if isinstance(error, type) else type(error)
+    row, status, headers = next(row for row in _TABLE if issubclass(kind, row[0]))
+    names = frozenset(headers)
+    if issubclass(kind, ResultNotYet | OverRate):
+        names |= {"Retry-After"}
+    words = _OTHER_WORDS.get(row)
+    return status, words[0] if words else error.code, names  # type: ignore[union-attr]  # all others of the table have a code
 
 
 def malformed(status: int, reason: str, instance: str) -> web.Response:

@@ -18,9 +18,9 @@ _WAITS: Final = frozenset({429, 503})
 """Where `Retry-After` says when to make the request again."""
 
 
-def count(rates: Rates, request: web.Request, caller: Caller) -> None:
-    """Count a submission; raises `OverRate`."""
-    standing = rates.take(caller)
+async def count(rates: Rates, request: web.Request, caller: Caller) -> None:
+    """Count a submission; raises `OverRate`, `StoreError`."""
+    standing = await rates.take(caller)
     if standing is None:
         return
     request[STANDING] = standing

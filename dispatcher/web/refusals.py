@@ -40,6 +40,30 @@ class NotAcceptable(RequestError):
     code = "not-acceptable"
 
 
+class WrongRole(RequestError):
+    """The process has another role than to serve the API (RFC 9110, 15.5.20)."""
+
+    code = "wrong-role"
+
+    def __init__(self, role: str) -> None:
+        super().__init__(
+            "Only /healthz, /readyz and /metrics are served here, of one process with the role "
+            f"{role!r}: send requests to the port of one that serves the API."
+        )
+
+
+class MetricsApart(RequestError):
+    """The port is shared by several processes, each with metrics of its own."""
+
+    code = "metrics-apart"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Several processes share this port, and each counts for itself: set metrics_port, and "
+            "scrape one port a process."
+        )
+
+
 class TooManyStreams(RequestError):
     """The caller has as many streams open as it may."""
 

@@ -154,6 +154,7 @@ class Services:
     - `queues` are steered at `/v1/queues`, `remote` workers served at `/v1/leases`. None: not here.
     - `stall_seconds` is how long a reader of a stream may take nothing before it is dropped.
     - `metrics` is shown at `/metrics`: to all if `metrics_open`, else to operators. None: nowhere.
+      `metrics_apart`: the port is shared by processes that each have their own, so not there.
     """
 
     accept: Accepts
@@ -181,5 +182,6 @@ class Services:
     remote: RemoteWork | None = None
     metrics: MetricsMade | None = None
     metrics_open: bool = True
+    metrics_apart: bool = False
     estimates: Estimates = field(default_factory=Estimates)
     stall_seconds: float = 20.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, TypeAlias
 
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from dispatcher.core.limits import MOST_BODY_BYTES, MOST_BYTES_WAITING, MOST_WAITING
 from dispatcher.core.model import CallbackMode, EventType, Role
@@ -321,14 +321,14 @@ class HeartbeatBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = None
     output: Annotated[
         Raw, Meta(description="An intermediate result, any JSON: event `job.output`.")
-    ] = Raw()
+    ] = field(default_factory=Raw)  # made anew, since a schema can't show a Raw as its default
 
 
 class CompleteBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body that ends a lease with a result."""
 
-    result: Annotated[Raw, Meta(description="The result, any JSON; null without it.")] = Raw(
-        b"null"
+    result: Annotated[Raw, Meta(description="The result, any JSON; null without it.")] = field(
+        default_factory=lambda: Raw(b"null")
     )
 
 

@@ -48,6 +48,10 @@ def environment(terms: Terms) -> dict[str, str]:
     return settings
 
 
+def _sender(scenario: Scenario) -> dict[str, str]:
+    return {} if scenario.sender is None else {"DISPATCHER_SENDER": scenario.sender}
+
+
 async def run(scenario: Scenario, terms: Terms) -> Figures:
     """Measure one scenario in a folder of its own.
 
@@ -87,7 +91,7 @@ async def _service(scenario: Scenario, terms: Terms, folder: Path) -> Figures:
         folder,
         app=str(Path(__file__).with_name("stamp.py")) if scenario.type == STAMPED else None,
         allow=places.allowed,
-        environment=environment(terms) | places.environment,
+        environment=environment(terms) | places.environment | _sender(scenario),
         log_file=folder / "service.log",
         options=["--processes", str(processes)] if processes > 1 else [],
         tree=terms.tree,

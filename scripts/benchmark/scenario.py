@@ -42,6 +42,7 @@ class Scenario(Struct, frozen=True, kw_only=True):
     `finished` and `waiting` parts of `--rows` are in the store before: jobs that ended and were
     delivered, and such whose callback waits for a receiver that is down. `limits` are the baselines
     whose work a job does, and how many times: their costs added up are the limit of one core.
+    `sender` is the setting of that name.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Scenario(Struct, frozen=True, kw_only=True):
     processes: int = 1
     stamped: bool = False
     commits: int = 1
+    sender: str | None = None
     limits: tuple[tuple[str, float], ...] = ()
 
 
@@ -119,6 +121,12 @@ PATHS: Final = (
         says="submission, commit, 202, echo, commit, signed callback to one of 8 origins, commit",
         destinations=8,
         limits=PATH,
+    ),
+    Scenario(
+        name="whole path over aiohttp",
+        says="the whole path with the sender that the narrow one is compared with",
+        destinations=8,
+        sender="aiohttp",
     ),
     Scenario(
         name="open loop",

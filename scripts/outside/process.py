@@ -68,7 +68,9 @@ class Service:
         allow: origins or networks for `--allow-callbacks`.
         environment: settings as environment variables, over those of this process.
         wrapper: a command to run the service under, such as `unshare`.
+        command: what stands for `dispatcher`.
         log_file: where its output goes, unread; None keeps the last lines in `log`.
+        host: the address that it listens on.
         options: further options of `dispatcher serve`.
         tree: another checkout, set up, whose `dispatcher` is run; None runs this one's.
     """
@@ -83,19 +85,22 @@ class Service:
         port: int | None = None,
         environment: dict[str, str] | None = None,
         wrapper: Sequence[str] = (),
+        command: Sequence[str] | None = None,
         log_file: Path | None = None,
+        host: str = "127.0.0.1",
         options: Sequence[str] = (),
         tree: Path | None = None,
     ) -> None:
         self.folder = folder
-        self._command = dispatcher_command(tree)
         self.database = folder / "dispatcher.db"
         self.port = free_port() if port is None else port
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.host = host
+        self.url = f"http://{host}:{self.port}"
         self._wrapper = list(wrapper)
+        self._command = [dispatcher_command(tree)] if command is None else list(command)
         self._log_file = log_file
         self._arguments = [app] if app else []
-        self._arguments += ["--port", str(self.port), "--public-url", self.url]
+        self._arguments += ["--host", host, "--port", str(self.port), "--public-url", self.url]
         self._arguments += ["--dev"] if dev else []
         for origin in allow:
             self._arguments += ["--allow-callbacks", origin]
@@ -135,7 +140,7 @@ class Service:
         """Run `dispatcher callers create`, as an operator would before or while it is served."""
         done = await asyncio.to_thread(
             subprocess.run,
-            [self._command, "callers", "create", name, "--role", role, "--json"],
+            [*self._wrapper, *self._command, "callers", "create", name, "--role", role, "--json"],
             env=self._environment,
             cwd=self.folder,
             capture_output=True,
@@ -158,7 +163,7 @@ class Service:
             if self._log_file is not None:
                 output = opened.enter_context(self._log_file.open("ab")).fileno()
             self._process = subprocess.Popen(
-                [*self._wrapper, self._command, "serve", *self._arguments],
+                [*self._wrapper, *self._command, "serve", *self._arguments],
                 env=self._environment,
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
@@ -213,10 +218,10 @@ class Service:
 
     async def status_of(self, path: str) -> int:
         """The status of a GET without a key, over a connection of its own."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        reader, writer = await asyncio.open_connection(self.host, self.port)
         try:
             writer.write(
-                f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n"
+                f"GET {path} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\n"
                 "Connection: close\r\n\r\n".encode()
             )
             line = await reader.readline()
@@ -229,10 +234,15 @@ class Service:
                 await writer.wait_closed()
 
     def kill(self) -> None:
-        """`kill -9`, and wait until the process is gone."""
-        self._running().kill()
+        """`kill -9` it and what it has started, and wait until it is gone."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._running().pid, signal.SIGKILL)
         self._running().wait()
         self._close()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send the process a signal, and what it has started: to stop them, or let them go on."""
+        os.killpg(self._running().pid, number)
 
     def ask_to_stop(self) -> None:
         """SIGTERM."""

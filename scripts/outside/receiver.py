@@ -33,7 +33,7 @@ class Arrival(Struct, frozen=True):
 
 
 class Receiver:
-    """Listens on 127.0.0.1, keeps what arrives, and answers as it is told.
+    """Listens on `host`, keeps what arrives, and answers as it is told.
 
     `answer` is called with the webhook-id and how often it has come before (0 the first time) and
     gives the status to answer with, or `HANG_UP`. What does not verify is answered 401 and kept in
@@ -45,9 +45,11 @@ class Receiver:
         secret: str = "",
         answer: Callable[[str, int], int] | None = None,
         port: int | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
         self.port = free_port() if port is None else port
-        self.origin = f"http://127.0.0.1:{self.port}"
+        self._host = host
+        self.origin = f"http://{host}:{self.port}"
         self.url = f"{self.origin}/callbacks"
         self.secret = secret
         self.arrivals: list[Arrival] = []
@@ -65,7 +67,7 @@ class Receiver:
         app.router.add_post("/callbacks", self._receive)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
+        await web.TCPSite(self._runner, self._host, self.port).start()
 
     async def stop(self) -> None:
         """Stop listening and close every connection."""

@@ -96,7 +96,7 @@ def test_without_flags_file_and_environment_hold(
         (["--processes", "2"], "processes must be 1 on SQLite"),
         (["--dev", "--host", "0.0.0.0"], "dev serves loopback only"),
         (["--config", "gone.toml"], "gone.toml: can't be read"),
-        (["--store", "postgresql://u:hunter2@h/d"], "PostgreSQL comes in a later version"),
+        (["--store", "postgresql://u:hunter2@h/d"], "secret_key must be set on PostgreSQL"),
     ],
 )
 def test_settings_that_do_not_fit_end_with_2_before_anything_starts(

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from dispatcher import compose
 from dispatcher.adapters.secrets import key_file, new_key
 from dispatcher.adapters.sqlite.schema import migrations
 from dispatcher.adapters.system import SystemRandom
@@ -23,6 +22,7 @@ from dispatcher.core.model import ApiKey, Caller, Role
 from dispatcher.core.signature import parse_secret
 from dispatcher.engine.callers import digest_of
 from dispatcher.settings import Settings
+from dispatcher.stores import open_store
 
 DATABASE = Path("dispatcher.db")
 
@@ -121,7 +121,7 @@ def test_a_name_that_can_not_be(name: str, capsys: pytest.CaptureFixture[str]) -
 
 def test_beside_a_running_service(capsys: pytest.CaptureFixture[str]) -> None:
     async def beside() -> None:
-        async with compose.open_store(Settings()) as running:
+        async with open_store(Settings()) as running:
             await running.check()
             await asyncio.to_thread(main, ["callers", "create", "shop", "--json"])
             made = output(capsys)

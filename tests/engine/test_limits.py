@@ -154,36 +154,36 @@ async def test_a_flood_at_once_leaves_as_many_as_may_wait(stages: Stages) -> Non
 # --- Rates -------------------------------------------------------------------------------------
 
 
-def test_each_caller_has_a_bucket_of_its_own() -> None:
+async def test_each_caller_has_a_bucket_of_its_own() -> None:
     clock, observer = ManualClock(), RecordingObserver()
     rates = Rates(CallerLimits(rate=Rate(2, 10)), clock, observer)
     ann, ben = Caller("clr_a", "ann", 0), Caller("clr_b", "ben", 0)
     free = Caller("clr_c", "cid", 0, CallerTerms(limits=CallerLimits(rate=Rate(100, 1))))
-    taken = [rates.take(caller) for caller in (ann, ann, ann, ben, free)]
+    taken = [await rates.take(caller) for caller in (ann, ann, ann, ben, free)]
     assert [each is not None and each.taken for each in taken] == [True, True, False, True, True]
     assert [(fact.caller_id, fact.limit) for fact in observer.all(SubmissionRefused)] == [
         ("clr_a", "rate")
     ]
     clock.advance(5)
-    again = rates.take(ann)
+    again = await rates.take(ann)
     assert again is not None
     assert again.taken
 
 
-def test_without_a_rate_nothing_is_kept() -> None:
+async def test_without_a_rate_nothing_is_kept() -> None:
     rates = Rates(CallerLimits(), ManualClock(), RecordingObserver())
-    assert rates.take(Caller("clr_a", "ann", 0)) is None
+    assert await rates.take(Caller("clr_a", "ann", 0)) is None
     assert not rates._buckets
 
 
-def test_buckets_that_are_full_are_forgotten() -> None:
+async def test_buckets_that_are_full_are_forgotten() -> None:
     clock = ManualClock()
     rates = Rates(CallerLimits(rate=Rate(2, 10)), clock, RecordingObserver())
     for number in range(100):
-        rates.take(Caller(f"clr_{number}", "x", 0))
+        await rates.take(Caller(f"clr_{number}", "x", 0))
     assert len(rates._buckets) == 100
     clock.advance(10)
-    rates.take(Caller("clr_new", "x", 0))
+    await rates.take(Caller("clr_new", "x", 0))
     assert list(rates._buckets) == ["clr_new"]
 
 

@@ -25,7 +25,15 @@ from dispatcher.core.facts import (
     StoreRecovered,
 )
 from dispatcher.core.model import DeliveryState, EventType, JobState, Progress
-from dispatcher.engine.waiters import LIVE_JOBS, POLL_JOBS, POLL_SECONDS, Places, Waiters, Waiting
+from dispatcher.engine.waiters import (
+    HELD_BACK_SECONDS,
+    LIVE_JOBS,
+    POLL_JOBS,
+    POLL_SECONDS,
+    Places,
+    Waiters,
+    Waiting,
+)
 from dispatcher.ports.views import FeedPage, Heads
 from dispatcher.testing.clock import ManualClock
 from dispatcher.testing.observer import RecordingObserver
@@ -285,6 +293,57 @@ async def test_a_defect_does_not_end_the_looks(scene: Scene) -> None:
         await asyncio.wait((watching,))
     (failed,) = observer.all(LoopFailed)
     assert failed.loop == "waiting"
+
+
+# --- What is held back -------------------------------------------------------------------------
+
+
+async def test_who_can_not_be_shown_all_yet_is_woken_soon_and_more_and_more_slowly(
+    scene: Scene,
+) -> None:
+    """An event was committed beside a transaction that goes on: nobody else will tell of it."""
+    store = Store()
+    store.feeds = {"clr_a": "6"}
+    observer = RecordingObserver()
+    watching = asyncio.create_task(scene.waiters.watch(store, observer))
+
+    async def look() -> float:
+        """The next look at what is held back: after how long it came."""
+        count, waited = len(store.asked), 0.0
+        async with asyncio.timeout(10):
+            while len(store.asked) == count:
+                await asyncio.sleep(0)
+                if len(store.asked) == count:
+                    scene.timers.advance(HELD_BACK_SECONDS)
+                    waited += HELD_BACK_SECONDS
+        return round(waited / HELD_BACK_SECONDS)
+
+    try:
+        with scene.waiters.caller("clr_a") as reader, scene.waiters.caller(None) as other:
+            await asyncio.sleep(0)
+            other.read(FeedPage((), "6", more=False))
+            reader.read(FeedPage((), "6", more=False, held_back=True))
+            waits = await scene.waits(reader, 60.0)
+            times = [await look() for _ in range(4)]
+            assert times == sorted(times)
+            assert (times[0] <= 2, times[-1] >= 6) == (True, True)
+            assert not waits.done()
+            store.feeds["clr_a"] = "7"
+            await look()
+            assert await waits
+            assert set(store.asked) == {(0, 1)}  # of those alone who have to hurry
+            reader.read(FeedPage((), "7", more=False, held_back=True))
+            assert await look() <= 2  # not as late as it had become
+            reader.read(FeedPage((), "8", more=False))
+            asked = len(store.asked)
+            for _ in range(100):
+                await asyncio.sleep(0)
+                scene.timers.advance(HELD_BACK_SECONDS)
+            assert len(store.asked) == asked
+    finally:
+        watching.cancel()
+        await asyncio.wait((watching,))
+    assert observer.facts == []
 
 
 # --- Places ------------------------------------------------------------------------------------

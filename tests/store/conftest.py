@@ -3,7 +3,8 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import tempfile
-from contextlib import closing
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,17 @@ class SqliteBackend:
                 connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]  # noqa: S608  # the schema's own names
                 for (name,) in tables
             )
+
+    @asynccontextmanager
+    async def under_way(self, caller_id: str) -> AsyncIterator[str]:
+        event_id = self.ids.new("evt")
+        with closing(sqlite3.connect(self.path)) as connection, connection:
+            connection.execute(
+                "INSERT INTO event (id, caller_id, type, at, links_base, data) "
+                "VALUES (?, ?, 'ping', 0, '', x'7b7d')",
+                (event_id, caller_id),
+            )
+        yield event_id
 
     def now(self) -> Instant:
         return self.clock.now()

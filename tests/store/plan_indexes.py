@@ -134,6 +134,7 @@ INDEXES = {
     ],
     "deliveries_open_of_job": ["delivery_of_job (job_seq=?)"],
     "erased_add": ["job USING INTEGER PRIMARY KEY", "delivery USING INDEX delivery_of_job"],
+    "erased_add_alone": ["delivery_alone (event_seq=?)"],
     "erased_find": ["erased USING PRIMARY KEY (id=?)"],
     "prune_erased": ["erased USING COVERING INDEX erased_age (erased_at<?)"],
     "select_deliveries": ["delivery_of_caller (caller_id=? AND rowid>? AND rowid<?)"],

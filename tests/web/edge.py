@@ -32,6 +32,7 @@ from dispatcher.testing.timers import ManualTimers
 from dispatcher.web.app import make_app
 from dispatcher.web.server import EdgeRunner
 from dispatcher.web.services import DevMode, Services
+from tests.web.contract import contract
 from tests.web.doubles import Erasing, Memory, PlainVault, Taking
 from tests.web.steering_doubles import Canceling, NoDestinations, Steering
 
@@ -174,7 +175,9 @@ class Edge:
         async with self._session.request(
             method, url, headers=sent, allow_redirects=False, **more
         ) as response:
-            return Answer(response.status, response.headers, await response.read())
+            answer = Answer(response.status, response.headers, await response.read())
+        contract().check(method, path, *answer)
+        return answer
 
     async def submit(self, body: object, **more: Any) -> Answer:
         """`POST /v1/jobs` of a body as JSON, or of bytes as they are."""

@@ -20,6 +20,7 @@ NO_ID: Final = {
     "destination": "dst_" + "0" * 32,
     "key": "key_" + "9" * 32,
     "endpoint": "ep_" + "0" * 32,
+    "lease": "lse_" + "0" * 32,
 }
 
 
@@ -69,10 +70,22 @@ ROUTES: Final[dict[tuple[str, str], Who]] = {
     ("GET", "/v1/destinations/{id}"): Who.OPERATORS,
     ("POST", "/v1/destinations/{id}/pause"): Who.OPERATORS,
     ("POST", "/v1/destinations/{id}/resume"): Who.OPERATORS,
+    ("GET", "/v1/queues"): Who.OPERATORS,
+    ("POST", "/v1/queues/{name}/pause"): Who.OPERATORS,
+    ("POST", "/v1/queues/{name}/resume"): Who.OPERATORS,
+    ("POST", "/v1/pause"): Who.OPERATORS,
+    ("POST", "/v1/resume"): Who.OPERATORS,
+    ("POST", "/v1/leases"): Who.WORKERS,
+    ("POST", "/v1/leases/{id}/heartbeat"): Who.WORKERS,
+    ("POST", "/v1/leases/{id}/complete"): Who.WORKERS,
+    ("POST", "/v1/leases/{id}/fail"): Who.WORKERS,
+    ("POST", "/v1/leases/{id}/snooze"): Who.WORKERS,
     ("GET", "/v1/audit"): Who.OPERATORS,
     ("GET", "/healthz"): Who.ANYONE,
     ("GET", "/readyz"): Who.ANYONE,
     ("GET", "/.well-known/jwks.json"): Who.ANYONE,
+    ("GET", "/openapi.json"): Who.ANYONE,
+    ("GET", "/docs"): Who.ANYONE,
     ("GET", "/metrics"): Who.ANYONE,  # to operators alone if `metrics_open` is false
     ("POST", "/dev/inbox"): Who.ANYONE,  # these two are there with `--dev` alone
     ("GET", "/dev/inbox"): Who.ANYONE,
@@ -98,6 +111,7 @@ def path_of(template: str) -> str:
         "endpoints": "endpoint",
         "callers": "caller",
         "destinations": "destination",
+        "leases": "lease",
     }
-    path = template.replace("{keyId}", NO_ID["key"])
+    path = template.replace("{keyId}", NO_ID["key"]).replace("{name}", "default")
     return path.replace("{id}", NO_ID[ids[kind]]) if "{id}" in path else path

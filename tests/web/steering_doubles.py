@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from dispatcher.core.audit import Actor
-from dispatcher.core.errors import NotFound
+from dispatcher.core.changes import LeasedJob
+from dispatcher.core.errors import LeaseEnded, NotFound
 from dispatcher.core.model import (
     Caller,
     Job,
     Role,
 )
 from dispatcher.ports.views import (
+    Backlog,
     DeliveryRecord,
     DestinationRecord,
+    Pauses,
 )
 from tests.web.doubles import Memory
 
@@ -64,3 +69,32 @@ class NoDestinations:
         raise NotFound("destination", destination_id)
 
     resume = pause
+
+
+_NONE_PAUSED = Pauses(None, {})
+
+
+class NoQueues:
+    """Nothing waits, and nothing is paused."""
+
+    async def overview(self) -> tuple[Backlog, Pauses]:
+        return Backlog(at=0), _NONE_PAUSED
+
+    async def pause(self, queue: str | None, actor: Actor) -> Pauses:
+        return _NONE_PAUSED
+
+    resume = pause
+
+
+class NoWork:
+    """Workers find nothing to do, and each lease has ended."""
+
+    types = frozenset({"audio.transcribe"})
+
+    async def lease(self, *asked: object, **more: object) -> tuple[LeasedJob, ...]:
+        return ()
+
+    async def ended(self, *said: object, **more: object) -> NoReturn:
+        raise LeaseEnded
+
+    find = heartbeat = complete = fail = snooze = ended

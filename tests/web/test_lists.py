@@ -150,8 +150,8 @@ async def test_an_unknown_parameter_is_a_422_everywhere(edge: Edge, method: str,
 async def test_deliveries_come_with_their_attempts(edge: Edge) -> None:
     job_id = await submitted(edge)
     delivery = Delivery(
-        id="dlv_1",
-        event_id="evt_1",
+        id="dlv_" + "1" * 32,
+        event_id="evt_" + "1" * 32,
         event_type=EventType.JOB_SUCCEEDED,
         job_id=job_id,
         caller_id=ADA.id,
@@ -199,7 +199,7 @@ def note_events(edge: Edge, job_id: str, count: int) -> None:
     for sequence in range(1, count + 1):
         last = sequence == count
         event = Event(
-            id=f"evt_{sequence}",
+            id=f"evt_{sequence:032x}",
             job_id=job_id,
             caller_id=ADA.id,
             type=EventType.JOB_SUCCEEDED if last else EventType.JOB_OUTPUT,

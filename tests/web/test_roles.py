@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import cast
 
 import pytest
 import pytest_asyncio
 
 from dispatcher.core.model import Role
+from dispatcher.engine.leases import RemoteWork
+from dispatcher.engine.queues import Queues
 from dispatcher.web.app import make_app
 from tests.web.edge import DEV, Edge
 from tests.web.route_table import ROUTES, Who, path_of, routes_of
+from tests.web.steering_doubles import NoQueues, NoWork
 
 KEYS = {Role.CALLER: "dsp_ada", Role.WORKER: "dsp_worker", Role.OPERATOR: "dsp_ops"}
 GUARDED = sorted(route for route, who in ROUTES.items() if who is not Who.ANYONE)
@@ -28,7 +32,13 @@ class Page:
 def an_edge(*, dev: bool = False, metrics_open: bool = True) -> Edge:
     """With all that can be served."""
     edge = Edge(dev=DEV if dev else None)
-    edge.services = replace(edge.services, metrics=Page(), metrics_open=metrics_open)
+    edge.services = replace(
+        edge.services,
+        metrics=Page(),
+        metrics_open=metrics_open,
+        queues=cast("Queues", NoQueues()),
+        remote=cast("RemoteWork", NoWork()),
+    )
     return edge
 
 

@@ -20,6 +20,7 @@ from tests.engine.stage import ScriptedRunner, echo
 from tests.web.edge import Answer
 from tests.web.listening import stream
 from tests.web.route_table import NO_ID, ROUTES, Who
+from tests.web.test_leases import AUDIO, JOB, Worker, at_work
 from tests.web.test_whole_path import OTHER, URL, Service, service
 
 RUN: Final = "run"
@@ -73,6 +74,27 @@ MAKING: Final = {
     ("POST", "/v1/jobs"): ("?callerId={caller}", {"type": "work", "input": 1}),
     ("POST", "/v1/endpoints"): ("?callerId={caller}", {"url": URL}),
 }
+# What workers do: each holds its own leases, and another's is as one that has ended. Which caller's
+# jobs a worker may do is not decided here: types are.
+LEASING: Final = {("POST", "/v1/leases"): {"types": [AUDIO.name]}}
+LEASED: Final = {
+    ("POST", "/v1/leases/{id}/heartbeat"): {"output": 1},
+    ("POST", "/v1/leases/{id}/complete"): {"result": {"text": "mine"}},
+    ("POST", "/v1/leases/{id}/fail"): {"error": {"code": "mine"}},
+    ("POST", "/v1/leases/{id}/snooze"): {"seconds": 60},
+}
+# What needs no key: it must not show anything of anybody.
+OPEN: Final = {
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    ("GET", "/.well-known/jwks.json"),
+    ("GET", "/openapi.json"),
+    ("GET", "/docs"),
+    ("GET", "/metrics"),  # it counts all together: see `tests/test_metrics.py`
+    ("GET", "/dev/inbox"),  # of this machine alone, and of one developer
+    ("POST", "/dev/inbox"),
+}
+SHOWING: Final = sorted(path for _, path in OPEN if "dev" not in path and path != "/metrics")
 NOTHING: Final = {what: NO_ID[what] for what in ("job", "delivery", "endpoint")}
 
 
@@ -90,8 +112,15 @@ class Things(Struct):
 
 def test_every_call_that_callers_may_make_is_tried_here() -> None:
     """One that is missing: say above what another caller gets of it."""
-    tried = NAMING.keys() | LISTING.keys() | FEED.keys() | MAKING.keys()
-    assert tried == {route for route, who in ROUTES.items() if who is Who.CALLERS}
+    tried = {
+        Who.CALLERS: NAMING.keys() | LISTING.keys() | FEED.keys() | MAKING.keys(),
+        Who.WORKERS: LEASING.keys() | LEASED.keys(),
+        Who.ANYONE: OPEN,
+        # They see everybody's: `test_roles.py` shows that callers are refused by each.
+        Who.OPERATORS: {route for route, who in ROUTES.items() if who is Who.OPERATORS},
+    }
+    for who in Who:
+        assert tried[who] == {route for route, may in ROUTES.items() if may is who}, who
 
 
 @pytest_asyncio.fixture
@@ -159,6 +188,10 @@ async def test_what_is_another_s_is_not_there(here: Service) -> None:
             never = await here.edge.call(method, where, key=stranger, **more)
             for each in mine:
                 where = path.replace("{id}", each)
+                if method == "GET":
+                    head = await here.edge.call("HEAD", where, key=stranger)
+                    assert head.status == 404, path
+                    more = {"headers": {"Prefer": "wait=20"}}  # it is told at once
                 answer = await here.edge.call(method, where, key=stranger, **more)
                 assert answer.status == 404, f"{method} {path}: {answer}"
                 assert answer.json["code"] == f"{what}-not-found"
@@ -200,6 +233,9 @@ async def test_the_feed_and_streams_are_one_s_own(here: Service) -> None:
             cursor = (await here.edge.call(method, path, key=things.caller)).json["nextCursor"]
             answer = await here.edge.call(method, f"{path}?cursor={cursor}", key=stranger)
             assert (answer.status, answer.json["parameter"]) == (422, "cursor")
+            async with stream(here, path, key=stranger, last_id=cursor) as reader:
+                gap, own = await reader.take(2)  # as of any cursor that nobody knows
+                assert (gap.type, own.json["callerId"]) == ("gap", stranger)
             named = f"{path}?callerId={things.caller}"
             for headers in ({}, {"Accept": "text/event-stream"}):
                 answer = await here.edge.call(method, named, key=stranger, headers=headers)
@@ -240,3 +276,30 @@ async def test_an_idempotency_key_is_a_caller_s_own(here: Service) -> None:
     first, second = (each.json for each in answers)
     assert first["id"] != second["id"]
     assert (first["callerId"], second["callerId"]) == (here.stage.caller.id, OTHER.id)
+
+
+async def test_a_worker_ends_no_lease_of_another(tmp_path: Path) -> None:
+    async with at_work(tmp_path) as (here, worker):
+        await here.submit(JOB)
+        lease = await worker.lease()
+        stranger = Worker(here, "stranger")
+        for (_, path), body in LEASED.items():
+            answer = await stranger.call(path.replace("{id}", lease["id"]), body)
+            never = await stranger.call(path.replace("{id}", NO_ID["lease"]), body)
+            assert (answer.status, answer.json["code"]) == (409, "lease-lost"), path
+            assert without_id(answer, lease["id"]) == without_id(never, NO_ID["lease"])
+        for (_, path), body in LEASING.items():
+            answer = await stranger.call(path, body)
+            assert answer.json == {"leases": []}  # it is the worker's as long as it lasts
+        done = await worker.say(lease, "complete", {"result": {"text": "hers"}})
+        assert (done.status, done.json["job"]["status"]) == (200, "succeeded")
+
+
+async def test_what_needs_no_key_shows_nothing_of_anybody(here: Service) -> None:
+    for things, _ in await both(here):
+        for path in SHOWING:
+            answer = await here.edge.call("GET", path, key=None)
+            assert answer.status == 200, path
+            shown = answer.body.decode()
+            for each in (things.caller, things.job, things.delivery, things.endpoint, URL):
+                assert each not in shown, path

@@ -21,11 +21,12 @@ SECONDS = 20.0
 
 
 class Rig(Struct, frozen=True):
-    """The three parts."""
+    """The three parts, and the key of the caller."""
 
     service: Service
     api: Api
     receiver: Receiver
+    api_key: str | None = None
 
     def job(self, type_: str = "dispatcher.echo", given: Any = None, **more: Any) -> dict[str, Any]:
         """The body of a submission that calls back to the receiver."""
@@ -83,7 +84,7 @@ async def rig(
     try:
         await service.start()
         async with Api(service.url, api_key, seconds=SECONDS) as api:
-            yield Rig(service, api, receiver)
+            yield Rig(service, api, receiver, api_key)
     finally:
         service.end()
         await receiver.stop()

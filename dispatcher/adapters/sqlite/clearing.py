@@ -6,6 +6,7 @@ from typing import Final
 
 from dispatcher.adapters.sqlite import destinations
 from dispatcher.adapters.sqlite.endpoints import places_of
+from dispatcher.adapters.sqlite.erasing import Eraser
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.model import Instant
@@ -21,8 +22,6 @@ _ERASE_PLACE = statement("destination_erase")
 _HELD = statement("destinations_held")
 _PUT_BACK = statement("deliveries_put_back")
 _ALONE = statement("prune_alone_candidates")
-_ALONE_DELIVERIES = statement("prune_alone_deliveries")
-_ALONE_EVENT = statement("prune_alone")
 
 AT_ONCE: Final = 200
 """So many deliveries end in the commit that deletes their endpoint; the rest follows."""
@@ -81,8 +80,9 @@ def put_back_held(session: Session, limit: int) -> None:
 class PruningAlone:
     """Erases events of no job past their time, a little at a call; see `overdue.Pruning`."""
 
-    def __init__(self, kept_ms: int) -> None:
+    def __init__(self, kept_ms: int, eraser: Eraser) -> None:
         self._kept_ms = kept_ms
+        self._eraser = eraser
         self._after = _START
 
     def prune(self, session: Session, limit: int, look: int) -> None:
@@ -101,7 +101,6 @@ class PruningAlone:
                 break
             after = (at, seq)
             if not stays:
-                session.execute(_ALONE_DELIVERIES, (seq,))
-                session.execute(_ALONE_EVENT, (seq,))
+                self._eraser.erase_alone(session, seq)
                 erased += 1
         self._after = after if erased == limit or len(found) == look else _START

@@ -20,6 +20,9 @@ from dispatcher.ports.records import DeliveryTerms
 _JOB_BY_ID: Final = statement("job_by_id")
 _OPEN: Final = statement("deliveries_open_of_job")
 _ERASED_ADD: Final = statement("erased_add")
+_ERASED_ADD_ALONE: Final = statement("erased_add_alone")
+_ALONE_DELIVERIES: Final = statement("prune_alone_deliveries")
+_ALONE_EVENT: Final = statement("prune_alone")
 _ERASED_FIND: Final = statement("erased_find")
 _ERASED_FORGET: Final = statement("prune_erased")
 
@@ -73,6 +76,13 @@ class Eraser:
         if self._kept_ms:
             session.execute(_ERASED_ADD, {"seq": seq, "now": session.now})
         chains.erase_job(session, seq)
+
+    def erase_alone(self, session: Session, event_seq: int) -> None:
+        """Erase an event of no job with its deliveries, and remember that they were there."""
+        if self._kept_ms:
+            session.execute(_ERASED_ADD_ALONE, {"seq": event_seq, "now": session.now})
+        session.execute(_ALONE_DELIVERIES, (event_seq,))
+        session.execute(_ALONE_EVENT, (event_seq,))
 
     def forget(self, session: Session, limit: int) -> None:
         """Forget up to `limit` of what was erased long ago."""

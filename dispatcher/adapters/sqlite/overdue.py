@@ -92,7 +92,7 @@ class Pruning:
         self._dead_kept_ms = round(dead_kept_seconds * 1000)
         self._audit_kept_ms = round(audit_kept_seconds * 1000)
         self._after = _START
-        self._alone = PruningAlone(self._dead_kept_ms)
+        self._alone = PruningAlone(self._dead_kept_ms, eraser)
 
     def prune(self, session: Session, limit: int) -> int:
         """Erase up to `limit` jobs, and as many of each other thing.

@@ -132,6 +132,7 @@ from dispatcher.testing.conformance.switching import (
     TestDisablingEndpoints,
     TestFailingEndpoints,
 )
+from dispatcher.testing.conformance.under_way import TestEventsUnderWay
 from dispatcher.testing.conformance.walks import TestWalks
 
 __all__ = [
@@ -167,6 +168,7 @@ __all__ = [
     "TestErasing",
     "TestEvents",
     "TestEventsOfEndpoints",
+    "TestEventsUnderWay",
     "TestFailingEndpoints",
     "TestFeed",
     "TestFinishing",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from dispatcher.core.model import Instant
@@ -31,6 +32,15 @@ class Backend(Protocol):
 
     async def count_rows(self) -> int:
         """The rows of all tables together, however they are laid out."""
+        ...
+
+    def under_way(self, caller_id: str) -> AbstractAsyncContextManager[str]:
+        """An event of a caller (`ping`, of no job) that is written in the block, and gives its id.
+
+        Its place in the order is taken at the beginning, and it is committed at the end, as by
+        another process that is slow. Where there is one writer at a time nothing can be committed
+        meanwhile: there it is committed at the beginning.
+        """
         ...
 
     def now(self) -> Instant:

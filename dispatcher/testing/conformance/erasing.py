@@ -8,6 +8,8 @@ from msgspec.structs import replace
 from dispatcher.core.model import DeliveryState, JobState
 from dispatcher.core.ordering import OnDead
 from dispatcher.ports.erasing import ERASED_KEPT_SECONDS, Erasure
+from dispatcher.ports.records import DEAD_KEPT_SECONDS
+from dispatcher.testing.conformance.registered import registered, sent_to
 from dispatcher.testing.conformance.scene import Scene
 from dispatcher.testing.conformance.values import ANN, BEN, TERMS, a_callback
 
@@ -135,6 +137,22 @@ class TestWhatWasErased:
             assert await scene.other.was_erased(each, None)
             assert await scene.other.was_erased(each, ANN)
             assert not await scene.other.was_erased(each, BEN)
+
+    async def test_it_is_known_of_deliveries_of_no_job(self, scene: Scene) -> None:
+        endpoint = await registered(scene)
+        pinged = await scene.store.ping_endpoint(endpoint.id, "evt_1", scene.now, TERMS)
+        assert pinged is not None
+        leased = await sent_to(scene, endpoint.id)
+        await scene.apply(scene.tried(leased, DeliveryState.DELIVERED))
+        assert not await scene.other.was_erased(pinged.delivery_id, None)
+        await scene.advance(DEAD_KEPT_SECONDS)
+        await scene.store.prune(10)
+        assert await scene.other.get_delivery(pinged.delivery_id, None) is None
+        assert await scene.other.was_erased(pinged.delivery_id, None)
+        assert await scene.other.was_erased(pinged.delivery_id, ANN)
+        assert not await scene.other.was_erased(pinged.delivery_id, BEN)
+        await scene.advance(ERASED_KEPT_SECONDS)
+        assert not await scene.other.was_erased(pinged.delivery_id, None)
 
     async def test_for_thirty_days(self, scene: Scene) -> None:
         job = await scene.end(JobState.FAILED)

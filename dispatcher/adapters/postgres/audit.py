@@ -1,0 +1,108 @@
+"""The audit log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dispatcher.adapters.postgres.batching import Batcher, Entry
+from dispatcher.adapters.postgres.reader import Readers
+from dispatcher.adapters.postgres.reading import page_of
+from dispatcher.adapters.postgres.rows import Row
+from dispatcher.adapters.postgres.session import Session
+from dispatcher.adapters.postgres.statements import statement
+from dispatcher.core.audit import Actor, AuditEntry, Via
+from dispatcher.ports.audit import AuditFilter, AuditPage
+
+_ADD = statement("audit_add")
+_LIST = statement("audit_before")
+_LIST_OF_CALLER = statement("audit_of_caller")
+_LIST_OF_TARGET = statement("audit_of_target")
+
+
+class AuditKept:
+    """The part of the store that keeps the audit log: implements `ports.audit.AuditStore`."""
+
+    _readers: Readers
+    _rest: Batcher
+
+    async def add_audit(self, entry: AuditEntry) -> None:
+        """See `AuditStore.add_audit`."""
+        await self._rest.one(_add_all, entry)
+
+    async def list_audit(self, wanted: AuditFilter, *, limit: int, before: int | None) -> AuditPage:
+        """See `AuditStore.list_audit`."""
+        return await self._readers.ask(list_audit, wanted, limit=limit, before=before)
+
+
+async def _add_all(session: Session, entries: Sequence[Entry[AuditEntry]]) -> list[None]:
+    await session.began()
+    for entry in entries:
+        await add_audit(session, entry.item)
+    return [None for _ in entries]
+
+
+async def add_audit(session: Session, entry: AuditEntry | None) -> None:
+    """Write an entry, if there is one."""
+    if entry is None:
+        return
+    actor = entry.actor
+    await session.execute(
+        _ADD,
+        entry.id,
+        entry.at,
+        entry.action,
+        entry.target,
+        entry.caller_id,
+        actor.via.value,
+        actor.caller_id,
+        actor.key_id,
+        actor.address,
+        actor.request_id,
+        entry.detail.decode(),
+    )
+
+
+async def list_audit(
+    session: Session, wanted: AuditFilter, *, limit: int, before: int | None
+) -> AuditPage:
+    """Entries, newest first."""
+    sql, given = _LIST, []
+    if wanted.target is not None:
+        sql, given = _LIST_OF_TARGET, [wanted.target]
+    elif wanted.caller_id is not None:
+        sql, given = _LIST_OF_CALLER, [wanted.caller_id]
+
+    async def rows(before: int, look: int) -> Sequence[Row]:
+        return await session.fetch(sql, before, look, *given)
+
+    found, following = await page_of(rows, lambda row: _wanted(row, wanted), limit, before)
+    return AuditPage(tuple(entry for _, entry in found), following)
+
+
+def _wanted(row: Row, wanted: AuditFilter) -> AuditEntry | None:
+    entry = _entry_of(row)
+    fits = (
+        wanted.caller_id in (None, entry.caller_id)
+        and wanted.actor_id in (None, entry.actor.caller_id)
+        and wanted.action in (None, entry.action)
+        and wanted.target in (None, entry.target)
+        and (wanted.created_after is None or entry.at > wanted.created_after)
+        and (wanted.created_before is None or entry.at < wanted.created_before)
+    )
+    return entry if fits else None
+
+
+def _entry_of(row: Row) -> AuditEntry:
+    _, id_, at, action, target, caller_id, via, actor_id, key_id, address, request_id, detail = row
+    actor = Actor(
+        via=Via(via), caller_id=actor_id, key_id=key_id, address=address, request_id=request_id
+    )
+    return AuditEntry(
+        id=id_,
+        at=at,
+        action=action,
+        target=target,
+        actor=actor,
+        caller_id=caller_id,
+        detail=detail.encode(),
+    )

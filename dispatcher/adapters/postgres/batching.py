@@ -1,0 +1,183 @@
+"""Natural batching: what arrives while a commit is under way goes together into the next.
+
+A batcher takes calls of one kind, so that a batch is a few statements whatever its size, and has a
+connection of its own. No timer is involved: an idle store commits at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, Generic, NamedTuple, TypeVar
+
+from dispatcher.adapters.postgres.session import Session
+from dispatcher.adapters.postgres.transacting import Transactor
+from dispatcher.core.errors import StoreError, StoreUnavailable
+from dispatcher.ports.observer import CommitTold
+
+_log: Final = logging.getLogger("dispatcher.store")
+
+BATCH_ITEMS: Final = 500
+"""A batch takes no more calls once it has this many items: it bounds how long others wait."""
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+Terms = TypeVar("Terms")
+
+
+class Entry(NamedTuple, Generic[Item]):
+    """An item, and the number of the call that it came with: those of one call go in order."""
+
+    call: int
+    item: Item
+
+
+Run = Callable[[Session, Sequence[Entry[Item]]], Awaitable[list[Answer]]]
+"""What is done with a batch, in one transaction: an answer for each entry, in order."""
+
+RunBy = Callable[[Session, Sequence[Entry[Item]], Terms], Awaitable[list[Answer]]]
+"""The same, by terms: calls go together if theirs are the same."""
+
+
+class _Call:
+    """One call: some items, and who waits for their answers."""
+
+    __slots__ = ("future", "items", "key", "run")
+
+    def __init__(
+        self,
+        run: Run[Any, Any],
+        key: object,
+        items: Sequence[Any],
+        future: asyncio.Future[list[Any]],
+    ) -> None:
+        self.run = run
+        self.key = key
+        self.items = items
+        self.future = future
+
+
+class Batcher:
+    """Takes calls and commits them in batches."""
+
+    def __init__(
+        self,
+        transactor: Transactor,
+        *,
+        on_commit: CommitTold,
+        most: int = BATCH_ITEMS,
+    ) -> None:
+        self._transactor = transactor
+        self._on_commit = on_commit
+        self._most = most
+        self._waiting: deque[_Call] = deque()
+        self._arrived = asyncio.Event()
+        self._closed = False
+        self._worker: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to take calls."""
+        self._worker = asyncio.get_running_loop().create_task(self._work())
+
+    async def close(self) -> None:
+        """Finish what was asked, then let go of the connection. Later calls are refused."""
+        self._closed = True
+        self._arrived.set()
+        if self._worker is not None:
+            await self._worker
+        await self._transactor.close()
+
+    async def each_by(
+        self, run: RunBy[Item, Terms, Answer], items: Sequence[Item], terms: Terms
+    ) -> list[Answer | Exception]:
+        """As `each`, by terms."""
+
+        async def by_terms(session: Session, entries: Sequence[Entry[Item]]) -> list[Answer]:
+            return await run(session, entries, terms)
+
+        return await self._ask(by_terms, (run, terms), items)
+
+    async def each(self, run: Run[Item, Answer], items: Sequence[Item]) -> list[Answer | Exception]:
+        """Run on each item; an item that fails has its exception as its answer.
+
+        When the whole store is in trouble, each answer is a `StoreError` of its own. Raises
+        `StoreUnavailable` if the store is closed. Cancelling the wait does not cancel the work.
+        """
+        return await self._ask(run, run, items)
+
+    async def one(self, run: Run[Item, Answer], item: Item) -> Answer:
+        """Run on one item; raises what it raised."""
+        (answer,) = await self.each(run, (item,))
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def _ask(
+        self, run: Run[Item, Answer], key: object, items: Sequence[Item]
+    ) -> list[Answer | Exception]:
+        if self._closed or self._worker is None:
+            raise StoreUnavailable("The store is closed.")
+        future: asyncio.Future[list[Answer | Exception]] = (
+            asyncio.get_running_loop().create_future()
+        )
+        self._waiting.append(_Call(run, key, items, future))
+        self._arrived.set()
+        return await future
+
+    # --- the worker ----------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        while self._waiting or not self._closed:
+            if self._waiting:
+                await self._serve(self._gather())
+            else:
+                self._arrived.clear()
+                await self._arrived.wait()
+
+    def _gather(self) -> list[_Call]:
+        """The call that has waited longest, and those behind it that may go with it."""
+        first = self._waiting.popleft()
+        batch, count = [first], len(first.items)
+        while self._waiting and count < self._most and self._waiting[0].key == first.key:
+            call = self._waiting.popleft()
+            batch.append(call)
+            count += len(call.items)
+        return batch
+
+    async def _serve(self, batch: list[_Call]) -> None:
+        entries = [Entry(n, item) for n, call in enumerate(batch) for item in call.items]
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        failure: StoreError | None = None
+        answers: list[Any] = []
+        try:
+            answers = await self._transactor.transact(batch[0].run, entries)
+        except StoreError as error:
+            failure = error
+        except Exception as error:  # noqa: BLE001  # whatever it is, those who wait must hear of it
+            failure = StoreUnavailable(f"The store met an unexpected error: {error!r}")
+            failure.__cause__ = error
+        self._tell(clock() - began, len(entries), failed=failure is not None)
+        at = 0
+        for call in batch:
+            size = len(call.items)
+            if failure is None:
+                _settle(call.future, answers[at : at + size])
+            else:  # an exception is never shared between tasks
+                _settle(call.future, [type(failure)(*failure.args) for _ in call.items])
+            at += size
+
+    def _tell(self, seconds: float, items: int, *, failed: bool) -> None:
+        """Tell who looks on; a defect of theirs must not keep their answers from those who wait."""
+        try:
+            self._on_commit(seconds, items, failed=failed)
+        except Exception:  # noqa: BLE001  # whatever it is: it is logged, and the worker must live
+            _log.exception("what is told of each commit met a defect")
+
+
+def _settle(future: asyncio.Future[Any], answer: Any) -> None:
+    """Hand an answer over; whoever has gone meanwhile is not told."""
+    if not future.done():
+        future.set_result(answer)

@@ -1,0 +1,280 @@
+"""Changes of jobs: each compares state and lease, then sets. Ends are made a batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec.structs import replace
+
+from dispatcher.adapters.postgres.keys import Key, Next, Place, advance, key_of
+from dispatcher.adapters.postgres.lanes import Coming, input_sizes, lane_of, wait_no_more
+from dispatcher.adapters.postgres.leases import drop_remote
+from dispatcher.adapters.postgres.locking import Locked
+from dispatcher.adapters.postgres.owing import Told, add_events, drop_best_effort
+from dispatcher.adapters.postgres.rows import (
+    JOB_KEY_PLACE,
+    JOB_LANE,
+    JOB_LAST_LEASE,
+    JOB_LEASE,
+    JOB_SEQ,
+    Row,
+    as_json,
+    columns,
+    job_of,
+)
+from dispatcher.adapters.postgres.session import Kind, Session, Witness
+from dispatcher.adapters.postgres.statements import statement
+from dispatcher.core.changes import (
+    AskCancel,
+    FinishJob,
+    NoteOutput,
+    NoteProgress,
+    NoteStarted,
+    ReleaseJob,
+)
+from dispatcher.core.lifecycle import JOB_TRANSITIONS, TERMINAL_EVENT
+from dispatcher.core.model import INLINE_RESULT_BYTES, EventType, Instant, Job, JobState
+from dispatcher.core.payload import snapshot
+from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms, Stale
+
+_FINISH = statement("jobs_finish")
+_RESULTS_ADD = statement("job_results_add")
+_RELEASE = statement("jobs_release")
+_ASK_CANCEL = statement("job_ask_cancel")
+_NOTE = statement("job_note")
+_EVENTS_FIND = statement("events_find")
+
+
+async def finish_jobs(
+    session: Session, changes: Sequence[FinishJob], locked: Locked, terms: DeliveryTerms
+) -> list[ApplyResult]:
+    """End jobs, each named once; see `FinishJob` and the port."""
+    answers: dict[int, ApplyResult] = {}
+    ends: list[tuple[int, Row, Job, FinishJob]] = []
+    late: list[tuple[int, Row, FinishJob]] = []
+    for n, change in enumerate(changes):
+        if change.to not in TERMINAL_EVENT or change.to not in JOB_TRANSITIONS[change.from_state]:
+            raise ValueError(f"a job that is {change.from_state} can't end as {change.to}")
+        row = locked.jobs.get(change.job_id)
+        if row is None:
+            answers[n] = Stale()
+            continue
+        before = job_of(row)
+        if before.state is not change.from_state or row[JOB_LEASE] != change.lease:
+            late.append((n, row, change))
+        else:
+            ends.append((n, row, _ended(before, change), change))
+    if late:
+        written = await _written(session, [change.event_id for _, _, change in late])
+        for n, row, change in late:
+            again = (change.event_id, row[JOB_SEQ]) in written
+            answers[n] = Applied() if again else Stale()
+    if ends:
+        applied = await _end(session, ends, locked, terms)
+        answers.update(zip([n for n, _, _, _ in ends], applied, strict=True))
+        locked.forget_jobs(change.job_id for _, _, _, change in ends)
+    return [answers[n] for n in range(len(changes))]
+
+
+async def _end(
+    session: Session,
+    ends: Sequence[tuple[int, Row, Job, FinishJob]],
+    locked: Locked,
+    terms: DeliveryTerms,
+) -> list[Applied]:
+    rows = [
+        (
+            row[JOB_SEQ],
+            job.state.value,
+            job.finished_at,
+            job.expires_at,
+            as_json(job.progress),
+            as_json(job.error),
+            job.result_bytes,
+        )
+        for _, row, job, _ in ends
+    ]
+    await session.execute(_FINISH, *columns(rows, 7))
+    await drop_remote(session, [row for _, row, _, _ in ends])
+    following = await advance(session, [row for _, row, _, _ in ends])
+    locked.forget_jobs(each.job_id for each in following.values())
+    waited = {row[JOB_SEQ]: row[JOB_LANE] for _, row, _, change in ends if change.lease is None}
+    await wait_no_more(session, waited, (each.lane_seq for each in following.values()))
+    results = [(row[JOB_SEQ], c.result) for _, row, _, c in ends if c.result is not None]
+    if results:
+        await session.execute(_RESULTS_ADD, *columns(results, 2))
+    noted = [(row[JOB_SEQ], c.at) for _, row, job, c in ends if job.event_count > 1]
+    if noted:
+        await drop_best_effort(session, noted)
+    session.witnesses.append(Witness(Kind.EVENT, ends[0][3].event_id))
+    told = [
+        Told(
+            job_seq=row[JOB_SEQ],
+            job=job,
+            event_id=change.event_id,
+            type=TERMINAL_EVENT[job.state],
+            at=change.at,
+            result=_inline(change.result),
+            hand_off=change.hand_off,
+        )
+        for _, row, job, change in ends
+    ]
+    applied = await add_events(session, told, terms)
+    if not following:
+        return applied
+    return [
+        _followed(session, row, following, answer)
+        for (_, row, _, _), answer in zip(ends, applied, strict=True)
+    ]
+
+
+def _followed(
+    session: Session, row: Row, following: Mapping[Key, Next], answer: Applied
+) -> Applied:
+    """The answer, which tells if another is the front of the job's key because of its end."""
+    if row[JOB_KEY_PLACE] != Place.FRONT or key_of(row) not in following:
+        return answer
+    return replace(answer, job_ready_at=session.now)
+
+
+def _inline(result: bytes | None) -> bytes | None:
+    return None if result is None or len(result) > INLINE_RESULT_BYTES else result
+
+
+def _ended(job: Job, change: FinishJob) -> Job:
+    """The job as it stands after its end."""
+    return replace(
+        job,
+        state=change.to,
+        finished_at=change.at,
+        expires_at=change.at + round(job.retention_seconds * 1000),
+        retrying=False,
+        progress=job.progress if change.progress is None else change.progress,
+        error=change.error,
+        result_bytes=None if change.result is None else len(change.result),
+        version=job.version + 1,
+        event_count=job.event_count + 1,
+    )
+
+
+async def _written(session: Session, event_ids: Iterable[str]) -> set[tuple[str, int]]:
+    """Which events stand already, each with its job: then the change was sent before."""
+    rows = await session.fetch(_EVENTS_FIND, list(event_ids))
+    return {(row[0], row[1]) for row in rows}
+
+
+async def release_jobs(
+    session: Session, changes: Sequence[ReleaseJob], locked: Locked
+) -> list[ApplyResult]:
+    """Put running jobs back, each named once; see `ReleaseJob`."""
+    held = [
+        (n, change, locked.held(change.job_id, change.lease)) for n, change in enumerate(changes)
+    ]
+    back = [(n, change, row, job_of(row)) for n, change, row in held if row is not None]
+    answers: list[ApplyResult] = [
+        Applied() if _was_put_back(locked, change) else Stale() for change in changes
+    ]
+    if not back:
+        return answers
+    sizes = await input_sizes(session, [row[JOB_SEQ] for _, _, row, _ in back])
+    coming = Coming()
+    due: dict[int, Instant] = {}
+    for n, change, row, job in back:
+        asked = job.cancel_requested_at is not None
+        due[n] = min(change.due_at, session.now) if asked else change.due_at
+        coming.add(lane_of(job), due[n], sizes.get(row[JOB_SEQ], 0))
+        answers[n] = Applied(job_ready_at=max(due[n], session.now))
+    await drop_remote(session, [row for _, _, row, _ in back])
+    seqs = await coming.wait(session)
+    rows = [
+        (
+            row[JOB_SEQ],
+            seqs[lane_of(job)],
+            due[n],
+            change.retrying,
+            int(change.refund),
+            as_json(change.error),
+            as_json(change.progress),
+            int(change.crashed),
+        )
+        for n, change, row, job in back
+    ]
+    await session.execute(_RELEASE, *columns(rows, 8))
+    locked.forget_jobs(change.job_id for _, change, _, _ in back)
+    return answers
+
+
+def _was_put_back(locked: Locked, change: ReleaseJob) -> bool:
+    """Whether a remote worker says again what it said before: its lease stayed with the job."""
+    row = locked.jobs.get(change.job_id)
+    return row is not None and row[JOB_LAST_LEASE] == change.lease and not job_of(row).done
+
+
+# --- one at a time -----------------------------------------------------------------------------
+
+
+async def ask_cancel(session: Session, change: AskCancel, locked: Locked) -> ApplyResult:
+    """Note that a running job is to be stopped; see `AskCancel`."""
+    row = locked.jobs.get(change.job_id)
+    if row is None or row["state"] != JobState.RUNNING:
+        return Stale()
+    if row["cancel_requested_at"] is None:
+        await session.execute(_ASK_CANCEL, row[JOB_SEQ], change.at)
+        locked.forget_jobs((change.job_id,))
+    return Applied()
+
+
+async def note(
+    session: Session,
+    change: NoteProgress | NoteOutput | NoteStarted,
+    locked: Locked,
+    terms: DeliveryTerms,
+) -> ApplyResult:
+    """Keep what a running job tells; see `NoteProgress`, `NoteOutput` and `NoteStarted`."""
+    row = locked.held(change.job_id, change.lease)
+    event_id = change.event_id
+    if row is None:
+        there = locked.jobs.get(change.job_id)
+        if there is None or event_id is None:
+            return Stale()
+        written = await _written(session, [event_id])
+        return Applied() if (event_id, there[JOB_SEQ]) in written else Stale()
+    seq, before = row[JOB_SEQ], job_of(row)
+    progress = None if isinstance(change, NoteStarted) else change.progress
+    if event_id is None:
+        await session.execute(_NOTE, seq, as_json(progress), 0)
+        locked.forget_jobs((change.job_id,))
+        return Applied()
+    if (event_id, seq) in await _written(session, [event_id]):
+        return Applied()
+    job = replace(
+        before,
+        progress=before.progress if progress is None else progress,
+        version=before.version + 1,
+        event_count=before.event_count + 1,
+    )
+    await session.execute(_NOTE, seq, as_json(progress), 1)
+    locked.forget_jobs((change.job_id,))
+    output = change.output if isinstance(change, NoteOutput) else None
+    told = Told(
+        job_seq=seq,
+        job=job,
+        event_id=event_id,
+        type=_type_of(change),
+        at=change.at,
+        data=snapshot(job, output),
+        sent=not isinstance(change, NoteOutput) or change.deliver,
+    )
+    (applied,) = await add_events(session, (told,), terms)
+    session.witnesses.append(Witness(Kind.EVENT, event_id))
+    return applied
+
+
+def _type_of(change: NoteProgress | NoteOutput | NoteStarted) -> EventType:
+    match change:
+        case NoteProgress():
+            return EventType.JOB_PROGRESS
+        case NoteOutput():
+            return EventType.JOB_OUTPUT
+        case NoteStarted():
+            return EventType.JOB_STARTED

@@ -1,0 +1,6 @@
+-- Deliveries by their ids.
+SELECT delivery.*, event.id, event.type, job.id
+FROM dispatcher.delivery
+JOIN dispatcher.event ON event.seq = delivery.event_seq
+LEFT JOIN dispatcher.job ON job.seq = delivery.job_seq
+WHERE delivery.id = ANY ($1::text[])

@@ -1,0 +1,2 @@
+-- A delivery is the first of its chain now; it waits in the line that its URL has now.
+UPDATE dispatcher.delivery SET blocked = FALSE, target_seq = $2 WHERE seq = $1 AND blocked

@@ -1,0 +1,2 @@
+-- Whose endpoints are.
+SELECT DISTINCT caller_id FROM dispatcher.endpoint WHERE id = ANY ($1::text[])

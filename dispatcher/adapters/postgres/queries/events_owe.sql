@@ -1,0 +1,31 @@
+-- New events of jobs, in the order given, and the deliveries that they owe, pending or leased.
+WITH added AS (
+  INSERT INTO dispatcher.event (id, caller_id, job_seq, type, sequence, at, links_base, data)
+  SELECT id, caller_id, job_seq, type, sequence, at, $8::text, data
+  FROM unnest(
+    $1::text[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bytea[]
+  )
+    WITH ORDINALITY AS new (id, caller_id, job_seq, type, sequence, at, data, place)
+  ORDER BY place
+  RETURNING seq, id, at
+)
+INSERT INTO dispatcher.delivery (
+  id, destination_seq, job_seq, event_seq, url, origin, state, lease, lease_until,
+  created_at, due_at, caller_id, target_seq, chain, on_dead, blocked, endpoint_id,
+  attempt_count, entries_used, unknown_count
+)
+SELECT
+  owed.id, owed.destination_seq, owed.job_seq, added.seq, owed.url, owed.origin, owed.state,
+  owed.lease, owed.lease_until, added.at, owed.due_at, owed.caller_id,
+  owed.line, owed.chain, owed.on_dead, owed.blocked, owed.endpoint_id, 0, 0, 0
+FROM unnest(
+  $9::text[], $10::bigint[], $11::bigint[], $12::text[], $13::text[], $14::text[], $15::text[],
+  $16::text[], $17::bigint[], $18::bigint[], $19::text[], $20::bigint[], $21::text[], $22::text[],
+  $23::boolean[], $24::text[]
+) WITH ORDINALITY AS owed (
+  id, destination_seq, job_seq, event_id, url, origin, state,
+  lease, lease_until, due_at, caller_id, line, chain, on_dead, blocked, endpoint_id,
+  place
+)
+JOIN added ON added.id = owed.event_id
+ORDER BY owed.place

@@ -1,0 +1,2 @@
+-- A job.
+SELECT job.* FROM dispatcher.job WHERE id = $1

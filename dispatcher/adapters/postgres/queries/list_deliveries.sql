@@ -1,0 +1,8 @@
+-- Deliveries of every job, newest first.
+SELECT delivery.*, event.id, event.type, job.id
+FROM dispatcher.delivery
+JOIN dispatcher.event ON event.seq = delivery.event_seq
+LEFT JOIN dispatcher.job ON job.seq = delivery.job_seq
+WHERE delivery.seq < $1
+ORDER BY delivery.seq DESC
+LIMIT $2

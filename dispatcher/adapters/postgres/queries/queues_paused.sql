@@ -1,0 +1,2 @@
+-- The queues that are paused; '' stands for all.
+SELECT queue, paused_at FROM dispatcher.paused_queue

@@ -1,0 +1,2 @@
+-- Give a transaction up.
+ROLLBACK

@@ -1,0 +1,2 @@
+-- Begin a part of a batch that stands or falls by itself.
+SAVEPOINT part

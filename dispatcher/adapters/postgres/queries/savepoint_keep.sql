@@ -1,0 +1,2 @@
+-- The part stands.
+RELEASE SAVEPOINT part

@@ -1,0 +1,3 @@
+-- The part falls.
+ROLLBACK TO SAVEPOINT part;
+RELEASE SAVEPOINT part

@@ -1,0 +1,2 @@
+-- The migrations that were made.
+SELECT number, mark FROM dispatcher.migration

@@ -1,0 +1,4 @@
+-- How many jobs wait in queues, of all callers.
+SELECT queue, sum(waiting)::bigint FROM dispatcher.lane
+WHERE queue = ANY ($1::text[])
+GROUP BY queue

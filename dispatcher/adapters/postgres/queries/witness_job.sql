@@ -1,0 +1,2 @@
+-- Whether a job is there.
+SELECT 1 FROM dispatcher.job WHERE id = $1

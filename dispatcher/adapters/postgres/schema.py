@@ -1,0 +1,142 @@
+"""Making the schema, and bringing an older one up to date. Migrations only go forward.
+
+An empty database gets its schema from whoever opens it first. One that holds data is only migrated
+when that is asked for: on many nodes it must not happen because one of them was restarted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.resources import files
+from typing import Final, NamedTuple
+
+import asyncpg
+
+from dispatcher.adapters.postgres.connection import OLDEST_POSTGRES, Address
+from dispatcher.adapters.postgres.statements import statement
+from dispatcher.core.errors import SchemaMismatch, StoreError
+
+_BEGIN: Final = statement("begin_migration")
+_COMMIT: Final = statement("commit")
+_ROLLBACK: Final = statement("rollback")
+_LOCK: Final = statement("schema_lock")
+_THERE: Final = statement("schema_there")
+_MAKE: Final = statement("schema_make")
+_APPLIED: Final = statement("schema_applied")
+_MARK: Final = statement("schema_mark")
+_SERVER: Final = statement("server")
+_AHEAD: Final = statement("feed_ahead")
+_RENUMBER: Final = statement("feed_renumber")
+
+
+class Migration(NamedTuple):
+    """One step of the schema."""
+
+    number: int
+    name: str
+    sql: str
+
+    @property
+    def mark(self) -> bytes:
+        """The SHA-256 of its text: a released migration never changes."""
+        return hashlib.sha256(self.sql.encode()).digest()
+
+
+def migrations() -> list[Migration]:
+    """All of them, in order: `migrations/<number>_<name>.sql`."""
+    found = sorted((entry.name, entry) for entry in (files(__package__) / "migrations").iterdir())
+    return [
+        Migration(int(name[:4]), name.removesuffix(".sql"), entry.read_text(encoding="utf-8"))
+        for name, entry in found
+        if name.endswith(".sql")
+    ]
+
+
+async def prepare(connection: asyncpg.Connection, address: Address, *, migrate: bool) -> None:
+    """Make the schema in an empty database, else check it; with `migrate`, bring it up to date.
+
+    Raises `SchemaMismatch` (another version's, or older and `migrate` is not asked for),
+    `StoreError` (PostgreSQL too old, or set to lose what it has confirmed).
+    """
+    await _check_server(connection, address)
+    if await connection.fetchval(_THERE) and not _missing(
+        await _applied(connection), address, migrate=migrate
+    ):
+        await _check_feed(connection, address, migrate=migrate)
+        return
+    await connection.execute(_BEGIN)
+    try:
+        await connection.execute(_LOCK)  # of two that start at once, the other waits and finds it
+        if await connection.fetchval(_THERE):
+            known = await _applied(connection)
+        else:
+            await connection.execute(_MAKE)
+            known, migrate = {}, True
+        for step in _missing(known, address, migrate=migrate):
+            await connection.execute(step.sql)
+            await connection.execute(_MARK, step.number, step.name, step.mark)
+        await connection.execute(_COMMIT)
+    except BaseException:
+        if not connection.is_closed():
+            await connection.execute(_ROLLBACK)
+        raise
+
+
+async def _applied(connection: asyncpg.Connection) -> dict[int, bytes]:
+    rows = await connection.fetch(_APPLIED)
+    return {row["number"]: row["mark"] for row in rows}
+
+
+def _missing(applied: dict[int, bytes], address: Address, *, migrate: bool) -> list[Migration]:
+    """The steps that are still to be made."""
+    steps = migrations()
+    newest = max(applied, default=0)
+    if newest > steps[-1].number:
+        raise SchemaMismatch(
+            f"{address.shown} has schema {newest}, and this version of the dispatcher knows up to "
+            f"{steps[-1].number}: run the newer version that migrated it."
+        )
+    for step in steps:
+        if applied.get(step.number, step.mark) != step.mark:
+            raise SchemaMismatch(
+                f"{address.shown} was made by a development version whose migration {step.name} "
+                "was another: run that version, or begin with a new database."
+            )
+    missing = [step for step in steps if step.number not in applied]
+    if missing and applied and not migrate:
+        raise SchemaMismatch(
+            f"{address.shown} has schema {newest}, and this version needs {steps[-1].number}: run "
+            "`dispatcher migrate` once, then start the nodes."
+        )
+    return missing
+
+
+async def _check_server(connection: asyncpg.Connection, address: Address) -> None:
+    version, commits = await connection.fetchrow(_SERVER) or (0, "")
+    if version < OLDEST_POSTGRES * 10_000:
+        raise StoreError(
+            f"{address.shown} is PostgreSQL {version // 10_000}, and {OLDEST_POSTGRES} or newer is "
+            "needed."
+        )
+    if commits == "off":
+        raise StoreError(
+            f"{address.shown} has synchronous_commit = off: it would lose what was confirmed. Set "
+            "it to on (ALTER DATABASE … SET synchronous_commit = on)."
+        )
+
+
+async def _check_feed(connection: asyncpg.Connection, address: Address, *, migrate: bool) -> None:
+    """See that events have places which transactions of this server have; else give them such.
+
+    After a dump was restored into a server that has counted less, nobody could read them.
+    """
+    if not await connection.fetchval(_AHEAD):
+        return
+    if not migrate:
+        raise SchemaMismatch(
+            f"{address.shown} was restored from a server that had counted more transactions, so "
+            "that events could not be read: run `dispatcher migrate` once, then start the nodes."
+        )
+    await connection.execute(_BEGIN)
+    await connection.execute(_RENUMBER)
+    await connection.execute(_COMMIT)

@@ -1,0 +1,179 @@
+"""One transaction for a batch: run together, apart if an item is at fault, again if it may be.
+
+A transaction that was not committed leaves nothing behind, so it may be run again: when it crossed
+another (deadlock, serialization), and once when the connection was lost. An item that the database
+refuses is found by halving the batch, each half under a savepoint, so that it fails alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, TypeAlias
+
+import asyncpg
+
+from dispatcher.adapters.postgres.connection import Connector, let_go
+from dispatcher.adapters.postgres.errors import Meaning, ends_connection, meaning, sqlstate
+from dispatcher.adapters.postgres.outcome import was_committed
+from dispatcher.adapters.postgres.session import Session
+from dispatcher.adapters.postgres.statements import statement
+from dispatcher.core.errors import StoreError, StoreUnavailable
+
+_BEGIN = statement("begin")
+_COMMIT = statement("commit")
+_ROLLBACK = statement("rollback")
+_SAVEPOINT = statement("savepoint")
+_KEEP = statement("savepoint_keep")
+_UNDO = statement("savepoint_undo")
+
+CROSSED_TRIES: Final = 8
+LOST_TRIES: Final = 2
+_PAUSE_SECONDS: Final = 0.005
+
+RunAny: TypeAlias = Callable[[Session, Sequence[Any]], Awaitable[list[Any]]]
+
+
+class _Unknown(Exception):
+    """The COMMIT was sent, and its answer was lost."""
+
+
+class Transactor:
+    """Runs transactions one after another, on a connection of its own."""
+
+    def __init__(
+        self, connector: Connector, make_session: Callable[[asyncpg.Connection], Session]
+    ) -> None:
+        self._connector = connector
+        self._make_session = make_session
+        self._connection: asyncpg.Connection | None = None
+
+    async def transact(self, run: RunAny, entries: Sequence[Any]) -> list[Any]:
+        """Run a batch and commit it; an entry at fault has its exception as its answer.
+
+        Raises `StoreError` if the whole store is in trouble: then nothing was committed, or, if the
+        message says so, that is not known.
+        """
+        crossed = lost = 0
+        while True:
+            try:
+                answers = await self._once(run, entries)
+            except StoreError:
+                raise
+            except Exception as error:  # told apart below
+                match meaning(error):
+                    case Meaning.CROSSED if crossed < CROSSED_TRIES:
+                        crossed += 1
+                        await asyncio.sleep(_PAUSE_SECONDS * crossed)
+                    case Meaning.LOST if lost + 1 < LOST_TRIES:
+                        lost += 1
+                    case _:
+                        raise self._connector.failure(error) from error
+            else:
+                if answers is not None:
+                    return answers
+                lost += 1
+                if lost >= LOST_TRIES:
+                    raise StoreUnavailable(
+                        f"The connection to {self._connector.address.shown} was lost again and "
+                        "again during a commit; nothing was changed."
+                    )
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        if self._connection is not None:
+            await let_go(self._connection)
+            self._connection = None
+
+    async def _once(self, run: RunAny, entries: Sequence[Any]) -> list[Any] | None:
+        """One try; None if the connection was lost during COMMIT and nothing was committed."""
+        connection = self._connection
+        if connection is None or connection.is_closed():
+            connection = self._connection = await self._connector.connect()
+        session = self._make_session(connection)
+        try:
+            await connection.execute(_BEGIN)
+            answers = await self._run(session, run, entries)
+            await self._commit(connection)
+        except _Unknown:
+            self._connection = None
+            connection.terminate()
+            if session.xid is None:
+                return None
+            stands = await was_committed(self._connector, session.xid, session.witnesses)
+            return answers if stands else None
+        except BaseException as error:
+            await self._recover(connection, error)
+            raise
+        return answers
+
+    async def _run(self, session: Session, run: RunAny, entries: Sequence[Any]) -> list[Any]:
+        try:
+            return await run(session, entries)
+        except Exception as error:
+            if meaning(error) is not Meaning.ITEM:
+                raise
+            await session.execute(_ROLLBACK)
+            session.witnesses.clear()
+            await session.execute(_BEGIN)
+            if len(entries) == 1:
+                return [error]
+        middle = len(entries) // 2
+        left = await self._part(session, run, entries[:middle])
+        return left + await self._part(session, run, entries[middle:])
+
+    async def _part(self, session: Session, run: RunAny, entries: Sequence[Any]) -> list[Any]:
+        """Run a part of a batch under a savepoint; halved if one of it is at fault."""
+        await session.execute(_SAVEPOINT)
+        known = len(session.witnesses)
+        try:
+            answers = await run(session, entries)
+        except Exception as error:
+            if meaning(error) is not Meaning.ITEM:
+                raise
+            await session.execute(_UNDO)
+            del session.witnesses[known:]
+            if len(entries) == 1:
+                return [error]
+        else:
+            await session.execute(_KEEP)
+            return answers
+        middle = len(entries) // 2
+        left = await self._part(session, run, entries[:middle])
+        return left + await self._part(session, run, entries[middle:])
+
+    async def _commit(self, connection: asyncpg.Connection) -> None:
+        """Commit.
+
+        It is never asked to be canceled: the server would give up the wait for a standby, and
+        answer that all is well.
+        """
+        patient = self._connector.patience.commit_seconds
+        # The driver's own timeout would ask the server to cancel: it is set where it never strikes.
+        commit = asyncio.ensure_future(connection.execute(_COMMIT, timeout=patient * 10))
+        await asyncio.wait({commit}, timeout=patient)
+        if not commit.done():
+            connection.terminate()
+            await asyncio.wait({commit})
+        try:
+            done = commit.result()
+        except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
+            raise _Unknown from error
+        except asyncpg.PostgresError as error:
+            if sqlstate(error) is None or ends_connection(error):
+                raise _Unknown from error
+            raise
+        if done != "COMMIT":
+            raise StoreUnavailable(f"The database answered {done} to a COMMIT.")
+
+    async def _recover(self, connection: asyncpg.Connection, error: BaseException) -> None:
+        """Make the connection usable again, or do without it."""
+        if not connection.is_closed() and isinstance(error, Exception):
+            try:
+                if not ends_connection(error) or meaning(error) is Meaning.ITEM:
+                    await connection.execute(_ROLLBACK)
+                    return
+            except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError):
+                pass
+        connection.terminate()
+        self._connection = None

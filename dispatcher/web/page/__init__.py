@@ -1,0 +1,1 @@
+"""The page of `/docs`: an OpenAPI document as HTML, without scripts."""
