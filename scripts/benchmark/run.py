@@ -37,6 +37,8 @@ def environment(terms: Terms) -> dict[str, str]:
     """The settings that every scenario's service has."""
     settings = {
         "DISPATCHER_LOG_LEVEL": terms.log_level,
+        # A quarter of these are one caller's.
+        "DISPATCHER_LIMIT_WAITS_AT_ONCE": "1000000",
         "DISPATCHER_LIMIT_STREAMS_AT_ONCE": "1000000",
         "DISPATCHER_LIMIT_STREAMS_OF_CALLER": "1000000",
     }
