@@ -96,13 +96,13 @@ class Engine:
             queue_jobs=terms.limits.queue_jobs,
             spans=terms.spans,
         )
-        self.cancel = Cancel(store, self.jobs, commit, system)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._steer()
 
     def _steer(self) -> None:
-        """What people do by hand about deliveries and where they go."""
+        """What people do by hand about jobs, deliveries and where they go."""
         store, vault, terms, system = self._store, self._vault, self._terms, self._system
+        self.cancel = Cancel(store, self.jobs, self._commit, system)
         self.endpoints = Endpoints(store, vault, self.deliveries, terms=terms, system=system)
         parts = (store, self.deliveries, self._commit, system)
         self.redeliver = Redeliver(*parts)

@@ -31,7 +31,7 @@ from dispatcher.core.model import Attempt, Callback, DeliveryState, Instant, Job
 from dispatcher.ports.records import DeliveryTerms, JobClaim, LeasedDelivery, NewJob
 from dispatcher.ports.views import JobFilter
 
-from .seed import seed, sizes
+from .postgres_history import seed, sizes
 
 CALLER: Final = "clr_measured"
 TYPE: Final = "mail.send"

@@ -6,8 +6,6 @@ from typing import Final
 
 import asyncpg
 
-# ruff: noqa: S608  # the parts of these statements stand in this file
-
 CHUNK: Final = 100_000
 
 _RANGE: Final = "generate_series($1::bigint, $2::bigint) AS n"
