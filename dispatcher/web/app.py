@@ -174,7 +174,8 @@ def _calls(
     """Every route that is served, with the roles that may take it; none: no key is needed."""
     calls = {(method, path): roles for method, path, roles, _ in guarded}
     calls |= {(method, path): frozenset() for method, path, _ in public}
-    if services.metrics is not None and not services.metrics_open:
+    closed = services.metrics is not None and not services.metrics_open
+    if closed and not services.metrics_apart:  # then nobody has them here
         calls["GET", "/metrics"] = OPERATORS
     return calls
 

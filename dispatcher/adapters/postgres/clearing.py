@@ -15,6 +15,7 @@ from dispatcher.adapters.postgres import places, registered
 from dispatcher.adapters.postgres.audit import add_audit
 from dispatcher.adapters.postgres.batching import Batcher, Entry
 from dispatcher.adapters.postgres.concerned import wheres
+from dispatcher.adapters.postgres.erasing import Eraser
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.audit import AuditEntry
@@ -31,7 +32,6 @@ _LOCK_SEQS = statement("deliveries_lock_seqs")
 _PUT_BACK = statement("deliveries_put_back")
 _ALONE = statement("prune_alone_candidates")
 _ALONE_LOCK = statement("prune_alone_lock")
-_ALONE_ERASE = statement("prune_alone")
 
 AT_ONCE: Final = 200
 """So many deliveries end in the commit that deletes their endpoint; the rest follows."""
@@ -112,8 +112,9 @@ class Clearing:
     Of events of no job it remembers how far it has looked, as `overdue.Pruning` does of jobs.
     """
 
-    def __init__(self, kept_seconds: float) -> None:
+    def __init__(self, kept_seconds: float, eraser: Eraser) -> None:
         """How long events of no job are kept."""
+        self._eraser = eraser
         self._kept_ms = round(kept_seconds * 1000)
         self._after = _START
 
@@ -139,6 +140,6 @@ class Clearing:
         if going:  # under their locks no delivery begins a new round
             await session.fetch(_ALONE_LOCK, going)
             await session.began()
-            await session.fetch(_ALONE_ERASE, going, dead_since)
+            await self._eraser.erase_alone(session, going, dead_since)
         self._after = after if len(going) == limit or len(found) == look else _START
         return [None for _ in entries]

@@ -22,6 +22,7 @@ from dispatcher.ports.records import DeliveryTerms
 _JOBS_LOCK: Final = statement("jobs_lock")
 _DELIVERIES_LOCK: Final = statement("deliveries_lock_to_erase")
 _ERASE: Final = statement("prune_jobs")
+_ERASE_ALONE: Final = statement("prune_alone")
 _ERASED_FIND: Final = statement("erased_find")
 _ERASED_FORGET: Final = statement("prune_erased")
 
@@ -101,6 +102,16 @@ class Eraser:
         """
         at = session.now if self._kept_ms else None
         return len(await session.fetch(_ERASE, seqs, dead_since, at))
+
+    async def erase_alone(
+        self, session: Session, event_seqs: Sequence[int], dead_since: Instant
+    ) -> None:
+        """Erase events of no job with their deliveries, and remember that these were there.
+
+        One stays as a job does in `erase`.
+        """
+        at = session.now if self._kept_ms else None
+        await session.execute(_ERASE_ALONE, event_seqs, dead_since, at)
 
     async def forget(self, session: Session, limit: int) -> None:
         """Forget up to `limit` of what was erased long ago."""

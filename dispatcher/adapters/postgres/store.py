@@ -116,7 +116,7 @@ class PostgresStore(Answers, CallersKept, EndpointsKept, AuditKept, LeasesKept):
         self._pulse = holders.Pulse(self._connector, injected_now)
         self._eraser = Eraser(erased_kept_seconds)
         self._pruning = Pruning(dead_kept_seconds, audit_kept_seconds, self._eraser)
-        self._clearing = Clearing(dead_kept_seconds)
+        self._clearing = Clearing(dead_kept_seconds, self._eraser)
 
     def _batcher(self) -> Batcher:
         return Batcher(Transactor(self._connector, self._session), on_commit=self._on_commit)

@@ -1,4 +1,5 @@
 -- Erase events of no job with all of theirs. One of which a delivery has begun a new round stays.
+-- That their deliveries were there is remembered since an instant (NULL: it is not).
 WITH gone AS (
   SELECT event.seq FROM dispatcher.event
   WHERE event.seq = ANY ($1::bigint[]) AND event.job_seq IS NULL
@@ -14,6 +15,12 @@ WITH gone AS (
 ), deliveries AS (
   SELECT delivery.seq FROM dispatcher.delivery
   JOIN gone ON delivery.event_seq = gone.seq AND delivery.job_seq IS NULL
+), remembered AS (
+  INSERT INTO dispatcher.erased (id, caller_id, erased_at)
+  SELECT delivery.id, delivery.caller_id, $3::bigint
+  FROM dispatcher.delivery JOIN deliveries ON deliveries.seq = delivery.seq
+  WHERE $3::bigint IS NOT NULL
+  ON CONFLICT (id) DO NOTHING
 ), attempts AS (
   DELETE FROM dispatcher.attempt USING deliveries WHERE attempt.delivery_seq = deliveries.seq
 ), sent AS (
