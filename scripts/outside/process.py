@@ -24,6 +24,19 @@ KEPT_LINES = 2_000
 HTTP_OK = 200
 
 
+TRIAL_STORE = "DISPATCHER_TRIAL_STORE"
+"""The name in the environment of a PostgreSQL that services run on in place of a file."""
+
+
+def on_postgres(url: str) -> dict[str, str]:
+    """The environment of a service on PostgreSQL, whose leases end soon after it was killed."""
+    return {
+        "DISPATCHER_STORE": url,
+        "DISPATCHER_SECRET_KEY": f"dsk_{'A' * 43}",
+        "DISPATCHER_LEASE_SECONDS": "3",
+    }
+
+
 class Credentials(Struct, frozen=True):
     """What `dispatcher callers create` prints once: the caller's API key and signing secret."""
 
@@ -113,6 +126,8 @@ class Service:
             # It would put this checkout's modules before the other's.
             self._environment.pop("PYTHONPATH", None)
         self._environment["DISPATCHER_STORE"] = f"sqlite:///{self.database}"
+        if TRIAL_STORE in os.environ:
+            self._environment |= on_postgres(os.environ[TRIAL_STORE])
         self._environment |= environment or {}
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None

@@ -1,11 +1,42 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Final
 
 import pytest
 
+from scripts.outside.process import TRIAL_STORE
+from tests.store.postgres_server import empty_database
 from tests.whole.rig import GATE_APP, Gate, Rig, rig
+
+ON_BOTH: Final = {
+    *("test_client", "test_crash", "test_drain", "test_endpoints", "test_http_jobs"),
+    *("test_redeliver", "test_runners", "test_workers"),
+}
+"""The modules whose tests run on SQLite, and once more on PostgreSQL."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if metafunc.module.__name__.rpartition(".")[2] in ON_BOTH:
+        metafunc.parametrize("store", ["sqlite", "postgres"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What services of the test keep everything in: a file, or an empty database."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        yield
+        return
+    with asyncio.Runner() as runner, ThreadPoolExecutor(1) as apart:  # beside the test's own loop
+        opened = AsyncExitStack()
+        url = apart.submit(runner.run, opened.enter_async_context(empty_database())).result()
+        monkeypatch.setenv(TRIAL_STORE, url)
+        yield
+        apart.submit(runner.run, opened.aclose()).result()
 
 
 @pytest.fixture
