@@ -1,4 +1,4 @@
-"""The short form of `scripts/failover`: nodes and their database fail under load, nothing is lost."""
+"""The short form of `scripts/failover`: nodes and their database fail, and nothing is lost."""
 
 from __future__ import annotations
 
