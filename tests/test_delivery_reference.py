@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dispatcher.adapters.sender.connecting import _DIALLED_ADDRESSES
+from dispatcher.adapters.sender.dial import _DIALLED_ADDRESSES
 from dispatcher.adapters.sender.terms import SenderTerms
 from dispatcher.core.lifecycle import DELIVERY_LIFE_MS, RETRY_AFTER_CAP_MS, UNKNOWN_ATTEMPTS
 from dispatcher.core.outcome import NotSent

@@ -167,6 +167,7 @@ def other_value(setting: Setting) -> str:
         "dev": "true",
         "metrics_open": "false",
         "otel": "true",
+        "sender": "aiohttp",
         "log_level": "debug",
         "log_format": "text",
         "breaker_rate": "0.25",

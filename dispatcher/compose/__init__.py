@@ -23,7 +23,6 @@ from dispatcher.adapters.runners.bulk import serve_bulk
 from dispatcher.adapters.runners.declare import Dispatcher
 from dispatcher.adapters.runners.processes import Children
 from dispatcher.adapters.runners.watch import LoopWatch
-from dispatcher.adapters.sender import AiohttpSender
 from dispatcher.adapters.system import StoreTime, SystemClock, SystemRandom, Uuid7Ids
 from dispatcher.adapters.timers import LoopTimers
 from dispatcher.compose.nodes import (
@@ -40,7 +39,7 @@ from dispatcher.compose.parts import (
     engine_terms,
     runners_of,
     seeing_of,
-    sender_terms,
+    sender_of,
     served_types,
     services_of,
 )
@@ -127,7 +126,7 @@ async def service(
             await opened.enter_async_context(keeping_time(store, time, system))
         vault = await open_vault_of(settings, store, system.random)
         await store.put_types(catalog.all())
-        sender = AiohttpSender(settings.policy, sender_terms(settings), clock=system.clock)
+        sender = sender_of(settings, system)
         opened.push_async_callback(sender.close)
         children = Children()
         signer = Signer(store, vault, clock, keep_seconds=terms.secrets_seconds)

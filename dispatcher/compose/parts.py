@@ -18,7 +18,7 @@ from dispatcher.adapters.runners.declare import Dispatcher
 from dispatcher.adapters.runners.declared import declared_runners, job_type, remote_kinds
 from dispatcher.adapters.runners.echo import EchoRunner
 from dispatcher.adapters.runners.processes import Children
-from dispatcher.adapters.sender import AiohttpSender, SenderTerms
+from dispatcher.adapters.sender import AiohttpSender, NarrowSender, SenderTerms
 from dispatcher.core.breaker import BreakerTerms
 from dispatcher.core.bulk import BulkKind
 from dispatcher.core.errors import SettingsError
@@ -38,6 +38,7 @@ from dispatcher.ports.hints import Hints
 from dispatcher.ports.observer import Observer
 from dispatcher.ports.records import Concurrency
 from dispatcher.ports.runner import Runner
+from dispatcher.ports.sender import Sender
 from dispatcher.ports.store import Store
 from dispatcher.ports.system import Clock, Timers
 from dispatcher.ports.tokens import TokenStore
@@ -144,7 +145,7 @@ def engine_of(
     settings: Settings,
     terms: EngineTerms,
     runners: dict[str, Runner],
-    sender: AiohttpSender,
+    sender: Sender,
     store: Store,
     vault: Vault,
     system: System,
@@ -241,6 +242,11 @@ def _counted_types(settings: Settings, types: Iterable[JobType]) -> dict[str, in
     if settings.on_sqlite:
         types = [job_type(each) for each in settings.types if each.name in remote]
     return {each.name: each.concurrency for each in types if each.concurrency is not None}
+
+
+def sender_of(settings: Settings, system: System) -> Sender:
+    kind = NarrowSender if settings.sender == "narrow" else AiohttpSender
+    return kind(settings.policy, sender_terms(settings), system.clock)
 
 
 def sender_terms(settings: Settings) -> SenderTerms:

@@ -107,13 +107,18 @@ class Report:
         await self._write(note)
 
     async def close(self) -> None:
-        """Write no more; the last progress goes with the job's end."""
+        """Write no more; the last progress goes with the job's end.
+
+        It lets go of whoever waits to be told of a lost lease, which holds this report: a ring of
+        objects would stay until the next garbage collection, and each job would leave one behind.
+        """
         self._closed = True
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
         if self._writing is not None:
             await asyncio.wait((self._writing,))
+        self._on_stale = _nobody
 
     def _schedule(self) -> None:
         if self._closed or self._alarm is not None or self._writing is not None:
@@ -164,3 +169,7 @@ class Report:
         if isinstance(note, NoteProgress) and note.event_id is None:
             live = replace(job, progress=note.progress)
         self._observer.saw(JobMoved(job.id, job.caller_id, live))
+
+
+def _nobody() -> None:
+    """Whom a lost lease concerns once an attempt has ended: its record hears of it by itself."""

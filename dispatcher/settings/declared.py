@@ -114,6 +114,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     connect_timeout_seconds: Annotated[
         float, _says("Within it, the bound for connecting.", 0.1, 300)
     ] = 5
+    sender: Annotated[
+        Literal["narrow", "aiohttp"],
+        _says("The HTTP client that sends callbacks; `narrow` is the faster and the stricter one."),
+    ] = "narrow"
     delivery_slots: Annotated[
         int, _says("How many callbacks are sent to one destination at once at most.", 1, 10_000)
     ] = 16

@@ -4,35 +4,49 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 import tempfile
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from scripts.outside.process import ServiceDied
 
+from .against import Pair, against_table, compare, order_of_round, other_tree
+from .figures import Figures
 from .report import report, table
-from .run import BenchmarkFailed, Figures, Terms, run
-from .scenario import SCENARIOS, WHOLE_PATH
+from .run import run
+from .scenario import SCENARIOS, WHOLE_PATH, Scenario, Target
+from .terms import BenchmarkFailed, Skipped, Terms
 
 IN_MEMORY = {"tmpfs", "ramfs"}
+QUICK_DESTINATIONS = 1_000
+SEEDS = "dispatcher-bench-seeds"
 
 
 def main() -> int:
+    # As Ctrl-C does: what was started is ended, and nothing is left in the folder.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     given = arguments()
+    if given.list:
+        print("\n".join(f"{each.name}: {each.says}" for each in SCENARIOS))
+        return 0
     folder = Path(given.folder)
     if file_system(folder) in IN_MEMORY:
         print(
             f"{folder} is in memory, so that a commit there costs nothing: give --folder on a disk."
         )
         return 2
-    chosen = [each for each in SCENARIOS if not given.only or given.only in each.name]
+    chosen = [
+        as_asked(each, given)
+        for each in SCENARIOS
+        if not given.only or any(part in each.name for part in given.only)
+    ]
     if not chosen:
-        print(f"No scenario has {given.only!r} in its name; these exist:")
-        print("\n".join(f"  {each.name}: {each.says}" for each in SCENARIOS))
+        print(f"No scenario has {' or '.join(given.only)!r} in its name; see scripts/bench --list")
         return 2
-    figures: list[Figures] = []
     with tempfile.TemporaryDirectory(prefix="dispatcher-bench-", dir=folder) as own:
         terms = Terms(
             folder=Path(own),
@@ -41,41 +55,120 @@ def main() -> int:
             drain_seconds=60,
             log_level=given.log_level,
             store=given.store,
+            rows=given.rows,
+            seeds=folder / SEEDS if given.keep_seeds else None,
+            rate=given.rate,
+            processes=given.processes,
         )
-        for scenario in chosen:
-            print(f"{scenario.name}: {scenario.says} …", file=sys.stderr, flush=True)
-            changed = {
-                name: value
-                for name, value in (
-                    ("connections", given.connections),
-                    ("in_flight", given.in_flight),
-                )
-                if value is not None and scenario.connections > 1
-            }
-            if given.listeners is not None and scenario.listeners:
-                changed["listeners"] = given.listeners
-            try:
-                one = asyncio.run(run(msgspec.structs.replace(scenario, **changed), terms))
-            except (BenchmarkFailed, ServiceDied) as error:
-                print(f"{scenario.name} could not be measured: {error}", file=sys.stderr)
-                return 1
-            figures.append(one)
-        done = report(figures, terms)
+        if given.against:
+            return against(chosen, terms, given)
+        found = measured(chosen, terms)
+    done = report(found.figures, terms, chosen, found.skipped, found.failed)
     print(table(done))
-    if given.json:
-        text = msgspec.json.format(msgspec.json.encode(done), indent=2)
-        Path(given.json).write_bytes(text + b"\n")
-    return verdict(figures, given.floor)
+    write(given.json, done)
+    return max(1 if found.failed else 0, verdict(found.figures, given.floor))
+
+
+class Measurements(Struct):
+    """What each scenario came to, or why it came to nothing, by its name."""
+
+    figures: list[Figures] = []
+    skipped: dict[str, str] = {}
+    failed: dict[str, str] = {}
+
+
+def measured(chosen: list[Scenario], terms: Terms) -> Measurements:
+    """Run the scenarios one after another; one that fails ends none of the others."""
+    done = Measurements()
+    for scenario in chosen:
+        print(f"{scenario.name}: {scenario.says} …", file=sys.stderr, flush=True)
+        try:
+            one = asyncio.run(run(scenario, terms))
+        except (BenchmarkFailed, ServiceDied) as error:
+            print(f"{scenario.name} could not be measured: {error}", file=sys.stderr)
+            done.failed[scenario.name] = str(error).splitlines()[0]
+        except Skipped as why:
+            done.skipped[scenario.name] = str(why)
+        else:
+            done.figures.append(one)
+            if one.name == WHOLE_PATH:
+                terms = msgspec.structs.replace(terms, whole_path=one.jobs_per_second)
+    return done
+
+
+def against(chosen: list[Scenario], terms: Terms, given: argparse.Namespace) -> int:
+    """Measure this checkout and another in turn, and print what one is of the other."""
+    try:
+        tree = other_tree(Path(given.against))
+    except BenchmarkFailed as error:
+        print(error, file=sys.stderr)
+        return 2
+    chosen = [each for each in chosen if each.target is Target.SERVICE]
+    pairs: list[Pair] = []
+    status = 0
+    for number in range(given.rounds):
+        print(f"Round {number + 1} of {given.rounds}", file=sys.stderr)
+        for scenario in chosen:
+            found: dict[str, Figures] = {}
+            for name, its_terms in order_of_round(terms, tree, number):
+                print(f"{name:>5}: ", end="", file=sys.stderr)
+                done = measured([scenario], its_terms)
+                status = max(status, 1 if done.failed else 0, verdict(done.figures, None))
+                if done.figures:
+                    found[name] = done.figures[0]
+            if {"this", "other"} <= found.keys():
+                pairs.append(Pair(found["this"], found["other"]))
+    compared = compare(pairs)
+    print(against_table(compared))
+    write(given.json, {"compared": compared, "rounds": pairs})
+    return status
+
+
+def write(file: str | None, found: object) -> None:
+    """As JSON, if there is a file to write to."""
+    if file:
+        text = msgspec.json.format(msgspec.json.encode(found), indent=2)
+        Path(file).write_bytes(text + b"\n")
+
+
+def as_asked(scenario: Scenario, given: argparse.Namespace) -> Scenario:
+    """The scenario, changed as the options say."""
+    changed: dict[str, int] = {}
+    if scenario.connections > 1:
+        asked = {"connections": given.connections, "in_flight": given.in_flight}
+        changed |= {name: value for name, value in asked.items() if value is not None}
+    if given.listeners is not None and scenario.listeners:
+        changed["listeners"] = given.listeners
+    if given.quick:
+        changed["destinations"] = min(scenario.destinations, QUICK_DESTINATIONS)
+    return msgspec.structs.replace(scenario, **changed)
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser.add_argument("--list", action="store_true", help="say what is measured, and end")
     parser.add_argument("--seconds", type=float, default=10, help="length of each measurement")
     parser.add_argument("--warm-up", type=float, default=3, help="seconds of load before it")
     parser.add_argument("--connections", type=int, help="that carry submissions (default 64)")
     parser.add_argument("--in-flight", type=int, help="jobs at most in flight (default 256)")
     parser.add_argument("--listeners", type=int, help="streams open where some are (10,000)")
-    parser.add_argument("--only", help="run the scenarios that have this in their name")
+    parser.add_argument(
+        "--rate", type=float, default=500, help="jobs a second of the paced scenarios (500)"
+    )
+    parser.add_argument(
+        "--rows", type=int, default=100_000, help="in the store where some are (100,000)"
+    )
+    parser.add_argument(
+        "--keep-seeds",
+        action="store_true",
+        help=f"keep the stores with rows in FOLDER/{SEEDS} for the next run",
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="all scenarios in a minute, to see that they work"
+    )
+    parser.add_argument(
+        "--only", action="append", help="run the scenarios with this in their name; repeatable"
+    )
     parser.add_argument("--json", metavar="FILE", help="write all figures there")
     parser.add_argument("--log-level", default="warning", help="of the service (default warning)")
     parser.add_argument(
@@ -85,8 +178,18 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--store", metavar="URL", help="a PostgreSQL with an empty database")
     parser.add_argument(
+        "--processes", type=int, default=1, help="that serve, where the store allows it"
+    )
+    parser.add_argument(
+        "--against", metavar="CHECKOUT", help="another checkout to measure in turn with this one"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="of --against (default 3)")
+    parser.add_argument(
         "--floor", type=float, help="exit with 1 if the whole path carries fewer jobs a second"
     )
+    # What --quick stands for can still be said otherwise.
+    if parser.parse_known_args()[0].quick:
+        parser.set_defaults(seconds=0.5, warm_up=0.2, rows=2_000, listeners=500)
     return parser.parse_args()
 
 

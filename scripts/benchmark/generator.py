@@ -1,7 +1,7 @@
-"""The load generator's process: submits jobs and keeps a fixed number of them in flight.
+"""The load generator's process: keeps a number of jobs in flight, or submits at a fixed rate.
 
-Run with one argument, the JSON of `GeneratorOrder`; it writes the JSON of `Measured` where
-the order says.
+Run with one argument, a file with the JSON of `GeneratorOrder`; it writes the JSON of `Measured`
+where the order says.
 """
 
 from __future__ import annotations
@@ -29,7 +29,12 @@ class GeneratorOrder(Struct, frozen=True):
 
     Jobs call back to one of `callback_urls` after another; without any they have no callback.
     `feedback` is the pipe that tells a byte for each first callback; None: a job is over when it
-    was answered. `pids` are the processes whose CPU time is read at both ends of the window.
+    was answered. `pids` are the processes whose CPU time is read at both ends of the window, that
+    of their children included.
+
+    With a `rate` the n-th job is sent n / rate seconds after the first whatever has been answered,
+    and `in_flight` bounds nothing. With a `total` so many are submitted at once, as fast as may be,
+    and the window is from the first to the last answer. `more` stands in each submission.
     """
 
     port: int
@@ -46,10 +51,17 @@ class GeneratorOrder(Struct, frozen=True):
     measured: str
     type: str = "dispatcher.echo"
     accepted: str = "202"
+    rate: float | None = None
+    total: int | None = None
+    more: dict[str, int] = {}
 
 
 class Measured(Struct, frozen=True):
-    """What was seen. Lists are by job number; times are monotonic seconds, 0 for never."""
+    """What was seen. Lists are by job number; times are monotonic seconds, 0 for never.
+
+    `sent_at` is the intended instant where there is a rate: what a job waited for a connection, or
+    for a generator that was late, is part of its latency (no coordinated omission).
+    """
 
     begin_at: float
     end_at: float
@@ -63,10 +75,16 @@ class Measured(Struct, frozen=True):
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of a process and all its threads."""
-    stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
+    """User and system time of a process with all its threads, and of its children."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
+        tasks = [each / "children" for each in Path(f"/proc/{pid}/task").iterdir()]
+        children = [int(child) for task in tasks for child in task.read_text("ascii").split()]
+    except OSError:
+        return 0.0  # a child that has just ended
     fields = stat[stat.rindex(")") + 2 :].split()
-    return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
+    own = (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
+    return own + sum(cpu_seconds(child) for child in children)
 
 
 class Load:
@@ -78,6 +96,7 @@ class Load:
         urls: list[str | None] = [*order.callback_urls] or [None]
         self._parts = [request_parts(order, url) for url in urls]
         self._idle: deque[Connection] = deque()
+        self._intended: deque[int] = deque()
         self._in_flight = 0
         self._stopped = False
         self._drained = asyncio.Event()
@@ -108,13 +127,27 @@ class Load:
                 self.first_refusal = (head.split(b"\r\n")[0] + b" " + body).decode(errors="replace")
         self.ready(connection)
 
+    async def pace(self, rate: float) -> None:
+        """Intend a job 1 / rate seconds after the one before, until stopped."""
+        began = time.monotonic()
+        while not self._stopped:
+            late = time.monotonic() - began
+            while (at := len(self.sent_at) / rate) <= late:
+                self._intended.append(self._begin(began + at))
+            self._pump()
+            await asyncio.sleep(began + at - time.monotonic())
+
     def came_back(self, count: int) -> None:
         self._in_flight -= count
         self._pump()
 
     async def stop(self, drain_seconds: float) -> None:
-        """Send no more, and wait until every job is over or the time is up."""
+        """Begin no more, and wait until every job is over or the time is up."""
         self._stopped = True
+        await self.until_over(drain_seconds)
+
+    async def until_over(self, drain_seconds: float) -> None:
+        """Wait until every job is over or the time is up."""
         self._pump()
         try:
             await asyncio.wait_for(self._drained.wait(), drain_seconds)
@@ -122,18 +155,31 @@ class Load:
             return
 
     def _pump(self) -> None:
-        if self._stopped:
-            if self._in_flight == 0:
-                self._drained.set()
-            return
-        while self._idle and self._in_flight < self._order.in_flight:
-            number = len(self.sent_at)
-            self._in_flight += 1
-            self.sent_at.append(time.monotonic())
-            self.answered_at.append(0.0)
-            self.accepted.append(False)
-            head, tail = self._parts[number % len(self._parts)]
-            self._idle.popleft().send(number, head + b"%010d" % number + tail)
+        order = self._order
+        if not self._stopped and order.rate is None:
+            while self._idle and self._in_flight < order.in_flight and not self._all_begun:
+                self._send(self._begin(time.monotonic()))
+        # What was intended is sent, even when the time is up: else the slowest would be left out.
+        while self._idle and self._intended:
+            self._send(self._intended.popleft())
+        if (self._stopped or self._all_begun) and self._in_flight == 0:
+            self._drained.set()
+
+    @property
+    def _all_begun(self) -> bool:
+        return len(self.sent_at) == self._order.total
+
+    def _begin(self, at: float) -> int:
+        number = len(self.sent_at)
+        self._in_flight += 1
+        self.sent_at.append(at)
+        self.answered_at.append(0.0)
+        self.accepted.append(False)
+        return number
+
+    def _send(self, number: int) -> None:
+        head, tail = self._parts[number % len(self._parts)]
+        self._idle.popleft().send(number, head + b"%010d" % number + tail)
 
 
 def request_parts(order: GeneratorOrder, callback_url: str | None) -> tuple[bytes, bytes]:
@@ -141,6 +187,8 @@ def request_parts(order: GeneratorOrder, callback_url: str | None) -> tuple[byte
     members = b'{"type":"%b","input":%b' % (order.type.encode(), order.input.encode())
     if callback_url is not None:
         members += b',"callbackUrl":"%b"' % callback_url.encode()
+    for name, value in order.more.items():
+        members += b',"%b":%d' % (name.encode(), value)
     members += b"," + CORRELATION
     tail = b'"}'
     lines = [
@@ -196,14 +244,21 @@ async def generate(order: GeneratorOrder) -> Measured:
         loop.add_reader(pipe, lambda: load.came_back(len(os.read(pipe, 65_536))))
     for _ in range(order.connections):
         await loop.create_connection(lambda: Connection(load, failed), "127.0.0.1", order.port)
-    await unless(failed, order.warm_up_seconds)
+    pacing = None if order.rate is None else asyncio.create_task(load.pace(order.rate))
+    if order.total is None:
+        await unless(failed, order.warm_up_seconds)
     before = {name: cpu_seconds(pid) for name, pid in order.pids.items()}
     own_before, begin_at = time.process_time(), time.monotonic()
-    await unless(failed, order.seconds)
+    if order.total is None:
+        await unless(failed, order.seconds)
+    else:
+        await load.until_over(order.drain_seconds)
     used = {name: cpu_seconds(pid) - before[name] for name, pid in order.pids.items()}
     used["generator"] = time.process_time() - own_before
     end_at = time.monotonic()
     await load.stop(order.drain_seconds)
+    if pacing is not None:
+        await pacing
     failed.cancel()
     return Measured(
         begin_at,
@@ -227,6 +282,6 @@ async def unless(failed: asyncio.Future[None], seconds: float) -> None:
 
 if __name__ == "__main__":
     gc.disable()
-    given = msgspec.json.decode(sys.argv[1], type=GeneratorOrder)
+    given = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=GeneratorOrder)
     measured = uvloop.run(generate(given))
     Path(given.measured).write_bytes(msgspec.json.encode(measured))

@@ -1,6 +1,6 @@
-"""The process of those who listen: keeps streams of events open, and counts what is said.
+"""The process of those who listen: keeps streams of events, or long polls, open.
 
-Run with one argument, the JSON of `ListenersOrder`; says `ready` when all streams are open.
+Run with one argument, a file with the JSON of `ListenersOrder`; says `ready` when all are open.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from pathlib import Path
 from typing import cast
 
 import msgspec
@@ -20,28 +21,43 @@ AT_ONCE = 200
 
 
 class ListenersOrder(Struct, frozen=True):
-    """Who listens where: the streams are spread evenly over `paths`."""
+    """Who listens where, spread evenly over `paths`; by long polls of so long, else by streams."""
 
     port: int
     api_key: str
     paths: list[str]
     count: int
+    poll_seconds: int | None = None
 
 
 class Listener(asyncio.Protocol):
     """One stream."""
 
     def __init__(self, order: ListenersOrder, path: str) -> None:
+        wants = "Accept: text/event-stream"
+        if order.poll_seconds is not None:
+            wants = f"Prefer: wait={order.poll_seconds}"
+        self._polls = order.poll_seconds is not None
         self._request = (
             f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{order.port}\r\n"
-            f"Accept: text/event-stream\r\nAuthorization: Bearer {order.api_key}\r\n\r\n"
+            f"{wants}\r\nAuthorization: Bearer {order.api_key}\r\n\r\n"
         ).encode()
+        self._transport: asyncio.Transport | None = None
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        cast("asyncio.Transport", transport).write(self._request)
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(self._request)
+        if self._polls:
+            self.opened.set_result(None)  # nothing is said before it ends
 
     def data_received(self, data: bytes) -> None:
+        if self._polls and self._transport is not None:
+            if not data.startswith(b"HTTP/1.1 200"):
+                print(data[:500].decode(errors="replace"), file=sys.stderr, flush=True)
+                os._exit(1)
+            self._transport.write(self._request)  # as a client would: it asks again
+            return
         if self.opened.done():
             return
         if data.startswith(b"HTTP/1.1 200"):
@@ -75,4 +91,4 @@ async def listen(order: ListenersOrder) -> None:
 
 if __name__ == "__main__":
     raise_open_files()
-    uvloop.run(listen(msgspec.json.decode(sys.argv[1], type=ListenersOrder)))
+    uvloop.run(listen(msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=ListenersOrder)))

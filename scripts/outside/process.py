@@ -43,9 +43,19 @@ def free_port() -> int:
         return port
 
 
-def dispatcher_command() -> str:
-    """The `dispatcher` that was installed beside this interpreter."""
-    return str(Path(sys.executable).parent / "dispatcher")
+def free_ports(count: int) -> list[int]:
+    """So many different ones."""
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
+def dispatcher_command(tree: Path | None = None) -> str:
+    """The `dispatcher` installed beside this interpreter, or that of another checkout's `.venv`."""
+    binaries = Path(sys.executable).parent if tree is None else tree / ".venv" / "bin"
+    return str(binaries / "dispatcher")
 
 
 class Service:
@@ -61,6 +71,8 @@ class Service:
         command: what stands for `dispatcher`.
         log_file: where its output goes, unread; None keeps the last lines in `log`.
         host: the address that it listens on.
+        options: further options of `dispatcher serve`.
+        tree: another checkout, set up, whose `dispatcher` is run; None runs this one's.
     """
 
     def __init__(
@@ -76,6 +88,8 @@ class Service:
         command: Sequence[str] | None = None,
         log_file: Path | None = None,
         host: str = "127.0.0.1",
+        options: Sequence[str] = (),
+        tree: Path | None = None,
     ) -> None:
         self.folder = folder
         self.database = folder / "dispatcher.db"
@@ -83,17 +97,21 @@ class Service:
         self.host = host
         self.url = f"http://{host}:{self.port}"
         self._wrapper = list(wrapper)
-        self._command = [dispatcher_command()] if command is None else list(command)
+        self._command = [dispatcher_command(tree)] if command is None else list(command)
         self._log_file = log_file
         self._arguments = [app] if app else []
         self._arguments += ["--host", host, "--port", str(self.port), "--public-url", self.url]
         self._arguments += ["--dev"] if dev else []
         for origin in allow:
             self._arguments += ["--allow-callbacks", origin]
+        self._arguments += options
         self._environment = dict(os.environ)
         # What whoever runs this has set for a service of theirs must not steer ours.
         for name in [each for each in self._environment if each.startswith("DISPATCHER_")]:
             del self._environment[name]
+        if tree is not None:
+            # It would put this checkout's modules before the other's.
+            self._environment.pop("PYTHONPATH", None)
         self._environment["DISPATCHER_STORE"] = f"sqlite:///{self.database}"
         self._environment |= environment or {}
         self._process: subprocess.Popen[str] | None = None
@@ -107,6 +125,11 @@ class Service:
         return self._running().pid
 
     @property
+    def ended(self) -> bool:
+        """Whether the process that was started is gone."""
+        return self._running().poll() is not None
+
+    @property
     def log(self) -> str:
         """The last lines that the process wrote, over all its lives."""
         if self._log_file is not None and self._log_file.exists():
@@ -117,16 +140,7 @@ class Service:
         """Run `dispatcher callers create`, as an operator would before or while it is served."""
         done = await asyncio.to_thread(
             subprocess.run,
-            [
-                *self._wrapper,
-                dispatcher_command(),
-                "callers",
-                "create",
-                name,
-                "--role",
-                role,
-                "--json",
-            ],
+            [*self._wrapper, *self._command, "callers", "create", name, "--role", role, "--json"],
             env=self._environment,
             cwd=self.folder,
             capture_output=True,

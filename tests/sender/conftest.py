@@ -17,9 +17,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from dispatcher.adapters.resolver import LookupFailed, NameResolver
-from dispatcher.adapters.sender import AiohttpSender, SenderTerms
+from dispatcher.adapters.sender import AiohttpSender, NarrowSender, SenderTerms
 from dispatcher.core.addresses import Policy
 from dispatcher.ports.sender import Callout
+from dispatcher.ports.system import Clock
 from dispatcher.testing.clock import ManualClock
 
 
@@ -60,12 +61,25 @@ class Names:
         return answers.pop(0) if len(answers) > 1 else answers[0]
 
 
-MakeSender = Callable[..., AiohttpSender]
+AnySender = AiohttpSender | NarrowSender
+MakeSender = Callable[..., AnySender]
+
+# Both pass the same suite; a test which is of one of them alone asks for its name.
+SENDERS: Mapping[str, type[AiohttpSender | NarrowSender]] = {
+    "aiohttp": AiohttpSender,
+    "narrow": NarrowSender,
+}
+
+
+@pytest.fixture(params=list(SENDERS))
+def sender_name(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
 
 
 @pytest.fixture
-async def make_sender() -> AsyncIterator[MakeSender]:
-    made: list[AiohttpSender] = []
+async def make_sender(sender_name: str) -> AsyncIterator[MakeSender]:
+    made: list[AnySender] = []
 
     def make(
         policy: Policy = DEV,
@@ -73,8 +87,10 @@ async def make_sender() -> AsyncIterator[MakeSender]:
         resolver: NameResolver | None = None,
         *,
         tls: ssl.SSLContext | None = None,
-    ) -> AiohttpSender:
-        sender = AiohttpSender(policy, terms, ManualClock(), resolver, tls=tls)
+        clock: Clock | None = None,
+    ) -> AnySender:
+        kind = SENDERS[sender_name]
+        sender = kind(policy, terms, clock or ManualClock(), resolver, tls=tls)
         made.append(sender)
         return sender
 
@@ -84,7 +100,7 @@ async def make_sender() -> AsyncIterator[MakeSender]:
 
 
 @pytest.fixture
-def sender(make_sender: MakeSender) -> AiohttpSender:
+def sender(make_sender: MakeSender) -> AnySender:
     return make_sender()
 
 

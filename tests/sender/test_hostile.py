@@ -14,10 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from dispatcher.adapters.sender import AiohttpSender
 from dispatcher.core.outcome import Answered, NotSent, SendResult
 from dispatcher.testing.receiver import Arrival, Hang, Raw, Receiver, Reply, Script, Wire
-from tests.sender.conftest import QUICK, MakeSender, callout
+from tests.sender.conftest import QUICK, AnySender, MakeSender, callout
 
 OK = b"HTTP/1.1 200 OK\r\n"
 MEGABYTE = 2**20
@@ -45,7 +44,7 @@ def dripping(head: bytes, data: bytes) -> Script:
     return script
 
 
-async def send_to(sender: AiohttpSender, answer: Script | Raw | Hang) -> SendResult:
+async def send_to(sender: AnySender, answer: Script | Raw | Hang) -> SendResult:
     """Send once; afterwards the connection must be gone, whatever the receiver still wants."""
     async with Receiver(answer) as receiver:
         result = await sender.send(callout(receiver.url))
@@ -127,7 +126,7 @@ def _sockets_to(port: int) -> int:
     ids=["until the end", "long", "chunks", "tiny chunks", "long chunk extensions"],
 )
 async def test_an_endless_body_is_cut_and_its_status_counts(
-    sender: AiohttpSender, head: bytes, piece: bytes
+    sender: AnySender, head: bytes, piece: bytes
 ) -> None:
     wires: list[Wire] = []
 
@@ -147,7 +146,7 @@ async def test_an_endless_body_is_cut_and_its_status_counts(
 
 @pytest.mark.parametrize("size", [65_536, 65_537, 70_000, 80_000])
 async def test_a_connection_is_used_again_only_when_all_was_read(
-    sender: AiohttpSender, size: int
+    sender: AnySender, size: int
 ) -> None:
     async with Receiver(Reply(200, b"a" * size)) as receiver:
         for _ in range(2):
@@ -157,7 +156,7 @@ async def test_a_connection_is_used_again_only_when_all_was_read(
     assert arrivals[1].connection == (1 if size == 65_536 else 2)
 
 
-async def test_a_gzip_bomb_stays_wrapped(sender: AiohttpSender) -> None:
+async def test_a_gzip_bomb_stays_wrapped(sender: AnySender) -> None:
     bomb = gzip.compress(b"\0" * 20 * MEGABYTE)
     assert len(bomb) < 65_536
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -168,7 +167,7 @@ async def test_a_gzip_bomb_stays_wrapped(sender: AiohttpSender) -> None:
 
 
 @pytest.mark.parametrize("coding", [b"deflate", b"br", b"gzip", b"zstd", b"nonsense"])
-async def test_a_content_coding_is_nothing_to_us(sender: AiohttpSender, coding: bytes) -> None:
+async def test_a_content_coding_is_nothing_to_us(sender: AnySender, coding: bytes) -> None:
     head = b"content-encoding: " + coding + b"\r\ncontent-length: 4\r\n\r\n"
     result = await send_to(sender, Raw(OK + head + b"junk"))
     assert result == Answered(status_code=200, duration_ms=0, body=b"junk")
@@ -194,7 +193,7 @@ HUGE_HEADS: dict[str, Script | Raw] = {
 
 
 @pytest.mark.parametrize("name", HUGE_HEADS)
-async def test_a_huge_head_is_refused_soon(sender: AiohttpSender, name: str) -> None:
+async def test_a_huge_head_is_refused_soon(sender: AnySender, name: str) -> None:
     result, slowest = await _slowest_turn_during(send_to(sender, HUGE_HEADS[name]))
     assert isinstance(result, NotSent)
     assert result.code == "bad-answer", result
@@ -271,9 +270,7 @@ BAD_ANSWERS: dict[str, tuple[bytes, str, int | None]] = {
 
 @pytest.mark.parametrize("pieces", ["at once", "in two"])
 @pytest.mark.parametrize("name", BAD_ANSWERS)
-async def test_what_is_no_answer_is_told_plainly(
-    sender: AiohttpSender, name: str, pieces: str
-) -> None:
+async def test_what_is_no_answer_is_told_plainly(sender: AnySender, name: str, pieces: str) -> None:
     data, code, status = BAD_ANSWERS[name]
     head, separator, rest = data.partition(b"\r\n\r\n")
 
@@ -310,7 +307,7 @@ def assert_plain(detail: str) -> None:
         assert word not in detail, detail
 
 
-async def test_a_reset_is_told_plainly(sender: AiohttpSender) -> None:
+async def test_a_reset_is_told_plainly(sender: AnySender) -> None:
     async def script(wire: Wire, _: Arrival) -> None:
         wire.reset()
 
@@ -320,7 +317,7 @@ async def test_a_reset_is_told_plainly(sender: AiohttpSender) -> None:
     assert_plain(result.detail)
 
 
-async def test_a_reset_within_the_body_keeps_the_status(sender: AiohttpSender) -> None:
+async def test_a_reset_within_the_body_keeps_the_status(sender: AnySender) -> None:
     async def script(wire: Wire, _: Arrival) -> None:
         await wire.send(OK + b"content-length: 10\r\n\r\nabc")
         await wire.gone(within_seconds=0.02)
@@ -332,7 +329,7 @@ async def test_a_reset_within_the_body_keeps_the_status(sender: AiohttpSender) -
     assert_plain(result.detail)
 
 
-async def test_a_receiver_that_only_stops_sending_has_closed(sender: AiohttpSender) -> None:
+async def test_a_receiver_that_only_stops_sending_has_closed(sender: AnySender) -> None:
     async def half_open(wire: Wire, _: Arrival) -> None:
         wire.writer.write_eof()
         await wire.gone()
@@ -342,7 +339,7 @@ async def test_a_receiver_that_only_stops_sending_has_closed(sender: AiohttpSend
     assert result.code == "closed"
 
 
-async def test_nothing_listens(sender: AiohttpSender) -> None:
+async def test_nothing_listens(sender: AnySender) -> None:
     async with Receiver() as receiver:
         url = receiver.url
     result = await sender.send(callout(url))
@@ -352,7 +349,7 @@ async def test_nothing_listens(sender: AiohttpSender) -> None:
     assert_plain(result.detail)
 
 
-async def test_an_answer_before_the_whole_request_was_read_counts(sender: AiohttpSender) -> None:
+async def test_an_answer_before_the_whole_request_was_read_counts(sender: AnySender) -> None:
     async def early(wire: Wire) -> None:
         await wire.reader.readuntil(b"\r\n\r\n")
         await wire.send(b"HTTP/1.1 413 Too Large\r\ncontent-length: 3\r\n\r\nno!")

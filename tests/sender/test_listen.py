@@ -13,14 +13,20 @@ from urllib.parse import urlsplit
 import pytest
 from click.testing import CliRunner
 
-from dispatcher.adapters.sender import AiohttpSender
 from dispatcher.cli.listen import DEV_SECRET, listen_command
 from dispatcher.compose import parts
 from dispatcher.core.outcome import Answered
 from dispatcher.core.signature import format_secret, parse_secret, sign
 from dispatcher.ports.sender import Callout
+from tests.sender.conftest import AnySender
 
 OTHER_SECRET = format_secret(b"s" * 32)
+
+
+@pytest.fixture
+def sender_name() -> str:
+    """What sends doesn't matter here."""
+    return "narrow"
 
 
 def event(event_id: str = "evt_1", **data: Any) -> bytes:
@@ -97,12 +103,12 @@ class Listening:
         return self.process.returncode, out.decode(), err.decode()
 
 
-async def statuses(sender: AiohttpSender, *callouts: Callout) -> list[int]:
+async def statuses(sender: AnySender, *callouts: Callout) -> list[int]:
     results = [await sender.send(each) for each in callouts]
     return [result.status_code for result in results if isinstance(result, Answered)]
 
 
-async def test_lines_of_json_tell_each_callback(sender: AiohttpSender) -> None:
+async def test_lines_of_json_tell_each_callback(sender: AnySender) -> None:
     async with Listening("--jsonl", "--respond", "500, 503,200") as listening:
         url = listening.url + "hook?x=1"
         body = event(result={"ü": "a\nb"})
@@ -140,7 +146,7 @@ async def test_lines_of_json_tell_each_callback(sender: AiohttpSender) -> None:
     }
 
 
-async def test_people_are_told_where_to_send_and_what_came(sender: AiohttpSender) -> None:
+async def test_people_are_told_where_to_send_and_what_came(sender: AnySender) -> None:
     async with Listening("--secret", OTHER_SECRET, "--respond", "500,200") as listening:
         assert "the secret given" in listening.intro
         assert OTHER_SECRET not in listening.intro
@@ -159,7 +165,7 @@ async def test_people_are_told_where_to_send_and_what_came(sender: AiohttpSender
     assert "bad-signature" in out
 
 
-async def test_what_a_stranger_sends_can_not_steer_the_terminal(sender: AiohttpSender) -> None:
+async def test_what_a_stranger_sends_can_not_steer_the_terminal(sender: AnySender) -> None:
     async with Listening() as listening:
         body = event(status="\x1b[2Jgone\r\n")
         assert await statuses(sender, signed(listening.url, body)) == [200]
@@ -170,7 +176,7 @@ async def test_what_a_stranger_sends_can_not_steer_the_terminal(sender: AiohttpS
 
 
 @pytest.mark.parametrize("body", [b"", b"not json", b"\xff\xfe", b'{\n"a":\r\n1}', b"[]"])
-async def test_a_line_is_a_line_whatever_came(sender: AiohttpSender, body: bytes) -> None:
+async def test_a_line_is_a_line_whatever_came(sender: AnySender, body: bytes) -> None:
     async with Listening("--jsonl") as listening:
         assert await statuses(sender, Callout(listening.url, (), body)) == [401]
         line = json.loads(await listening.line())
@@ -179,7 +185,7 @@ async def test_a_line_is_a_line_whatever_came(sender: AiohttpSender, body: bytes
     assert line["status"] == 401
 
 
-async def test_a_body_may_have_four_mebibytes_and_no_more(sender: AiohttpSender) -> None:
+async def test_a_body_may_have_four_mebibytes_and_no_more(sender: AnySender) -> None:
     async with Listening() as listening:
         large = event(result="x" * (4 * 2**20 - 1_000))
         assert await statuses(sender, signed(listening.url, large)) == [200]
@@ -190,7 +196,7 @@ async def test_a_body_may_have_four_mebibytes_and_no_more(sender: AiohttpSender)
 
 
 async def test_an_answer_can_be_late_and_stopping_does_not_wait_for_it(
-    sender: AiohttpSender,
+    sender: AnySender,
 ) -> None:
     async with Listening("--jsonl", "--delay", "600") as listening:
         sending = asyncio.create_task(sender.send(signed(listening.url, event())))
@@ -201,7 +207,7 @@ async def test_an_answer_can_be_late_and_stopping_does_not_wait_for_it(
     assert code == 0
 
 
-async def test_it_ends_when_nobody_reads_what_it_prints(sender: AiohttpSender) -> None:
+async def test_it_ends_when_nobody_reads_what_it_prints(sender: AnySender) -> None:
     async with Listening("--jsonl") as listening:
         listening.process.stdout._transport.close()  # type: ignore[union-attr]  # our end of the pipe
         await sender.send(signed(listening.url, event()))

@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatcher.adapters.sender import AiohttpSender, connecting, sending
+from dispatcher.adapters.sender import dial, routes
+from dispatcher.adapters.sender.narrow import sending as narrow_sending
+from dispatcher.adapters.sender.over_aiohttp import sending
 from dispatcher.core.addresses import Policy, Refused, Target, judge_url
 from dispatcher.core.outcome import Answered, NotAllowed, NotSent
 from dispatcher.core.urls import parse_url
 from dispatcher.testing.receiver import Raw, Receiver
-from tests.sender.conftest import DEV, MakeSender, Names, callout
+from tests.sender.conftest import DEV, AnySender, MakeSender, Names, callout
 from tests.sender.test_pool import heard_of_it
 
 PUBLIC_ONLY = Policy()
@@ -94,7 +96,7 @@ async def test_literals_are_judged_again_at_connect(
     def pass_everything(url: str, _: Policy) -> Target | Refused:
         return parse_url(url)
 
-    monkeypatch.setattr(sending, "judge_url", pass_everything)
+    monkeypatch.setattr(routes, "judge_url", pass_everything)
     async with Receiver() as receiver:
         sender = make_sender(PUBLIC_ONLY)
         result = await sender.send(callout(f"http://{host}:{receiver.port}/hook"))
@@ -151,7 +153,7 @@ async def test_the_address_dialled_is_judged_whatever_was_resolved(
     make_sender: MakeSender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between check and dial: the answer passes, and is another one when the socket is made."""
-    monkeypatch.setattr(connecting, "judge_addresses", lambda *_: None)
+    monkeypatch.setattr(dial, "judge_addresses", lambda *_: None)
     policy = Policy.parse(["127.0.0.2"])
     async with Receiver() as receiver:
         for addresses in [("127.0.0.1",), ("127.0.0.3", "127.0.0.1"), ("::ffff:127.0.0.1",)]:
@@ -228,9 +230,14 @@ def test_what_is_dialled_is_what_was_checked(url: str) -> None:
     assert route.url.port == target.port
     assert route.url.raw_path_qs == target.path
     assert (route.url.user, route.url.password, route.url.fragment) == (None, None, "")
+    own = narrow_sending._route_to(target)
+    host = target.origin.partition("://")[2]
+    assert own.beginning == f"POST {target.path} HTTP/1.1\r\nHost: {host}\r\n"
+    assert own.beginning.isascii()
+    assert own.beginning.count("\n") == 2
 
 
-async def test_the_routes_that_are_remembered_are_bounded(sender: AiohttpSender) -> None:
-    for number in range(sending._KEPT_ROUTES + 10):
+async def test_the_routes_that_are_remembered_are_bounded(sender: AnySender) -> None:
+    for number in range(routes.KEPT_ROUTES + 10):
         await sender.send(callout(f"ftp://example.com/{number}"))
-    assert len(sender._routes) == sending._KEPT_ROUTES
+    assert len(sender._routes) == routes.KEPT_ROUTES

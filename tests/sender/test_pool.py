@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from dispatcher.adapters.sender import AiohttpSender, SenderTerms
-from dispatcher.adapters.sender.connecting import Connector
+from dispatcher.adapters.sender import NarrowSender, SenderTerms
+from dispatcher.adapters.sender.over_aiohttp.connecting import Connector
 from dispatcher.core.outcome import Answered, NotSent
 from dispatcher.testing.receiver import Answer, Arrival, Hang, Raw, Receiver, Reply, Wire
-from tests.sender.conftest import MakeSender, callout
+from tests.sender.conftest import AnySender, MakeSender, callout
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
@@ -21,6 +21,18 @@ async def heard_of_it() -> None:
         await asyncio.sleep(0)
 
 
+def pool_of(sender: AnySender) -> int:
+    """How much the pool remembers of connections."""
+    if isinstance(sender, NarrowSender):
+        assert sender._parts is not None
+        lines = sender._parts.pool
+        return len(lines._idle) + len(lines._by_origin) + len(lines._open)
+    assert sender._session is not None
+    pool = sender._session.connector
+    assert isinstance(pool, Connector)
+    return len(pool._idle) + len(pool._conns)
+
+
 class AnyName:
     """Every name leads to this machine."""
 
@@ -28,7 +40,7 @@ class AnyName:
         return ("127.0.0.1",)
 
 
-async def test_a_connection_serves_one_callback_after_the_other(sender: AiohttpSender) -> None:
+async def test_a_connection_serves_one_callback_after_the_other(sender: AnySender) -> None:
     async with Receiver(Reply(200, b"a"), Reply(500, b"b"), Reply(204)) as receiver:
         for _ in range(10):
             assert isinstance(await sender.send(callout(receiver.url)), Answered)
@@ -36,7 +48,7 @@ async def test_a_connection_serves_one_callback_after_the_other(sender: AiohttpS
     assert {arrival.connection for arrival in arrivals} == {1}
 
 
-async def test_a_busy_receiver_is_served_by_many_at_once(sender: AiohttpSender) -> None:
+async def test_a_busy_receiver_is_served_by_many_at_once(sender: AnySender) -> None:
     together = asyncio.Barrier(32)
 
     async def answer_all_together(wire: Wire, _: Arrival) -> None:
@@ -49,7 +61,7 @@ async def test_a_busy_receiver_is_served_by_many_at_once(sender: AiohttpSender) 
     assert receiver.connection_count == 32
 
 
-async def test_what_was_opened_for_a_burst_is_used_again(sender: AiohttpSender) -> None:
+async def test_what_was_opened_for_a_burst_is_used_again(sender: AnySender) -> None:
     async with Receiver() as receiver:
         for _ in range(5):
             await asyncio.gather(*[sender.send(callout(receiver.url)) for _ in range(16)])
@@ -68,7 +80,7 @@ NOT_AGAIN: dict[str, Answer] = {
 
 
 @pytest.mark.parametrize("name", NOT_AGAIN)
-async def test_a_connection_in_doubt_is_not_used_again(sender: AiohttpSender, name: str) -> None:
+async def test_a_connection_in_doubt_is_not_used_again(sender: AnySender, name: str) -> None:
     async with Receiver(NOT_AGAIN[name], Reply(500)) as receiver:
         first = await sender.send(callout(receiver.url))
         assert isinstance(first, Answered | NotSent)
@@ -79,7 +91,7 @@ async def test_a_connection_in_doubt_is_not_used_again(sender: AiohttpSender, na
     assert arrival.connection == 2
 
 
-async def test_an_answer_sent_in_advance_answers_nothing(sender: AiohttpSender) -> None:
+async def test_an_answer_sent_in_advance_answers_nothing(sender: AnySender) -> None:
     """Response queue poisoning: it would count as the answer to a callback not yet sent."""
     more = asyncio.Event()
 
@@ -97,7 +109,7 @@ async def test_an_answer_sent_in_advance_answers_nothing(sender: AiohttpSender) 
     assert result == Answered(status_code=500, duration_ms=0, body=b"")
 
 
-async def test_a_receiver_that_speaks_first_is_not_believed(sender: AiohttpSender) -> None:
+async def test_a_receiver_that_speaks_first_is_not_believed(sender: AnySender) -> None:
     async def greet(wire: Wire) -> None:
         await wire.send(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
         await wire.gone()
@@ -113,7 +125,7 @@ async def test_a_receiver_that_speaks_first_is_not_believed(sender: AiohttpSende
 
 
 async def test_a_receiver_that_closes_idle_connections_loses_nothing(
-    sender: AiohttpSender,
+    sender: AnySender,
 ) -> None:
     async with Receiver(Raw(ANSWER), Raw(ANSWER), Raw(ANSWER)) as receiver:
         for count in range(1, 4):
@@ -121,6 +133,20 @@ async def test_a_receiver_that_closes_idle_connections_loses_nothing(
             await receiver.left(count)
             await heard_of_it()
     assert receiver.connection_count == 3
+
+
+async def test_what_is_lost_with_a_kept_connection_is_not_sent_twice(sender: AnySender) -> None:
+    """Nobody knows whether it was read: the schedule sends it again, with its attempt counted."""
+    async with Receiver(Reply(), Raw(b""), Reply()) as receiver:
+        assert isinstance(await sender.send(callout(receiver.url)), Answered)
+        lost = await sender.send(callout(receiver.url))
+        assert lost == NotSent(
+            code="closed",
+            detail="the receiver closed the connection without an answer",
+            duration_ms=0,
+        )
+        assert len(receiver.arrivals) == 2
+        assert [each.connection for each in receiver.arrivals] == [1, 1]
 
 
 async def test_an_idle_connection_is_closed_in_the_end(make_sender: MakeSender) -> None:
@@ -165,11 +191,7 @@ async def test_nothing_is_remembered_of_connections_that_were_closed(
             await sender.send(callout(f"http://quiet-{number}.test:{receiver.port}/"))
         await receiver.left(15)
     await heard_of_it()
-    assert sender._session is not None
-    pool = sender._session.connector
-    assert isinstance(pool, Connector)
-    assert not pool._idle, "the receiver closed what was left"
-    assert not pool._conns
+    assert pool_of(sender) == 0, "the receiver closed what was left"
 
 
 async def test_the_number_in_use_is_bounded_too(make_sender: MakeSender) -> None:

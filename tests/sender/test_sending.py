@@ -7,12 +7,11 @@ import socket
 
 import pytest
 
-from dispatcher.adapters.sender import AiohttpSender, SenderTerms
 from dispatcher.core.addresses import Policy
 from dispatcher.core.outcome import Answered, Delivered, NotSent, classify
 from dispatcher.testing.clock import ManualClock
 from dispatcher.testing.receiver import Arrival, Hang, Raw, Receiver, Reply, Wire
-from tests.sender.conftest import DEV, HEADERS, QUICK, MakeSender, Names, callout
+from tests.sender.conftest import HEADERS, QUICK, AnySender, MakeSender, Names, callout
 
 
 def _has_ipv6() -> bool:
@@ -23,7 +22,7 @@ def _has_ipv6() -> bool:
         return False
 
 
-async def test_posts_exactly_what_it_was_given(sender: AiohttpSender) -> None:
+async def test_posts_exactly_what_it_was_given(sender: AnySender) -> None:
     async with Receiver() as receiver:
         result = await sender.send(callout(receiver.url + "?a=1&b=%2f", b'{"a":1}'))
         (arrival,) = await receiver.received(1)
@@ -54,7 +53,7 @@ async def test_posts_exactly_what_it_was_given(sender: AiohttpSender) -> None:
     ],
 )
 async def test_the_request_line_has_the_path_as_it_was_written(
-    sender: AiohttpSender, path: str
+    sender: AnySender, path: str
 ) -> None:
     async with Receiver() as receiver:
         await sender.send(callout(receiver.origin + path))
@@ -65,7 +64,7 @@ async def test_the_request_line_has_the_path_as_it_was_written(
 @pytest.mark.parametrize(
     "status", [200, 201, 202, 204, 299, 400, 404, 410, 429, 500, 503, 599, 999]
 )
-async def test_any_status_is_an_answer(sender: AiohttpSender, status: int) -> None:
+async def test_any_status_is_an_answer(sender: AnySender, status: int) -> None:
     async with Receiver(Reply(status)) as receiver:
         result = await sender.send(callout(receiver.url))
     assert isinstance(result, Answered)
@@ -73,14 +72,14 @@ async def test_any_status_is_an_answer(sender: AiohttpSender, status: int) -> No
     assert isinstance(classify(result, 0), Delivered) == (200 <= status < 300)
 
 
-async def test_an_empty_body_has_a_length(sender: AiohttpSender) -> None:
+async def test_an_empty_body_has_a_length(sender: AnySender) -> None:
     async with Receiver() as receiver:
         await sender.send(callout(receiver.url, b""))
         (arrival,) = await receiver.received(1)
     assert arrival.header("content-length") == "0"
 
 
-async def test_a_body_of_megabytes_is_sent_whole(sender: AiohttpSender) -> None:
+async def test_a_body_of_megabytes_is_sent_whole(sender: AnySender) -> None:
     body = bytes(range(256)) * 4 * 3_000
     async with Receiver() as receiver:
         await sender.send(callout(receiver.url, body))
@@ -88,7 +87,7 @@ async def test_a_body_of_megabytes_is_sent_whole(sender: AiohttpSender) -> None:
     assert arrival.body == body
 
 
-async def test_retry_after_is_passed_on_as_it_came(sender: AiohttpSender) -> None:
+async def test_retry_after_is_passed_on_as_it_came(sender: AnySender) -> None:
     headers = (("Retry-After", " 120 "), ("retry-after", "5"))
     async with Receiver(Reply(503, headers=headers), Reply(503)) as receiver:
         first = await sender.send(callout(receiver.url))
@@ -99,7 +98,14 @@ async def test_retry_after_is_passed_on_as_it_came(sender: AiohttpSender) -> Non
     assert second.retry_after is None
 
 
-async def test_the_start_of_the_answer_is_kept(sender: AiohttpSender) -> None:
+async def test_an_interim_answer_says_nothing_of_when_to_try_again(sender: AnySender) -> None:
+    interim = b"HTTP/1.1 103 Early Hints\r\nretry-after: 9\r\n\r\n"
+    async with Receiver(Raw(interim + b"HTTP/1.1 503 x\r\ncontent-length: 0\r\n\r\n")) as receiver:
+        result = await sender.send(callout(receiver.url))
+    assert result == Answered(status_code=503, duration_ms=0, retry_after=None, body=b"")
+
+
+async def test_the_start_of_the_answer_is_kept(sender: AnySender) -> None:
     body = b"no such tenant " * 1_000
     async with Receiver(Reply(404, body)) as receiver:
         result = await sender.send(callout(receiver.url))
@@ -139,7 +145,7 @@ async def test_the_next_address_is_tried_when_one_is_dead(make_sender: MakeSende
 
 
 @pytest.mark.skipif(not _has_ipv6(), reason="this machine has no IPv6")
-async def test_an_ipv6_address_can_be_dialled(sender: AiohttpSender) -> None:
+async def test_an_ipv6_address_can_be_dialled(sender: AnySender) -> None:
     async with Receiver(host="::1") as receiver:
         result = await sender.send(callout(receiver.url))
         (arrival,) = await receiver.received(1)
@@ -147,7 +153,7 @@ async def test_an_ipv6_address_can_be_dialled(sender: AiohttpSender) -> None:
     assert arrival.header("host") == f"[::1]:{receiver.port}"
 
 
-async def test_cookies_are_neither_kept_nor_sent(sender: AiohttpSender) -> None:
+async def test_cookies_are_neither_kept_nor_sent(sender: AnySender) -> None:
     async with Receiver(Reply(headers=(("set-cookie", "id=1; Path=/"),)), Reply()) as receiver:
         await sender.send(callout(receiver.url))
         await sender.send(callout(receiver.url))
@@ -156,7 +162,7 @@ async def test_cookies_are_neither_kept_nor_sent(sender: AiohttpSender) -> None:
 
 
 async def test_proxies_of_the_environment_are_not_used(
-    sender: AiohttpSender, monkeypatch: pytest.MonkeyPatch
+    sender: AnySender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with Receiver() as receiver, Receiver() as proxy:
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
@@ -166,9 +172,9 @@ async def test_proxies_of_the_environment_are_not_used(
     assert proxy.connection_count == 0
 
 
-async def test_the_duration_is_measured_by_the_clock() -> None:
+async def test_the_duration_is_measured_by_the_clock(make_sender: MakeSender) -> None:
     clock = ManualClock()
-    sender = AiohttpSender(DEV, SenderTerms(), clock)
+    sender = make_sender(clock=clock)
 
     async def slowly(wire: Wire, _: Arrival) -> None:
         clock.advance(1.25)
@@ -176,17 +182,16 @@ async def test_the_duration_is_measured_by_the_clock() -> None:
 
     async with Receiver(slowly) as receiver:
         result = await sender.send(callout(receiver.url))
-        await sender.close()
     assert result == Answered(status_code=200, duration_ms=1_250, body=b"")
 
 
-async def test_a_body_without_a_length_ends_with_the_connection(sender: AiohttpSender) -> None:
+async def test_a_body_without_a_length_ends_with_the_connection(sender: AnySender) -> None:
     async with Receiver(Raw(b"HTTP/1.1 200 OK\r\n\r\nall of it")) as receiver:
         result = await sender.send(callout(receiver.url))
     assert result == Answered(status_code=200, duration_ms=0, body=b"all of it")
 
 
-async def test_a_chunked_body_is_joined(sender: AiohttpSender) -> None:
+async def test_a_chunked_body_is_joined(sender: AnySender) -> None:
     head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
     body = b"3\r\nall\r\n4\r\n of \r\n2\r\nit\r\n0\r\n\r\n"
     async with Receiver(Raw(head + body)) as receiver:
@@ -194,7 +199,7 @@ async def test_a_chunked_body_is_joined(sender: AiohttpSender) -> None:
     assert result == Answered(status_code=200, duration_ms=0, body=b"all of it")
 
 
-async def test_headers_that_can_not_be_sent_are_no_crash(sender: AiohttpSender) -> None:
+async def test_headers_that_can_not_be_sent_are_no_crash(sender: AnySender) -> None:
     async with Receiver() as receiver:
         smuggling = callout(receiver.url)
         smuggling = type(smuggling)(smuggling.url, (("x", "a\r\nb: c"),), b"{}")
@@ -220,7 +225,7 @@ async def test_closing_ends_what_is_under_way(make_sender: MakeSender) -> None:
     assert isinstance(await sender.send(callout("http://127.0.0.1:9999/")), NotSent)
 
 
-async def test_cancelling_a_send_closes_its_connection(sender: AiohttpSender) -> None:
+async def test_cancelling_a_send_closes_its_connection(sender: AnySender) -> None:
     async with Receiver(Hang()) as receiver:
         sending = asyncio.create_task(sender.send(callout(receiver.url)))
         await receiver.received(1)

@@ -43,9 +43,14 @@ class SqliteScene:
     @property
     def writing(self) -> sqlite3.Connection:
         """The writer's own connection, to look at between its transactions."""
-        connection = self.store._writer._connection
+        connection = self.store._writer._transactions.connection
         assert connection is not None
         return connection
+
+    def wait_for_locks(self, milliseconds: int) -> None:
+        """Let a write wait so long while another process holds the lock."""
+        self.store._writer._transactions.lock_seconds = milliseconds / 1000
+        self.writing.execute(f"PRAGMA busy_timeout = {milliseconds}")
 
     async def hold(self, holder: str = HOLDER, seconds: float = 3600) -> None:
         heart = self.store.heart(holder, "a test", seconds)

@@ -283,7 +283,7 @@ class TestOpening:
         store = a_store(tmp_path / "store.db")
         await store.open()
         await store.check()
-        connection = store._writer._connection
+        connection = store._writer._transactions.connection
         assert connection is not None
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
         await store.close()

@@ -47,8 +47,12 @@ class Gate:
         assert await asyncio.to_thread(self._entered.wait, 30)
 
     async def __aexit__(self, *_: object) -> None:
-        self._open.set()
+        self.open()
         await self._waiting
+
+    def open(self) -> None:
+        """Let the writing thread go on."""
+        self._open.set()
 
 
 @contextmanager
@@ -204,7 +208,7 @@ class TestTrouble:
         assert isinstance(answer, Applied)
 
     async def test_a_database_locked_by_another(self, scene: SqliteScene) -> None:
-        scene.writing.execute("PRAGMA busy_timeout = 1")
+        scene.wait_for_locks(1)
         job = scene.job()
         with closing(sqlite3.connect(scene.path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
@@ -222,7 +226,7 @@ class TestTrouble:
 
     async def test_what_waits_behind_a_lock_fails_with_the_first(self, scene: SqliteScene) -> None:
         """Else each batch would wait for the lock anew, and callers for all of them."""
-        scene.writing.execute("PRAGMA busy_timeout = 300")
+        scene.wait_for_locks(300)
         waits, begun = threading.Event(), []
 
         def notice(sql: str) -> None:
@@ -266,7 +270,7 @@ class TestTrouble:
         await scene.store.close()
 
     async def test_a_beat_hears_of_it(self, scene: SqliteScene) -> None:
-        scene.writing.execute("PRAGMA busy_timeout = 1")
+        scene.wait_for_locks(1)
         heart = scene.store.heart(HOLDER, "a test", 30)
         with closing(sqlite3.connect(scene.path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,6 +92,61 @@ def test_the_benchmark_tells_by_its_exit_status_when_the_floor_is_missed(tmp_pat
     shown = run("scripts.benchmark", *short, folder=tmp_path)
     assert shown.returncode == 1
     assert "under the floor" in shown.stdout
+
+
+def measured(folder: Path, *only: str, seconds: float, more: tuple[str, ...] = ()) -> Any:
+    """The JSON of a quick run of these scenarios, which must have ended well."""
+    file = folder / "figures.json"
+    names = [part for each in only for part in ("--only", each)]
+    short = ("--quick", "--seconds", str(seconds), "--folder", str(folder), "--json", str(file))
+    shown = run("scripts.benchmark", *short, *names, *more, folder=folder)
+    assert shown.returncode == 0, shown.stdout
+    return json.loads(file.read_text())
+
+
+def test_the_benchmark_puts_a_backlog_beside_bare_baselines(tmp_path: Path) -> None:
+    wanted = ("receiver ceiling", "by the hundred", "deliver only", "two processes")
+    done = measured(tmp_path, *wanted, seconds=0.2)
+    found = {each["name"]: each for each in done["scenarios"]}
+    assert found["deliver only"]["accepted"] == 400
+    assert found["deliver only"]["lost"] == 0
+    assert found["commits by the hundred"]["jobs_per_second"] > 0
+    assert 0 < done["ratio_to_limit"]["deliver only"] < 1
+    assert "one process serves a SQLite store" in done["skipped"]["two processes"]
+
+
+def test_the_benchmark_prepares_a_store_with_a_past(tmp_path: Path) -> None:
+    done = measured(tmp_path, "finished jobs", seconds=1, more=("--keep-seeds",))
+    (found,) = done["scenarios"]
+    assert (found["rows"], found["lost"], found["refused"]) == (2_000, 0, 0)
+    (kept,) = (tmp_path / "dispatcher-bench-seeds").iterdir()
+    with contextlib.closing(sqlite3.connect(kept / "dispatcher.db")) as opened:
+        for table in ("job", "event", "delivery"):
+            count = f"SELECT count(DISTINCT id) FROM {table}"  # noqa: S608  # the names stand above
+            assert opened.execute(count).fetchone() == (2_000,)
+        assert opened.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+def test_the_benchmark_calls_back_over_tls(tmp_path: Path) -> None:
+    (found,) = measured(tmp_path, "cold TLS", seconds=2)["scenarios"]
+    assert found["verified"] > 0
+    assert (found["lost"], found["duplicates"], found["refused"]) == (0, 0, 0)
+
+
+def test_the_benchmark_paces_and_says_when_a_handler_returned(tmp_path: Path) -> None:
+    done = measured(tmp_path, "open loop", "idle", seconds=1, more=("--rate", "50"))
+    paced, idle = done["scenarios"]
+    assert 40 <= paced["accepted"] <= 62  # a second, and a fifth of one to warm up
+    assert 0 < idle["after_handler_p50_ms"] < idle["callback_p50_ms"]
+
+
+def test_the_benchmark_compares_two_checkouts(tmp_path: Path) -> None:
+    against = ("--against", str(ROOT), "--rounds", "1")
+    done = measured(tmp_path, "accept only", seconds=0.5, more=against)
+    assert len(done["rounds"]) == 1
+    found = {each["measure"]: each for each in done["compared"]}
+    assert found["jobs/s"]["ratio"] > 0
+    assert 0.5 < found["bytes/job"]["ratio"] < 2
 
 
 def test_a_receiver_that_hangs_does_not_hold_up_the_others(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
-"""The sender over aiohttp's client: see `ports.sender`."""
+"""The senders: see `ports.sender`."""
 
-from dispatcher.adapters.sender.sending import AiohttpSender
+from dispatcher.adapters.sender.narrow import NarrowSender
+from dispatcher.adapters.sender.over_aiohttp import AiohttpSender
 from dispatcher.adapters.sender.terms import SenderTerms
 
-__all__ = ["AiohttpSender", "SenderTerms"]
+__all__ = ["AiohttpSender", "NarrowSender", "SenderTerms"]

@@ -30,6 +30,7 @@ from dispatcher.adapters.sqlite.destinations_kept import change_destination
 from dispatcher.adapters.sqlite.endpoints_kept import EndpointsKept
 from dispatcher.adapters.sqlite.erasing import Eraser, Wanted
 from dispatcher.adapters.sqlite.errors import whole_store
+from dispatcher.adapters.sqlite.quick import are_quick_to_add, are_quick_to_apply
 from dispatcher.adapters.sqlite.reader import Readers
 from dispatcher.adapters.sqlite.schema import prepare
 from dispatcher.adapters.sqlite.sending import DeliveryClaim, claim_deliveries
@@ -89,8 +90,9 @@ _HELD = statement("jobs_held")
 class SqliteStore(Answers, CallersKept, EndpointsKept, AuditKept):
     """Implements `dispatcher.ports.store.Store` on one SQLite file.
 
-    All that is written goes through one thread and is batched there; a few threads read. Another
-    process may open the same file beside it. A wait that is cancelled does not cancel the work.
+    All that is written goes through one connection and is batched there; a few threads read.
+    Another process may open the same file beside it. A wait that is cancelled does not cancel the
+    work.
     """
 
     def __init__(
@@ -112,7 +114,7 @@ class SqliteStore(Answers, CallersKept, EndpointsKept, AuditKept):
         Args:
             path: of the database.
             clock: decides what is due and which lease has ended; read from other threads.
-            ids: for leases and deliveries; asked from the writing thread.
+            ids: for leases and deliveries; asked from other threads too.
             links_base: the public URL, which events keep.
             dead_kept_seconds: how long a dead delivery keeps its job.
             audit_kept_seconds: how long an entry of the audit log is kept.
@@ -158,6 +160,8 @@ class SqliteStore(Answers, CallersKept, EndpointsKept, AuditKept):
     async def open(self) -> None:
         """Create or migrate the database, and begin to serve. Raises `StoreError`."""
         await asyncio.to_thread(self._open)
+        self._writer.start(asyncio.get_running_loop())
+        self._checkpointer.start()
 
     def _open(self) -> None:
         try:
@@ -167,8 +171,6 @@ class SqliteStore(Answers, CallersKept, EndpointsKept, AuditKept):
             if failure is None:
                 raise
             raise failure from error
-        self._writer.start()
-        self._checkpointer.start()
 
     async def close(self) -> None:
         """Finish what was asked, then let go of the file."""
@@ -188,7 +190,8 @@ class SqliteStore(Answers, CallersKept, EndpointsKept, AuditKept):
 
     async def add_jobs(self, jobs: Sequence[NewJob]) -> list[AddResult | Exception]:
         """See `JobStore.add_jobs`."""
-        return await self._writer.each(add_job, jobs) if jobs else []
+        quick = are_quick_to_add(jobs)
+        return await self._writer.each(add_job, jobs, quick=quick) if jobs else []
 
     async def claim_jobs(self, claim: JobClaim) -> ClaimedJobs:
         """See `JobStore.claim_jobs`."""
@@ -214,7 +217,8 @@ class SqliteStore(Answers, CallersKept, EndpointsKept, AuditKept):
                 return result
             return _apply(session, change, terms)
 
-        return await self._writer.each(apply, changes) if changes else []
+        quick = are_quick_to_apply(changes)
+        return await self._writer.each(apply, changes, quick=quick) if changes else []
 
     async def now(self) -> Instant:
         """See `Store.now`."""

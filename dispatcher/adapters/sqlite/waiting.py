@@ -21,7 +21,7 @@ LARGEST_BYTES: Final = 4_096
 
 
 class Waiting:
-    """Deliveries that wait for their first attempt, by id. Used in the writing thread alone."""
+    """Deliveries that wait for their first attempt, by id. Used by one batch at a time."""
 
     def __init__(self) -> None:
         self._kept: dict[str, LeasedDelivery] = {}

@@ -35,46 +35,30 @@ from aiohttp.http import HttpProcessingError, RawResponseMessage
 from aiohttp.tracing import Trace
 
 from dispatcher.adapters.resolver import NameResolver
+from dispatcher.adapters.sender import words
+from dispatcher.adapters.sender.dial import Dial, may_show
 from dispatcher.adapters.sender.terms import SenderTerms
-from dispatcher.core.addresses import (
-    Policy,
-    Refused,
-    Target,
-    judge_address,
-    judge_addresses,
-)
+from dispatcher.core.addresses import Policy, Target
 
-# A name may have hundreds of addresses; all are judged, and so many are tried.
-_DIALLED_ADDRESSES: Final = 8
 # The parser works through so many bytes before it is seen whether the head has ended.
 _SLICE_BYTES: Final = 8_192
 
 _FIRST_FINAL_STATUS: Final = 200
 
 
-class Dial:
-    """One attempt on its way: where it goes, how far it has come, and why it was stopped."""
+class Call(Dial):
+    """A dial with the connection that it was given."""
 
-    __slots__ = ("line", "phase", "refused", "reused", "status", "target")
+    __slots__ = ("line",)
 
     def __init__(self, target: Target) -> None:
-        self.target = target
-        self.phase = "queue"  # then "dns" of a name, "connect", and "answer" once it is connected
-        self.refused: Refused | None = None
+        super().__init__(target)
         self.line: Line | None = None
-        self.status: int | None = None
 
 
 # aiohttp hands neither its resolver nor its socket factory the request; both are called in the
 # context of the task that sends, or in a task which has a copy of it.
-current_dial: ContextVar[Dial] = ContextVar("current_dial")
-
-
-class AddressRefused(OSError):
-    """Policy refuses the address; `Dial.refused` says why.
-
-    It is an OSError since aiohappyeyeballs keeps no other kind.
-    """
+current_call: ContextVar[Call] = ContextVar("current_call")
 
 
 class Line(ResponseHandler):
@@ -116,7 +100,7 @@ class Line(ResponseHandler):
             super().data_received(data)
             return
         if not self._asked:
-            self.broken = "the receiver sent something before it was asked"
+            self.broken = words.UNASKED
             self._hang_up()
             return
         heard = 0
@@ -177,12 +161,7 @@ class JudgingResolver(AbstractResolver):
         port: int = 0,
         family: socket.AddressFamily = socket.AF_UNSPEC,  # noqa: ARG002  # both are always asked
     ) -> list[ResolveResult]:
-        dial = current_dial.get()
-        dial.phase = "dns"
-        addresses = await self._names.addresses(host)
-        dial.refused = judge_addresses(addresses, self._policy, dial.target)
-        if dial.refused is not None:
-            raise AddressRefused(dial.refused.detail)
+        addresses = await current_call.get().resolve(self._names, self._policy)
         return [
             ResolveResult(
                 hostname=host,
@@ -192,7 +171,7 @@ class JudgingResolver(AbstractResolver):
                 proto=socket.IPPROTO_TCP,
                 flags=socket.AI_NUMERICHOST,
             )
-            for address in addresses[:_DIALLED_ADDRESSES]
+            for address in addresses
         ]
 
     async def close(self) -> None:
@@ -219,8 +198,6 @@ class Connector(TCPConnector):
             keepalive_timeout=terms.idle_seconds,
         )
         self._policy = policy
-        # By it an address is told that everybody may see: answers from others are not kept.
-        self._public = Policy(dev=policy.dev)
         self._terms = terms
         self._idle: dict[Line, ConnectionKey] = {}  # the longest idle first
         self._factory = functools.partial(Line, self._loop, terms, self._forget)  # type: ignore[assignment]  # a Line is a ResponseHandler, but `partial` is invariant
@@ -238,29 +215,23 @@ class Connector(TCPConnector):
             line.keeps = self._may_show(line)
         self._idle.pop(line, None)
         line.ask()
-        dial = current_dial.get()
-        dial.line = line
-        dial.phase = "answer"
+        call = current_call.get()
+        call.line = line
+        call.phase = "answer"
         return connection
 
     def _may_show(self, line: Line) -> bool:
         peer = None if line.transport is None else line.transport.get_extra_info("peername")
-        return peer is not None and judge_address(peer[0], self._public) is None
+        return peer is not None and may_show(peer[0], self._policy)
 
     def _open_socket(self, info: AddrInfoType) -> socket.socket:
         """Called by aiohttp before each connect, whether the address came from DNS or the URL."""
-        family, kind, protocol, _, address = info
-        dial = current_dial.get()
-        dial.phase = "connect"
-        refused = judge_address(str(address[0]), self._policy, dial.target)
-        if refused is not None:
-            dial.refused = refused
-            raise AddressRefused(refused.detail)
+        made = current_call.get().open_socket(info, self._policy)
         while self._idle and len(self._acquired) + len(self._idle) > self._terms.connections:
             longest = next(iter(self._idle))
             self._forget(longest)
             longest.close()
-        return socket.socket(family, kind, protocol)
+        return made
 
     def _release(
         self, key: ConnectionKey, protocol: ResponseHandler, *, should_close: bool = False

@@ -14,10 +14,12 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from dispatcher.adapters.resolver import NameResolver, Resolver
-from dispatcher.adapters.sender.connecting import Connector, Dial, current_dial
-from dispatcher.adapters.sender.failures import explain
+from dispatcher.adapters.sender import words
+from dispatcher.adapters.sender.over_aiohttp.connecting import Call, Connector, current_call
+from dispatcher.adapters.sender.over_aiohttp.failures import explain
+from dispatcher.adapters.sender.routes import AMBIGUOUS, Routes
 from dispatcher.adapters.sender.terms import SenderTerms
-from dispatcher.core.addresses import Policy, Refused, Target, judge_url
+from dispatcher.core.addresses import Policy, Refused, Target
 from dispatcher.core.outcome import Answered, NotAllowed, NotSent, SendResult
 from dispatcher.ports.sender import Callout
 from dispatcher.ports.system import Clock
@@ -30,16 +32,8 @@ _NOT_ADDED: Final = ("accept", "accept-encoding", "content-type", "user-agent")
 # aiohttp warns of larger bodies given as bytes; a file-like one it sends in pieces.
 _AT_ONCE_BYTES: Final = 2**20
 
-_SHUT_DOWN: Final = ("closed", "the service was shut down while the callback was being sent")
-_DEFECT: Final = ("closed", "the callback could not be sent; the log of the service says more")
-
-# How many URLs are kept in the form that they are dialled in; a URL has 2,048 characters at most.
-_KEPT_ROUTES: Final = 2_048
-
 # aiohttp rounds longer timeouts up to whole seconds; none is longer than this.
 _NEVER_ROUNDED_SECONDS: Final = 10.0**9
-
-_AMBIGUOUS: Final = Refused("ambiguous", "The URL would not be dialled as it was checked.")
 
 
 class _Route(Struct, frozen=True):
@@ -76,7 +70,7 @@ class AiohttpSender:
         self._tls = tls
         self._session: ClientSession | None = None
         self._closed = False
-        self._routes: dict[str, _Route | Refused] = {}
+        self._routes = Routes(policy, _route_to)
 
     async def send(self, callout: Callout) -> SendResult:
         """As the port says.
@@ -84,19 +78,19 @@ class AiohttpSender:
         A 2xx whose body is longer than `read_bytes` counts as answered: the connection is closed
         with the rest unread. One whose body ends early, or has not ended by the deadline, does not.
         """
-        route = self._routes.get(callout.url) or self._find_route(callout.url)
+        route = self._routes.find(callout.url)
         if isinstance(route, Refused):
             return NotAllowed(route.reason, route.detail)
         started = self._clock.monotonic()
-        dial = Dial(route.target)
-        token = current_dial.set(dial)
+        call = Call(route.target)
+        token = current_call.set(call)
         try:
             async with asyncio.timeout(self._terms.total_seconds):
-                return await self._exchange(callout, route, dial, started)
+                return await self._exchange(callout, route, call, started)
         except Exception as error:  # noqa: BLE001  # the port promises an answer, whatever happens
-            return self._say_why(error, dial, started)
+            return self._say_why(error, call, started)
         finally:
-            current_dial.reset(token)
+            current_call.reset(token)
 
     async def close(self) -> None:
         """Close every connection; whoever still sends hears that it was closed."""
@@ -105,7 +99,7 @@ class AiohttpSender:
             await self._session.close()
 
     async def _exchange(
-        self, callout: Callout, route: _Route, dial: Dial, started: float
+        self, callout: Callout, route: _Route, call: Call, started: float
     ) -> Answered:
         body = callout.body
         response = await self._open_session().post(
@@ -115,18 +109,18 @@ class AiohttpSender:
             allow_redirects=False,
         )
         try:
-            dial.status = response.status
-            kept = await self._read(response, dial)
+            call.status = response.status
+            kept = await self._read(response, call)
         finally:
             response.close()  # without effect when the answer was read to its end
         return Answered(
             status_code=response.status,
             duration_ms=self._milliseconds_since(started),
             retry_after=response.headers.get("retry-after"),
-            body=kept if dial.line is not None and dial.line.keeps else None,
+            body=kept if call.line is not None and call.line.keeps else None,
         )
 
-    async def _read(self, response: ClientResponse, dial: Dial) -> bytes:
+    async def _read(self, response: ClientResponse, call: Call) -> bytes:
         """Read as much of the body as may be, and return what is kept of it."""
         content = response.content
         kept = b""
@@ -138,22 +132,22 @@ class AiohttpSender:
                 if len(kept) < self._terms.kept_bytes:
                     kept += part[: self._terms.kept_bytes - len(kept)]
         except Exception:
-            if dial.line is None or not dial.line.capped:
+            if call.line is None or not call.line.capped:
                 raise
         return kept
 
-    def _say_why(self, error: Exception, dial: Dial, started: float) -> NotSent | NotAllowed:
-        if dial.refused is not None:
-            return NotAllowed(dial.refused.reason, dial.refused.detail)
-        why = _SHUT_DOWN if self._closed else explain(error, dial, self._terms)
+    def _say_why(self, error: Exception, call: Call, started: float) -> NotSent | NotAllowed:
+        if call.refused is not None:
+            return NotAllowed(call.refused.reason, call.refused.detail)
+        why = words.SHUT_DOWN if self._closed else explain(error, call, self._terms)
         if why is None:
-            _logger.error("a callback to %s met a defect", dial.target.origin, exc_info=error)
-        code, detail = why or _DEFECT
+            _logger.error("a callback to %s met a defect", call.target.origin, exc_info=error)
+        code, detail = why or words.DEFECT
         return NotSent(
             code=code,
             detail=detail,
             duration_ms=self._milliseconds_since(started),
-            status_code=dial.status,
+            status_code=call.status,
         )
 
     def _milliseconds_since(self, started: float) -> int:
@@ -184,15 +178,6 @@ class AiohttpSender:
             )
         return self._session
 
-    def _find_route(self, url: str) -> _Route | Refused:
-        """Judge a URL, and put it as aiohttp will dial it; the verdict depends on nothing else."""
-        target = judge_url(url, self._policy)
-        route = target if isinstance(target, Refused) else _route_to(target)
-        while len(self._routes) >= _KEPT_ROUTES:
-            del self._routes[next(iter(self._routes))]
-        self._routes[url] = route
-        return route
-
 
 def _route_to(target: Target) -> _Route | Refused:
     """The checked parts as a yarl URL, without letting yarl parse or mend anything.
@@ -206,7 +191,7 @@ def _route_to(target: Target) -> _Route | Refused:
             scheme=target.scheme, host=host, port=target.port, path=target.path, encoded=True
         )
     except ValueError:
-        return _AMBIGUOUS
+        return AMBIGUOUS
     dialled = (url.scheme, url.raw_host, url.port, url.raw_path_qs)
     checked = (target.scheme, target.host, target.port, target.path)
-    return _Route(target, url) if dialled == checked else _AMBIGUOUS
+    return _Route(target, url) if dialled == checked else AMBIGUOUS

@@ -1,0 +1,82 @@
+"""One attempt on its way to an address: resolved, judged, and the socket made only where it may go.
+
+Both senders dial through here, so that one policy holds at one place, on every attempt.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any, Final, TypeAlias
+
+from dispatcher.adapters.resolver import NameResolver
+from dispatcher.core.addresses import (
+    Policy,
+    Refused,
+    Target,
+    judge_address,
+    judge_addresses,
+)
+
+# A name may have hundreds of addresses; all are judged, and so many are tried.
+_DIALLED_ADDRESSES: Final = 8
+
+
+# As `socket.getaddrinfo` gives it.
+AddressInfo: TypeAlias = tuple[
+    int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[Any, ...]
+]
+
+
+class AddressRefused(OSError):
+    """Policy refuses the address; `Dial.refused` says why.
+
+    It is an OSError since aiohappyeyeballs keeps no other kind.
+    """
+
+
+class Dial:
+    """One attempt on its way: where it goes, how far it has come, and why it was stopped."""
+
+    __slots__ = ("phase", "refused", "status", "target")
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.phase = "queue"  # then "dns" of a name, "connect", and "answer" once it is connected
+        self.refused: Refused | None = None
+        self.status: int | None = None
+
+    async def resolve(self, names: NameResolver, policy: Policy) -> tuple[str, ...]:
+        """The addresses to try, in order; a name of which any address is refused is refused.
+
+        Raises:
+            LookupFailed: the name has no address, or nobody can tell now.
+            AddressRefused: policy refuses one of its addresses.
+        """
+        self.phase = "dns"
+        addresses = await names.addresses(self.target.host)
+        self.refused = judge_addresses(addresses, policy, self.target)
+        if self.refused is not None:
+            raise AddressRefused(self.refused.detail)
+        return addresses[:_DIALLED_ADDRESSES]
+
+    def open_socket(self, info: AddressInfo, policy: Policy) -> socket.socket:
+        """A socket for an address, called right before it is connected.
+
+        Raises:
+            AddressRefused: policy refuses the address.
+        """
+        self.phase = "connect"
+        family, kind, protocol, _, address = info
+        refused = judge_address(str(address[0]), policy, self.target)
+        if refused is not None:
+            self.refused = refused
+            raise AddressRefused(refused.detail)
+        return socket.socket(family, kind, protocol)
+
+
+def may_show(address: str, policy: Policy) -> bool:
+    """Whether an answer from there may be shown: from an address that everybody may see.
+
+    Of what an operator allowed besides, nothing is kept.
+    """
+    return judge_address(address, Policy(dev=policy.dev)) is None
