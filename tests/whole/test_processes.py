@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
+import socket
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from scripts.outside.api import Api
-from scripts.outside.process import Service, free_port
+from scripts.outside.process import Service
 from tests.store.postgres_server import empty_database
 from tests.whole.rig import GATE_APP, SECONDS, Gate
 from tests.whole.test_nodes import Nodes
@@ -42,6 +44,16 @@ def children(service: Service) -> list[int]:
         ["pgrep", "-P", str(service.pid)], capture_output=True, text=True, check=False
     )
     return [int(line) for line in found.stdout.split()]
+
+
+def two_free_ports() -> int:
+    """The first of two, below those that connections and other tests are given."""
+    while True:
+        first = random.randrange(20_000, 32_000)  # noqa: S311  # nobody gains by guessing it
+        with socket.socket() as one, socket.socket() as other, suppress(OSError):
+            one.bind(("127.0.0.1", first))
+            other.bind(("127.0.0.1", first + 1))
+            return first
 
 
 async def two(nodes: Nodes, **more: str) -> Service:
@@ -123,7 +135,7 @@ async def test_none_outlives_a_parent_that_is_killed(nodes: Nodes) -> None:
 
 
 async def test_each_has_metrics_of_its_own(nodes: Nodes) -> None:
-    port = free_port()
+    port = two_free_ports()
     service = await two(nodes, DISPATCHER_METRICS_PORT=str(port))
     async with Api(service.url, seconds=SECONDS) as api:
         shared = await api.call("GET", "/metrics")
