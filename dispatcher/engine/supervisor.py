@@ -18,6 +18,7 @@ from dispatcher.engine.erase import Erase
 from dispatcher.engine.holder import Holder
 from dispatcher.engine.jobs import Jobs
 from dispatcher.engine.leases import RemoteKind, RemoteWork
+from dispatcher.engine.prune import Prune
 from dispatcher.engine.queues import Queues
 from dispatcher.engine.redeliver import CancelDelivery, Redeliver
 from dispatcher.engine.service_keys import ensure_service_key
@@ -84,6 +85,7 @@ class Engine:
             terms=terms,
             system=system,
         )
+        self.prune = Prune(store, terms, system)
         self.queues = Queues(store, self.jobs, system)
         self.remote = RemoteWork(store, self.jobs, commit, remote or {}, terms=terms, system=system)
         self.accept = Accept(
@@ -94,13 +96,13 @@ class Engine:
             queue_jobs=terms.limits.queue_jobs,
             spans=terms.spans,
         )
-        self.cancel = Cancel(store, self.jobs, commit, system)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._steer()
 
     def _steer(self) -> None:
-        """What people do by hand about deliveries and where they go."""
+        """What people do by hand about jobs, deliveries and where they go."""
         store, vault, terms, system = self._store, self._vault, self._terms, self._system
+        self.cancel = Cancel(store, self.jobs, self._commit, system)
         self.endpoints = Endpoints(store, vault, self.deliveries, terms=terms, system=system)
         parts = (store, self.deliveries, self._commit, system)
         self.redeliver = Redeliver(*parts)
@@ -130,6 +132,7 @@ class Engine:
         else:
             self.deliveries.slots.close()
         self._keep("sweep", self.sweep.run)
+        self._keep("prune", self.prune.run)
 
     async def ready(self) -> None:
         """Raise what keeps the service from its work: `Stopping`, or a `StoreError`."""
@@ -149,9 +152,10 @@ class Engine:
         self.remote.close()
         self.jobs.loop.stop()
         self.deliveries.loop.stop()
-        sweeping = self._tasks.pop("sweep", None)
-        if sweeping is not None:
-            sweeping.cancel()
+        for name in ("sweep", "prune"):
+            upkeep = self._tasks.pop(name, None)
+            if upkeep is not None:
+                upkeep.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         self.jobs.slots.close()
         ended = await self.jobs.drain(max(until - self._system.clock.monotonic(), 0.0))

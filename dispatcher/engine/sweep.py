@@ -32,7 +32,7 @@ from dispatcher.ports.store import Store
 
 
 class Sweep:
-    """Ends what is overdue, takes back what was lost, tells runs of cancels, and prunes."""
+    """Ends what is overdue, takes back what was lost, and tells runs of cancels."""
 
     def __init__(
         self,
@@ -66,7 +66,6 @@ class Sweep:
         while True:
             await self._try("sweep", self.once)
             await self._try("held", self.held)
-            await self._try("prune", self.prune)
             await pause(self._timers, self._terms.sweep_seconds)
 
     async def _try(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
@@ -189,8 +188,3 @@ class Sweep:
             if record is None
             else await self._lost_job(record.job, held.lease, crashed=False)
         )
-
-    async def prune(self) -> None:
-        """Erase what is past its time, in small batches, until a batch is not full."""
-        while await self._store.prune(self._terms.prune_items) >= self._terms.prune_items:
-            await pause(self._timers, 0.0)

@@ -214,7 +214,10 @@ class JobStore(Protocol):
         without a job that are older than `dead_kept_seconds`, unless a delivery of theirs keeps
         them as it would a job; and goes on with endpoints that were deleted: see
         `ports/endpoints.py`. Returns how many jobs went, or deliveries of deleted endpoints ended,
-        whichever is more: less than `limit` says that nothing more is to be done now.
+        whichever is more, and `limit` if there was more to look at than it may in one call: less
+        than `limit` says that nothing more is to be done now. Calls at the same time erase
+        different jobs, and don't wait for each other. Jobs that stay are looked at again in turn,
+        some at each call, so that however many they are they hold up no other.
         """
         ...
 

@@ -34,6 +34,7 @@ class Listener(asyncio.Protocol):
     """One stream."""
 
     def __init__(self, order: ListenersOrder, path: str) -> None:
+        self._path = path
         wants = "Accept: text/event-stream"
         if order.poll_seconds is not None:
             wants = f"Prefer: wait={order.poll_seconds}"
@@ -53,7 +54,7 @@ class Listener(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._polls and self._transport is not None:
-            if not data.startswith(b"HTTP/1.1 200"):
+            if not data.startswith(b"HTTP/1.1 200") or b"preference-applied" not in data.lower():
                 print(data[:500].decode(errors="replace"), file=sys.stderr, flush=True)
                 os._exit(1)
             self._transport.write(self._request)  # as a client would: it asks again
@@ -69,8 +70,19 @@ class Listener(asyncio.Protocol):
         if not self.opened.done():
             self.opened.set_exception(exc or ConnectionError("the service hung up"))
         elif not self.opened.exception():
-            print("a stream was ended by the service", file=sys.stderr, flush=True)
+            print(f"the service ended {self._path}: {exc}", file=sys.stderr, flush=True)
             os._exit(1)
+
+
+async def taken_in(order: ListenersOrder) -> None:
+    """Return once the service has answered who came after: polls themselves say nothing."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", order.port)
+    writer.write(
+        f"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:{order.port}\r\n"
+        "Connection: close\r\n\r\n".encode()
+    )
+    await reader.read()
+    writer.close()
 
 
 async def listen(order: ListenersOrder) -> None:
@@ -84,6 +96,8 @@ async def listen(order: ListenersOrder) -> None:
             await listener.opened
 
         await asyncio.gather(*(connect(each) for each in listeners))
+        if order.poll_seconds is not None:
+            await taken_in(order)
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.read)
     os._exit(0)  # the streams need no farewell

@@ -26,6 +26,11 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 _numbers = itertools.count()
 
 
+def named(caller: str) -> str:
+    """A caller's name that no scenario before has used: on PostgreSQL they share a database."""
+    return f"{caller}-{os.getpid()}-{next(_numbers)}"
+
+
 def written(order: Struct, folder: Path) -> str:
     """The file that holds the order: it may be longer than an argument can be."""
     file = folder / f"order-{next(_numbers)}.json"

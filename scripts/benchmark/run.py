@@ -21,7 +21,7 @@ from .figures import Around, Figures, figures, verified
 from .generator import GeneratorOrder, Measured
 from .listeners import ListenersOrder
 from .places import Places, find_places
-from .processes import findings, generate, memory, process, receiver, written
+from .processes import findings, generate, memory, named, process, receiver, written
 from .receiver import ReceiverOrder
 from .scenario import STAMPED, Part, Scenario, Target
 from .seeding import kept_caller, seed, store_with_caller
@@ -37,6 +37,8 @@ def environment(terms: Terms) -> dict[str, str]:
     """The settings that every scenario's service has."""
     settings = {
         "DISPATCHER_LOG_LEVEL": terms.log_level,
+        # A quarter of these are one caller's.
+        "DISPATCHER_LIMIT_WAITS_AT_ONCE": "1000000",
         "DISPATCHER_LIMIT_STREAMS_AT_ONCE": "1000000",
         "DISPATCHER_LIMIT_STREAMS_OF_CALLER": "1000000",
     }
@@ -96,7 +98,7 @@ async def _service(scenario: Scenario, terms: Terms, folder: Path) -> Figures:
     )
     with receiver(places.order, folder) as (receiving, feedback):
         try:
-            caller = kept_caller(folder) or await service.create_caller("benchmark")
+            caller = kept_caller(folder) or await service.create_caller(named("benchmark"))
             start_seconds = await _start(service, caller)
             pids = {"service": service.pid, "receiver": receiving.pid}
             order = msgspec.structs.replace(
@@ -174,7 +176,7 @@ async def _loaded(
             rate=scenario.hanging,
         )
     elif scenario.flood:
-        flood = await service.create_caller("flood")
+        flood = await service.create_caller(named("flood"))
         beside = msgspec.structs.replace(
             order,
             api_key=flood.api_key,
@@ -201,7 +203,7 @@ async def _listening(
     if not scenario.listeners:
         yield None
         return
-    caller = await service.create_caller("listeners")
+    caller = await service.create_caller(named("listeners"))
     async with Api(service.url, caller.api_key) as api:
         waits = {"type": "dispatcher.echo", "input": None, "delaySeconds": TOMORROW}
         job = (await api.submit(waits)).json

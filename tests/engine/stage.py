@@ -281,7 +281,7 @@ class Stage:
         """Sweep once more, between the sweeps that time brings."""
         await self.engine.sweep.once()
         await self.engine.sweep.held()
-        await self.engine.sweep.prune()
+        await self.engine.prune.all()
 
     def advance(self, seconds: float) -> None:
         self.timers.advance(seconds)

@@ -239,7 +239,7 @@ async def test_what_is_past_its_time_is_erased_batch_by_batch(stages: Stages) ->
     kept = await stage.submit(retention_seconds=61.0, callback=a_callback(events=()))
     await stage.seen(JobEnded, count=6)
     stage.clock.advance(60.0)
-    await stage.engine.sweep.prune()
+    await stage.engine.prune.all()
     assert [await stage.store.get_job(job.id, None) for job in jobs] == [None] * 5
     assert (await stage.job(kept)).state is JobState.SUCCEEDED
 

@@ -144,6 +144,7 @@ INDEXES = {
     "prune_erased": ["erased_age"],
     "prune_idempotency": ["idempotency_expiry"],
     "prune_jobs": ["job_pkey", "delivery_of_job", "event_job_seq_sequence_key", "bulk_pkey"],
+    "prune_take": ["job_pkey"],
     "results_of_jobs": ["job_result_pkey"],
     "select_deliveries": ["delivery_of_caller", "event_pkey"],
     "select_deliveries_in_rare_end": ["delivery_rare_end_of_caller", "event_pkey"],

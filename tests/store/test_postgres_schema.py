@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from dispatcher.adapters.postgres import PostgresStore, registered, rows, schema
+from dispatcher.adapters.postgres import PostgresStore, rows, schema
 from dispatcher.adapters.postgres.connection import Address
 from dispatcher.adapters.postgres.looking import look
 from dispatcher.core.errors import SchemaMismatch, StoreError, StoreUnavailable
@@ -107,7 +107,7 @@ class TestWhatTheSchemaRepeats:
             ("job", rows.JOB_COLUMNS),
             ("event", rows.EVENT_COLUMNS),
             ("delivery", rows.DELIVERY_COLUMNS),
-            ("endpoint", registered.ENDPOINT_COLUMNS),
+            ("endpoint", rows.ENDPOINT_COLUMNS),
         ],
     )
     async def test_rows_are_read_in_the_order_of_the_columns(

@@ -273,8 +273,11 @@ async def test_every_problem_there_is_stands_in_it(served: Edge) -> None:
         if "$ref" in answer
         for code in codes_in(found, answer["$ref"])
     }
-    # Of paths and methods that are not there, and of processes that serve no API, nor this.
-    nowhere = {(404, "not-found"), (405, "method-not-allowed"), (421, "wrong-role")}
+    nowhere = {
+        (404, "not-found"),  # of paths and methods that are not there
+        (405, "method-not-allowed"),
+        (421, "wrong-role"),  # of processes that serve neither the API nor its description
+    }
     assert told == {pair for pair in made() if pair not in nowhere}
 
 

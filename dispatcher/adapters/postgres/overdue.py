@@ -32,6 +32,7 @@ _LOST_DELIVERIES = statement("sweep_lost_deliveries")
 _OLD_DELIVERIES = statement("sweep_old_deliveries")
 
 _CANDIDATES = statement("prune_candidates")
+_TAKE = statement("prune_take")
 _LOCK = statement("prune_lock")
 _FORGET_KEYS = statement("prune_idempotency")
 _FORGET_HOLDERS = statement("holders_forget")
@@ -83,9 +84,11 @@ def _lost(
 class Pruning:
     """Erases what is past its time, a little at a call.
 
-    It remembers how far it has looked, because jobs with an open or a dead delivery stay at the
-    head for as long as 30 days; at the end it begins anew. That it forgets this with the process is
-    no harm. Several processes may prune at once: each leaves out what another has locked.
+    Jobs past their time are looked at in the order in which they came to it, and what comes to it
+    later stands behind. So it goes on from where it was; only when it has come to the end it looks
+    again, in turn, at some of those that had to stay (for an open or a dead delivery, for as long
+    as 30 days) or that another process had taken. That it forgets both places with the process is
+    no harm. Several may prune at once: each takes what no other has taken.
     """
 
     def __init__(self, dead_kept_seconds: float, audit_kept_seconds: float, eraser: Eraser) -> None:
@@ -94,37 +97,74 @@ class Pruning:
         self._dead_kept_ms = round(dead_kept_seconds * 1000)
         self._audit_kept_ms = round(audit_kept_seconds * 1000)
         self._after = _START
+        self._again = _START
 
     async def prune(self, session: Session, entries: Sequence[Entry[int]]) -> list[int]:
-        """Erase up to so many jobs, and as many of each other thing; gives how many jobs went."""
+        """Erase up to so many jobs, and as many of each other thing; see the port."""
         return [await self._prune(session, entry.item) for entry in entries]
 
     async def _prune(self, session: Session, limit: int) -> int:
         await session.began()
-        now, look = session.now, limit * LOOK_FACTOR
-        dead_since = now - self._dead_kept_ms
-        found = await session.fetch(_CANDIDATES, now, dead_since, *self._after, look)
-        going: list[int] = []
-        after = _START
-        for expires_at, seq, stays in found:
-            if len(going) == limit:
-                break
-            after = (expires_at, seq)
-            if not stays:
-                going.append(seq)
-        if going:  # under their locks no delivery begins a new round
-            await session.execute(_LOCK, going)
-        blocked = await blocked_by(session, going) if going else []
-        erased = await self._eraser.erase(session, going, dead_since) if going else 0
+        going, more = await self._take(session, limit)
+        erased = await self._erase(session, going) if going else 0
+        await self._forget(session, limit)
+        return limit if more else erased
+
+    async def _take(self, session: Session, limit: int) -> tuple[list[int], bool]:
+        """Lock up to `limit` jobs that may go; and whether there is more to look at at once."""
+        look, until = limit * LOOK_FACTOR, self._after
+        found = await self._candidates(session, until, look)
+        taken, self._after = await _taken(session, found, limit, until)
+        if len(found) == look or len(taken) == limit:
+            return taken, True
+        stayed = await self._candidates(session, self._again, look)
+        behind = [row for row in stayed if _place(row) <= until]
+        again, self._again = await _taken(session, behind, limit - len(taken), self._again)
+        if len(behind) < look and len(taken) + len(again) < limit:
+            self._again = _START
+        return taken + again, len(taken) + len(again) == limit
+
+    async def _candidates(
+        self, session: Session, after: tuple[int, int], look: int
+    ) -> Sequence[Row]:
+        now = session.now
+        rows: Sequence[Row] = await session.fetch(
+            _CANDIDATES, now, now - self._dead_kept_ms, *after, look
+        )
+        return rows
+
+    async def _erase(self, session: Session, going: Sequence[int]) -> int:
+        await session.execute(_LOCK, going)  # under these locks no delivery begins a new round
+        blocked = await blocked_by(session, going)
+        erased = await self._eraser.erase(session, going, session.now - self._dead_kept_ms)
         for chain in blocked:  # what dead deliveries kept waiting may go
             await advance(session, chain)
-        self._after = after if len(going) == limit or len(found) == look else _START
+        return erased
+
+    async def _forget(self, session: Session, limit: int) -> None:
+        now = session.now
         await session.execute(_FORGET_KEYS, now, limit)
-        await self._eraser.forget(session, look)
+        await self._eraser.forget(session, limit * LOOK_FACTOR)
         await session.execute(_FORGET_HOLDERS, now, HOLDER_KEPT_MS)
         await session.execute(_FORGET_LANES, limit)
         closed_since, open_since = now - CLOSED_KEPT_MS, now - BREAKER_KEPT_MS
         await session.execute(_FORGET_TARGETS, closed_since, open_since, limit)
         await session.execute(_FORGET_DESTINATIONS, now, open_since, limit)
         await session.execute(_FORGET_AUDIT, now - self._audit_kept_ms, limit)
-        return erased
+
+
+def _place(row: Row) -> tuple[int, int]:
+    return row[0], row[1]
+
+
+async def _taken(
+    session: Session, found: Sequence[Row], limit: int, place: tuple[int, int]
+) -> tuple[list[int], tuple[int, int]]:
+    """Lock up to `limit` that may go and nobody has locked; and behind which place to go on."""
+    free = [row[1] for row in found if not row[2]]
+    rows = await session.fetch(_TAKE, free, limit) if free and limit else ()
+    taken = [row[0] for row in rows]
+    if len(taken) == limit:
+        last = taken[-1] if taken else None
+        return taken, next((_place(row) for row in found if row[1] == last), place)
+    return taken, _place(found[-1]) if found else place

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec.structs import replace
 
-from dispatcher.adapters.postgres.rows import Row, as_json
+from dispatcher.adapters.postgres.rows import ENDPOINT_COLUMNS, Row, as_json
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.endpoints import ASKED_EVENTS, DisabledReason, Endpoint, is_owed
 from dispatcher.core.model import EventType
@@ -26,11 +26,6 @@ if TYPE_CHECKING:
     from dispatcher.adapters.postgres.places import Where
     from dispatcher.adapters.postgres.session import Session
 
-ENDPOINT_COLUMNS: Final = (
-    *("seq", "id", "caller_id", "url", "origin", "events", "headers", "sealed_headers", "schedule"),
-    *("ordered", "rate_limit", "created_at", "failing_since", "disabled_at", "disabled_reason"),
-    *("version", "deleted_at"),
-)
 _TERMS: Final = len(ENDPOINT_COLUMNS)
 
 _LOCK = statement("endpoints_lock")

@@ -1,6 +1,6 @@
-"""Rows to values and back. Rows are read by position, in the order of the schema's columns.
+"""Rows to values and back. Rows are read by position, in the order of the columns named here.
 
-`SELECT job.*` gives the columns of `job` in that order; a test holds it against the names here.
+`SELECT job.*` in a query gives the columns of `job` in that order: see `statements`.
 What is written in bulk goes as one array a column.
 """
 
@@ -71,6 +71,12 @@ DELIVERY_LEASE: Final = DELIVERY_COLUMNS.index("lease")
 DELIVERY_CALLER: Final = DELIVERY_COLUMNS.index("caller_id")
 _FIRST: Final = DELIVERY_COLUMNS.index("first_number")
 _FIRST_END: Final = DELIVERY_COLUMNS.index("first_body") + 1
+
+ENDPOINT_COLUMNS: Final = (
+    *("seq", "id", "caller_id", "url", "origin", "events", "headers", "sealed_headers", "schedule"),
+    *("ordered", "rate_limit", "created_at", "failing_since", "disabled_at", "disabled_reason"),
+    *("version", "deleted_at"),
+)
 
 _JOB_STATES: Final = {state.value: state for state in JobState}
 _DELIVERY_STATES: Final = {state.value: state for state in DeliveryState}

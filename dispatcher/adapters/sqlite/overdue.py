@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Final
 
 from dispatcher.adapters.sqlite.clearing import PruningAlone, clear_deleted, put_back_held
@@ -81,9 +82,10 @@ def _lost(row: Row) -> tuple[Delivery, str, Job | None, Endpoint | None]:
 class Pruning:
     """Erases what is past its time, a little at a call.
 
-    It remembers how far it has looked, because jobs with an open or a dead delivery stay at the
-    head for as long as 30 days; at the end it begins anew. That it forgets this with the process is
-    no harm.
+    Jobs past their time are looked at in the order in which they came to it, and what comes to it
+    later stands behind. So it goes on from where it was; only when it has come to the end it looks
+    again, in turn, at some of those that had to stay (for an open or a dead delivery, for as long
+    as 30 days). That it forgets both places with the process is no harm.
     """
 
     def __init__(self, dead_kept_seconds: float, audit_kept_seconds: float, eraser: Eraser) -> None:
@@ -92,35 +94,16 @@ class Pruning:
         self._dead_kept_ms = round(dead_kept_seconds * 1000)
         self._audit_kept_ms = round(audit_kept_seconds * 1000)
         self._after = _START
+        self._again = _START
         self._alone = PruningAlone(self._dead_kept_ms, eraser)
 
     def prune(self, session: Session, limit: int) -> int:
-        """Erase up to `limit` jobs, and as many of each other thing.
-
-        Gives how many jobs went, or deliveries of deleted endpoints ended, whichever is more.
-        """
+        """Erase up to `limit` jobs, and as many of each other thing; see the port."""
         look = limit * LOOK_FACTOR
-        parameters = {
-            "now": session.now,
-            "dead_since": session.now - self._dead_kept_ms,
-            "expires_at": self._after[0],
-            "seq": self._after[1],
-            "limit": look,
-        }
-        found = session.execute(_CANDIDATES, parameters).fetchall()
-        erased = 0
-        after = _START
-        for expires_at, seq, stays in found:
-            if erased == limit:
-                break
-            after = (expires_at, seq)
-            if not stays:
-                self._eraser.erase(session, seq)
-                erased += 1
-        self._after = after if erased == limit or len(found) == look else _START
+        erased, more = self._erase(session, limit)
         bound = {"now": session.now, "limit": limit}
         session.execute(_FORGET_KEYS, bound)
-        self._eraser.forget(session, limit * LOOK_FACTOR)
+        self._eraser.forget(session, look)
         session.execute(_FORGET_HOLDERS, (session.now,))
         session.forget_holders()
         session.execute(_FORGET_LANES, {"limit": limit})
@@ -131,7 +114,45 @@ class Pruning:
         put_back_held(session, limit)
         ended = clear_deleted(session, limit)
         _give_back(session)
-        return max(erased, ended)
+        return limit if more else max(erased, ended)
+
+    def _erase(self, session: Session, limit: int) -> tuple[int, bool]:
+        """Erase up to `limit` jobs; and whether there is more to look at at once."""
+        look, until = limit * LOOK_FACTOR, self._after
+        found = self._candidates(session, until, look)
+        erased, self._after = self._erase_of(session, found, limit, until)
+        if len(found) == look or erased == limit:
+            return erased, True
+        stayed = self._candidates(session, self._again, look)
+        behind = [row for row in stayed if row[:2] <= until]
+        again, self._again = self._erase_of(session, behind, limit - erased, self._again)
+        if len(behind) < look and erased + again < limit:
+            self._again = _START
+        return erased + again, erased + again == limit
+
+    def _candidates(self, session: Session, after: tuple[int, int], look: int) -> list[Row]:
+        bound = {
+            "now": session.now,
+            "dead_since": session.now - self._dead_kept_ms,
+            "expires_at": after[0],
+            "seq": after[1],
+            "limit": look,
+        }
+        return session.execute(_CANDIDATES, bound).fetchall()
+
+    def _erase_of(
+        self, session: Session, found: Sequence[Row], limit: int, after: tuple[int, int]
+    ) -> tuple[int, tuple[int, int]]:
+        """Erase up to `limit` of these; and the place behind which to go on."""
+        erased = 0
+        for expires_at, seq, stays in found:
+            if erased == limit:
+                break
+            after = (expires_at, seq)
+            if not stays:
+                self._eraser.erase(session, seq)
+                erased += 1
+        return erased, after
 
 
 def _forget_receivers(session: Session, limit: int) -> None:

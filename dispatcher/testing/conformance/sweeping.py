@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from dispatcher.core.changes import EndDelivery, Redeliver
 from dispatcher.core.lifecycle import UNKNOWN_ATTEMPTS, decide_overdue
 from dispatcher.core.model import DeliveryState, JobState
@@ -148,6 +150,15 @@ class TestPrune:
         await scene.advance(1)
         assert [await scene.store.prune(3) for _ in range(4)] == [3, 3, 1, 0]
         assert await scene.jobs() == []
+
+    async def test_two_at_once_erase_different_jobs(self, scene: Scene) -> None:
+        await scene.add_all(*(scene.new(scene.job(retention_seconds=1)) for _ in range(12)))
+        leased = (await scene.claim()).jobs
+        await scene.apply_all(*(scene.finish(one) for one in leased))
+        await scene.advance(1)
+        erased = await asyncio.gather(*(each.prune(3) for each in (scene.store, scene.other)))
+        assert erased == [3, 3]
+        assert len(await scene.jobs()) == 6
 
     async def test_what_is_not_done_never_goes(self, scene: Scene) -> None:
         await scene.add(retention_seconds=1, queue="other", due_at=scene.now + 9_000_000)
