@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
 from typing import Final
 
 from dispatcher.adapters.secrets import open_vault
 from dispatcher.adapters.sqlite import ServeLock, SqliteStore
 from dispatcher.adapters.system import SystemClock, Uuid7Ids
 from dispatcher.core.errors import SettingsError
+from dispatcher.ports.moving import MoveTarget
 from dispatcher.ports.observer import CommitTold, tell_nobody
 from dispatcher.ports.store import Store
 from dispatcher.ports.system import Random
@@ -62,14 +69,10 @@ async def open_store(
 def _on_postgres(
     settings: Settings, links_base: str, *, migrate: bool, on_commit: CommitTold
 ) -> Store:
-    try:
+    with _driver():
         from dispatcher.adapters.postgres import (  # noqa: PLC0415  # its driver is an extra
             PostgresStore,
         )
-    except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"store: PostgreSQL needs {error.name}: pip install 'callback-dispatcher[postgres]'"
-        ) from None
     return PostgresStore(
         settings.store,
         ids=Uuid7Ids(),
@@ -90,6 +93,26 @@ async def open_vault_of(settings: Settings, store: Store, random: Random) -> Vau
         key = DEV_KEY
     database = settings.database if settings.on_sqlite else settings.store_shown
     return await open_vault(store, secret_key=key, database=database, random=random)
+
+
+def moving_target(settings: Settings) -> AbstractAsyncContextManager[MoveTarget]:
+    """The PostgreSQL database that the settings name, to be moved into. Raises `SettingsError`."""
+    with _driver():
+        from dispatcher.adapters.postgres.arriving import (  # noqa: PLC0415  # its driver is an extra
+            ArrivingDatabase,
+        )
+    return ArrivingDatabase(settings.store)
+
+
+@contextmanager
+def _driver() -> Iterator[None]:
+    """Say what to install where PostgreSQL's driver is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"store: PostgreSQL needs {error.name}: pip install 'callback-dispatcher[postgres]'"
+        ) from None
 
 
 def serve_lock(settings: Settings) -> AbstractContextManager[object]:
