@@ -126,7 +126,7 @@ def _compare(there: Mapping[str, int], arrived: Mapping[str, int], target: MoveT
     ]
     if wrong:
         raise StoreError(
-            f"Not all has arrived in {target.shown}: {', '.join(wrong)}. Nothing serves it, and what is "
-            "in the source stands as it was: empty the database (DROP SCHEMA dispatcher CASCADE) and run "
-            "the command again, and please report this."
+            f"Not all has arrived in {target.shown}: {', '.join(wrong)}. What is in the source "
+            "stands as it was, and nothing serves the database: empty it (DROP SCHEMA dispatcher "
+            "CASCADE), run the command again, and please report this."
         )
