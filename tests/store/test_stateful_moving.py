@@ -57,5 +57,5 @@ class MovingMachine(StoreMachine):
         super().teardown()
 
 
-with patch.dict(os.environ, {"CONFORMANCE_EXAMPLES": os.environ.get("CONFORMANCE_EXAMPLES", "25")}):
+with patch.dict(os.environ, {"CONFORMANCE_EXAMPLES": os.environ.get("CONFORMANCE_EXAMPLES", "8")}):
     TestStatefulMoving = stateful(MovingBackend, MovingMachine)

@@ -2,9 +2,9 @@
 SELECT name, max(number) FROM (
   SELECT name, seq AS number FROM sqlite_sequence
   UNION ALL
-  SELECT 'caller', max(seq) FROM caller
+  SELECT 'caller', (SELECT max(seq) FROM caller)
   UNION ALL
-  SELECT 'delivery', max(seq) FROM delivery
+  SELECT 'delivery', (SELECT max(seq) FROM delivery)
 )
 WHERE number > 0
 GROUP BY name
