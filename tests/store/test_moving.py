@@ -172,6 +172,20 @@ class TestWhatArrives:
         assert isinstance(answer, Replayed)
         assert answer.job.id == job.id
 
+    async def test_what_was_under_way_is_taken_back_at_once(
+        self, scene: Scene, backend: MovingBackend
+    ) -> None:
+        """However long the leases would have lasted: nobody holds them any more."""
+        sending = await scene.sending()
+        running = await scene.running(await scene.hold(seconds=3600))
+        await backend.move()
+        scene.store = scene.other = await backend.open()
+        (again,) = (await scene.claim()).jobs
+        assert (again.job.id, again.job.attempt_count) == (running.job.id, 2)
+        assert [one.delivery.id for one in (await scene.lease()).deliveries] == [
+            sending.delivery.id
+        ]
+
 
 class TestNumbers:
     async def test_what_was_given_out_never_comes_again(

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import asyncpg
@@ -29,13 +29,15 @@ async def url() -> AsyncIterator[str]:
         yield made
 
 
-def command(folder: Path, *arguments: str, key: str | None) -> subprocess.Popen[str]:
+def command(
+    folder: Path, *arguments: str, key: str | None, wrapper: Sequence[str] = ()
+) -> subprocess.Popen[str]:
     """A command under way in a folder, with nothing of this process's settings."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("DISPATCHER_")}
     if key is not None:
         environment["DISPATCHER_SECRET_KEY"] = key
     return subprocess.Popen(
-        [dispatcher_command(), *arguments],
+        [*wrapper, dispatcher_command(), *arguments],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
