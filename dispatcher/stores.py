@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    nullcontext,
+)
 from importlib import import_module
 from types import ModuleType
 from typing import Final
@@ -13,6 +18,7 @@ from dispatcher.adapters.sqlite import ServeLock, SqliteStore
 from dispatcher.adapters.system import SystemClock, SystemRandom, Uuid7Ids
 from dispatcher.core.errors import SettingsError
 from dispatcher.ports.hints import Hints
+from dispatcher.ports.moving import MoveTarget
 from dispatcher.ports.observer import CommitTold, Observer, tell_nobody
 from dispatcher.ports.store import Store
 from dispatcher.ports.system import Random
@@ -108,6 +114,13 @@ async def open_vault_of(settings: Settings, store: Store, random: Random) -> Vau
         key = DEV_KEY
     database = settings.database if settings.on_sqlite else settings.store_shown
     return await open_vault(store, secret_key=key, database=database, random=random)
+
+
+def moving_target(settings: Settings) -> AbstractAsyncContextManager[MoveTarget]:
+    """The PostgreSQL database that the settings name, to be moved into. Raises `SettingsError`."""
+    made: AbstractAsyncContextManager[MoveTarget]
+    made = _driver("arriving").ArrivingDatabase(settings.store)
+    return made
 
 
 def serve_lock(settings: Settings) -> AbstractContextManager[object]:

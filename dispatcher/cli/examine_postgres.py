@@ -24,29 +24,7 @@ def examine_postgres(settings: Settings) -> Iterator[Finding]:
         ) from None
     found = asyncio.run(look(settings.store))
     shown = settings.store_shown
-    if found.schema is None:
-        yield Finding(
-            "database",
-            Level.WARN,
-            f"{shown} has no schema yet",
-            "`dispatcher serve` makes it at its first start; if it should be there, check store",
-        )
-    elif found.schema > found.newest:
-        yield Finding(
-            "database",
-            Level.FAIL,
-            f"{shown} has schema {found.schema}; this version knows up to {found.newest}",
-            "run the newer version that migrated it",
-        )
-    elif found.schema < found.newest:
-        yield Finding(
-            "database",
-            Level.FAIL,
-            f"{shown} has schema {found.schema}; this version needs {found.newest}",
-            "run `dispatcher migrate`",
-        )
-    else:
-        yield Finding("database", Level.OK, f"{shown}, schema {found.schema}")
+    yield _schema(shown, found.schema, found.newest, refused=found.refused)
     if found.synchronous_commit == "off":
         yield Finding(
             "commits",
@@ -71,3 +49,35 @@ def examine_postgres(settings: Settings) -> Iterator[Finding]:
             f"{wanted}",
             "raise max_connections, or lower postgres_connections",
         )
+
+
+def _schema(shown: str, made: int | None, newest: int, *, refused: bool) -> Finding:
+    """Whether this version can use the schema."""
+    if made is None:
+        return Finding(
+            "database",
+            Level.WARN,
+            f"{shown} has no schema yet",
+            "`dispatcher serve` makes it at its first start; if it should be there, check store",
+        )
+    if refused:
+        return Finding(
+            "database",
+            Level.FAIL,
+            f"{shown} has schema {made}; this version knows up to {newest}",
+            "run the newer version that migrated it",
+        )
+    if made < newest:
+        return Finding(
+            "database",
+            Level.FAIL,
+            f"{shown} has schema {made}; this version needs {newest}",
+            "run `dispatcher migrate`",
+        )
+    if made > newest:
+        return Finding(
+            "database",
+            Level.OK,
+            f"{shown}, schema {made} of a newer version, which this one can use",
+        )
+    return Finding("database", Level.OK, f"{shown}, schema {made}")

@@ -232,6 +232,10 @@ class StoreLocked(StoreError):
     """Another process already serves this SQLite file."""
 
 
+class StoreMoved(StoreError):
+    """What the database held was moved to another one, or a move from or to it is under way."""
+
+
 class SecretsUnreadable(DispatcherError):
     """The key that encrypts secrets is missing, malformed or not the one they were sealed with."""
 

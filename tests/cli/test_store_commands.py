@@ -169,6 +169,33 @@ def test_migrate_makes_the_database_and_its_key(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().out == "dispatcher.db is up to date.\n"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--to", "postgresql://x/y"], "--to and --undo need --from"),
+        (["--undo"], "--to and --undo need --from"),
+        (["--from", "sqlite:///a.db"], "--from goes with --to, or with --undo"),
+        (["--from", "sqlite:///a.db", "--to", "postgresql://x/y", "--undo"], "--from goes with"),
+        (["--from", "sqlite:///a.db", "--to", "sqlite:///b.db"], "there is no other way to move"),
+        (["--from", "postgresql://x/y", "--to", "sqlite:///b.db"], "there is no other way to move"),
+    ],
+)
+def test_migrate_moves_from_a_file_to_postgresql_alone(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+) -> None:
+    assert main(["migrate", *arguments]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_a_file_that_was_not_moved_has_nothing_to_undo(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["migrate", "--from", "sqlite:///none.db", "--undo"]) == 1
+    assert "There is no file" in capsys.readouterr().err
+    main(["migrate"])
+    capsys.readouterr()
+    assert main(["migrate", "--from", "sqlite:///dispatcher.db", "--undo", "--json"]) == 0
+    assert output(capsys)["moved"] is False
+
+
 # --- check -------------------------------------------------------------------------------------
 
 

@@ -39,6 +39,7 @@ INSERT INTO dispatcher.delivery (
   due_at, finished_at, attempt_count, entries_used, unknown_count, caller_id
 ) VALUES ('dlv_' || $1::text, 1, 1, 1, '', '', $1, $2, length($2), 0, 0, $3, 0, 0, $4, 'clr')
 """
+WAITS = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation IS NOT NULL)"
 EVENT = """
 INSERT INTO dispatcher.event (id, caller_id, job_seq, type, sequence, at, links_base, data)
 VALUES (gen_random_uuid()::text, 'clr', $3, $1, $4, 0, '', $2)
@@ -168,14 +169,68 @@ class TestMaking:
         monkeypatch.setattr(schema, "migrations", lambda: [*known, further, broken])
         with pytest.raises(StoreError):
             await a_store(url, migrate=True).open()
-        assert (await look(url)).schema == known[-1].number  # all of it or nothing
+        assert (await look(url)).schema == further.number  # each step stands by itself
         monkeypatch.setattr(schema, "migrations", lambda: [*known, further])
         store = a_store(url, migrate=True)
         await store.open()
         await store.close()
+
+    @pytest.mark.parametrize("name", ["9998_more", "9998_after_more"])
+    async def test_one_of_a_newer_version_is_served_as_long_as_that_only_added(
+        self, url: str, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        known = schema.migrations()
+        further = schema.Migration(9998, name, "CREATE TABLE dispatcher.more (x int)")
+        monkeypatch.setattr(schema, "migrations", lambda: [*known, further])
+        store = a_store(url)
+        await store.open()
+        await store.close()
         monkeypatch.setattr(schema, "migrations", lambda: known)
-        with pytest.raises(SchemaMismatch, match="run the newer version"):
-            await a_store(url).open()
+        older = a_store(url)
+        assert (await look(url)).refused is ("after" in name)
+        if "after" in name:
+            with pytest.raises(SchemaMismatch, match="run the newer version"):
+                await older.open()
+        else:
+            await older.open()
+            await older.check()
+            await older.close()
+
+    async def test_a_step_gives_way_to_who_holds_the_table(
+        self, url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Who comes while it waits is not held up until it has the lock, but let past."""
+        store = a_store(url)
+        await store.open()
+        known = schema.migrations()
+        further = schema.Migration(9998, "9998_more", "ALTER TABLE dispatcher.meta ADD x int")
+        monkeypatch.setattr(schema, "migrations", lambda: [*known, further])
+        monkeypatch.setattr(schema, "GIVE_WAY_SECONDS", 0.2)
+        holder, mover = await asyncpg.connect(url), await asyncpg.connect(url)
+        try:
+            holding = holder.transaction()
+            await holding.start()
+            await holder.execute("SELECT FROM dispatcher.meta")
+            address = Address.parse(url)
+            moving = asyncio.create_task(schema.prepare(mover, address, migrate=True))
+            while not await holder.fetchval(WAITS):
+                pass  # each look takes a moment
+            await store.check()  # it writes to that table
+            assert not moving.done()
+            await holding.rollback()
+            await moving
+            await store.check()
+            monkeypatch.setattr(schema, "TRIES", 1)
+            more = further._replace(number=9999, name="9999_more", sql="DROP TABLE dispatcher.meta")
+            monkeypatch.setattr(schema, "migrations", lambda: [*known, further, more])
+            async with holder.transaction():
+                await holder.execute("SELECT FROM dispatcher.meta")
+                with pytest.raises(StoreUnavailable, match="a transaction holds what is to be"):
+                    await schema.prepare(mover, address, migrate=True)
+        finally:
+            await holder.close()
+            await mover.close()
+            await store.close()
 
     async def test_another_text_of_the_same_number_is_refused(
         self, url: str, monkeypatch: pytest.MonkeyPatch

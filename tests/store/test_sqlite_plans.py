@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 import dispatcher.adapters.sqlite
-from dispatcher.adapters.sqlite import schema
+from dispatcher.adapters.sqlite import leaving, schema
 from dispatcher.adapters.sqlite.statements import statement, statement_names
 from dispatcher.core.breaker import Sign
 from dispatcher.ports.records import JobClaim
@@ -58,7 +58,7 @@ def plan(database: sqlite3.Connection, name: str) -> list[str]:
 
 
 class TestPlans:
-    @pytest.mark.parametrize("name", statement_names())
+    @pytest.mark.parametrize("name", sorted(set(statement_names()) - {"move_counts"}))
     def test_no_statement_reads_a_growing_table_whole(
         self, database: sqlite3.Connection, name: str
     ) -> None:
@@ -75,6 +75,15 @@ class TestPlans:
         found = "\n".join(plan(database, name))
         for index in INDEXES[name]:
             assert index in found, found
+
+    def test_what_moves_away_is_read_by_its_key(self, database: sqlite3.Connection) -> None:
+        """So that a move that goes on does not read again what it has moved."""
+        for table, sql in leaving._pages().items():
+            values = {"after": None, "and_after": None}
+            steps = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+            assert "TEMP B-TREE" not in str(steps), table
+            if table != "paused_queue":
+                assert steps[0].startswith(f"SEARCH {table} USING "), steps
 
     @pytest.mark.parametrize(
         "name",

@@ -109,6 +109,10 @@ class Terminal:
             "PYTHONUNBUFFERED": "1",
         }
 
+    def stand_in(self, shown: str, real: str) -> None:
+        """What a page shows is this in its commands."""
+        self._real[shown] = real
+
     def close(self) -> None:
         """End what still runs."""
         for _, process, _ in self._running:
@@ -165,7 +169,7 @@ class Terminal:
     def _run(self, command: str, printed: str) -> None:
         if command.startswith("export "):
             name, _, value = command.removeprefix("export ").partition("=")
-            self._environment[name] = self._for_real(value)
+            self._environment[name] = self._value(name, value)
             return
 
         def output() -> str:
@@ -189,6 +193,19 @@ class Terminal:
 
     def _read(self, file: Path) -> str:
         return self._as_shown(file.read_text(encoding="utf-8", errors="replace"))
+
+    def _value(self, name: str, value: str) -> str:
+        """What the shell makes of a value: it may be quoted, or what a command prints."""
+        done = subprocess.run(
+            ["bash", "-c", f'export {name}={self._for_real(value)}; printf %s "${name}"'],
+            cwd=self._folder,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        return done.stdout
 
     def _for_real(self, command: str) -> str:
         for shown, real in (self._real | self._ports).items():

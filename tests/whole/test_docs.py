@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ import click
 import pytest
 
 from dispatcher.cli.main import group
+from tests.store.postgres_server import empty_database
 from tests.whole.documents import Block, Differs, Terminal, blocks, commands
 
 pytestmark = pytest.mark.whole
@@ -42,6 +44,22 @@ def test_what_a_page_says_is_so(page: str, tmp_path: Path) -> None:
                 pytest.fail(f"{page}, line {block.line}: {differs}")
     finally:
         terminal.close()
+
+
+async def test_what_the_page_of_moving_says_is_so(tmp_path: Path) -> None:
+    """Its database is one of the tests' server, and the file is there before."""
+    terminal = Terminal(tmp_path)
+    async with empty_database() as url:
+        terminal.stand_in("postgresql://dispatcher@db.example/dispatcher", url)
+        try:
+            terminal.do(console("$ dispatcher callers create shop"))
+            for block in blocks(ROOT / "docs/howto/move-to-postgresql.md"):
+                try:
+                    await asyncio.to_thread(terminal.do, block)
+                except Differs as differs:
+                    pytest.fail(f"line {block.line}: {differs}")
+        finally:
+            terminal.close()
 
 
 def test_every_link_between_pages_leads_somewhere() -> None:

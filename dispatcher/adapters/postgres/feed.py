@@ -35,8 +35,10 @@ _VERSIONS = statement("job_versions")
 _XID: Final = EVENT_COLUMNS.index("xid")
 _JOB_SEQ: Final = EVENT_COLUMNS.index("job_seq")
 _CURSOR: Final = re.compile(
-    r"([0-9]{1,18})-([0-9]{1,18})(?:\.([0-9]{1,18})-([0-9]{1,18}))?", re.ASCII
+    r"(?:([0-9]{1,18})-)?([0-9]{1,18})(?:\.(?:([0-9]{1,18})-)?([0-9]{1,18}))?", re.ASCII
 )
+"""`12-34`, `12-34.56-78`. Without transactions (`34`, `34.78`) it is one of a SQLite file that was
+moved here: its events have places before any transaction's, in the same order."""
 
 
 class _Place(NamedTuple):

@@ -6,7 +6,7 @@ import asyncpg
 from msgspec import Struct
 
 from dispatcher.adapters.postgres.connection import Address, Connector, Patience, let_go
-from dispatcher.adapters.postgres.schema import migrations
+from dispatcher.adapters.postgres.schema import Applied, migrations
 from dispatcher.adapters.postgres.statements import statement
 
 _SERVER = statement("server")
@@ -19,7 +19,8 @@ class Look(Struct, frozen=True):
     """How a database stands.
 
     `version` is PostgreSQL's (160002 is 16.2). `schema` is the latest migration that was made, None
-    without our schema; `newest` the latest that this version knows. `standbys` are connected;
+    without our schema; `newest` the latest that this version knows; `refused`: a later one
+    took away what this version uses. `standbys` are connected;
     `waits_for_standbys`: a commit is confirmed only once one of them has it. `connections` may be
     open at once, of all users.
     """
@@ -28,6 +29,7 @@ class Look(Struct, frozen=True):
     synchronous_commit: str
     schema: int | None
     newest: int
+    refused: bool
     standbys: int
     waits_for_standbys: bool
     connections: int
@@ -48,11 +50,14 @@ async def look(url: str) -> Look:
         await let_go(connection)
     version, commits = server or (0, "")
     count, names, most = standbys or (0, "", 0)
+    made = {row["number"]: Applied(row["mark"], row["name"]) for row in applied}
+    newest = migrations()[-1].number
     return Look(
         version=version,
         synchronous_commit=commits,
-        schema=max((row["number"] for row in applied), default=None),
-        newest=migrations()[-1].number,
+        schema=max(made, default=None),
+        newest=newest,
+        refused=any(one.takes_away for number, one in made.items() if number > newest),
         standbys=count,
         waits_for_standbys=bool(names.strip()) and commits != "local",
         connections=most,

@@ -11,6 +11,7 @@ from dispatcher.adapters.postgres import callers, claiming, holders, reading, se
 from dispatcher.adapters.postgres.adding import add_jobs
 from dispatcher.adapters.postgres.answers import Answers
 from dispatcher.adapters.postgres.applying import apply
+from dispatcher.adapters.postgres.arriving import refuse_half_moved
 from dispatcher.adapters.postgres.audit import AuditKept
 from dispatcher.adapters.postgres.batching import Batcher
 from dispatcher.adapters.postgres.bulk import advance_bulk
@@ -151,6 +152,7 @@ class PostgresStore(Answers, CallersKept, EndpointsKept, AuditKept, LeasesKept):
         connection = await self._connector.connect()
         try:
             await prepare(connection, self._address, migrate=self._migrate)
+            await refuse_half_moved(connection, self._address)
         except StoreError:
             raise
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import assert_never
 
@@ -24,12 +25,13 @@ from dispatcher.adapters.sqlite.changing import (
 )
 from dispatcher.adapters.sqlite.checkpoint import Checkpointer
 from dispatcher.adapters.sqlite.claiming import claim_jobs
-from dispatcher.adapters.sqlite.connection import LOCK_SECONDS
+from dispatcher.adapters.sqlite.connection import LOCK_SECONDS, Use, connect
 from dispatcher.adapters.sqlite.delivering import change_delivery, record_attempt
 from dispatcher.adapters.sqlite.destinations_kept import change_destination
 from dispatcher.adapters.sqlite.endpoints_kept import EndpointsKept
 from dispatcher.adapters.sqlite.erasing import Eraser, Wanted
 from dispatcher.adapters.sqlite.errors import whole_store
+from dispatcher.adapters.sqlite.leaving import refuse_moved
 from dispatcher.adapters.sqlite.quick import are_quick_to_add, are_quick_to_apply
 from dispatcher.adapters.sqlite.reader import Readers
 from dispatcher.adapters.sqlite.schema import prepare
@@ -166,6 +168,8 @@ class SqliteStore(Answers, CallersKept, EndpointsKept, AuditKept):
     def _open(self) -> None:
         try:
             prepare(self._path, lock_seconds=self._lock_seconds)
+            with closing(connect(self._path, Use.READ)) as connection:
+                refuse_moved(connection, self._path)
         except sqlite3.Error as error:
             failure = whole_store(error, self._path)
             if failure is None:

@@ -321,13 +321,15 @@ class StoreMachine(RuleBasedStateMachine):
         self.do(held_jobs(self.run, which), compare=False)
 
 
-def stateful(make_backend: Callable[[], Backend]) -> type[TestCase]:
+def stateful(
+    make_backend: Callable[[], Backend], machine: type[StoreMachine] = StoreMachine
+) -> type[TestCase]:
     """The test case that runs the machine on a backend; its length is set by the environment.
 
     A failure is not made smaller unless `CONFORMANCE_SHRINK` is set: it takes minutes.
     """
 
-    class Machine(StoreMachine):
+    class Machine(machine):  # type: ignore[misc,valid-type]  # chosen by whoever calls
         pass
 
     Machine.make_backend = staticmethod(make_backend)

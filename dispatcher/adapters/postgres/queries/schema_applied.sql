@@ -1,2 +1,2 @@
 -- The migrations that were made.
-SELECT number, mark FROM dispatcher.migration
+SELECT number, mark, name FROM dispatcher.migration
