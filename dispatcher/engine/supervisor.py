@@ -83,7 +83,6 @@ class Engine:
             terms=terms,
             system=system,
         )
-        self.prune = Prune(store, terms, system)
         self.queues = Queues(store, self.jobs, system)
         self.remote = RemoteWork(store, self.jobs, commit, remote or {}, terms=terms, system=system)
         self.accept = Accept(
@@ -101,12 +100,13 @@ class Engine:
         self._steer(commit)
 
     def _steer(self, commit: Commit) -> None:
-        """What people do by hand about deliveries and where they go."""
+        """What people do by hand about deliveries and where they go; and what time erases."""
         parts = (self._store, self.deliveries, commit, self._system)
         self.redeliver = Redeliver(*parts)
         self.cancel_delivery = CancelDelivery(*parts)
         self.erase = Erase(self._store, self.deliveries, self._terms.delivery, self._system)
         self.destinations = Destinations(*parts)
+        self.prune = Prune(self._store, self._terms, self._system)
 
     async def start(self, *, alone: bool = False) -> None:
         """Hold a lease and start the loops; raises `StoreError` if the store does not work.
