@@ -85,7 +85,6 @@ class Engine:
             terms=terms,
             system=system,
         )
-        self.prune = Prune(store, terms, system)
         self.queues = Queues(store, self.jobs, system)
         self.remote = RemoteWork(store, self.jobs, commit, remote or {}, terms=terms, system=system)
         self.accept = Accept(
@@ -109,6 +108,7 @@ class Engine:
         self.cancel_delivery = CancelDelivery(*parts)
         self.erase = Erase(self._store, self.deliveries, self._terms.delivery, self._system)
         self.destinations = Destinations(*parts)
+        self.prune = Prune(self._store, self._terms, self._system)
 
     async def start(self, *, alone: bool = False) -> None:
         """Hold a lease and start the loops; raises `StoreError` if the store does not work.

@@ -26,9 +26,9 @@ from msgspec import Struct
 
 from dispatcher.adapters.postgres import PostgresStore
 from dispatcher.adapters.system import Uuid7Ids
-from dispatcher.core.changes import FinishJob, LeasedJob, RecordAttempt
+from dispatcher.core.changes import FinishJob, RecordAttempt
 from dispatcher.core.model import Attempt, Callback, DeliveryState, Instant, Job, JobState
-from dispatcher.ports.records import DeliveryTerms, JobClaim, LeasedDelivery, NewJob
+from dispatcher.ports.records import DeliveryTerms, JobClaim, NewJob
 from dispatcher.ports.views import JobFilter
 
 from .postgres_history import seed, sizes
@@ -36,7 +36,7 @@ from .postgres_history import seed, sizes
 CALLER: Final = "clr_measured"
 TYPE: Final = "mail.send"
 ORIGIN: Final = "https://receiver.example"
-TERMS: Final = DeliveryTerms(slots=100_000, lease_seconds=3_600)
+TERMS: Final = DeliveryTerms(slots=16, lease_seconds=60)
 FEW: Final = 50
 """A verb is called so many times, then three times as many: the difference is what it costs."""
 
@@ -57,22 +57,18 @@ class Cost(Struct, frozen=True):
 
 
 class Course:
-    """Jobs on their way, one call each."""
+    """Jobs on their way, one at a time."""
 
     def __init__(self, now: Instant) -> None:
         self._ids = Uuid7Ids()
         self._now = now
-        self._leased: list[LeasedJob] = []
-        self._sending: list[LeasedDelivery] = []
 
     def verbs(self) -> dict[str, Verb]:
         """In this order each finds what the one before has left."""
         return {
             "submit": self._submit,
-            "claim": self._claim,
-            "finish": self._finish,
-            "claim delivery": self._lease,
-            "record": self._record,
+            "claim, finish": self._run,
+            "claim, record": self._send,
             "sweep": lambda store: store.sweep(200),
             "list jobs": lambda store: store.list_jobs(
                 JobFilter(caller_id=CALLER), limit=20, before=None
@@ -98,13 +94,8 @@ class Course:
         )
         _raise(await store.add_jobs([NewJob(job, b'{"order": 1}', None, None)]))
 
-    async def _claim(self, store: PostgresStore) -> None:
-        claimed = await store.claim_jobs(JobClaim("hld_growth", {TYPE: 1}, 1))
-        (job,) = claimed.jobs
-        self._leased.append(job)
-
-    async def _finish(self, store: PostgresStore) -> None:
-        leased = self._leased.pop()
+    async def _run(self, store: PostgresStore) -> None:
+        (leased,) = (await store.claim_jobs(JobClaim("hld_growth", {TYPE: 16}, 1))).jobs
         change = FinishJob(
             job_id=leased.job.id,
             from_state=JobState.RUNNING,
@@ -116,13 +107,8 @@ class Course:
         )
         _raise(await store.apply([change], TERMS))
 
-    async def _lease(self, store: PostgresStore) -> None:
-        claimed = await store.claim_deliveries(1, TERMS)
-        (delivery,) = claimed.deliveries
-        self._sending.append(delivery)
-
-    async def _record(self, store: PostgresStore) -> None:
-        leased = self._sending.pop()
+    async def _send(self, store: PostgresStore) -> None:
+        (leased,) = (await store.claim_deliveries(1, TERMS)).deliveries
         change = RecordAttempt(
             delivery_id=leased.delivery.id,
             lease=leased.lease,

@@ -9,5 +9,5 @@ WITH theirs AS MATERIALIZED (
 UPDATE dispatcher.delivery AS delivery SET
   state = 'canceled', finished_at = theirs.at, blocked = FALSE
 FROM theirs
-WHERE delivery.seq = theirs.seq AND theirs.state = 'pending' AND delivery.state = 'pending'
+WHERE delivery.seq = theirs.seq AND theirs.state = 'pending' AND delivery.state || '' = 'pending'
   AND (SELECT sequence FROM dispatcher.event WHERE event.seq = theirs.event_seq) IS NOT NULL

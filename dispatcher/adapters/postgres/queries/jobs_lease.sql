@@ -1,11 +1,13 @@
 -- Lease waiting jobs of locked lanes, and give them with their inputs, and with what enabled endpoints
 -- of their callers are subscribed to: the claim counts the attempt. Each is held by one holder, or by
--- its own lease. Once begun, only its deadline can be missed. One that somebody has locked is left out.
+-- its own lease. Once begun, only its deadline can be missed. One that somebody has locked is left
+-- out. They are looked for by their numbers: what is added to the state keeps it off the indexes of
+-- what waits, however little the planner believes that to be.
 WITH free AS (
   SELECT job.seq, wanted.lease
   FROM unnest($1::bigint[], $2::text[]) AS wanted (seq, lease)
   JOIN dispatcher.job ON job.seq = wanted.seq
-  WHERE job.state = 'waiting'
+  WHERE job.state || '' = 'waiting'
   FOR NO KEY UPDATE OF job SKIP LOCKED
 )
 UPDATE dispatcher.job AS job SET
