@@ -29,15 +29,15 @@ _STEPS: Final = (
       '{{"url":"https://receiver.example/hook","origin":"https://receiver.example"}}',
       'order-' || n, '1', 3, 1
     FROM {_RANGE}
-    """,  # noqa: S608  # its parts stand in this file
+    """,  # its parts stand in this file
     f"""
     INSERT INTO dispatcher.job_input
     SELECT n, convert_to(repeat(md5(n::text), 16), 'UTF8') FROM {_RANGE}
-    """,  # noqa: S608  # its parts stand in this file
+    """,  # its parts stand in this file
     f"""
     INSERT INTO dispatcher.job_result
     SELECT n, convert_to(repeat(md5(n::text), 6), 'UTF8') FROM {_RANGE}
-    """,  # noqa: S608  # its parts stand in this file
+    """,  # its parts stand in this file
     f"""
     INSERT INTO dispatcher.event (
       seq, id, caller_id, job_seq, type, sequence, at, links_base
@@ -46,7 +46,7 @@ _STEPS: Final = (
       n, 'evt_' || {_ID}, {_CALLER}, n, 'job.' || {_ENDED}, 1, $4::bigint + n + 20,
       'https://jobs.example'
     FROM {_RANGE}
-    """,  # noqa: S608  # its parts stand in this file
+    """,  # its parts stand in this file
     f"""
     INSERT INTO dispatcher.delivery (
       seq, id, destination_seq, job_seq, event_seq, url, origin, state, created_at, due_at,
@@ -58,7 +58,7 @@ _STEPS: Final = (
       'https://receiver.example', {_WENT}, $4::bigint + n + 20, $4 + n + 20, $4 + n + 40, 1, 1, 0,
       {_CALLER}, 'lse_' || {_ID}, 1, $4 + n + 20, 15, 204
     FROM {_RANGE}
-    """,  # noqa: S608  # its parts stand in this file
+    """,  # its parts stand in this file
 )
 _LAST: Final = """
 SELECT greatest(
