@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncpg
 from msgspec import Struct
 
 from dispatcher.adapters.postgres.connection import Address, Connector, Patience, let_go
+from dispatcher.adapters.postgres.errors import TROUBLE
 from dispatcher.adapters.postgres.schema import migrations
 from dispatcher.adapters.postgres.statements import statement
 
@@ -42,7 +42,7 @@ async def look(url: str) -> Look:
         there = await connection.fetchval(_THERE)
         applied = await connection.fetch(_APPLIED) if there else []
         standbys = await connection.fetchrow(_STANDBYS)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except TROUBLE as error:
         raise connector.failure(error) from error
     finally:
         await let_go(connection)
