@@ -201,7 +201,9 @@ async def _serve(
 
     def on_signal() -> None:
         if stop.is_set():
-            os._exit(EXIT_UNFINISHED)
+            if child is None:
+                os._exit(EXIT_UNFINISHED)
+            return  # it reached the whole group and was passed on, too: the parent ends who is late
         stop.set()
         if child is None:  # or its parent says so, once for all
             with suppress(OSError):  # nobody may be left to read it

@@ -124,7 +124,13 @@ class Supervisor:
         sys.stderr.flush()
         words_read, words = os.pipe()
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # or a child's would ring our bell
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+            os.close(words_read)
+            os.close(words)
+            raise
         if pid == 0:
             self._let_go(words_read)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
@@ -155,10 +161,25 @@ class Supervisor:
         now = time.monotonic()
         for process in self._processes:
             if process.restart_at is not None and process.restart_at <= now and not self._stopping:
-                child = self._start(process)
+                try:
+                    child = self._start(process)
+                except OSError as error:  # no memory, too many processes: those that live go on
+                    process.started_at = now
+                    self._put_off(process, f"can't be started ({error.strerror})")
+                    continue
                 if child is not None:
                     return child
         return None
+
+    def _put_off(self, process: _Process, why: str) -> None:
+        """Have it started again, later from time to time."""
+        lived = time.monotonic() - process.started_at
+        twice = 0.0 if lived >= STEADY_SECONDS else process.wait_seconds * 2
+        process.wait_seconds = min(max(twice, FIRST_WAIT_SECONDS), LONGEST_WAIT_SECONDS)
+        process.restart_at = time.monotonic() + process.wait_seconds
+        self._announce(
+            f"Process {process.number} {why}; it is started again in {process.wait_seconds:g} s."
+        )
 
     def _reap(self) -> None:
         for process in self._processes:
@@ -180,15 +201,8 @@ class Supervisor:
         if self._greeting is None:  # the first did not even begin: it has said why
             self._code = code if code > 0 else EXIT_UNFINISHED
             return
-        lived = time.monotonic() - process.started_at
-        twice = 0.0 if lived >= STEADY_SECONDS else process.wait_seconds * 2
-        process.wait_seconds = min(max(twice, FIRST_WAIT_SECONDS), LONGEST_WAIT_SECONDS)
-        process.restart_at = time.monotonic() + process.wait_seconds
         how = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
-        self._announce(
-            f"Process {process.number} (pid {pid}) {how}; it is started again in "
-            f"{process.wait_seconds:g} s."
-        )
+        self._put_off(process, f"(pid {pid}) {how}")
 
     def _alive(self) -> bool:
         waiting = not self._stopping and any(each.restart_at for each in self._processes)

@@ -120,8 +120,8 @@ class FailoverTest:
                     await self._drain(each)
                 await self._nodes[0].start()
                 ledger.reckon({job["id"]: job async for job in apis[0].jobs()})
-        except (ServiceDied, TimeoutError, RuntimeError) as error:
-            ledger.faults.append(f"{type(error).__name__}: {error}")
+        except* (ServiceDied, TimeoutError, RuntimeError) as several:
+            ledger.faults += [f"{type(each).__name__}: {each}" for each in several.exceptions]
         finally:
             for each in self._nodes:
                 each.end()

@@ -28,6 +28,7 @@ class Wire:
         self._socket = socket
         self._server: asyncio.Server | None = None
         self._links: set[asyncio.StreamWriter] = set()
+        self._clients: set[asyncio.StreamWriter] = set()
         self._flows = asyncio.Event()
         self._flows.set()
         self.fault: Fault | None = None
@@ -45,6 +46,12 @@ class Wire:
         """End every connection."""
         for link in list(self._links):
             link.transport.abort()
+
+    def say_goodbye(self) -> None:
+        """Tell every client what a server says that shuts down; its end of the line stays open."""
+        words = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection\0\0"
+        for client in self._clients:
+            client.write(b"E" + (len(words) + 4).to_bytes(4, "big") + words)
 
     def hang(self) -> None:
         """Pass nothing on, in either direction, until `flow`."""
@@ -67,6 +74,7 @@ class Wire:
             return
         there_reader, there = await asyncio.open_unix_connection(str(self._socket))
         self._links |= {writer, there}
+        self._clients.add(writer)
         answers = asyncio.create_task(self._answers(there_reader, writer))
         with contextlib.suppress(OSError):
             while data := await reader.read(65_536):
@@ -82,6 +90,7 @@ class Wire:
                     break
                 there.write(data)
         answers.cancel()
+        self._clients.discard(writer)
         for link in (writer, there):
             link.transport.abort()
             self._links.discard(link)

@@ -18,7 +18,7 @@ from dispatcher.ports.records import Added, Applied, NewJob, RemoteTerms
 from dispatcher.ports.views import Pauses
 from dispatcher.testing.conformance.auditing import an_entry, log
 from dispatcher.testing.conformance.scene import Scene
-from dispatcher.testing.conformance.values import ANN, TERMS, a_callback
+from dispatcher.testing.conformance.values import ANN, LEASE_SECONDS, TERMS, a_callback
 from tests.store.postgres_backend import PostgresBackend
 from tests.store.postgres_wire import Fault, Wire, wire
 
@@ -220,6 +220,21 @@ class TestLostConnections:
         cable.line.cut()
         await cable.apply(cable.finish(leased[0]))
         assert await cable.state(job.id) is JobState.SUCCEEDED
+
+    async def test_one_on_which_the_server_said_goodbye_is_replaced(self, cable: Cable) -> None:
+        """What is asked next meets the server's words before the end of the connection."""
+        (job,) = await cable.add()
+        holder = await cable.hold()
+        heart = cable.store.heart(holder, "a test", LEASE_SECONDS)
+        for _ in range(2):
+            cable.line.say_goodbye()
+            await asyncio.sleep(0.05)  # nothing tells that the driver has read them
+            assert await cable.record(job.id, store=cable.store)
+            await asyncio.to_thread(heart.beat)
+            await cable.add()
+        leased = (await cable.claim(holder)).jobs
+        assert len(leased) == 3
+        heart.close()
 
     async def test_a_database_that_is_away_is_told_at_once_and_used_when_it_is_back(
         self, cable: Cable

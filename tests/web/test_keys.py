@@ -6,12 +6,13 @@ import asyncio
 import hashlib
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 from msgspec.structs import replace
 
-from dispatcher.core.errors import StoreUnavailable
+from dispatcher.core.errors import StoreUnavailable, Unauthenticated
 from dispatcher.core.model import ApiKey, Caller
 from dispatcher.testing.clock import NOON
-from dispatcher.web.auth import KEPT_SECONDS
+from dispatcher.web.auth import KEPT_SECONDS, Keys
 from tests.web.edge import Edge
 
 NO_JOB = "job_" + "0" * 32
@@ -105,6 +106,32 @@ async def test_a_key_is_looked_up_once_in_a_few_seconds(edge: Edge) -> None:
     edge.clock.advance(KEPT_SECONDS)
     await edge.call("GET", "/v1/jobs")
     assert edge.memory.look_ups == 2
+
+
+async def test_what_was_read_before_a_revocation_is_not_kept_after_it(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look-up began before, and its answer came after the hint of another process."""
+    asked, answered = asyncio.Event(), asyncio.Event()
+    row = edge.memory.keys[digest("dsp_ada")]
+
+    async def find_key(_: bytes) -> tuple[ApiKey, Caller]:
+        asked.set()
+        await answered.wait()
+        return row
+
+    keys = Keys(edge.memory, edge.clock, None)
+    request = make_mocked_request("GET", "/", {"Authorization": "Bearer dsp_ada"})
+    with monkeypatch.context() as slow:
+        slow.setattr(edge.memory, "find_key", find_key)
+        identified = asyncio.create_task(keys.identify(request))
+        await asked.wait()
+    del edge.memory.keys[digest("dsp_ada")]
+    keys.forget(row[1].id)
+    answered.set()
+    assert (await identified).caller == row[1]
+    with pytest.raises(Unauthenticated):
+        await keys.identify(request)
 
 
 async def test_so_is_a_key_that_is_not_known(edge: Edge) -> None:

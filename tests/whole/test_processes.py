@@ -113,6 +113,23 @@ async def test_all_of_them_finish_what_is_in_flight(nodes: Nodes, gate: Gate) ->
     assert service.log.count("Stopping") == 1
 
 
+async def test_a_signal_for_the_whole_group_lets_them_finish_too(nodes: Nodes, gate: Gate) -> None:
+    """`timeout`, a terminal's or a service manager's kill: children get it twice, by the parent."""
+    service = await two(nodes)
+    job_id = await nodes.submitted(await nodes.api(service), "gate.wait", gate.port)
+    running = await gate.entered()
+    pids = children(service)
+    service.ask_to_stop()
+    await service.until_says("Stopping")
+    for pid in pids:
+        os.kill(pid, signal.SIGTERM)
+    await asyncio.sleep(0.3)  # nothing tells that a signal did nothing
+    assert set(pids) & set(children(service))  # the one that runs it
+    await gate.let_through(running)
+    assert await service.wait() == 0
+    await nodes.called_back(job_id)
+
+
 async def test_a_second_signal_ends_them_at_once(nodes: Nodes, gate: Gate) -> None:
     service = await two(nodes)
     await nodes.submitted(await nodes.api(service), "gate.wait", gate.port)

@@ -13,7 +13,7 @@ import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 from msgspec import Struct
 
-from dispatcher.adapters.postgres.errors import ends_connection, whole_store
+from dispatcher.adapters.postgres.errors import TROUBLE, ends_connection, whole_store
 from dispatcher.core.errors import StoreError, StoreUnavailable
 
 OLDEST_POSTGRES: Final = 14
@@ -84,7 +84,7 @@ class Connector:
                     max_cached_statement_lifetime=0,
                     target_session_attrs=SessionAttribute.read_write,
                 )
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except TROUBLE as error:
             raise self.failure(error) from error
         except ValueError as error:
             raise StoreError(

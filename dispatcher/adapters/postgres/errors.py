@@ -42,7 +42,16 @@ _ADVICE: Final[dict[str, str]] = {
     "3D000": "there is no such database: make it with createdb",
     "42501": "this user lacks a right: it must own the schema `dispatcher`",
 }
-_NO_CONNECTION: Final = (OSError, TimeoutError, asyncpg.InterfaceError)
+NO_CONNECTION: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # of a statement that met the server's parting words
+)
+"""What the driver raises when the connection is gone, or of no more use."""
+
+TROUBLE: Final = (*NO_CONNECTION, asyncpg.PostgresError)
+"""All that the driver raises."""
 
 
 def meaning(error: BaseException) -> Meaning:
@@ -51,7 +60,7 @@ def meaning(error: BaseException) -> Meaning:
         return Meaning.STORE
     if isinstance(error, asyncpg.exceptions.DataError) and sqlstate(error) is None:
         return Meaning.ITEM  # a value that the client could not even send
-    if isinstance(error, _NO_CONNECTION) and not isinstance(error, ValueError):
+    if isinstance(error, NO_CONNECTION) and not isinstance(error, ValueError):
         return Meaning.STORE if isinstance(error, TimeoutError) else Meaning.LOST
     if isinstance(error, asyncpg.InvalidCachedStatementError):
         return Meaning.CROSSED  # a migration added columns: by now the driver has forgotten it
@@ -84,7 +93,7 @@ def whole_store(error: BaseException, shown: str) -> StoreError | None:
         return error
     code = sqlstate(error)
     if code is None:
-        if isinstance(error, _NO_CONNECTION) and not isinstance(error, ValueError):
+        if isinstance(error, NO_CONNECTION) and not isinstance(error, ValueError):
             why = str(error) or type(error).__name__
             return StoreUnavailable(
                 f"The database {shown} does not answer ({why}): see that PostgreSQL runs, and that "

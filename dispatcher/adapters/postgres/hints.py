@@ -13,6 +13,7 @@ from typing import Final
 import asyncpg
 
 from dispatcher.adapters.postgres.connection import Address, Connector, Patience, let_go
+from dispatcher.adapters.postgres.errors import TROUBLE
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.errors import StoreError
 from dispatcher.core.facts import LoopFailed, StoreFailed, StoreRecovered
@@ -32,14 +33,7 @@ one that has not said so for three times as long is forgotten."""
 
 FIRST_WAIT_SECONDS: Final = 0.1
 LONGEST_WAIT_SECONDS: Final = 5.0
-_TROUBLE: Final = (
-    StoreError,
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # of a statement that met the server's parting words
-)
+_TROUBLE: Final = (StoreError, *TROUBLE)
 _TELL: Final = statement("hints_tell")
 _UNSYNCED: Final = statement("hints_unsynced")
 # What processes say to each other besides hints: I listen to these topics; who else is there; bye.

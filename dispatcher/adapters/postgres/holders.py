@@ -11,6 +11,7 @@ import asyncpg
 
 from dispatcher.adapters.postgres.batching import Entry
 from dispatcher.adapters.postgres.connection import Connector, let_go
+from dispatcher.adapters.postgres.errors import TROUBLE
 from dispatcher.adapters.postgres.session import InjectedNow, Session
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.errors import Stopping, StoreError, StoreUnavailable
@@ -101,19 +102,14 @@ class Pulse:
                 async with asyncio.timeout(limit):
                     try:
                         return await self._once(holder_id, name, lease_ms, known=known)
-                    except (OSError, asyncpg.InterfaceError, asyncpg.PostgresError):
+                    except TROUBLE:
                         # A connection that was idle may be gone; to beat twice does no harm.
                         self._drop()
                         return await self._once(holder_id, name, lease_ms, known=known)
             except StoreError:
                 self._drop()
                 raise
-            except (
-                OSError,
-                TimeoutError,
-                asyncpg.InterfaceError,
-                asyncpg.PostgresError,
-            ) as error:
+            except TROUBLE as error:
                 self._drop()
                 raise self._connector.failure(error) from error
 

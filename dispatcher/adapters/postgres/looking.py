@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import asyncpg
 from msgspec import Struct
 
 from dispatcher.adapters.postgres.connection import Address, Connector, Patience, let_go
+<<<<<<< HEAD
 from dispatcher.adapters.postgres.schema import Applied, migrations
+=======
+from dispatcher.adapters.postgres.errors import TROUBLE
+from dispatcher.adapters.postgres.schema import migrations
+>>>>>>> review2
 from dispatcher.adapters.postgres.statements import statement
 
 _SERVER = statement("server")
@@ -44,7 +48,7 @@ async def look(url: str) -> Look:
         there = await connection.fetchval(_THERE)
         applied = await connection.fetch(_APPLIED) if there else []
         standbys = await connection.fetchrow(_STANDBYS)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except TROUBLE as error:
         raise connector.failure(error) from error
     finally:
         await let_go(connection)

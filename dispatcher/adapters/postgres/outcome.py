@@ -14,6 +14,7 @@ from typing import Final
 import asyncpg
 
 from dispatcher.adapters.postgres.connection import Connector, let_go
+from dispatcher.adapters.postgres.errors import TROUBLE
 from dispatcher.adapters.postgres.session import Kind, Witness
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.errors import StoreError, StoreUnavailable
@@ -32,13 +33,7 @@ _LOOK: Final[dict[Kind, str]] = {
     Kind.ENDPOINT: statement("witness_endpoint"),
 }
 
-_NO_ANSWER: Final = (
-    StoreError,
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresError,
-)
+_NO_ANSWER: Final = (StoreError, *TROUBLE)
 
 FIRST_PAUSE_SECONDS: Final = 0.02
 LONGEST_PAUSE_SECONDS: Final = 0.5

@@ -9,7 +9,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 import asyncpg
 
 from dispatcher.adapters.postgres.connection import Connections, Connector
-from dispatcher.adapters.postgres.errors import Meaning, meaning
+from dispatcher.adapters.postgres.errors import TROUBLE, Meaning, meaning
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.errors import StoreError
@@ -47,12 +47,12 @@ class Readers:
         """
         try:
             return await self._answer(lambda session: question(session, *args, **kwargs))
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except TROUBLE as error:
             if meaning(error) not in {Meaning.LOST, Meaning.CROSSED}:
                 raise self._known(error) from error
         try:
             return await self._answer(lambda session: question(session, *args, **kwargs))
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except TROUBLE as error:
             raise self._known(error) from error
 
     async def _answer(self, question: Callable[[Session], Awaitable[Answer]]) -> Answer:

@@ -20,6 +20,7 @@ from dispatcher.adapters.postgres.clearing import Clearing
 from dispatcher.adapters.postgres.connection import Address, Connector, Patience, let_go
 from dispatcher.adapters.postgres.endpoints_kept import EndpointsKept
 from dispatcher.adapters.postgres.erasing import Eraser, Wanted
+from dispatcher.adapters.postgres.errors import TROUBLE
 from dispatcher.adapters.postgres.leases_kept import LeasesKept
 from dispatcher.adapters.postgres.locking import DeliveryChange, Steering
 from dispatcher.adapters.postgres.overdue import Pruning, sweep
@@ -155,7 +156,7 @@ class PostgresStore(Answers, CallersKept, EndpointsKept, AuditKept, LeasesKept):
             await refuse_half_moved(connection, self._address)
         except StoreError:
             raise
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except TROUBLE as error:
             raise self._connector.failure(error) from error
         finally:
             await let_go(connection)

@@ -14,7 +14,14 @@ from typing import Any, Final, TypeAlias
 import asyncpg
 
 from dispatcher.adapters.postgres.connection import Connector, let_go
-from dispatcher.adapters.postgres.errors import Meaning, ends_connection, meaning, sqlstate
+from dispatcher.adapters.postgres.errors import (
+    NO_CONNECTION,
+    TROUBLE,
+    Meaning,
+    ends_connection,
+    meaning,
+    sqlstate,
+)
 from dispatcher.adapters.postgres.outcome import was_committed
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
@@ -157,7 +164,7 @@ class Transactor:
             await asyncio.wait({commit})
         try:
             done = commit.result()
-        except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
+        except NO_CONNECTION as error:
             raise _Unknown from error
         except asyncpg.PostgresError as error:
             if sqlstate(error) is None or ends_connection(error):
@@ -173,7 +180,7 @@ class Transactor:
                 if not ends_connection(error) or meaning(error) is Meaning.ITEM:
                     await connection.execute(_ROLLBACK)
                     return
-            except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError):
+            except TROUBLE:
                 pass
         connection.terminate()
         self._connection = None
