@@ -5,12 +5,8 @@ from __future__ import annotations
 from msgspec import Struct
 
 from dispatcher.adapters.postgres.connection import Address, Connector, Patience, let_go
-<<<<<<< HEAD
-from dispatcher.adapters.postgres.schema import Applied, migrations
-=======
 from dispatcher.adapters.postgres.errors import TROUBLE
-from dispatcher.adapters.postgres.schema import migrations
->>>>>>> review2
+from dispatcher.adapters.postgres.schema import Applied, migrations
 from dispatcher.adapters.postgres.statements import statement
 
 _SERVER = statement("server")

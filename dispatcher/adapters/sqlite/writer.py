@@ -212,8 +212,10 @@ class Writer:
 
     def _came_back(self, calls: list[Call]) -> None:
         """A batch was committed: first the next one, so that the disk does not rest meanwhile."""
-        self._serve_here()
-        _settle_all(calls)
+        try:
+            self._serve_here()
+        finally:
+            _settle_all(calls)
 
     # --- in the thread -------------------------------------------------------------------------
 
