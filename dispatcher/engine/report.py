@@ -135,9 +135,17 @@ class Report:
             self._writing = self._loop.create_task(self._write_progress())
 
     async def _write_progress(self) -> None:
-        job = self._leased.job
         self._not_before = self._clock.monotonic() + self._coalesce_seconds
         self._unwritten = False
+        try:
+            await self._write_latest()
+        finally:  # a defect with one must not keep the later ones from being written
+            self._writing = None
+            if self._unwritten:
+                self._schedule()
+
+    async def _write_latest(self) -> None:
+        job = self._leased.job
         progress = self.latest
         if progress is not None:
             kind = EventType.JOB_PROGRESS
@@ -150,9 +158,6 @@ class Report:
                 event_id=self._ids.new("evt") if asked else None,
             )
             await self._write(note)
-        self._writing = None
-        if self._unwritten:
-            self._schedule()
 
     async def _write(self, note: NoteProgress | NoteOutput | NoteStarted) -> None:
         result = await self._commit.apply(note)

@@ -162,6 +162,23 @@ async def test_progress_does_not_wait_for_the_store(stages: Stages) -> None:
     assert await told(stage, job) == [1, 2]
 
 
+async def test_a_defect_with_one_progress_keeps_back_no_later_one(stages: Stages) -> None:
+    """The task that had failed was taken for one that still writes, to the end of the job."""
+    script = Script()
+    stage, job = await begin(stages, script, callback=False)
+    written = stage.faults.calls.get("apply", 0)
+    stage.faults.fail("apply", error=RuntimeError("a defect of the store"))
+    await script.tells(1)
+    await stage.faults.until_called("apply", written + 1)
+    await stage.turns()
+    stage.advance(0.5)
+    await script.tells(2)
+    async with asyncio.timeout(10):
+        await until_shown(stage, job, 2)
+    script.ends()
+    await stage.seen(JobEnded)
+
+
 async def test_each_output_is_kept_in_order_as_it_is(stages: Stages) -> None:
     script = Script()
     stage, job = await begin(stages, script)

@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from dispatcher.adapters.sender import dial
 from dispatcher.core.addresses import Policy
 from dispatcher.core.outcome import Answered, Delivered, NotSent, classify
 from dispatcher.testing.clock import ManualClock
@@ -142,6 +143,41 @@ async def test_the_next_address_is_tried_when_one_is_dead(make_sender: MakeSende
         sender = make_sender(resolver=names)
         result = await sender.send(callout(f"http://receiver.test:{receiver.port}/hook"))
     assert isinstance(result, Answered)
+
+
+async def test_no_address_is_knocked_at_twice(
+    make_sender: MakeSender, sender_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name may list addresses of others: eight dead ones were dialled 36 times an attempt."""
+    if sender_name == "aiohttp":
+        pytest.skip("aiohttp tries again with one address less, as long as there are any")
+    dialled: list[str] = []
+    open_socket = dial.Dial.open_socket
+
+    def notice(self: dial.Dial, info: dial.AddressInfo, policy: Policy) -> socket.socket:
+        dialled.append(info[4][0])
+        return open_socket(self, info, policy)
+
+    monkeypatch.setattr(dial.Dial, "open_socket", notice)
+    addresses = tuple(f"127.0.0.{number}" for number in range(2, 9))
+    names = Names(dead_test=[addresses], deaf_test=[(*addresses, "127.0.0.1")])
+    async with Receiver(greet=_hangs_up) as receiver:
+        sender = make_sender(resolver=names)
+        dead = await sender.send(callout(f"http://dead.test:{receiver.port}/hook"))
+        assert isinstance(dead, NotSent)
+        assert dead.code == "connect"
+        assert dialled == list(addresses)
+        dialled.clear()
+        deaf = await sender.send(callout(f"https://deaf.test:{receiver.port}/hook"))
+        assert isinstance(deaf, NotSent)
+        assert "TLS" in deaf.detail
+        assert dialled == [*addresses, "127.0.0.1"]
+
+
+async def _hangs_up(wire: Wire) -> None:
+    """Answers a handshake with what is no TLS."""
+    await wire.send(b"220 mail.example ESMTP ready\r\n")
+    await wire.gone()
 
 
 @pytest.mark.skipif(not _has_ipv6(), reason="this machine has no IPv6")

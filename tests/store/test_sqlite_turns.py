@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
-from dispatcher.adapters.sqlite.quick import LARGEST_BYTES, MOST_ITEMS
+from dispatcher.adapters.sqlite.quick import LARGEST_BYTES, MOST_ENDPOINTS, MOST_ITEMS
 from dispatcher.adapters.sqlite.writer import BUSY_CALLS
+from dispatcher.core.endpoints import DEFAULT_EVENTS, Endpoint
 from dispatcher.core.errors import StoreUnavailable
+from dispatcher.core.model import ApiKey, Caller, Role
 from dispatcher.ports.records import Added, Applied, JobClaim
-from tests.store.sqlite_scene import HOLDER, ORIGIN, TERMS, SqliteScene, sqlite_scene
+from tests.store.sqlite_scene import CALLER, HOLDER, ORIGIN, TERMS, SqliteScene, sqlite_scene
 from tests.store.test_sqlite_writer import TOO_LATE, Gate
 
 BEGIN = "BEGIN IMMEDIATE"
@@ -120,6 +122,37 @@ async def test_what_may_take_long_runs_in_the_thread(scene: SqliteScene) -> None
             seen = watch(scene.writing)
         await asyncio.gather(asking, quick)
         assert seen == [BUSY, *IN_THE_THREAD]
+
+
+async def test_an_end_that_is_owed_to_many_endpoints_is_left_to_the_thread(
+    scene: SqliteScene,
+) -> None:
+    """A thousand of them held the loop for 50 ms. Only the store knows how many there are."""
+    now = scene.clock.now()
+    key = ApiKey(id="key_1", caller_id=CALLER, role=Role.CALLER, created_at=now)
+    await scene.store.add_caller(Caller(CALLER, "a test", now), key, b"digest", b"sealed")
+    for number in range(MOST_ENDPOINTS + 1):
+        endpoint = Endpoint(
+            id=scene.ids.new("ep"),
+            caller_id=CALLER,
+            url=f"{ORIGIN}/{number}",
+            origin=ORIGIN,
+            events=DEFAULT_EVENTS,
+            created_at=now,
+        )
+        await scene.store.add_endpoint(endpoint, b"sealed", most=MOST_ENDPOINTS + 1)
+    (leased,) = await scene.leased()
+    async with Gate(scene.store):
+        adding = asyncio.create_task(scene.add([scene.job()]))
+        ending = asyncio.create_task(scene.store.apply([scene.finish(leased)], TERMS))
+        await asyncio.sleep(0)
+        seen = watch(scene.writing)
+    assert len(await adding) == 1
+    (answer,) = await ending
+    assert isinstance(answer, Applied)
+    assert seen == [BUSY, (BEGIN, HERE), ("ROLLBACK", THERE), *IN_THE_THREAD]
+    owed = scene.writing.execute("SELECT count(*) FROM delivery").fetchone()
+    assert owed == (MOST_ENDPOINTS + 1,)
 
 
 async def test_the_loop_is_held_for_a_few_milliseconds_at_most(scene: SqliteScene) -> None:

@@ -8,8 +8,9 @@ from typing import Final
 from msgspec.structs import replace
 
 from dispatcher.adapters.sqlite.owing import Owed
+from dispatcher.adapters.sqlite.quick import MOST_ENDPOINTS
 from dispatcher.adapters.sqlite.rows import Row, endpoint_of
-from dispatcher.adapters.sqlite.session import Session
+from dispatcher.adapters.sqlite.session import Session, TakesLong
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.endpoints import ASKED_EVENTS, Endpoint, is_owed
 from dispatcher.core.lifecycle import BEST_EFFORT_EVENTS
@@ -72,9 +73,15 @@ def owe_endpoints(
 
     What is best effort is due at once, as it is at a job's callback URL. With `job` it is the end
     of that job, which may have its place in an order.
+
+    Raises:
+        TakesLong: there are too many of them for the event loop's thread.
     """
     ready_at: Instant | None = None
-    for endpoint in endpoints_of(session, event.caller_id):
+    endpoints = endpoints_of(session, event.caller_id)
+    if session.brief and len(endpoints) > MOST_ENDPOINTS:
+        raise TakesLong(f"the caller has {len(endpoints)} endpoints")
+    for endpoint in endpoints:
         if is_owed(endpoint, event.type):
             owed = Owed(session, job_seq, event_seq, job, event, endpoint)
             if event.type in BEST_EFFORT_EVENTS:

@@ -19,6 +19,10 @@ MOST_ITEMS: Final = 16
 LARGEST_BYTES: Final = INLINE_RESULT_BYTES
 """Of an input or a result: a larger one fills pages by the dozen."""
 
+MOST_ENDPOINTS: Final = 16
+"""Of a caller, to whom an event is owed: each costs rows of its own. Only the store knows them, so
+a batch that comes upon more is taken back, and left to the thread."""
+
 
 def are_quick_to_add(jobs: Sequence[NewJob]) -> bool:
     """Whether adding them is quick."""

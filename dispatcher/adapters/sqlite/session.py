@@ -15,11 +15,19 @@ from dispatcher.ports.system import Ids
 _HOLDER_FIND = statement("holder_find")
 
 
+class TakesLong(Exception):
+    """What an operation has come to takes too long for the event loop: the thread is to do it."""
+
+
 class Session:
-    """What an operation needs. `now` is read once, so that a batch sees one instant."""
+    """What an operation needs. `now` is read once, so that a batch sees one instant.
+
+    `brief`: it is on the event loop's thread, where what turns out to be long raises `TakesLong`.
+    """
 
     __slots__ = (
         "_holders",
+        "brief",
         "connection",
         "endpoints",
         "execute",
@@ -40,6 +48,7 @@ class Session:
         waiting: Waiting,
         turns: Turns,
     ) -> None:
+        self.brief = False
         self.connection = connection
         self.execute = connection.execute
         self.now = now

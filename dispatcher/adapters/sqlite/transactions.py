@@ -178,4 +178,6 @@ class Transactions:
             connection.execute("PRAGMA busy_timeout = 0")
             self._patient = False
         connection.execute("BEGIN IMMEDIATE")
-        return self._make_session(connection)
+        session = self._make_session(connection)
+        session.brief = True
+        return session

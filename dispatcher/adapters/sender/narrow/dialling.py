@@ -45,30 +45,38 @@ class Dialler:
         self._sessions = Sessions()
 
     async def connect(self, dial: Dial, pool: Pool) -> Line:
-        """Connect to one address of the target after the other, until one does.
+        """Connect to one address of the target after the other, to each once, until one does.
 
         Raises:
             AddressRefused: policy refuses the address; `dial.refused` says why.
             Broken: no connection came about, or no TLS.
         """
         left = await self._addresses(dial)
+        tried: set[AddressInfo] = set()
         why: words.Why | None = None
         while left:
             try:
-                line = await self._connect_to(left, dial, pool)
+                connected = await self._reach(left, tried, dial, pool)
+            except OSError as fault:
+                if dial.refused is not None or (fault.errno is None and _ran_out(fault)):
+                    raise
+                raise Broken(words.no_connection(dial, fault)) from None
+            try:
+                line = await self._begin(connected, dial, pool)
             except ssl.CertificateError as fault:
                 why = words.bad_certificate(fault)
             except ssl.SSLError as fault:
                 why = words.no_handshake(fault)
             except OSError as fault:
-                if dial.refused is not None or (fault.errno is None and _ran_out(fault)):
+                if fault.errno is None and _ran_out(fault):
                     raise
                 why = words.no_connection(dial, fault)
             else:
                 self._learn(line)
                 pool.adopt(line)
                 return line
-            aiohappyeyeballs.pop_addr_infos_interleave(left)
+            # None is tried twice: a name that lists others' addresses has them knocked at once.
+            left = [each for each in left if each not in tried]
         assert why is not None  # noqa: S101  # a resolver finds at least one address
         raise Broken(why)
 
@@ -93,9 +101,14 @@ class Dialler:
                 raise Broken(words.no_address(dial, fault)) from None
         return [_info(address, target.port) for address in found]
 
-    async def _connect_to(self, addresses: list[AddressInfo], dial: Dial, pool: Pool) -> Line:
+    async def _reach(
+        self, addresses: list[AddressInfo], tried: set[AddressInfo], dial: Dial, pool: Pool
+    ) -> socket.socket:
+        """Connected to the first of these that answers; notes which were tried."""
+
         def open_socket(info: AddressInfo) -> socket.socket:
             made = dial.open_socket(info, self._policy)
+            tried.add(info)
             pool.make_room()
             return made
 
@@ -108,6 +121,9 @@ class Dialler:
         if dial.refused is not None:  # another address of the name was
             connected.close()
             raise AddressRefused(dial.refused.detail)
+        return connected
+
+    async def _begin(self, connected: socket.socket, dial: Dial, pool: Pool) -> Line:
         target = dial.target
         secure = target.scheme == "https"
         _, line = await self._loop.create_connection(
