@@ -29,7 +29,7 @@ from tests.store.postgres_backend import PostgresBackend
 
 __all__ = ["scene"]
 
-NOT_MOVED = {"meta", "migration", "ordering_key"}
+NOT_MOVED = {"meta", "migration", "ordering_key", "submission_rate"}
 CHANGED = {
     "holder": {"expires_at"},
     "delivery": {"lease_until"},

@@ -208,14 +208,15 @@ class Terminal:
         return done.stdout
 
     def _for_real(self, command: str) -> str:
-        for shown, real in (self._real | self._ports).items():
-            command = command.replace(shown, real)
-        return command
+        known = self._real | self._ports
+        if not known:
+            return command
+        # In one go: what was put in must not be taken for something shown.
+        return re.sub("|".join(map(re.escape, known)), lambda found: known[found[0]], command)
 
     def _as_shown(self, text: str) -> str:
-        for shown, real in self._ports.items():
-            text = text.replace(f":{real}", f":{shown}")
-        return text
+        ports = {f":{real}": f":{shown}" for shown, real in self._ports.items()}
+        return re.sub("|".join(map(re.escape, ports)), lambda found: ports[found[0]], text)
 
     def _compare_until(self, printed: str, output: Any, process: Any) -> None:
         ends = time.monotonic() + PATIENCE_SECONDS
