@@ -90,7 +90,7 @@ async def _service(scenario: Scenario, terms: Terms, folder: Path) -> Figures:
     service = Service(
         folder,
         app=str(Path(__file__).with_name("stamp.py")) if scenario.type == STAMPED else None,
-        # The receiver that is down as well: else what waits for it would be refused, and die at once.
+        # The receiver that is down as well: else what waits for it would die of being refused.
         allow=[*places.allowed, *(["127.0.0.1/32"] if scenario.waiting else [])],
         environment=environment(terms) | places.environment | _sender(scenario),
         log_file=folder / "service.log",
