@@ -31,7 +31,7 @@ NOT_PLANNED = {
 INDEXES = {
     "attempts_last": ["attempt_pkey"],
     "attempts_of_deliveries": ["attempt_pkey"],
-    "backlog_deliveries": ["delivery_pending"],
+    "backlog_deliveries": [],  # any of what is pending: it reads no more than it was asked
     "backlog_oldest": ["job_waiting"],
     "backlog_oldest_delivery": ["delivery_pending"],
     "backlog_running": ["job_held"],
