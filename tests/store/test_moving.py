@@ -186,6 +186,19 @@ class TestWhatArrives:
             sending.delivery.id
         ]
 
+    @pytest.mark.parametrize("queue", [None, "default"])
+    async def test_what_was_paused_is_resumed_there(
+        self, scene: Scene, backend: MovingBackend, queue: str | None
+    ) -> None:
+        """The two mark lanes otherwise: a pause of all once stayed in them for ever."""
+        (job,) = await scene.add()
+        await scene.store.pause(queue, scene.now)
+        await backend.move()
+        scene.store = scene.other = await backend.open()
+        assert (await scene.claim()).jobs == ()
+        await scene.store.resume(queue)
+        assert [one.job.id for one in (await scene.claim()).jobs] == [job.id]
+
 
 class TestNumbers:
     async def test_what_was_given_out_never_comes_again(
