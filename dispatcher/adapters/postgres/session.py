@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import asyncpg
 
+from dispatcher.adapters.postgres.held import Held
 from dispatcher.adapters.postgres.registered import Registered
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.adapters.postgres.turns import Turns
@@ -50,6 +51,7 @@ class Session:
         "connection",
         "execute",
         "fetch",
+        "held",
         "ids",
         "links_base",
         "now",
@@ -67,6 +69,7 @@ class Session:
         injected: InjectedNow,
         ids: Ids,
         turns: Turns,
+        held: Held,
         links_base: str = "",
     ) -> None:
         self.connection = connection
@@ -76,6 +79,7 @@ class Session:
         self.ids = ids
         self.links_base = links_base
         self.turns = turns
+        self.held = held
         # The endpoints that events may be owed to, as far as they are locked.
         self.registered = Registered()
         self.now: Instant = 0
