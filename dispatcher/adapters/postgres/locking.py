@@ -125,7 +125,7 @@ async def lock_all(
     locked.resting, owed = await lock_endpoints(session, changes, *stand, terms)
     await places.lock(session, where | owed)
     await _lock_lanes(session, changes, locked)
-    await session.began()
+    await places.begin(session, where | owed)
     return locked
 
 

@@ -69,7 +69,7 @@ async def owe(
 
     Where nothing but slots counts deliveries are written together, elsewhere one after another.
     """
-    known = await places.look(session, {debt.where for debt in debts})
+    known = await places.stand(session, {debt.where for debt in debts})
     slow = {where for where, place in known.items() if not place.plain}
     if terms.rate_per_second is not None:
         slow = set(known)
@@ -85,6 +85,8 @@ async def owe(
             waiting = debt.waiting(session, known[debt.where].seq, debt.due_at(session.now, terms))
             session.held.keep_waiting(seq, waiting)
     await places.write(session, known.values())
+    if not slow:
+        places.still(session)
     for debt in debts:
         if debt.where in slow:
             applied[debt.delivery_id] = await _owe_slowly(session, debt, terms)

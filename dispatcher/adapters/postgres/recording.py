@@ -74,7 +74,7 @@ async def record_attempts(
     """
     batch = _Batch(changes, locked)
     answers: dict[int, ApplyResult] = await _again(session, batch.late)
-    stand = await places.look(session, batch.wheres())
+    stand = await places.stand(session, batch.wheres())
     slow = {
         where for where, place in stand.items() if not place.plain or where[2] in locked.resting
     }
