@@ -70,6 +70,7 @@ async def owe(
     Where nothing but slots counts deliveries are written together, elsewhere one after another.
     """
     known = await places.stand(session, {debt.where for debt in debts})
+    mark = places.mark(session)
     slow = {where for where, place in known.items() if not place.plain}
     if terms.rate_per_second is not None:
         slow = set(known)
@@ -86,7 +87,7 @@ async def owe(
             session.held.keep_waiting(seq, waiting)
     await places.write(session, known.values())
     if not slow:
-        places.still(session)
+        places.still(session, mark)
     for debt in debts:
         if debt.where in slow:
             applied[debt.delivery_id] = await _owe_slowly(session, debt, terms)

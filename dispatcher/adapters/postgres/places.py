@@ -160,9 +160,15 @@ async def stand(session: Session, wanted: Iterable[Where]) -> dict[Where, Place]
     return await look(session, found)
 
 
-def still(session: Session) -> None:
-    """What was written since the last look stands in the places that it gave."""
-    session.stands_since = session.asked
+def mark(session: Session) -> bool:
+    """Whether the places of the last look stand as they are known: for `still`."""
+    return session.stands_since == session.asked
+
+
+def still(session: Session, marked: bool) -> None:
+    """They do so still: what was written since the mark is told to the places as well."""
+    if marked:
+        session.stands_since = session.asked
 
 
 async def _look(session: Session, found: Sequence[Where], now: Instant | None) -> list[Row]:
