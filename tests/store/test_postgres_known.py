@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import asyncpg
 import pytest
+from msgspec.structs import replace
 
 from dispatcher.adapters.postgres import held
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement, statement_names
-from dispatcher.core.changes import AskCancel, LeasedJob
-from dispatcher.core.model import DeliveryState
+from dispatcher.adapters.postgres.transacting import Transactor
+from dispatcher.core.changes import AskCancel, LeasedJob, NoteStarted
+from dispatcher.core.model import DeliveryState, EventType
 from dispatcher.ports.records import Added, LeasedDelivery
+from dispatcher.ports.store import Store
 from dispatcher.testing.conformance.delivering import ONE_SLOT
 from dispatcher.testing.conformance.scene import Scene
 from dispatcher.testing.conformance.values import a_callback
@@ -128,3 +133,99 @@ async def test_a_batch_of_both_kinds_looks_at_destinations_once(
     done = scene.tried(sending, DeliveryState.DELIVERED, hand_off=True)
     await scene.apply_all(scene.finish(second, hand_off=True), done)
     assert asked.count("destinations_loads") == 1
+
+
+async def test_one_whose_number_is_another_s_after_a_commit_was_lost(scene: Scene) -> None:
+    """As after a fail-over: what this process made is gone, its number was given out again."""
+    first = await handed_off(scene)
+    (sending,) = (await scene.apply(scene.finish(first, hand_off=True), terms=ONE_SLOT)).handed
+    lost, there = await handed_off(scene), await handed_off(scene)
+    await scene.apply(scene.finish(lost, hand_off=True), terms=ONE_SLOT)
+    (gone,) = await scene.deliveries(lost.job.id)
+    await lose(gone.id)
+    await scene.apply(scene.finish(there), terms=ONE_SLOT, store=scene.other)
+    (waits,) = await scene.deliveries(there.job.id)
+    done = scene.tried(sending, DeliveryState.DELIVERED, hand_off=True)
+    (handed,) = (await scene.apply(done, terms=ONE_SLOT)).handed
+    assert handed.delivery.id == waits.id
+    assert handed.job is not None
+    assert handed.job.id == handed.event.job_id == there.job.id
+
+
+async def lose(delivery_id: str) -> None:
+    connection = await asyncpg.connect(PostgresBackend().url)
+    try:
+        sql = "DELETE FROM dispatcher.delivery WHERE id = $1 RETURNING seq"
+        seq = await connection.fetchval(sql, delivery_id)
+        column = "pg_get_serial_sequence('dispatcher.delivery', 'seq')"
+        await connection.execute(f"SELECT setval({column}, {seq:d}, FALSE)")
+    finally:
+        await connection.close()
+
+
+# --- locks -------------------------------------------------------------------------------------
+
+
+async def told(scene: Scene, origin: str, store: Store) -> LeasedJob:
+    """A running job of which a delivery tells that it has begun."""
+    events = frozenset({EventType.JOB_STARTED, EventType.JOB_SUCCEEDED})
+    callback = replace(a_callback(origin), events=events)
+    new = scene.new(scene.job(callback=callback), holder=await scene.hold(store=store))
+    (added,) = await scene.add_all(new, store=store)
+    assert isinstance(added, Added)
+    assert added.leased is not None
+    job = added.leased.job
+    begun = NoteStarted(
+        job_id=job.id, lease=added.leased.lease, at=scene.now, event_id=scene.ids.new("evt")
+    )
+    await scene.apply(begun, store=store)
+    return added.leased
+
+
+async def test_who_sends_what_the_other_s_job_told_does_not_cross_its_end(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each ends a job that drops what the other records: both lock both first, in one order."""
+    jobs = [
+        await told(scene, "https://one.example", scene.store),
+        await told(scene, "https://two.example", scene.other),
+    ]
+    (mine,) = (await scene.lease(limit=1)).deliveries
+    (theirs,) = (await scene.lease(store=scene.other)).deliveries
+    by_id = {each.job.id: each for each in jobs}
+    both_have_tried, fetch, once = asyncio.Barrier(2), Session.fetch, Transactor._once
+    crossed: list[Exception] = []
+
+    async def fetched(session: Session, sql: str, *args: Any) -> list[Any]:
+        rows = await fetch(session, sql, *args)
+        if NAMES[sql] == "deliveries_tried":
+            try:
+                async with asyncio.timeout(0.3):  # in vain if the other waits for these locks
+                    await both_have_tried.wait()
+            except (TimeoutError, asyncio.BrokenBarrierError):
+                pass
+        return rows
+
+    async def tried(transactor: Transactor, *args: Any) -> Any:
+        try:
+            return await once(transactor, *args)
+        except asyncpg.DeadlockDetectedError as error:
+            crossed.append(error)
+            raise
+
+    monkeypatch.setattr(Session, "fetch", fetched)
+    monkeypatch.setattr(Transactor, "_once", tried)
+    await asyncio.gather(
+        *(
+            scene.apply_all(
+                scene.finish(by_id[other.delivery.job_id or ""]),
+                scene.tried(sending, DeliveryState.DELIVERED),
+                store=store,
+            )
+            for sending, other, store in (
+                (mine, theirs, scene.store),
+                (theirs, mine, scene.other),
+            )
+        )
+    )
+    assert crossed == []

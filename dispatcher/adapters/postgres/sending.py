@@ -301,7 +301,8 @@ async def _lease_known(
     if not known:
         return {}
     leases = {seq: session.ids.new("lse") for seq in known}
-    rows = await session.fetch(_LEASE_KNOWN, list(leases), list(leases.values()), until)
+    ids = [each.delivery.id for each in known.values()]
+    rows = await session.fetch(_LEASE_KNOWN, list(leases), ids, list(leases.values()), until)
     leased: dict[int, LeasedDelivery] = {}
     for seq, due_at in rows:
         kept = known[seq]
