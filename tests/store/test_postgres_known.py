@@ -14,11 +14,12 @@ from dispatcher.adapters.postgres import held
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement, statement_names
 from dispatcher.adapters.postgres.transacting import Transactor
-from dispatcher.core.changes import AskCancel, LeasedJob, NoteStarted
-from dispatcher.core.model import DeliveryState, EventType
-from dispatcher.ports.records import Added, LeasedDelivery
+from dispatcher.core.changes import AskCancel, Change, LeasedJob, NoteStarted
+from dispatcher.core.model import DeliveryState, EventType, JobState
+from dispatcher.ports.records import Added, Applied, LeasedDelivery
 from dispatcher.ports.store import Store
 from dispatcher.testing.conformance.delivering import ONE_SLOT
+from dispatcher.testing.conformance.registered import registered
 from dispatcher.testing.conformance.scene import Scene
 from dispatcher.testing.conformance.values import a_callback
 from tests.store.postgres_backend import PostgresBackend
@@ -150,6 +151,56 @@ async def test_one_whose_number_is_another_s_after_a_commit_was_lost(scene: Scen
     assert handed.delivery.id == waits.id
     assert handed.job is not None
     assert handed.job.id == handed.event.job_id == there.job.id
+
+
+async def test_a_retry_has_its_turn_though_each_attempt_comes_with_an_end(scene: Scene) -> None:
+    """The slot that an attempt frees is for what waits, not for what the same batch adds."""
+    first, second = await handed_off(scene), await handed_off(scene)
+    (fails,) = (await scene.apply(scene.finish(first, hand_off=True), terms=ONE_SLOT)).handed
+    failed = scene.tried(fails, hand_off=True)
+    (sending,) = await handed(scene, failed, scene.finish(second, hand_off=True))
+    await scene.advance(5)
+    for _ in range(4):
+        job = await handed_off(scene)
+        done = scene.tried(sending, DeliveryState.DELIVERED, hand_off=True)
+        (sending,) = await handed(scene, scene.finish(job, hand_off=True), done)
+        if sending.delivery.id == fails.delivery.id:
+            return
+    raise AssertionError("the retry is passed over")
+
+
+async def handed(scene: Scene, *changes: Change) -> list[LeasedDelivery]:
+    """Apply changes with one slot; what was handed to who sent them."""
+    answers = await scene.apply_all(*changes, terms=ONE_SLOT)
+    return [leased for each in answers if isinstance(each, Applied) for leased in each.handed]
+
+
+async def test_an_endpoint_is_registered_after_one_was_ended_and_before_another(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of the other asks for other destinations than that of the first would need."""
+    await warm(scene)
+    known, other = await handed_off(scene), await handed_off(scene)
+    await scene.apply(AskCancel(other.job.id, scene.now), store=scene.other)
+    fetch, part = Session.fetch, Transactor._part
+    added: list[str] = []
+    batches: list[int] = []
+
+    async def fetched(session: Session, sql: str, *args: Any) -> list[Any]:
+        if NAMES[sql] == "jobs_lock" and not added:
+            added.append("")
+            added[0] = (await registered(scene, events=(EventType.JOB_SUCCEEDED,))).id
+        return await fetch(session, sql, *args)
+
+    async def parted(transactor: Transactor, *args: Any) -> Any:
+        batches.append(1)
+        return await part(transactor, *args)
+
+    monkeypatch.setattr(Session, "fetch", fetched)
+    monkeypatch.setattr(Transactor, "_part", parted)
+    await scene.apply_all(scene.finish(known), scene.finish(other, JobState.FAILED))
+    assert batches == []
+    assert [each.endpoint_id for each in await scene.deliveries(known.job.id)] == [None]
 
 
 async def lose(delivery_id: str) -> None:
