@@ -1,7 +1,8 @@
 """Changes of jobs and deliveries that stand as this process left them: one guarded statement each.
 
 They come before anything is read: what does not fit their guards is read under its lock instead.
-Rows are locked as they are changed: first jobs, then deliveries, each kind in the order of ids.
+Rows are locked as they are changed: first jobs, then deliveries, each kind in the order of ids; but
+where the ends of a batch drop deliveries, all of these are locked before, in one order.
 """
 
 from __future__ import annotations
