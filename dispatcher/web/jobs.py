@@ -190,7 +190,7 @@ class Jobs:
             enough = not matches_etag(known, etag(record, now)) if known else record.job.done
             return Look(record, enough, changes_in(record, now))
 
-        return await self._holding.hold(request, self._waiters.job(job_id), wishes.wait, look)
+        return await self._holding.hold(request, self._waiters.job(job_id), wishes, look)
 
     async def get(self, request: web.Request, who: Identity) -> web.Response:
         """`GET /v1/jobs/{id}`: the job, or 304 if it is as the caller knows it. Can wait."""
