@@ -59,14 +59,17 @@ class Eraser:
         owed = session.execute(_OPEN, (seq,)).fetchall()
         if owed and not wanted.cancel_deliveries:
             return Erasure.OWES
-        add_audit(session, wanted.entry)
-        for delivery_id, state in owed:
+        sending = any(state == DeliveryState.SENDING for _, state, _ in owed)
+        open_ = [(delivery_id, state) for delivery_id, state, asked in owed if not asked]
+        if open_ or not sending:  # else this was asked before, and changes nothing
+            add_audit(session, wanted.entry)
+        for delivery_id, state in open_:
             if state == DeliveryState.SENDING:
                 change_delivery(session, AskCancelDelivery(delivery_id, session.now), wanted.terms)
             else:
                 end = EndDelivery(delivery_id, DeliveryState.CANCELED, session.now)
                 change_delivery(session, end, wanted.terms)
-        if any(state == DeliveryState.SENDING for _, state in owed):
+        if sending:
             return Erasure.SENDING
         self.erase(session, seq)
         return Erasure.ERASED
