@@ -44,7 +44,7 @@ async def came_free(
     Those that wait count if they can be claimed before the destination was to be ready: then it was
     full, and they wait for this slot.
     """
-    known = await places.look(session, {each.where for each in freed})
+    known = await places.stand(session, {each.where for each in freed})
     handed = await _hand_on(session, known, freed, terms)
     if handed:
         served = {freed[n].where for n in handed}

@@ -52,6 +52,7 @@ class Transactor:
         self, connector: Connector, make_session: Callable[[asyncpg.Connection], Session]
     ) -> None:
         self._connector = connector
+        self._begin = connector.begin(_BEGIN)
         self._make_session = make_session
         self._connection: asyncpg.Connection | None = None
 
@@ -96,10 +97,10 @@ class Transactor:
         """One try; None if the connection was lost during COMMIT and nothing was committed."""
         connection = self._connection
         if connection is None or connection.is_closed():
-            connection = self._connection = await self._connector.connect()
+            connection = self._connection = await self._connector.connect_to_serve()
         session = self._make_session(connection)
         try:
-            await connection.execute(_BEGIN)
+            await connection.execute(self._begin)
             answers = await self._run(session, run, entries)
             await self._commit(connection)
         except _Unknown:
@@ -122,7 +123,7 @@ class Transactor:
                 raise
             await session.execute(_ROLLBACK)
             session.witnesses.clear()
-            await session.execute(_BEGIN)
+            await session.execute(self._begin)
             if len(entries) == 1:
                 return [error]
         middle = len(entries) // 2
