@@ -59,6 +59,7 @@ INDEXES = {
     "delivery_by_id": ["delivery USING INDEX sqlite_autoindex_delivery_1 (id=?)"],
     "delivery_found": ["delivery USING INDEX sqlite_autoindex_delivery_1 (id=?)"],
     "delivery_record_first": ["delivery USING INTEGER PRIMARY KEY"],
+    "delivery_record_known": ["delivery USING INTEGER PRIMARY KEY"],
     "delivery_summary": ["delivery USING INDEX delivery_of_job (job_seq=?)"],
     "destination_find": [
         (
@@ -69,9 +70,17 @@ INDEXES = {
         f"{LINE} AND due_at<?)",
         "COVERING INDEX sqlite_autoindex_target_1 (destination_seq=?)",
     ],
-    "delivery_hand_on": [f"COVERING INDEX {LINE} AND due_at<?)"],
+    "delivery_hand_on": [
+        f"COVERING INDEX {LINE} AND due_at<?)",
+        "destination USING INTEGER PRIMARY KEY",
+        "COVERING INDEX sqlite_autoindex_target_1 (destination_seq=?)",
+    ],
     "destination_gate": [
         "COVERING INDEX delivery_sending (destination_seq=? AND lease_until>?)",
+        "COVERING INDEX sqlite_autoindex_target_1 (destination_seq=?)",
+    ],
+    "destination_plain": [
+        "destination USING INTEGER PRIMARY KEY",
         "COVERING INDEX sqlite_autoindex_target_1 (destination_seq=?)",
     ],
     "destination_next": [

@@ -61,6 +61,8 @@ def add_job(session: Session, new: NewJob) -> AddResult:
         leased = None
     seq = session.execute(_JOB_ADD, row).lastrowid
     session.execute(_INPUT_ADD, (seq, new.input))
+    if leased is not None and seq is not None:
+        session.remembered.leased_job(leased.lease, seq, job)
     if key is not None:
         session.execute(
             _KEY_PUT,

@@ -8,6 +8,7 @@ from dispatcher.adapters.sqlite import breakers, chains, destinations
 from dispatcher.adapters.sqlite.aftermath import NOTHING, after_attempt, after_death
 from dispatcher.adapters.sqlite.destinations import OWN_LINE
 from dispatcher.adapters.sqlite.fanout import earlier
+from dispatcher.adapters.sqlite.remembered import KnownDelivery
 from dispatcher.adapters.sqlite.rows import Row, attempt_row
 from dispatcher.adapters.sqlite.sending import lease_next, lease_until, take_free_slot
 from dispatcher.adapters.sqlite.session import Session
@@ -27,9 +28,11 @@ from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms, Leased
 _BY_ID = statement("delivery_by_id")
 _RECORD = statement("delivery_record")
 _RECORD_FIRST = statement("delivery_record_first")
+_RECORD_KNOWN = statement("delivery_record_known")
 _ATTEMPT_FIND = statement("attempt_find")
 _ATTEMPT_ADD = statement("attempt_add")
 _WHERE = statement("delivery_where")
+_PLAIN = statement("destination_plain")
 _LINE = statement("delivery_line")
 _RELEASE = statement("delivery_release")
 _END = statement("delivery_end")
@@ -45,6 +48,11 @@ _TROUBLE: Final = frozenset({Sign.NO_SERVICE, Sign.NO_CONNECTION})
 
 def record_attempt(session: Session, change: RecordAttempt, terms: DeliveryTerms) -> ApplyResult:
     """Record what came of an attempt; see `RecordAttempt`."""
+    known = session.remembered.delivery(change.lease)
+    if known is not None and change.attempt is not None:
+        recorded = _record_known(session, change, change.attempt, known, terms)
+        if recorded is not None:
+            return recorded
     row = session.one(_BY_ID, (change.delivery_id,))
     if row is None:
         return Stale()
@@ -78,12 +86,49 @@ def record_attempt(session: Session, change: RecordAttempt, terms: DeliveryTerms
     return after.told(_settle(session, freed, change, terms, chain))
 
 
+def _record_known(
+    session: Session,
+    change: RecordAttempt,
+    attempt: Attempt,
+    known: KnownDelivery,
+    terms: DeliveryTerms,
+) -> Applied | None:
+    """Record a first attempt in as few statements as can be; None: it must be looked at first.
+
+    That is so if it is dead, or tells of trouble, since more follows from that; or if something
+    has happened to the delivery since it was leased. Then nothing was written.
+    """
+    if change.to is DeliveryState.DEAD or change.sign in _TROUBLE:
+        return None
+    due_at = change.due_at if change.to is DeliveryState.PENDING else None
+    finished_at = None if due_at is not None else change.at
+    stands = (change.to.value, change.due_at, finished_at, change.uses_entry)
+    row = (*stands, *attempt_row(attempt), known.seq, change.delivery_id, change.lease)
+    if session.execute(_RECORD_KNOWN, row).rowcount != 1:
+        return None
+    rated = terms.rate_per_second is not None
+    looks = change.hand_off and due_at is None and not rated
+    taken = take_free_slot(session, known.place, terms) if looks else None
+    if taken is not None:  # as in `_hand_on`
+        return Applied((taken,))
+    ready_at, plain = session.one(_PLAIN, (known.place,))
+    freed = _Freed(known.seq, known.place, ready_at, due_at, canceled=False)
+    if rated or not plain:
+        return _settle(session, freed, change, terms, None)
+    return _went_on(session, freed, change, terms, looked=looks)
+
+
 def _went_on(
-    session: Session, freed: _Freed, change: RecordAttempt, terms: DeliveryTerms
+    session: Session,
+    freed: _Freed,
+    change: RecordAttempt,
+    terms: DeliveryTerms,
+    *,
+    looked: bool = False,
 ) -> Applied:
     """Hand the slot on, if that is asked and something is due; else tell that it is free."""
     if change.hand_off:
-        handed = _hand_on(session, freed, change, terms)
+        handed = _hand_on(session, freed, change, terms, looked=looked)
         if handed is not None:
             return handed
     return _came_free(session, freed)
@@ -263,11 +308,19 @@ def _came_free(session: Session, freed: _Freed) -> Applied:
 
 
 def _hand_on(
-    session: Session, freed: _Freed, change: RecordAttempt, terms: DeliveryTerms
+    session: Session,
+    freed: _Freed,
+    change: RecordAttempt,
+    terms: DeliveryTerms,
+    *,
+    looked: bool,
 ) -> Applied | None:
-    """Lease what is due in the slot that came free; None if nothing is, or none is free."""
+    """Lease what is due in the slot that came free; None if nothing is, or none is free.
+
+    `looked`: `take_free_slot` has found nothing.
+    """
     seq, place, known, due_at, canceled = freed
-    if known is not None and known > session.now:
+    if known is not None and known > session.now and not looked:
         taken = take_free_slot(session, place, terms)
         if taken is not None:
             # It was full and is so again: no other can be claimed sooner than was known before.

@@ -165,6 +165,7 @@ class Owed:
         lease: str | None,
         until: Instant | None,
     ) -> Delivery:
+        """Write the delivery, pending or leased."""
         delivery = Delivery(
             id=self.delivery_id,
             event_id=self.event.id,
@@ -180,7 +181,7 @@ class Owed:
             ordered=None if self.chain is None else self.on_dead,
             blocked=self.blocked,
         )
-        self.session.execute(
+        seq = self.session.execute(
             _DELIVERY_ADD,
             (
                 delivery.id,
@@ -201,5 +202,7 @@ class Owed:
                 delivery.ordered,
                 self.blocked,
             ),
-        )
+        ).lastrowid
+        if lease is not None and seq is not None:
+            self.session.remembered.leased_delivery(lease, seq, destination_seq, delivery)
         return delivery

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
+from dispatcher.adapters.sqlite.remembered import Remembered
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.adapters.sqlite.turns import Turns
 from dispatcher.adapters.sqlite.waiting import Waiting
@@ -34,6 +35,7 @@ class Session:
         "ids",
         "links_base",
         "now",
+        "remembered",
         "turns",
         "waiting",
     )
@@ -47,6 +49,7 @@ class Session:
         links_base: str,
         waiting: Waiting,
         turns: Turns,
+        remembered: Remembered,
     ) -> None:
         self.brief = False
         self.connection = connection
@@ -58,6 +61,7 @@ class Session:
         # By caller, as far as they were looked up; whoever changes one clears this.
         self.endpoints: dict[str, tuple[Endpoint, ...]] = {}
         self.turns = turns
+        self.remembered = remembered
         self._holders: dict[str, bool] = {}
 
     def one(self, sql: str, parameters: Any = ()) -> Any:
