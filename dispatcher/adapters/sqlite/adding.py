@@ -42,7 +42,7 @@ def add_job(session: Session, new: NewJob) -> AddResult:
         known = _known(session, job.caller_id, key)
         if known is not None:
             return known
-    lanes = session.execute(_LANES_OF_QUEUE, (job.caller_id, job.queue)).fetchall()
+    lanes = _lanes_of(session, job)
     place = place_of(session, job)
     hand_off = new.hand_off if place is not Place.BEHIND else None
     if hand_off is not None and _may_run_now(session, job, hand_off, lanes):
@@ -59,8 +59,8 @@ def add_job(session: Session, new: NewJob) -> AddResult:
         count_waiting(session, lane_seq, 1, len(new.input))
         row = job_row(job, lane_seq, None, None, place)
         leased = None
-    seq = session.execute(_JOB_ADD, row).lastrowid
-    session.execute(_INPUT_ADD, (seq, new.input))
+    seq = session.write(_JOB_ADD, row).lastrowid
+    session.write(_INPUT_ADD, (seq, new.input))
     if leased is not None and seq is not None:
         session.remembered.leased_job(leased.lease, seq, job)
     if key is not None:
@@ -75,6 +75,16 @@ def add_job(session: Session, new: NewJob) -> AddResult:
             },
         )
     return Added(job, leased)
+
+
+def _lanes_of(session: Session, job: Job) -> list[Row]:
+    """The lanes of a job's queue, read once as long as nobody in the transaction writes to one."""
+    whose = (job.caller_id, job.queue)
+    lanes = session.lanes.get(whose)
+    if lanes is None:
+        lanes = session.execute(_LANES_OF_QUEUE, whose).fetchall()
+        session.lanes[whose] = lanes
+    return lanes
 
 
 def _full(session: Session, new: NewJob, room: Room) -> Full | None:

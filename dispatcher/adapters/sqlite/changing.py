@@ -98,7 +98,7 @@ def _set_ended(session: Session, seq: int, before: Job, job: Job, change: Finish
         change.lease,
         before.version,
     )
-    return session.execute(_FINISH, row).rowcount == 1
+    return session.write(_FINISH, row).rowcount == 1
 
 
 def _after_end(
@@ -107,7 +107,7 @@ def _after_end(
     """Store what ended with a job: its result, its last event, and what that owes."""
     result = change.result
     if result is not None:
-        session.execute(_RESULT_ADD, (seq, result))
+        session.write(_RESULT_ADD, (seq, result))
     if before.event_count > 0:
         session.execute(_DROP, {"job_seq": seq, "at": change.at})
     event, event_seq = add_event(session, seq, job, change.event_id, change.at, None)

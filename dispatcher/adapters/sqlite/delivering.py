@@ -104,7 +104,7 @@ def _record_known(
     finished_at = None if due_at is not None else change.at
     stands = (change.to.value, change.due_at, finished_at, change.uses_entry)
     row = (*stands, *attempt_row(attempt), known.seq, change.delivery_id, change.lease)
-    if session.execute(_RECORD_KNOWN, row).rowcount != 1:
+    if session.write(_RECORD_KNOWN, row).rowcount != 1:
         return None
     rated = terms.rate_per_second is not None
     looks = change.hand_off and due_at is None and not rated

@@ -107,6 +107,7 @@ class Pruning:
         session.execute(_FORGET_HOLDERS, (session.now,))
         session.forget_holders()
         session.execute(_FORGET_LANES, {"limit": limit})
+        session.lanes.clear()
         _forget_receivers(session, limit)
         past = session.now - self._audit_kept_ms
         session.execute(_FORGET_AUDIT, {"before": past, "limit": limit})

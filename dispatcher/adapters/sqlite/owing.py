@@ -54,7 +54,7 @@ def write_event(session: Session, event: Event, job_seq: int | None) -> int:
         event.links_base,
         event.data,
     )
-    event_seq = session.execute(_EVENT_ADD, row).lastrowid
+    event_seq = session.write(_EVENT_ADD, row).lastrowid
     if event_seq is None:
         raise AssertionError("an insert has a row id")
     return event_seq
@@ -181,7 +181,7 @@ class Owed:
             ordered=None if self.chain is None else self.on_dead,
             blocked=self.blocked,
         )
-        seq = self.session.execute(
+        seq = self.session.write(
             _DELIVERY_ADD,
             (
                 delivery.id,
