@@ -28,9 +28,9 @@ from dispatcher.web.headers import (
     parse_trace,
 )
 from dispatcher.web.holding import Holding, Look, changes_in
-from dispatcher.web.orders import Orders
+from dispatcher.web.orders import ORDERS, Orders
 from dispatcher.web.parse import SubmissionParser
-from dispatcher.web.prefer import Wishes
+from dispatcher.web.prefer import NO_WISHES, Wishes
 from dispatcher.web.queries import (
     PAGE,
     number_cursor,
@@ -129,7 +129,8 @@ class Jobs:
         if new_trace:
             submission = structs.replace(submission, new_trace=True)
         kind, given = submission.type, submission.input
-        await self.orders.check(kind, given, caller.id, who, who.acting(request))
+        if kind in ORDERS:
+            await self.orders.check(kind, given, caller.id, who, who.acting(request))
         idempotency = None
         if key is not None:
             kept_ms = round(self._limits.idempotency_seconds * 1000)
@@ -141,6 +142,8 @@ class Jobs:
         self, request: web.Request, who: Identity, result: Taken, caller: Caller
     ) -> web.Response:
         """The answer to what was submitted: 202 with the job, which may be one of before."""
+        if "Prefer" not in request.headers:
+            return await self._accepted(request, result, caller, NO_WISHES)
         with self._holding.wishes(request, who.caller.id) as wishes:
             return await self._accepted(request, result, caller, wishes)
 

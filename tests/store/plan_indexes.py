@@ -79,8 +79,10 @@ INDEXES = {
         "COVERING INDEX delivery_sending (destination_seq=? AND lease_until>?)",
         "COVERING INDEX sqlite_autoindex_target_1 (destination_seq=?)",
     ],
-    "destination_plain": [
+    "destination_freed": [
         "destination USING INTEGER PRIMARY KEY",
+        f"COVERING INDEX {LINE})",
+        "delivery USING COVERING INDEX delivery_sending (destination_seq=?)",
         "COVERING INDEX sqlite_autoindex_target_1 (destination_seq=?)",
     ],
     "destination_next": [

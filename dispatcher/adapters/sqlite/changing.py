@@ -87,14 +87,14 @@ def _is_meant(known: Job, change: FinishJob) -> bool:
 def _set_ended(session: Session, seq: int, before: Job, job: Job, change: FinishJob) -> bool:
     """Write that a job has ended, if it stands as `before`, under the change's lease."""
     row = (
-        job.state.value,
+        job.state._value_,
         job.finished_at,
         job.expires_at,
         as_json(job.progress),
         as_json(job.error),
         job.result_bytes,
         seq,
-        change.from_state.value,
+        change.from_state._value_,
         change.lease,
         before.version,
     )

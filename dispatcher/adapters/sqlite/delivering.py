@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, assert_never
 
 from dispatcher.adapters.sqlite import breakers, chains, destinations
 from dispatcher.adapters.sqlite.aftermath import NOTHING, after_attempt, after_death
-from dispatcher.adapters.sqlite.destinations import OWN_LINE
+from dispatcher.adapters.sqlite.destinations import OWN_LINE, Heads
 from dispatcher.adapters.sqlite.fanout import earlier
 from dispatcher.adapters.sqlite.remembered import KnownDelivery
 from dispatcher.adapters.sqlite.rows import Row, attempt_row
@@ -32,7 +32,7 @@ _RECORD_KNOWN = statement("delivery_record_known")
 _ATTEMPT_FIND = statement("attempt_find")
 _ATTEMPT_ADD = statement("attempt_add")
 _WHERE = statement("delivery_where")
-_PLAIN = statement("destination_plain")
+_FREED = statement("destination_freed")
 _LINE = statement("delivery_line")
 _RELEASE = statement("delivery_release")
 _END = statement("delivery_end")
@@ -82,7 +82,8 @@ def record_attempt(session: Session, change: RecordAttempt, terms: DeliveryTerms
     freed = _Freed(seq, place, ready_at, due_at, canceled=to is not change.to)
     simple = plain and not chain and after.disabled is None
     if simple and change.sign not in _TROUBLE and terms.rate_per_second is None:
-        return after.told(_went_on(session, freed, change, terms))
+        heads = destinations.heads(session, place, besides=seq)
+        return after.told(_went_on(session, freed, change, terms, heads))
     return after.told(_settle(session, freed, change, terms, chain))
 
 
@@ -102,20 +103,23 @@ def _record_known(
         return None
     due_at = change.due_at if change.to is DeliveryState.PENDING else None
     finished_at = None if due_at is not None else change.at
-    stands = (change.to.value, change.due_at, finished_at, change.uses_entry)
+    stands = (change.to._value_, change.due_at, finished_at, change.uses_entry)
     row = (*stands, *attempt_row(attempt), known.seq, change.delivery_id, change.lease)
     if session.write(_RECORD_KNOWN, row).rowcount != 1:
         return None
     rated = terms.rate_per_second is not None
     looks = change.hand_off and due_at is None and not rated
-    taken = take_free_slot(session, known.place, terms) if looks else None
-    if taken is not None:  # as in `_hand_on`
-        return Applied((taken,))
-    ready_at, plain = session.one(_PLAIN, (known.place,))
+    looked = looks and known.place in session.turns.busy
+    if looked:
+        taken = take_free_slot(session, known.place, terms)
+        if taken is not None:  # as in `_hand_on`
+            return Applied((taken,))
+        session.turns.busy.discard(known.place)
+    ready_at, plain, *heads = session.one(_FREED, {"seq": known.place, "besides": known.seq})
     freed = _Freed(known.seq, known.place, ready_at, due_at, canceled=False)
     if rated or not plain:
         return _settle(session, freed, change, terms, None)
-    return _went_on(session, freed, change, terms, looked=looks)
+    return _went_on(session, freed, change, terms, Heads(*heads), looked=looked)
 
 
 def _went_on(
@@ -123,15 +127,20 @@ def _went_on(
     freed: _Freed,
     change: RecordAttempt,
     terms: DeliveryTerms,
+    heads: Heads,
     *,
     looked: bool = False,
 ) -> Applied:
-    """Hand the slot on, if that is asked and something is due; else tell that it is free."""
-    if change.hand_off:
+    """Hand the slot on, if that is asked and something is due; else tell that it is free.
+
+    `heads`: what comes next there, besides this one. `looked`: `take_free_slot` has found nothing.
+    """
+    first_at = heads.first_at
+    if change.hand_off and first_at is not None and first_at <= session.now:
         handed = _hand_on(session, freed, change, terms, looked=looked)
         if handed is not None:
             return handed
-    return _came_free(session, freed)
+    return _came_free(session, freed, first_at)
 
 
 def _is_later(session: Session, change: RecordAttempt, attempt: Attempt, row: Row) -> bool:
@@ -184,7 +193,7 @@ def _release(session: Session, change: ReleaseDelivery, terms: DeliveryTerms) ->
     freed = _Freed(seq, place, ready_at, due_at, canceled=canceled)
     if not plain or chain or terms.rate_per_second is not None:
         return _settle(session, freed, None, terms, chain)
-    return _came_free(session, freed)
+    return _came_free(session, freed, destinations.heads(session, place, besides=seq).first_at)
 
 
 def _settle(
@@ -290,14 +299,13 @@ class _Freed(NamedTuple):
     canceled: bool
 
 
-def _came_free(session: Session, freed: _Freed) -> Applied:
-    """Tell from when the slot is of use.
+def _came_free(session: Session, freed: _Freed, waiting_at: Instant | None) -> Applied:
+    """Tell from when the slot is of use; `waiting_at`: when the first of the others is due.
 
     Others count if they are due before the destination was to be ready: then it was full, and they
     wait for this slot.
     """
     due_at, known, canceled = freed.due_at, freed.ready_at, freed.canceled
-    waiting_at = destinations.heads(session, freed.place, besides=freed.seq).first_at
     if waiting_at is not None and (known is None or waiting_at < known):
         due_at = waiting_at if due_at is None else min(due_at, waiting_at)
     if due_at is None:
@@ -315,21 +323,16 @@ def _hand_on(
     *,
     looked: bool,
 ) -> Applied | None:
-    """Lease what is due in the slot that came free; None if nothing is, or none is free.
-
-    `looked`: `take_free_slot` has found nothing.
-    """
-    seq, place, known, due_at, canceled = freed
+    """Lease what is due in the slot that came free; None if none is free."""
+    _, place, known, due_at, canceled = freed
     if known is not None and known > session.now and not looked:
         taken = take_free_slot(session, place, terms)
         if taken is not None:
+            session.turns.busy.add(place)
             # It was full and is so again: no other can be claimed sooner than was known before.
             again = taken.delivery.id == change.delivery_id or due_at is None
             ready_at = None if again else max(due_at or 0, session.now)
             return Applied((taken,), delivery_ready_at=ready_at, canceled=canceled)
-    heads = destinations.heads(session, place, besides=seq)
-    if heads.first_at is None or heads.first_at > session.now:
-        return None
     handed = lease_next(session, place, terms)
     if handed is None:
         return None

@@ -131,7 +131,7 @@ def job_row(
         job.queue,
         lane_seq,
         job.priority,
-        job.state.value,
+        job.state._value_,
         lease,
         holder_id,
         job.attempt_count,

@@ -65,7 +65,7 @@ class Session:
         self.waiting = waiting
         # By caller, as far as they were looked up; whoever changes one clears this.
         self.endpoints: dict[str, tuple[Endpoint, ...]] = {}
-        # Of one queue of a caller each, as `adding` read them; whoever writes to a lane clears this.
+        # By caller and queue, as `adding` read them; whoever writes to a lane clears this.
         self.lanes: dict[tuple[str, str], list[Row]] = {}
         self.turns = turns
         self.remembered = remembered
