@@ -142,10 +142,9 @@ class Uuid7Ids:
         self._lock = Lock()  # a fork may have copied one that is held for ever
         self._pool = b""
         self._at = _POOL_BYTES  # used up: the next id draws
+        # As if both parts were used up: a child of the same millisecond begins another.
         self._rand_a = (1 << _RAND_A_BITS) - 1
-        self._rand_b = (
-            _RAND_B_MASK  # both used up as well: not even a child of the same millisecond
-        )
+        self._rand_b = _RAND_B_MASK
         self._beginning = ""
 
     def new(self, prefix: str) -> str:

@@ -121,7 +121,7 @@ RETRY_AFTER_CAP_MS: Final = 86_400_000
 """A receiver's Retry-After moves the next attempt this far ahead at most."""
 
 
-_SHOWN_AS: Final = {
+_SHOWN_AS: Final[dict[JobState, JobStatus]] = {
     state: JobStatus(state.value) for state in JobState if state is not JobState.WAITING
 }
 

@@ -329,13 +329,16 @@ def _attempt(
 ) -> Attempt:
     error: AttemptError | None = getattr(verdict, "error", None)
     number = delivery.attempt_count + 1
+    took = 0
+    status_code: int | None = None
+    body: bytes | None = None
     match sent:
         case Answered():
             took, status_code, body = sent.duration_ms, sent.status_code, sent.body
         case NotSent():
-            took, status_code, body = sent.duration_ms, sent.status_code, None
+            took, status_code = sent.duration_ms, sent.status_code
         case NotAllowed():
-            took, status_code, body = 0, None, None
+            pass
         case _:
             assert_never(sent)
     return Attempt(

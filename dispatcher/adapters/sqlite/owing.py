@@ -63,6 +63,21 @@ def write_event(session: Session, event: Event, job_seq: int | None) -> int:
 class Owed:
     """The delivery that an event owes: to the job's callback URL, or to a registered endpoint."""
 
+    __slots__ = (
+        "blocked",
+        "chain",
+        "delivery_id",
+        "endpoint_id",
+        "event",
+        "event_seq",
+        "job",
+        "job_seq",
+        "line",
+        "on_dead",
+        "session",
+        "to",
+    )
+
     def __init__(
         self,
         session: Session,
