@@ -111,6 +111,7 @@ INDEXES = {
     "input_bytes": ["job_input USING INTEGER PRIMARY KEY (rowid=?)"],
     "job_by_id": ["job USING INDEX sqlite_autoindex_job_1 (id=?)"],
     "job_finish": ["job USING INTEGER PRIMARY KEY"],
+    "job_finish_plain": ["job USING INTEGER PRIMARY KEY"],
     "job_of_last_lease": ["job USING INDEX job_last_lease (last_lease=?)"],
     "job_of_lease": ["holder USING PRIMARY KEY (id=?)", "job_held (holder_id=?)"],
     "key_first_behind": ["job_behind (caller_id=? AND ordering_key=?)"],

@@ -43,6 +43,7 @@ from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms, Stale
 _JOB_BY_ID = statement("job_by_id")
 _JOB_STATE = statement("job_state")
 _FINISH = statement("job_finish")
+_FINISH_PLAIN = statement("job_finish_plain")
 _RELEASE = statement("job_release")
 _ASK_CANCEL = statement("job_ask_cancel")
 _NOTE = statement("job_note")
@@ -86,19 +87,13 @@ def _is_meant(known: Job, change: FinishJob) -> bool:
 
 def _set_ended(session: Session, seq: int, before: Job, job: Job, change: FinishJob) -> bool:
     """Write that a job has ended, if it stands as `before`, under the change's lease."""
-    row = (
-        job.state._value_,
-        job.finished_at,
-        job.expires_at,
-        as_json(job.progress),
-        as_json(job.error),
-        job.result_bytes,
-        seq,
-        change.from_state._value_,
-        change.lease,
-        before.version,
-    )
-    return session.write(_FINISH, row).rowcount == 1
+    ends = (job.state._value_, job.finished_at, job.expires_at)
+    stands = (job.result_bytes, seq, change.from_state._value_, change.lease, before.version)
+    plain = job.progress is None and job.error is None and before.error is None
+    if plain:  # progress stays once it is there, so it was not
+        return session.write(_FINISH_PLAIN, (*ends, *stands)).rowcount == 1
+    said = (as_json(job.progress), as_json(job.error))
+    return session.write(_FINISH, (*ends, *said, *stands)).rowcount == 1
 
 
 def _after_end(

@@ -17,6 +17,7 @@ from dispatcher.ports.records import Applied, DeliveryTerms, LeasedDelivery
 
 _EVENT_ADD = statement("event_add")
 _DELIVERY_ADD = statement("delivery_add")
+_DELIVERY_ADD_PLAIN = statement("delivery_add_plain")
 
 
 def add_event(
@@ -196,28 +197,26 @@ class Owed:
             ordered=None if self.chain is None else self.on_dead,
             blocked=self.blocked,
         )
-        seq = self.session.write(
-            _DELIVERY_ADD,
-            (
-                delivery.id,
-                destination_seq,
-                self.job_seq,
-                self.event_seq,
-                delivery.url,
-                delivery.origin,
-                state._value_,
-                lease,
-                until,
-                delivery.created_at,
-                due_at,
-                delivery.caller_id,
-                delivery.endpoint_id,
-                self.line,
-                self.chain,
-                delivery.ordered,
-                self.blocked,
-            ),
-        ).lastrowid
+        row = (
+            delivery.id,
+            destination_seq,
+            self.job_seq,
+            self.event_seq,
+            delivery.url,
+            delivery.origin,
+            state._value_,
+            lease,
+            until,
+            delivery.created_at,
+            due_at,
+            delivery.caller_id,
+        )
+        if self.endpoint_id is None and self.chain is None and self.line == OWN_LINE:
+            seq = self.session.write(_DELIVERY_ADD_PLAIN, row).lastrowid
+        else:
+            ordered = delivery.ordered
+            more = (delivery.endpoint_id, self.line, self.chain, ordered, self.blocked)
+            seq = self.session.write(_DELIVERY_ADD, (*row, *more)).lastrowid
         if lease is not None and seq is not None:
             self.session.remembered.leased_delivery(lease, seq, destination_seq, delivery)
         return delivery
