@@ -172,7 +172,6 @@ def is_plain(job: Job) -> bool:
         and job.metadata is None
         and job.trace is None
         and job.ordering_key is None
-        and job.run_at is None
         and job.start_by is None
         and job.deadline is None
         and job.replay_of is None
@@ -203,6 +202,7 @@ def plain_job_row(job: Job, lane_seq: int, lease: str | None, holder_id: str | N
         job.retention_seconds,
         job.created_at,
         job.due_at,
+        job.run_at,
         job.started_at,
         job.retrying,
         as_json(job.callback),

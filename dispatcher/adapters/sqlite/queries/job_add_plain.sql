@@ -3,7 +3,7 @@
 INSERT INTO job (
   id, caller_id, type, queue, lane_seq, priority, state, lease, holder_id,
   attempt_count, max_attempts, timeout_seconds, retention_seconds,
-  created_at, due_at, started_at, retrying, callback, api_version, version, event_count
+  created_at, due_at, run_at, started_at, retrying, callback, api_version, version, event_count
 ) VALUES (
-  ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+  ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
 )
