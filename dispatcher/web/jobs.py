@@ -129,14 +129,19 @@ class Jobs:
         if new_trace:
             submission = structs.replace(submission, new_trace=True)
         kind, given = submission.type, submission.input
+        told = None
         if kind in ORDERS:
-            await self.orders.check(kind, given, caller.id, who, who.acting(request))
+            actor = who.acting(request)
+            told = await self.orders.check(kind, given, caller.id, who, actor, key=key)
         idempotency = None
         if key is not None:
             kept_ms = round(self._limits.idempotency_seconds * 1000)
             digest = hashlib.sha256(body).digest()
             idempotency = Idempotency(key, digest, self._clock.now() + kept_ms)
-        return caller, await self._accept.submit(caller, submission, idempotency)
+        result = await self._accept.submit(caller, submission, idempotency)
+        if told is not None:
+            await self.orders.taken(told, result)
+        return caller, result
 
     async def accepted(
         self, request: web.Request, who: Identity, result: Taken, caller: Caller
@@ -193,7 +198,7 @@ class Jobs:
             enough = not matches_etag(known, etag(record, now)) if known else record.job.done
             return Look(record, enough, changes_in(record, now))
 
-        return await self._holding.hold(request, self._waiters.job(job_id), wishes.wait, look)
+        return await self._holding.hold(request, self._waiters.job(job_id), wishes, look)
 
     async def get(self, request: web.Request, who: Identity) -> web.Response:
         """`GET /v1/jobs/{id}`: the job, or 304 if it is as the caller knows it. Can wait."""

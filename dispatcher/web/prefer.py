@@ -93,10 +93,14 @@ def _word(text: str | None) -> str | None:
 
 
 class Wishes(Struct, frozen=True):
-    """What of `Prefer` is known here. `wait` in seconds, as it will be done; None: not asked."""
+    """What of `Prefer` is known here. `wait` in seconds, as it will be done; None: not asked.
+
+    `no_place`: it was asked for, and is left out.
+    """
 
     respond_async: bool = False
     wait: int | None = None
+    no_place: bool = False
 
     def applied(self, *, accepted: bool = False) -> str:
         """`Preference-Applied` (RFC 7240, 3); empty: nothing was. `accepted`: the answer is 202."""

@@ -13,6 +13,7 @@ from dispatcher.adapters.postgres.batching import Entry
 from dispatcher.adapters.postgres.bounds import Running, lock_bounds
 from dispatcher.adapters.postgres.keys import Keys, Place
 from dispatcher.adapters.postgres.lanes import Coming, lane_of
+from dispatcher.adapters.postgres.opening import Opening, begin
 from dispatcher.adapters.postgres.pausing import Standing
 from dispatcher.adapters.postgres.registered import with_asked
 from dispatcher.adapters.postgres.rooms import Rooms
@@ -37,16 +38,15 @@ _KEYS_ADD = statement("idempotency_add")
 _KEYS_FIND = statement("idempotency_find")
 _KEYS_TAKE = statement("idempotency_take")
 _KEYS_DROP = statement("idempotency_drop")
-_OF_QUEUES = statement("lanes_of_queues")
 
 
 async def add_jobs(session: Session, entries: Sequence[Entry[NewJob]]) -> list[AddResult]:
     """Add jobs, but those whose key was used before."""
-    await session.began()
     news = [entry.item for entry in entries]
+    opening = await begin(session, news)
     keys = await _Used.take(session, news)
     wanted = [new for n, new in enumerate(news) if n not in keys.known]
-    inserted = await _insert(session, wanted)
+    inserted = await _insert(session, wanted, opening)
     added = {new.job.id: answer for new, answer in zip(wanted, inserted, strict=True)}
     refused = [new for new in wanted if isinstance(added[new.job.id], NoRoom)]
     await _drop_keys(session, refused)
@@ -147,12 +147,15 @@ def _key_row(new: NewJob) -> tuple[str, str, bytes, str, Instant]:
 # --- jobs --------------------------------------------------------------------------------------
 
 
-async def _insert(session: Session, news: Sequence[NewJob]) -> list[Added | NoRoom]:
+async def _insert(
+    session: Session, news: Sequence[NewJob], opening: Opening
+) -> list[Added | NoRoom]:
     """Write jobs, each leased or waiting; those for which there is no room are left out."""
     if not news:
         return []
     keys = await Keys.lock(session, [new.job for new in news])
-    offers = await _Offers.look(session, [new for new in news if new.hand_off is not None])
+    offered = [new for new in news if new.hand_off is not None]
+    offers = await _Offers.look(session, offered, opening)
     rooms = await Rooms.look(session, news)
     coming = Coming()
     placed: list[_Placed | NoRoom] = []
@@ -180,6 +183,9 @@ async def _insert(session: Session, news: Sequence[NewJob]) -> list[Added | NoRo
         session.witnesses.append(Witness(Kind.JOB, rows[0][0]))
     await keys.forget(session)
     answers = [each.answer() if isinstance(each, _Placed) else each for each in placed]
+    for answer in answers:
+        if isinstance(answer, Added) and answer.leased is not None:
+            session.held.keep_job(answer.leased)
     if rows and asked:  # of callers with endpoints
         events = dict(map(tuple, asked))
         return [with_asked(answer, events) for answer in answers]
@@ -224,25 +230,26 @@ class _Offers:
         self.busy: set[tuple[str, str]] = set()
 
     @classmethod
-    async def look(cls, session: Session, news: Sequence[NewJob]) -> _Offers:
-        """Read who holds, in which queues something is due or paused, and what runs."""
-        offers = [new.hand_off for new in news if new.hand_off is not None]
-        if not offers:
-            return cls(Standing((), ()), Running())
+    async def look(cls, session: Session, news: Sequence[NewJob], opening: Opening) -> _Offers:
+        """Read who holds, in which queues something is due or paused, and what runs.
+
+        That is read anew if anything was asked since the batch was opened: it may have waited.
+        """
+        if not news:
+            return cls(opening.standing, Running())
         asked = _bounds_of(news)
         await lock_bounds(session, asked)
         running = await Running.count(session, asked)
-        standing = await Standing.look(session, {offer.holder_id for offer in offers})
-        queues = cls(standing, running)
-        pairs = sorted({(new.job.caller_id, new.job.queue) for new in news})
-        found = await session.fetch(_OF_QUEUES, [p[0] for p in pairs], [p[1] for p in pairs])
+        if session.asked != opening.asked:
+            opening = await begin(session, news)
+        queues = cls(opening.standing, running)
         now = session.now
         # A lower bound may be too low, when what waited was ended: then look exactly.
-        ready = [row[0] for row in found if row[3] is not None and row[3] <= now]
+        ready = [e.seq for e in opening.lanes if e.ready_at is not None and e.ready_at <= now]
         exactly = await lanes.next_in(session, ready)
-        for seq, caller_id, queue, _ in found:
-            if exactly.get(seq) == now:
-                queues.busy.add((caller_id, queue))
+        for lane in opening.lanes:
+            if exactly.get(lane.seq) == now:
+                queues.busy.add((lane.caller_id, lane.queue))
         return queues
 
     def may_run_now(self, session: Session, new: NewJob, place: Place) -> bool:

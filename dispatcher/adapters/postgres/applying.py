@@ -8,9 +8,10 @@ from typing import TypeAlias, assert_never
 from dispatcher.adapters.postgres.audit import add_audit
 from dispatcher.adapters.postgres.batching import Entry
 from dispatcher.adapters.postgres.changing import ask_cancel, finish_jobs, note, release_jobs
-from dispatcher.adapters.postgres.delivering import change_delivery, record_attempts
+from dispatcher.adapters.postgres.delivering import change_delivery
 from dispatcher.adapters.postgres.destinations_kept import change_destination
 from dispatcher.adapters.postgres.locking import DeliveryChange, Locked, Steering, lock_all
+from dispatcher.adapters.postgres.recording import record_attempts
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.core.changes import (
     AskCancel,

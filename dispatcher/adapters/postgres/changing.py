@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from dispatcher.adapters.postgres.keys import Key, Next, Place, advance, key_of
+from dispatcher.adapters.postgres.known import ended
 from dispatcher.adapters.postgres.lanes import Coming, input_sizes, lane_of, wait_no_more
 from dispatcher.adapters.postgres.leases import drop_remote
 from dispatcher.adapters.postgres.locking import Locked
@@ -50,12 +52,16 @@ async def finish_jobs(
 ) -> list[ApplyResult]:
     """End jobs, each named once; see `FinishJob` and the port."""
     answers: dict[int, ApplyResult] = {}
-    ends: list[tuple[int, Row, Job, FinishJob]] = []
+    ends: list[_End] = []
     late: list[tuple[int, Row, FinishJob]] = []
     for n, change in enumerate(changes):
         if change.to not in TERMINAL_EVENT or change.to not in JOB_TRANSITIONS[change.from_state]:
             raise ValueError(f"a job that is {change.from_state} can't end as {change.to}")
+        known = locked.ended.get(change.job_id)
         row = locked.jobs.get(change.job_id)
+        if known is not None:
+            ends.append(_End(n, known.seq, None, known.job, change))
+            continue
         if row is None:
             answers[n] = Stale()
             continue
@@ -63,7 +69,7 @@ async def finish_jobs(
         if before.state is not change.from_state or row[JOB_LEASE] != change.lease:
             late.append((n, row, change))
         else:
-            ends.append((n, row, _ended(before, change), change))
+            ends.append(_End(n, row[JOB_SEQ], row, ended(before, change), change))
     if late:
         written = await _written(session, [change.event_id for _, _, change in late])
         for n, row, change in late:
@@ -71,61 +77,80 @@ async def finish_jobs(
             answers[n] = Applied() if again else Stale()
     if ends:
         applied = await _end(session, ends, locked, terms)
-        answers.update(zip([n for n, _, _, _ in ends], applied, strict=True))
-        locked.forget_jobs(change.job_id for _, _, _, change in ends)
+        answers.update(zip([each.n for each in ends], applied, strict=True))
+        locked.forget_jobs(each.change.job_id for each in ends)
     return [answers[n] for n in range(len(changes))]
 
 
+class _End(NamedTuple):
+    """A job that ends: its change's position, its number, its row, and how it stands then.
+
+    Without a row its end is written already.
+    """
+
+    n: int
+    seq: int
+    row: Row | None
+    job: Job
+    change: FinishJob
+
+
 async def _end(
-    session: Session,
-    ends: Sequence[tuple[int, Row, Job, FinishJob]],
-    locked: Locked,
-    terms: DeliveryTerms,
+    session: Session, ends: Sequence[_End], locked: Locked, terms: DeliveryTerms
 ) -> list[Applied]:
-    rows = [
-        (
-            row[JOB_SEQ],
-            job.state.value,
-            job.finished_at,
-            job.expires_at,
-            as_json(job.progress),
-            as_json(job.error),
-            job.result_bytes,
-        )
-        for _, row, job, _ in ends
-    ]
-    await session.execute(_FINISH, *columns(rows, 7))
-    await drop_remote(session, [row for _, row, _, _ in ends])
-    following = await advance(session, [row for _, row, _, _ in ends])
-    locked.forget_jobs(each.job_id for each in following.values())
-    waited = {row[JOB_SEQ]: row[JOB_LANE] for _, row, _, change in ends if change.lease is None}
-    await wait_no_more(session, waited, (each.lane_seq for each in following.values()))
-    results = [(row[JOB_SEQ], c.result) for _, row, _, c in ends if c.result is not None]
-    if results:
-        await session.execute(_RESULTS_ADD, *columns(results, 2))
-    noted = [(row[JOB_SEQ], c.at) for _, row, job, c in ends if job.event_count > 1]
-    if noted:
-        await drop_best_effort(session, noted)
-    session.witnesses.append(Witness(Kind.EVENT, ends[0][3].event_id))
+    read = [(each, each.row) for each in ends if each.row is not None]
+    following = await _write(session, read, locked) if read else {}
+    session.witnesses.append(Witness(Kind.EVENT, ends[0].change.event_id))
     told = [
         Told(
-            job_seq=row[JOB_SEQ],
-            job=job,
-            event_id=change.event_id,
-            type=TERMINAL_EVENT[job.state],
-            at=change.at,
-            result=_inline(change.result),
-            hand_off=change.hand_off,
+            job_seq=each.seq,
+            job=each.job,
+            event_id=each.change.event_id,
+            type=TERMINAL_EVENT[each.job.state],
+            at=each.change.at,
+            result=_inline(each.change.result),
+            hand_off=each.change.hand_off,
         )
-        for _, row, job, change in ends
+        for each in ends
     ]
     applied = await add_events(session, told, terms)
     if not following:
         return applied
     return [
-        _followed(session, row, following, answer)
-        for (_, row, _, _), answer in zip(ends, applied, strict=True)
+        answer if each.row is None else _followed(session, each.row, following, answer)
+        for each, answer in zip(ends, applied, strict=True)
     ]
+
+
+async def _write(
+    session: Session, ends: Sequence[tuple[_End, Row]], locked: Locked
+) -> Mapping[Key, Next]:
+    """Write ends of jobs that were read; who is the front of a key because of them."""
+    rows = [
+        (
+            each.seq,
+            each.job.state.value,
+            each.job.finished_at,
+            each.job.expires_at,
+            as_json(each.job.progress),
+            as_json(each.job.error),
+            each.job.result_bytes,
+        )
+        for each, _ in ends
+    ]
+    await session.execute(_FINISH, *columns(rows, 7))
+    await drop_remote(session, [row for _, row in ends])
+    following = await advance(session, [row for _, row in ends])
+    locked.forget_jobs(each.job_id for each in following.values())
+    waited = {each.seq: row[JOB_LANE] for each, row in ends if each.change.lease is None}
+    await wait_no_more(session, waited, (each.lane_seq for each in following.values()))
+    results = [(each.seq, result) for each, _ in ends if (result := each.change.result) is not None]
+    if results:
+        await session.execute(_RESULTS_ADD, *columns(results, 2))
+    noted = [(each.seq, each.change.at) for each, _ in ends if each.job.event_count > 1]
+    if noted:
+        await drop_best_effort(session, noted)
+    return following
 
 
 def _followed(
@@ -139,22 +164,6 @@ def _followed(
 
 def _inline(result: bytes | None) -> bytes | None:
     return None if result is None or len(result) > INLINE_RESULT_BYTES else result
-
-
-def _ended(job: Job, change: FinishJob) -> Job:
-    """The job as it stands after its end."""
-    return replace(
-        job,
-        state=change.to,
-        finished_at=change.at,
-        expires_at=change.at + round(job.retention_seconds * 1000),
-        retrying=False,
-        progress=job.progress if change.progress is None else change.progress,
-        error=change.error,
-        result_bytes=None if change.result is None else len(change.result),
-        version=job.version + 1,
-        event_count=job.event_count + 1,
-    )
 
 
 async def _written(session: Session, event_ids: Iterable[str]) -> set[tuple[str, int]]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -19,12 +20,32 @@ from dispatcher.core.errors import StoreError, StoreUnavailable
 OLDEST_POSTGRES: Final = 14
 _STATEMENTS_KEPT: Final = 512
 
+SETTINGS: Final[Mapping[str, str]] = {
+    "statement_timeout": "8s",
+    "lock_timeout": "4s",
+    "idle_in_transaction_session_timeout": "15s",
+    "jit": "off",
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "max_parallel_workers_per_gather": "0",
+}
+"""What holds while the store is served.
+
+The limits end what hangs on the server's side: a statement, a wait for a lock, a client that was
+cut off. The rest is for the planner. Every statement names few rows and has an index for them, and
+its plan is made once: often while the tables are empty, when to read them whole looks cheapest. It
+is kept as they grow. A bitmap, too, meets what was deleted again each time; an index scan marks it.
+"""
+
 
 class Patience(Struct, frozen=True):
     """How long what is waited for may take, in seconds.
 
     `answer_seconds` is for one statement, as seen from here: longer than the server's own limit
-    (`queries/begin.sql`), so that it only ends what hangs. `commit_seconds`: after it the outcome
+    (`SETTINGS`), so that it only ends what hangs. `commit_seconds`: after it the outcome
     of a COMMIT is asked for on another connection, for `outcome_seconds` at most.
     """
 
@@ -69,10 +90,25 @@ class Connector:
         self.address = address
         self.patience = patience
 
-    async def connect(self) -> asyncpg.Connection:
+    def begin(self, sql: str) -> str:
+        """The statement that begins a transaction on a connection that was made to serve.
+
+        Behind a pooler the session is not ours: what holds there is said of each transaction.
+        """
+        if not self.address.pooled:
+            return sql
+        return ";\n".join([sql, *(f"SET LOCAL {name} = '{to}'" for name, to in SETTINGS.items())])
+
+    async def connect_to_serve(self) -> asyncpg.Connection:
+        """A new connection on which `SETTINGS` hold, in transactions begun by `begin`."""
+        return await self.connect({} if self.address.pooled else SETTINGS)
+
+    async def connect(
+        self, settings: Mapping[str, str] = MappingProxyType({})
+    ) -> asyncpg.Connection:
         """A new connection to the primary. Raises `StoreError`.
 
-        Nothing depends on a session's state, so a pooler may stand between.
+        Nothing but its settings depends on a session's state, so a pooler may stand between.
         """
         try:
             async with asyncio.timeout(self.patience.connect_seconds):
@@ -83,6 +119,7 @@ class Connector:
                     statement_cache_size=0 if self.address.pooled else _STATEMENTS_KEPT,
                     max_cached_statement_lifetime=0,
                     target_session_attrs=SessionAttribute.read_write,
+                    server_settings=dict(settings),
                 )
         except TROUBLE as error:
             raise self.failure(error) from error
@@ -140,7 +177,7 @@ class Connections:
             connection = self._idle.pop()
             if not connection.is_closed():
                 return connection
-        return await self._connector.connect()
+        return await self._connector.connect_to_serve()
 
     async def close(self) -> None:
         """Wait for what is under way, then close all."""

@@ -7,6 +7,7 @@ from typing import Final, TypeAlias
 from msgspec import Struct
 
 from dispatcher.adapters.postgres.gates import OWN_LINE
+from dispatcher.adapters.postgres.held import Waiting
 from dispatcher.adapters.postgres.places import Place, Where
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.core.endpoints import Endpoint
@@ -161,7 +162,19 @@ class Debt:
         """It, leased, to whoever may send it at once."""
         told = self.told
         event = told.event(session.links_base)
-        delivery = Delivery(
+        delivery = self._delivery(event, due_at)
+        return LeasedDelivery(delivery, lease, event, told.job, told.result)
+
+    def waiting(self, session: Session, place_seq: int, due_at: Instant) -> Waiting:
+        """It, as it waits, with all that is sent of it."""
+        told = self.told
+        event = told.event(session.links_base)
+        return Waiting(self._delivery(event, due_at), place_seq, event, told.job, told.result)
+
+    def _delivery(self, event: Event, due_at: Instant) -> Delivery:
+        """It, while it is sent."""
+        told = self.told
+        return Delivery(
             id=self.delivery_id,
             event_id=told.event_id,
             event_type=told.type,
@@ -173,8 +186,8 @@ class Debt:
             created_at=told.at,
             due_at=due_at,
             ordered=self._on_dead,
+            endpoint_id=self.endpoint_id,
         )
-        return LeasedDelivery(delivery, lease, event, told.job, told.result)
 
 
 DELIVERY_WIDTH: Final = 16

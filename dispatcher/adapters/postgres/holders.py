@@ -115,10 +115,10 @@ class Pulse:
 
     async def _once(self, holder_id: str, name: str, lease_ms: int, *, known: bool) -> bool:
         if self._connection is None or self._connection.is_closed():
-            self._connection = await self._connector.connect()
+            self._connection = await self._connector.connect_to_serve()
         connection = self._connection
         told = None if self._injected is None else self._injected()
-        await connection.execute(_BEGIN)
+        await connection.execute(self._connector.begin(_BEGIN))
         if known:
             row = await connection.fetchrow(_BEAT, holder_id, lease_ms, told)
         else:

@@ -15,12 +15,12 @@ class LeasesKept:
     """Implements `dispatcher.ports.leases`."""
 
     _readers: Readers
-    _job_changes: Batcher
+    _changes: Batcher
     _rest: Batcher
 
     async def renew_lease(self, lease: str, owner: str) -> Renewed | None:
         """See `LeaseStore.renew_lease`."""
-        return await self._job_changes.one(leases.renew, (lease, owner))
+        return await self._changes.one(leases.renew, (lease, owner))
 
     async def find_lease(self, lease: str, owner: str) -> RemoteLease | None:
         """See `LeaseStore.find_lease`."""

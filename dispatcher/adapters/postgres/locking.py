@@ -8,10 +8,11 @@ that changes them, unless a batch has several such.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from dispatcher.adapters.postgres import keys, lanes, places
 from dispatcher.adapters.postgres.concerned import lock_endpoints
+from dispatcher.adapters.postgres.known import Ended, Recorded, end_known, record_known
 from dispatcher.adapters.postgres.rows import JOB_LEASE, Row, job_of
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
@@ -49,11 +50,14 @@ class Locked:
     """The rows that a batch names, as they are read under their locks.
 
     A row that was changed is read again before another change of it: see `refresh`. `resting` are
-    the endpoints that attempts may disable, and whose destinations are locked for that.
+    the endpoints that attempts may disable, and whose destinations are locked for that. `ended` and
+    `recorded` are what was changed already, without being read: see `known`.
     """
 
     def __init__(self) -> None:
         self.resting: set[str] = set()
+        self.ended: Mapping[str, Ended] = {}
+        self.recorded: Mapping[str, Recorded] = {}
         self.jobs: dict[str, Row] = {}
         self.deliveries: dict[str, Row] = {}
         self._stale_jobs: set[str] = set()
@@ -93,21 +97,25 @@ async def lock_all(
 ) -> Locked:
     """Lock what changes are about, and the jobs of these ids besides, then read the clock."""
     locked = Locked()
+    locked.ended = await end_known(session, changes)
     jobs = {change.job_id for change in changes if isinstance(change, JobChange)} | {*besides}
+    jobs -= locked.ended.keys()
     deliveries = {change.delivery_id for change in changes if isinstance(change, DeliveryChange)}
     if jobs:
         locked.jobs = await _by_id(session, _JOBS, jobs)
     ends = {change.job_id for change in changes if isinstance(change, FinishJob)}
+    locked.recorded = await record_known(session, changes)
+    deliveries -= locked.recorded.keys()
     noted = [row[0] for id_, row in locked.jobs.items() if id_ in ends and row["event_count"] > 0]
     if noted:  # what they still owe of earlier events is dropped
         await session.execute(_DROPPED, noted, list(deliveries))
     if deliveries:
         locked.deliveries = await _by_id(session, _DELIVERIES, deliveries)
     where = {places.where_of(row) for row in locked.deliveries.values()}
-    for each in {change.job_id for change in changes if isinstance(change, Owing)}:
-        if each not in locked.jobs:
-            continue
-        job = job_of(locked.jobs[each])
+    where |= {each.sending.where for each in locked.recorded.values()}
+    owing = {change.job_id for change in changes if isinstance(change, Owing)}
+    jobs_owing = [job_of(row) for id_, row in locked.jobs.items() if id_ in owing]
+    for job in (*jobs_owing, *(each.job for each in locked.ended.values())):
         if job.callback is not None:
             where.add((job.caller_id, job.callback.origin, ""))
     steered = [change.destination_id for change in changes if isinstance(change, Steering)]
@@ -117,7 +125,7 @@ async def lock_all(
     locked.resting, owed = await lock_endpoints(session, changes, *stand, terms)
     await places.lock(session, where | owed)
     await _lock_lanes(session, changes, locked)
-    await session.began()
+    await places.begin(session, where | owed)
     return locked
 
 

@@ -52,8 +52,8 @@ async def was_committed(connector: Connector, xid: int, witnesses: list[Witness]
         while asyncio.get_running_loop().time() < until:
             try:
                 if connection is None or connection.is_closed():
-                    connection = await connector.connect()
-                stands = await _ask(connection, xid, witnesses)
+                    connection = await connector.connect_to_serve()
+                stands = await _ask(connector, connection, xid, witnesses)
             except _NO_ANSWER as error:
                 why = str(error)
                 if connection is not None:
@@ -72,15 +72,17 @@ async def was_committed(connector: Connector, xid: int, witnesses: list[Witness]
     )
 
 
-async def _ask(connection: asyncpg.Connection, xid: int, witnesses: list[Witness]) -> bool | None:
+async def _ask(
+    connector: Connector, connection: asyncpg.Connection, xid: int, witnesses: list[Witness]
+) -> bool | None:
     """Whether it was committed; None while it is under way."""
-    status = await _status(connection, xid)
+    status = await _status(connector, connection, xid)
     if status == "in progress":
         return None
     if not witnesses:
         return status == "committed"
     witness = witnesses[0]  # one stands for all: they were one transaction
-    await connection.execute(_BEGIN_READ)
+    await connection.execute(connector.begin(_BEGIN_READ))
     try:
         tokens = (witness.token,) if witness.token else ()
         return await connection.fetchrow(_LOOK[witness.kind], witness.id, *tokens) is not None
@@ -88,8 +90,8 @@ async def _ask(connection: asyncpg.Connection, xid: int, witnesses: list[Witness
         await connection.execute(_ROLLBACK)
 
 
-async def _status(connection: asyncpg.Connection, xid: int) -> str | None:
-    await connection.execute(_BEGIN_READ)
+async def _status(connector: Connector, connection: asyncpg.Connection, xid: int) -> str | None:
+    await connection.execute(connector.begin(_BEGIN_READ))
     try:
         status: str | None = await connection.fetchval(_STATUS, xid)
     except asyncpg.InvalidParameterValueError:

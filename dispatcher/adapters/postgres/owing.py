@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from dispatcher.adapters.postgres import gates, places
 from dispatcher.adapters.postgres.breakers import line_of
@@ -29,6 +30,9 @@ _EVENTS_ADD = statement("events_add")
 _EVENTS_OWE = statement("events_owe")
 _OWE = statement("deliveries_owe")
 _DROP = statement("deliveries_drop")
+
+_EVENT_ID: Final = 3
+"""Where the row of a debt's delivery names its event."""
 
 
 async def drop_best_effort(session: Session, jobs: Sequence[tuple[int, Instant]]) -> None:
@@ -65,38 +69,46 @@ async def owe(
 
     Where nothing but slots counts deliveries are written together, elsewhere one after another.
     """
-    known = await places.look(session, {debt.where for debt in debts})
+    known = await places.stand(session, {debt.where for debt in debts})
+    mark = places.mark(session)
     slow = {where for where, place in known.items() if not place.plain}
     if terms.rate_per_second is not None:
         slow = set(known)
     slow |= {debt.where for debt in debts if debt.chain is not None}
-    rows: list[Row] = []
     applied: dict[str, Applied] = {}
+    rows: list[tuple[Debt, Row]] = []
     for debt in debts:
         if debt.where not in slow:
             row, applied[debt.delivery_id] = _owe(session, debt, known[debt.where], terms)
-            rows.append(row)
-    await _write(session, told, rows)
+            rows.append((debt, row))
+    for debt, seq in await _write(session, told, rows):
+        if debt.told.data is None and not applied[debt.delivery_id].handed:  # its job has ended
+            waiting = debt.waiting(session, known[debt.where].seq, debt.due_at(session.now, terms))
+            session.held.keep_waiting(seq, waiting)
     await places.write(session, known.values())
+    if not slow:
+        places.still(session, mark)
     for debt in debts:
         if debt.where in slow:
             applied[debt.delivery_id] = await _owe_slowly(session, debt, terms)
     return [applied[debt.delivery_id] for debt in debts]
 
 
-async def _write(session: Session, told: Sequence[Told], rows: Sequence[Row]) -> None:
-    """Write events, with the deliveries of `rows` in the same statement."""
+async def _write(
+    session: Session, told: Sequence[Told], rows: Sequence[tuple[Debt, Row]]
+) -> list[tuple[Debt, int]]:
+    """Write events, with the deliveries of `rows` in the same statement; gives their numbers."""
     events = [each.row() for each in told]
     if rows:
         written = (*columns(events, EVENT_WIDTH), session.links_base)
-        await session.execute(_EVENTS_OWE, *written, *columns(rows, DELIVERY_WIDTH))
-    elif events:
+        owed = columns([row for _, row in rows], DELIVERY_WIDTH)
+        places_of = {each.event_id: n for n, each in enumerate(told, start=1)}
+        owed[_EVENT_ID] = [places_of[event_id] for event_id in owed[_EVENT_ID]]
+        debts = {debt.delivery_id: debt for debt, _ in rows}
+        return [(debts[id_], seq) for id_, seq in await session.fetch(_EVENTS_OWE, *written, *owed)]
+    if events:
         await session.execute(_EVENTS_ADD, *columns(events, EVENT_WIDTH), session.links_base)
-
-
-def _until(session: Session, terms: DeliveryTerms) -> Instant:
-    """When a lease taken now ends."""
-    return session.now + round(terms.lease_seconds * 1000)
+    return []
 
 
 def _owe(session: Session, debt: Debt, place: Place, terms: DeliveryTerms) -> tuple[Row, Applied]:
@@ -105,11 +117,13 @@ def _owe(session: Session, debt: Debt, place: Place, terms: DeliveryTerms) -> tu
     due_at = debt.due_at(now, terms)
     free = place.sending < terms.slots and (place.fresh_at is None or place.fresh_at > now)
     if debt.hand_off and free and due_at == now:
-        lease, until = session.ids.new("lse"), _until(session, terms)
+        lease, until = session.ids.new("lse"), places.lease_until(session, terms)
         place.lease(until)
         place.be_ready_by(until, None)
         row = debt.row(place, due_at, lease=lease, until=until)
-        return row, Applied((debt.handed(session, due_at, lease),))
+        handed = debt.handed(session, due_at, lease)
+        session.held.keep_sending(handed, place.seq, until)
+        return row, Applied((handed,))
     row = debt.row(place, due_at)
     return row, Applied(delivery_ready_at=place.wait(due_at, now, terms.slots))
 
@@ -125,7 +139,7 @@ async def _owe_slowly(session: Session, debt: Debt, terms: DeliveryTerms) -> App
     due = place.fresh_at is not None and place.fresh_at <= session.now
     goes = debt.hand_off and due_at == session.now and not due and not blocked
     if goes and line == OWN_LINE and await _may_go(session, place, terms):
-        lease, until = session.ids.new("lse"), _until(session, terms)
+        lease, until = session.ids.new("lse"), places.lease_until(session, terms)
         row = debt.row(place, due_at, lease=lease, until=until, line=line)
         await session.execute(_OWE, *columns((row,), DELIVERY_WIDTH))
         await gates.renew(session, place.seq, terms)

@@ -7,13 +7,14 @@ transactions wait for each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 from dispatcher.adapters.postgres.rows import Row, columns
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.model import Instant
+from dispatcher.ports.records import DeliveryTerms
 
 _LOCK = statement("destinations_lock")
 _LOADS = statement("destinations_loads")
@@ -31,6 +32,11 @@ def where_of(row: Row) -> Where:
 def earliest(*instants: Instant | None) -> Instant | None:
     """The earliest of those that are known."""
     return min((each for each in instants if each is not None), default=None)
+
+
+def lease_until(session: Session, terms: DeliveryTerms) -> Instant:
+    """When a lease taken now ends."""
+    return session.now + round(terms.lease_seconds * 1000)
 
 
 class Place:
@@ -134,13 +140,48 @@ async def lock(session: Session, wanted: Iterable[Where]) -> None:
         await session.execute(_LOCK, ids, *columns(found, 3))
 
 
+async def begin(session: Session, wanted: Iterable[Where]) -> None:
+    """Read the clock, and how locked destinations stand."""
+    found = sorted(set(wanted))
+    if not found:
+        await session.began()
+        return
+    rows = await _look(session, found, session.told)
+    session.now, session.xid = rows[0][:2]
+
+
 async def look(session: Session, wanted: Iterable[Where]) -> dict[Where, Place]:
     """How locked destinations stand now."""
     found = sorted(set(wanted))
-    if not found:
-        return {}
-    rows = await session.fetch(_LOADS, *columns(found, 3), session.now)
-    return {(row[0], row[1], row[2]): Place(*row[3:]) for row in rows}
+    if found:
+        await _look(session, found, session.now)
+    return {where: session.stands[where] for where in found if where in session.stands}
+
+
+async def stand(session: Session, wanted: Iterable[Where]) -> dict[Where, Place]:
+    """The same; not read again if the transaction has asked nothing since: see `still`."""
+    found = set(wanted)
+    if session.stands_since == session.asked and found <= session.stands.keys():
+        return {where: session.stands[where] for where in sorted(found)}
+    return await look(session, found)
+
+
+def mark(session: Session) -> bool:
+    """Whether the places of the last look stand as they are known: for `still`."""
+    return session.stands_since == session.asked
+
+
+def still(session: Session, marked: bool) -> None:
+    """They do so still: what was written since the mark is told to the places as well."""
+    if marked:
+        session.stands_since = session.asked
+
+
+async def _look(session: Session, found: Sequence[Where], now: Instant | None) -> list[Row]:
+    rows = await session.fetch(_LOADS, *columns(found, 3), now)
+    session.stands = {(row[2], row[3], row[4]): Place(*row[5:]) for row in rows}
+    session.stands_since = session.asked
+    return rows
 
 
 async def write(session: Session, places: Iterable[Place]) -> None:
@@ -153,3 +194,5 @@ async def write(session: Session, places: Iterable[Place]) -> None:
             [place.ready_at for place in changed],
             [place.full_slots for place in changed],
         )
+    for place in changed:
+        place.changed = False

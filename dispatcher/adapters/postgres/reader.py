@@ -32,6 +32,7 @@ class Readers:
     ) -> None:
         self._connector = connector
         self._make_session = make_session
+        self._begin = connector.begin(_BEGIN)
         self._connections = Connections(connector, count)
 
     async def ask(
@@ -57,7 +58,7 @@ class Readers:
 
     async def _answer(self, question: Callable[[Session], Awaitable[Answer]]) -> Answer:
         async with self._connections.one() as connection:
-            await connection.execute(_BEGIN)
+            await connection.execute(self._begin)
             try:
                 return await question(self._make_session(connection))
             finally:

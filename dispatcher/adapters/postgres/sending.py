@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Final, NamedTuple
 
+from msgspec.structs import replace
+
 from dispatcher.adapters.postgres import gates, lines, places
 from dispatcher.adapters.postgres.batching import Batcher, Entry
 from dispatcher.adapters.postgres.places import Place, Where
@@ -34,6 +36,7 @@ _LOCK_READY = statement("destinations_lock_ready")
 _NEXT = statement("destinations_next")
 _HEADS = statement("deliveries_heads")
 _LEASE = statement("deliveries_lease")
+_LEASE_KNOWN = statement("deliveries_lease_known")
 
 _EVENT_AT: Final = DELIVERY_WIDTH
 _JOB_AT: Final = _EVENT_AT + EVENT_WIDTH
@@ -280,21 +283,47 @@ async def lease(
 
     One that somebody changes at this moment is left out.
     """
-    if not picked:
-        return {}
-    new = session.ids.new
-    rows = await session.fetch(
-        _LEASE,
-        picked,
-        [new("lse") for _ in picked],
-        session.now + round(terms.lease_seconds * 1000),
-        session.now,
-        INLINE_RESULT_BYTES,
-    )
-    endpoints = await by_id(session, [row["endpoint_id"] for row in rows])
-    leased = {row[0]: _leased_of(row, endpoints) for row in rows}
+    until = places.lease_until(session, terms)
+    leased = await _lease_known(session, picked, until) if picked else {}
+    others = [seq for seq in picked if seq not in leased]
+    if others:
+        leased |= await _lease_read(session, others, until)
     for each in list(leased.values())[:1]:
         session.witnesses.append(Witness(Kind.DELIVERY_LEASE, each.delivery.id, each.lease))
+    return leased
+
+
+async def _lease_known(
+    session: Session, picked: Sequence[int], until: Instant
+) -> dict[int, LeasedDelivery]:
+    """Lease those that are as this process made them."""
+    known = {seq: kept for seq in picked if (kept := session.held.take_waiting(seq)) is not None}
+    if not known:
+        return {}
+    leases = {seq: session.ids.new("lse") for seq in known}
+    rows = await session.fetch(_LEASE_KNOWN, list(leases), list(leases.values()), until)
+    leased: dict[int, LeasedDelivery] = {}
+    for seq, due_at in rows:
+        kept = known[seq]
+        delivery = replace(kept.delivery, due_at=due_at)
+        leased[seq] = LeasedDelivery(delivery, leases[seq], kept.event, kept.job, kept.result)
+        session.held.keep_sending(leased[seq], kept.place_seq, until)
+    return leased
+
+
+async def _lease_read(
+    session: Session, picked: Sequence[int], until: Instant
+) -> dict[int, LeasedDelivery]:
+    """Lease the others, which are read for that."""
+    leases = [session.ids.new("lse") for _ in picked]
+    wanted = (picked, leases, until, session.now, INLINE_RESULT_BYTES)
+    rows = await session.fetch(_LEASE, *wanted)
+    endpoints = await by_id(session, [row["endpoint_id"] for row in rows])
+    leased: dict[int, LeasedDelivery] = {}
+    for row in rows:
+        each = leased[row[0]] = _leased_of(row, endpoints)
+        if row["chain"] is None and row["target_seq"] == gates.OWN_LINE:
+            session.held.keep_sending(each, row["destination_seq"], until)
     return leased
 
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import asyncpg
 
+from dispatcher.adapters.postgres.held import Held
 from dispatcher.adapters.postgres.registered import Registered
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.adapters.postgres.turns import Turns
 from dispatcher.core.model import Instant
 from dispatcher.ports.system import Ids
+
+if TYPE_CHECKING:
+    from dispatcher.adapters.postgres.places import Place, Where
 
 InjectedNow: TypeAlias = Callable[[], Instant] | None
 """None: PostgreSQL's own clock decides. Tests tell the time."""
@@ -43,18 +47,23 @@ class Witness(NamedTuple):
 
 
 class Session:
-    """What an operation needs. `now` is read once, after the locks, so that a batch sees one."""
+    """What an operation needs. `now` is read once, after the locks, so that a batch sees one.
+
+    `asked` counts the statements of the transaction. `stands` are its locked destinations as they
+    stood when it had asked `stands_since`: see `places.stand`.
+    """
 
     __slots__ = (
         "_injected",
+        "asked",
         "connection",
-        "execute",
-        "fetch",
+        "held",
         "ids",
         "links_base",
         "now",
-        "one",
         "registered",
+        "stands",
+        "stands_since",
         "turns",
         "witnesses",
         "xid",
@@ -67,21 +76,40 @@ class Session:
         injected: InjectedNow,
         ids: Ids,
         turns: Turns,
+        held: Held,
         links_base: str = "",
     ) -> None:
         self.connection = connection
-        self.execute = connection.execute
-        self.fetch = connection.fetch
-        self.one = connection.fetchrow
+        self.asked = 0
         self.ids = ids
         self.links_base = links_base
         self.turns = turns
+        self.held = held
         # The endpoints that events may be owed to, as far as they are locked.
         self.registered = Registered()
+        self.stands: dict[Where, Place] = {}
+        self.stands_since = 0
         self.now: Instant = 0
         self.xid: int | None = None
         self.witnesses: list[Witness] = []
         self._injected = injected
+
+    async def execute(self, sql: str, *args: Any) -> str:
+        """Run a statement for what it does."""
+        self.asked += 1
+        done: str = await self.connection.execute(sql, *args)
+        return done
+
+    async def fetch(self, sql: str, *args: Any) -> list[Any]:
+        """Run a statement for all its rows."""
+        self.asked += 1
+        rows: list[Any] = await self.connection.fetch(sql, *args)
+        return rows
+
+    async def one(self, sql: str, *args: Any) -> Any:
+        """Run a statement for its first row."""
+        self.asked += 1
+        return await self.connection.fetchrow(sql, *args)
 
     async def began(self) -> None:
         """Read the clock, and the number by which this transaction is known to the server."""

@@ -21,8 +21,8 @@ from dispatcher.adapters.postgres.connection import Address, Connector, Patience
 from dispatcher.adapters.postgres.endpoints_kept import EndpointsKept
 from dispatcher.adapters.postgres.erasing import Eraser, Wanted
 from dispatcher.adapters.postgres.errors import TROUBLE
+from dispatcher.adapters.postgres.held import Held
 from dispatcher.adapters.postgres.leases_kept import LeasesKept
-from dispatcher.adapters.postgres.locking import DeliveryChange, Steering
 from dispatcher.adapters.postgres.overdue import Pruning, sweep
 from dispatcher.adapters.postgres.reader import Readers
 from dispatcher.adapters.postgres.schema import prepare
@@ -62,8 +62,8 @@ from dispatcher.ports.tokens import Grant
 class PostgresStore(Answers, CallersKept, EndpointsKept, AuditKept, LeasesKept):
     """Implements `dispatcher.ports.store.Store` on a PostgreSQL database, beside other processes.
 
-    What is written is batched by kind: jobs that come, changes of jobs, changes of deliveries,
-    claims, and the rest. A wait that is cancelled does not cancel the work.
+    What is written is batched by kind: jobs that come, changes of jobs and deliveries, claims, and
+    the rest. A wait that is cancelled does not cancel the work.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class PostgresStore(Answers, CallersKept, EndpointsKept, AuditKept, LeasesKept):
             audit_kept_seconds: how long an entry of the audit log is kept.
             erased_kept_seconds: how long it is known of what was erased that it was there.
             migrate: whether `open` may bring a schema with data up to date.
-            connections: how many are opened at most, 10 or more: seven write, one beats, the rest
+            connections: how many are opened at most, 9 or more: six write, one beats, the rest
                 read.
             patience: how long what is waited for may take.
             injected_now: tells the time in tests; else PostgreSQL's own clock decides.
@@ -106,9 +106,9 @@ class PostgresStore(Answers, CallersKept, EndpointsKept, AuditKept, LeasesKept):
         self._injected = injected_now
         self._on_commit = on_commit
         self._turns = Turns()
+        self._held = Held()
         self._adds = self._batcher()
-        self._job_changes = self._batcher()
-        self._delivery_changes = self._batcher()
+        self._changes = self._batcher()
         self._job_claims = self._batcher()
         self._delivery_claims = self._batcher()
         self._rest = self._batcher()
@@ -129,14 +129,14 @@ class PostgresStore(Answers, CallersKept, EndpointsKept, AuditKept, LeasesKept):
             injected=self._injected,
             ids=self._ids,
             turns=self._turns,
+            held=self._held,
             links_base=self._links_base,
         )
 
     def _batchers(self) -> tuple[Batcher, ...]:
         return (
             self._adds,
-            self._job_changes,
-            self._delivery_changes,
+            self._changes,
             self._job_claims,
             self._delivery_claims,
             self._rest,
@@ -197,10 +197,7 @@ class PostgresStore(Answers, CallersKept, EndpointsKept, AuditKept, LeasesKept):
         """See `JobStore.apply`."""
         if not changes:
             return []
-        first = changes[0].change if isinstance(changes[0], Audited) else changes[0]
-        deliveries = isinstance(first, DeliveryChange | Steering)
-        batcher = self._delivery_changes if deliveries else self._job_changes
-        return await batcher.each_by(apply, changes, terms)
+        return await self._changes.each_by(apply, changes, terms)
 
     async def sweep(self, limit: int) -> Overdue:
         """See `JobStore.sweep`."""

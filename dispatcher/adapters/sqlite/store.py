@@ -241,7 +241,7 @@ class SqliteStore(Answers, CallersKept, EndpointsKept, AuditKept):
 
     async def prune(self, limit: int) -> int:
         """See `JobStore.prune`."""
-        return await self._writer.one(self._pruning.prune, limit)
+        return await self._pruning.prune(self._writer, limit)
 
     async def advance_bulk(
         self, step: BulkStep, terms: DeliveryTerms

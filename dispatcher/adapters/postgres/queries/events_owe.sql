@@ -1,4 +1,5 @@
--- New events of jobs, in the order given, and the deliveries that they owe, pending or leased.
+-- New events of jobs, in the order given, and the deliveries that they owe, pending or leased: each
+-- names its event by its place among those given, which get their numbers in that order.
 WITH added AS (
   INSERT INTO dispatcher.event (id, caller_id, job_seq, type, sequence, at, links_base, data)
   SELECT id, caller_id, job_seq, type, sequence, at, $8::text, data
@@ -7,7 +8,9 @@ WITH added AS (
   )
     WITH ORDINALITY AS new (id, caller_id, job_seq, type, sequence, at, data, place)
   ORDER BY place
-  RETURNING seq, id, at
+  RETURNING seq, at
+), numbers AS (
+  SELECT array_agg(seq ORDER BY seq) AS seqs, array_agg(at ORDER BY seq) AS ats FROM added
 )
 INSERT INTO dispatcher.delivery (
   id, destination_seq, job_seq, event_seq, url, origin, state, lease, lease_until,
@@ -15,17 +18,18 @@ INSERT INTO dispatcher.delivery (
   attempt_count, entries_used, unknown_count
 )
 SELECT
-  owed.id, owed.destination_seq, owed.job_seq, added.seq, owed.url, owed.origin, owed.state,
-  owed.lease, owed.lease_until, added.at, owed.due_at, owed.caller_id,
+  owed.id, owed.destination_seq, owed.job_seq, numbers.seqs[owed.event], owed.url, owed.origin, owed.state,
+  owed.lease, owed.lease_until, numbers.ats[owed.event], owed.due_at, owed.caller_id,
   owed.line, owed.chain, owed.on_dead, owed.blocked, owed.endpoint_id, 0, 0, 0
 FROM unnest(
-  $9::text[], $10::bigint[], $11::bigint[], $12::text[], $13::text[], $14::text[], $15::text[],
+  $9::text[], $10::bigint[], $11::bigint[], $12::integer[], $13::text[], $14::text[], $15::text[],
   $16::text[], $17::bigint[], $18::bigint[], $19::text[], $20::bigint[], $21::text[], $22::text[],
   $23::boolean[], $24::text[]
 ) WITH ORDINALITY AS owed (
-  id, destination_seq, job_seq, event_id, url, origin, state,
+  id, destination_seq, job_seq, event, url, origin, state,
   lease, lease_until, due_at, caller_id, line, chain, on_dead, blocked, endpoint_id,
   place
 )
-JOIN added ON added.id = owed.event_id
+CROSS JOIN numbers
 ORDER BY owed.place
+RETURNING id, seq

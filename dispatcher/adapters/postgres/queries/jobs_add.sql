@@ -1,5 +1,5 @@
--- New jobs with their inputs, in the order given; the columns stand in the order of the table
--- (`rows.job_row`). Gives what enabled endpoints of their callers are subscribed to, by caller.
+-- New jobs with their inputs; they get their numbers in the order given. The columns stand in the
+-- order of the table (`rows.job_row`). Gives what enabled endpoints of their callers are subscribed to, by caller.
 WITH new AS (
   SELECT * FROM unnest(
     $1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::smallint[], $7::text[],
@@ -32,10 +32,11 @@ WITH new AS (
     api_version, version, event_count, ordering_key, key_place
   FROM new
   ORDER BY place
-  RETURNING seq, id
+  RETURNING seq
 ), inputs AS (
   INSERT INTO dispatcher.job_input (job_seq, body)
-  SELECT added.seq, new.body FROM added JOIN new ON new.id = added.id
+  SELECT numbers.seqs[new.place], new.body
+  FROM (SELECT array_agg(seq ORDER BY seq) AS seqs FROM added) AS numbers, new
 )
 SELECT caller_id, string_agg(events, ' ') FROM dispatcher.endpoint
 WHERE caller_id = ANY ($2::text[]) AND deleted_at IS NULL AND disabled_at IS NULL
