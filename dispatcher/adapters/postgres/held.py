@@ -29,14 +29,13 @@ Value = TypeVar("Value")
 class _Few(Generic[Value]):
     """The last few of what was put there, by key."""
 
-    __slots__ = ("_kept", "_most")
+    __slots__ = ("_kept",)
 
-    def __init__(self, most: int = MOST_KEPT) -> None:
+    def __init__(self) -> None:
         self._kept: dict[str | int, Value] = {}
-        self._most = most
 
     def put(self, key: str | int, value: Value) -> None:
-        if len(self._kept) >= self._most:
+        if len(self._kept) >= MOST_KEPT:
             del self._kept[next(iter(self._kept))]
         self._kept[key] = value
 

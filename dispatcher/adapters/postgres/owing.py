@@ -70,6 +70,7 @@ async def owe(
     Where nothing but slots counts deliveries are written together, elsewhere one after another.
     """
     known = await places.stand(session, {debt.where for debt in debts})
+    mark = places.mark(session)
     slow = {where for where, place in known.items() if not place.plain}
     if terms.rate_per_second is not None:
         slow = set(known)
@@ -86,7 +87,7 @@ async def owe(
             session.held.keep_waiting(seq, waiting)
     await places.write(session, known.values())
     if not slow:
-        places.still(session)
+        places.still(session, mark)
     for debt in debts:
         if debt.where in slow:
             applied[debt.delivery_id] = await _owe_slowly(session, debt, terms)
@@ -110,18 +111,13 @@ async def _write(
     return []
 
 
-def _until(session: Session, terms: DeliveryTerms) -> Instant:
-    """When a lease taken now ends."""
-    return session.now + round(terms.lease_seconds * 1000)
-
-
 def _owe(session: Session, debt: Debt, place: Place, terms: DeliveryTerms) -> tuple[Row, Applied]:
     """One delivery to a plain destination, leased at once if that is asked and may be."""
     now = session.now
     due_at = debt.due_at(now, terms)
     free = place.sending < terms.slots and (place.fresh_at is None or place.fresh_at > now)
     if debt.hand_off and free and due_at == now:
-        lease, until = session.ids.new("lse"), _until(session, terms)
+        lease, until = session.ids.new("lse"), places.lease_until(session, terms)
         place.lease(until)
         place.be_ready_by(until, None)
         row = debt.row(place, due_at, lease=lease, until=until)
@@ -143,7 +139,7 @@ async def _owe_slowly(session: Session, debt: Debt, terms: DeliveryTerms) -> App
     due = place.fresh_at is not None and place.fresh_at <= session.now
     goes = debt.hand_off and due_at == session.now and not due and not blocked
     if goes and line == OWN_LINE and await _may_go(session, place, terms):
-        lease, until = session.ids.new("lse"), _until(session, terms)
+        lease, until = session.ids.new("lse"), places.lease_until(session, terms)
         row = debt.row(place, due_at, lease=lease, until=until, line=line)
         await session.execute(_OWE, *columns((row,), DELIVERY_WIDTH))
         await gates.renew(session, place.seq, terms)

@@ -14,6 +14,7 @@ from dispatcher.adapters.postgres.rows import Row, columns
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.model import Instant
+from dispatcher.ports.records import DeliveryTerms
 
 _LOCK = statement("destinations_lock")
 _LOADS = statement("destinations_loads")
@@ -31,6 +32,11 @@ def where_of(row: Row) -> Where:
 def earliest(*instants: Instant | None) -> Instant | None:
     """The earliest of those that are known."""
     return min((each for each in instants if each is not None), default=None)
+
+
+def lease_until(session: Session, terms: DeliveryTerms) -> Instant:
+    """When a lease taken now ends."""
+    return session.now + round(terms.lease_seconds * 1000)
 
 
 class Place:
@@ -160,9 +166,15 @@ async def stand(session: Session, wanted: Iterable[Where]) -> dict[Where, Place]
     return await look(session, found)
 
 
-def still(session: Session) -> None:
-    """What was written since the last look stands in the places that it gave."""
-    session.stands_since = session.asked
+def mark(session: Session) -> bool:
+    """Whether the places of the last look stand as they are known: for `still`."""
+    return session.stands_since == session.asked
+
+
+def still(session: Session, marked: bool) -> None:
+    """They do so still: what was written since the mark is told to the places as well."""
+    if marked:
+        session.stands_since = session.asked
 
 
 async def _look(session: Session, found: Sequence[Where], now: Instant | None) -> list[Row]:

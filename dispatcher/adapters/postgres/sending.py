@@ -283,7 +283,7 @@ async def lease(
 
     One that somebody changes at this moment is left out.
     """
-    until = session.now + round(terms.lease_seconds * 1000)
+    until = places.lease_until(session, terms)
     leased = await _lease_known(session, picked, until) if picked else {}
     others = [seq for seq in picked if seq not in leased]
     if others:

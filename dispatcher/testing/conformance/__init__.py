@@ -88,6 +88,11 @@ from dispatcher.testing.conformance.grants import (
     TestRotatingSecrets,
     TestServiceKeys,
 )
+from dispatcher.testing.conformance.handed import (
+    TestDeliveriesChangedByAnother,
+    TestJobsChangedByAnother,
+    TestWaitingChangedByAnother,
+)
 from dispatcher.testing.conformance.holders import (
     TestEndingLeases,
     TestHeart,
@@ -156,6 +161,7 @@ __all__ = [
     "TestConcurrency",
     "TestDeadDeliveries",
     "TestDeletingEndpoints",
+    "TestDeliveriesChangedByAnother",
     "TestDeliverySummary",
     "TestDestinations",
     "TestDisablingEndpoints",
@@ -182,6 +188,7 @@ __all__ = [
     "TestHeart",
     "TestHeldJobs",
     "TestIdempotency",
+    "TestJobsChangedByAnother",
     "TestKeepingEndpoints",
     "TestKeyCheck",
     "TestKeys",
@@ -224,6 +231,7 @@ __all__ = [
     "TestTurns",
     "TestTypes",
     "TestUnknownAttempts",
+    "TestWaitingChangedByAnother",
     "TestWalks",
     "TestWhatWasErased",
     "TestWhenOneEnds",

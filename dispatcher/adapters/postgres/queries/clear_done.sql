@@ -6,19 +6,23 @@ WITH done AS (
     AND NOT EXISTS (
       SELECT 1 FROM dispatcher.destination
       WHERE destination.endpoint_id = endpoint.id AND destination.endpoint_id <> ''
-        AND (
-          EXISTS (
-            SELECT 1 FROM dispatcher.delivery
+        AND coalesce(
+          (
+            SELECT seq FROM dispatcher.delivery
             WHERE destination_seq = destination.seq AND state = 'pending' AND NOT blocked
-          )
-          OR EXISTS (
-            SELECT 1 FROM dispatcher.delivery WHERE destination_seq = destination.seq AND blocked
-          )
-          OR EXISTS (
-            SELECT 1 FROM dispatcher.delivery
+            LIMIT 1
+          ),
+          (
+            SELECT seq FROM dispatcher.delivery
+            WHERE destination_seq = destination.seq AND blocked
+            LIMIT 1
+          ),
+          (
+            SELECT seq FROM dispatcher.delivery
             WHERE destination_seq = destination.seq AND state = 'sending'
+            LIMIT 1
           )
-        )
+        ) IS NOT NULL
     )
 ), places AS (
   DELETE FROM dispatcher.destination USING done

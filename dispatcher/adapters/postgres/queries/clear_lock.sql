@@ -25,6 +25,7 @@ WHERE delivery.seq = ANY (ARRAY (
   CROSS JOIN LATERAL (
     SELECT seq FROM dispatcher.delivery
     WHERE destination_seq = destination.seq AND state = 'sending' AND cancel_requested_at IS NULL
+    OFFSET 0
   ) AS sending
   WHERE destination.endpoint_id = ANY ($1::text[]) AND destination.endpoint_id <> ''
 ))

@@ -1,6 +1,10 @@
 -- The endpoints of callers, kept from being changed meanwhile, in the order of all locks of endpoints.
 SELECT endpoint.*, caller.terms
 FROM dispatcher.endpoint JOIN dispatcher.caller ON caller.id = endpoint.caller_id
-WHERE endpoint.caller_id = ANY ($1::text[]) AND endpoint.deleted_at IS NULL
+WHERE endpoint.seq = ANY (ARRAY (
+    SELECT seq FROM dispatcher.endpoint
+    WHERE caller_id = ANY ($1::text[]) AND deleted_at IS NULL
+  ))
+  AND endpoint.deleted_at IS NULL
 ORDER BY endpoint.seq
 FOR SHARE OF endpoint

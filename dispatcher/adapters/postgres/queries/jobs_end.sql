@@ -20,7 +20,7 @@ WITH ended AS (
     id, lease, version, state, finished_at, expires_at, progress, error, result_bytes, body
   )
   WHERE job.id = ended.id AND job.lease = ended.lease AND job.version = ended.version
-    AND job.key_place = 0 AND job.holder_id <> job.lease
+    AND job.key_place = 0 AND coalesce(job.holder_id, '') <> job.lease
     AND NOT EXISTS (
       SELECT 1 FROM dispatcher.endpoint
       WHERE endpoint.caller_id = job.caller_id AND endpoint.deleted_at IS NULL
