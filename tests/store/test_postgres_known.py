@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dispatcher.adapters.postgres import PostgresStore, held
+from dispatcher.adapters.postgres import PostgresStore, remembered
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement, statement_names
 from dispatcher.core.changes import AskCancel, LeasedJob
@@ -109,7 +109,7 @@ async def test_what_has_changed_is_read_under_its_lock(scene: Scene, asked: list
 async def test_so_much_is_kept_and_no_more(
     scene: Scene, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(held, "MOST_KEPT", 2)
+    monkeypatch.setattr(remembered, "MOST_KEPT", 2)
     jobs = [await handed_off(scene) for _ in range(3)]
     asked.clear()
     await scene.apply_all(*(scene.finish(job) for job in jobs))
