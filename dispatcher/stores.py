@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -17,7 +17,7 @@ from dispatcher.adapters.secrets import open_vault
 from dispatcher.adapters.sqlite import ServeLock, SqliteStore
 from dispatcher.adapters.system import SystemClock, SystemRandom, Uuid7Ids
 from dispatcher.core.errors import SettingsError
-from dispatcher.ports.hints import Hints
+from dispatcher.ports.hints import Hint, Hints
 from dispatcher.ports.moving import MoveTarget
 from dispatcher.ports.observer import CommitTold, Observer, tell_nobody
 from dispatcher.ports.store import Store
@@ -95,6 +95,15 @@ def hints_of(settings: Settings, observer: Observer) -> Hints | None:
     name = SystemRandom().token(8).hex()
     made: Hints = hints.PostgresHints(settings.store, name=name, observer=observer)
     return made
+
+
+async def tell_once(settings: Settings, hints: Sequence[Hint]) -> None:
+    """Tell all processes on the store, where `hints_of` would, from one that won't stay."""
+    if not hints or settings.on_sqlite:
+        return
+    connection, telling = _driver("connection"), _driver("hints")
+    if not connection.Address.parse(settings.store).pooled:
+        await telling.tell_once(settings.store, SystemRandom().token(8).hex(), hints)
 
 
 def _driver(module: str) -> ModuleType:

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from dispatcher.adapters.observers import Fanout
 from dispatcher.adapters.system import SystemClock, SystemRandom, Uuid7Ids
 from dispatcher.cli.opening import opened
 from dispatcher.core.errors import DispatcherError
@@ -27,7 +26,7 @@ async def callers_of(settings: Settings) -> AsyncIterator[tuple[Store, Callers]]
     """The store, open, and what is done about the callers in it."""
     async with opened(settings) as both:
         clock, ids, random = SystemClock(), Uuid7Ids(), SystemRandom()
-        yield both.store, Callers(both.store, both.vault, clock, ids, random, Fanout())
+        yield both.store, Callers(both.store, both.vault, clock, ids, random, both.telling)
 
 
 async def with_caller(

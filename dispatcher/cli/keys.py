@@ -86,6 +86,7 @@ async def _rotate(settings: Settings, overlap: int) -> tuple[ServiceKey, list[Se
             SystemClock(),
             SystemRandom(),
             Uuid7Ids(),
+            both.telling,
             CLI,
             overlap_seconds=overlap,
         )

@@ -126,7 +126,7 @@ async def service(
             await opened.enter_async_context(keeping_time(store, time, system))
         vault = await open_vault_of(settings, store, system.random)
         await store.put_types(catalog.all())
-        sender = sender_of(settings, system)
+        sender = await sender_of(settings, system)
         opened.push_async_callback(sender.close)
         children = Children()
         signer = Signer(store, vault, clock, keep_seconds=terms.secrets_seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections.abc import Iterable
@@ -18,7 +19,7 @@ from dispatcher.adapters.runners.declare import Dispatcher
 from dispatcher.adapters.runners.declared import declared_runners, job_type, remote_kinds
 from dispatcher.adapters.runners.echo import EchoRunner
 from dispatcher.adapters.runners.processes import Children
-from dispatcher.adapters.sender import AiohttpSender, NarrowSender, SenderTerms
+from dispatcher.adapters.sender import AiohttpSender, NarrowSender, SenderTerms, trusted_here
 from dispatcher.core.breaker import BreakerTerms
 from dispatcher.core.bulk import BulkKind
 from dispatcher.core.errors import SettingsError
@@ -244,9 +245,14 @@ def _counted_types(settings: Settings, types: Iterable[JobType]) -> dict[str, in
     return {each.name: each.concurrency for each in types if each.concurrency is not None}
 
 
-def sender_of(settings: Settings, system: System) -> Sender:
-    kind = NarrowSender if settings.sender == "narrow" else AiohttpSender
-    return kind(settings.policy, sender_terms(settings), system.clock)
+async def sender_of(settings: Settings, system: System) -> Sender:
+    """What callbacks are sent with; what it trusts is read here, so that no dial waits for it."""
+    policy, terms, tls = settings.policy, sender_terms(settings), None
+    if settings.sender != "narrow":  # aiohttp reads what it trusts when it is imported
+        return AiohttpSender(policy, terms, system.clock)
+    if parts_of(settings).deliveries:
+        tls = await asyncio.to_thread(trusted_here)
+    return NarrowSender(policy, terms, system.clock, tls=tls)
 
 
 def sender_terms(settings: Settings) -> SenderTerms:

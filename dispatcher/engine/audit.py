@@ -1,11 +1,22 @@
-"""Making entries of the audit log."""
+"""Making entries of the audit log, and what follows from them elsewhere."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from dispatcher.core.audit import Actor, AuditAction, AuditEntry, entry
+from dispatcher.ports.hints import Hint, Topic
 from dispatcher.ports.system import Clock, Ids
+
+_OF_CALLERS: Final = frozenset(
+    {
+        AuditAction.CALLER_CREATE,
+        AuditAction.CALLER_CHANGE,
+        AuditAction.KEY_CREATE,
+        AuditAction.KEY_REVOKE,
+        AuditAction.SECRET_ROTATE,
+    }
+)
 
 
 class Entries:
@@ -45,3 +56,12 @@ class Entries:
         if actor is None or actor.caller_id == caller_id:
             return None
         return self.of(actor, action, target, caller_id=caller_id, **detail)
+
+
+def hint_of(entry: AuditEntry) -> Hint | None:
+    """What others keep and have to read anew since this was done by hand; None: nothing."""
+    if entry.action in _OF_CALLERS:
+        return Hint(Topic.CALLER, entry.caller_id or entry.target)
+    if entry.action == AuditAction.SERVICE_KEY_ROTATE:
+        return Hint(Topic.SERVICE_KEYS)
+    return None

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, assert_never
 
-from dispatcher.core.audit import AuditAction
 from dispatcher.core.errors import StoreError
 from dispatcher.core.facts import (
     ActionAudited,
@@ -31,6 +30,7 @@ from dispatcher.core.facts import (
     SecretsChanged,
 )
 from dispatcher.core.model import DeliveryState, Instant, Job
+from dispatcher.engine.audit import hint_of
 from dispatcher.engine.catalog import Catalog
 from dispatcher.engine.commit import pause
 from dispatcher.engine.run import StopReason
@@ -43,16 +43,6 @@ from dispatcher.ports.system import Clock, Timers
 
 TYPES_SECONDS: Final = 60.0
 """How often the types that others declare are read, whether or not a hint said so."""
-
-_OF_CALLERS: Final = frozenset(
-    {
-        AuditAction.CALLER_CREATE,
-        AuditAction.CALLER_CHANGE,
-        AuditAction.KEY_CREATE,
-        AuditAction.KEY_REVOKE,
-        AuditAction.SECRET_ROTATE,
-    }
-)
 
 
 class Telling:
@@ -100,10 +90,9 @@ class Telling:
             case SecretsChanged(endpoint_id=endpoint_id):
                 self._publish(Topic.ENDPOINT, endpoint_id)
             case ActionAudited(entry=entry):
-                if entry.action in _OF_CALLERS:
-                    self._publish(Topic.CALLER, entry.caller_id or entry.target)
-                elif entry.action == AuditAction.SERVICE_KEY_ROTATE:
-                    self._publish(Topic.SERVICE_KEYS)
+                hint = hint_of(entry)
+                if hint is not None:
+                    self._publish(*hint)
             case _:
                 pass
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dispatcher.core.errors import StoreError
 from dispatcher.core.facts import StoreFailed, StoreRecovered
 from dispatcher.engine.commit import pause
@@ -18,8 +20,12 @@ class Prune:
     has taken.
     """
 
-    def __init__(self, store: Store, terms: EngineTerms, system: System) -> None:
+    def __init__(
+        self, store: Store, wake: Callable[[], None], terms: EngineTerms, system: System
+    ) -> None:
+        """`wake` is told that deliveries may be claimed, in whatever process."""
         self._store = store
+        self._wake = wake
         self._terms = terms
         self._clock = system.clock
         self._timers = system.timers
@@ -45,10 +51,18 @@ class Prune:
         """Prune batch by batch until nothing more is to be done.
 
         After each it rests for as long as that took, so that the store has as much time for others
-        however much there is to erase.
+        however much there is to erase. What stood behind a dead delivery, in its order, may go when
+        that is erased: at the end who sends is told, once for all that was erased, if any was.
         """
-        while True:
-            began = self._clock.monotonic()
-            if await self._store.prune(self._terms.prune_items) < self._terms.prune_items:
-                return
-            await pause(self._timers, self._clock.monotonic() - began)
+        erased = 0
+        try:
+            while True:
+                began = self._clock.monotonic()
+                gone = await self._store.prune(self._terms.prune_items)
+                erased += gone
+                if gone < self._terms.prune_items:
+                    return
+                await pause(self._timers, self._clock.monotonic() - began)
+        finally:
+            if erased:
+                self._wake()

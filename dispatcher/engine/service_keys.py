@@ -5,9 +5,11 @@ from __future__ import annotations
 from dispatcher.core.audit import Actor, AuditAction
 from dispatcher.core.ed25519 import SEED_BYTES, PrivateKey, parse_private_key
 from dispatcher.core.errors import SecretsUnreadable, TooMany
+from dispatcher.core.facts import ActionAudited
 from dispatcher.core.model import ServiceKey
 from dispatcher.engine.audit import Entries
 from dispatcher.ports.callers import ServiceKeyStore
+from dispatcher.ports.observer import Observer
 from dispatcher.ports.records import MOST_SECRETS, OVERLAP_SECONDS
 from dispatcher.ports.system import Clock, Ids, Random
 from dispatcher.ports.vault import Vault
@@ -36,6 +38,7 @@ async def rotate_service_key(
     clock: Clock,
     random: Random,
     ids: Ids,
+    observer: Observer,
     actor: Actor,
     *,
     overlap_seconds: float = OVERLAP_SECONDS,
@@ -60,6 +63,7 @@ async def rotate_service_key(
             MOST_SECRETS,
             "Wait until one ends, or end all others with an overlap of 0.",
         )
+    observer.saw(ActionAudited(entry))
     return key
 
 

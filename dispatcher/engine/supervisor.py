@@ -108,7 +108,7 @@ class Engine:
         self.cancel_delivery = CancelDelivery(*parts)
         self.erase = Erase(self._store, self.deliveries, self._terms.delivery, self._system)
         self.destinations = Destinations(*parts)
-        self.prune = Prune(self._store, self._terms, self._system)
+        self.prune = Prune(store, self.deliveries.wake, terms, system)
 
     async def start(self, *, alone: bool = False) -> None:
         """Hold a lease and start the loops; raises `StoreError` if the store does not work.

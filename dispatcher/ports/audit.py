@@ -44,8 +44,11 @@ class AuditStore(Protocol):
     change is given one by `Audited`. An entry whose id is there already is not written again.
     """
 
-    async def add_audit(self, entry: AuditEntry) -> None:
-        """Write an entry by itself: before something is done that is no verb of the store."""
+    async def add_audit(self, entry: AuditEntry) -> bool:
+        """Write an entry by itself: before something is done that is no verb of the store.
+
+        False: one of that id was there before.
+        """
         ...
 
     async def list_audit(self, wanted: AuditFilter, *, limit: int, before: int | None) -> AuditPage:

@@ -217,7 +217,8 @@ class JobStore(Protocol):
         whichever is more, and `limit` if there was more to look at than it may in one call: less
         than `limit` says that nothing more is to be done now. Calls at the same time erase
         different jobs, and don't wait for each other. Jobs that stay are looked at again in turn,
-        some at each call, so that however many they are they hold up no other.
+        some at each call, so that however many they are they hold up no other. So it is with what
+        the database refuses to erase, which is logged.
         """
         ...
 

@@ -308,7 +308,7 @@ _LIMITS: Final[dict[str, Meta]] = {
     ),
     "waits_at_once": _says(
         "Requests that wait at once (`Prefer: wait=N`) at most, a quarter of them one caller's; "
-        "more are answered without waiting.",
+        "more are answered after a second at most.",
         0,
         1_000_000,
     ),

@@ -80,6 +80,8 @@ class Wire:
 
     async def send(self, data: bytes) -> None:
         """Write and wait until it is on its way; raises ConnectionError once the sender left."""
+        if self.writer.is_closing():  # uvloop calls it a RuntimeError, asyncio nothing
+            raise ConnectionResetError("the sender has left")
         self.writer.write(data)
         await self.writer.drain()
         self.sent_bytes += len(data)

@@ -52,7 +52,8 @@ class Afterwards:
         job, body = found
         await count(self._rates, request, caller)
         self._check(job.type, body)
-        await self._jobs.orders.check(job.type, body, job.caller_id, who, who.acting(request))
+        orders, actor = self._jobs.orders, who.acting(request)
+        told = await orders.check(job.type, body, job.caller_id, who, actor, key=key)
         now = self._clock.now()
         idempotency = None
         if key is not None:
@@ -61,6 +62,7 @@ class Afterwards:
             idempotency = Idempotency(key, digest, now + kept_ms)
         again = submission_of(job, body, now=now)
         result = await self._accept.submit(caller, again, idempotency)
+        await orders.taken(told, result)
         return await self._jobs.accepted(request, who, result, caller)
 
     def _check(self, type_: str, body: bytes) -> None:

@@ -181,7 +181,7 @@ class Events:
 
         with self._holding.wishes(request, who.caller.id) as wishes:
             waiting = self._waiters.caller(scope)
-            found = await self._holding.hold(request, waiting, wishes.wait, look)
+            found = await self._holding.hold(request, waiting, wishes, look)
         items = [_item_json(item) for item in found.items]
         next_cursor = self._cursors.pack(found.next, scope)
         more = {"gap": found.gap}

@@ -17,6 +17,10 @@ from dispatcher.ports.system import Clock
 from dispatcher.ports.views import JobRecord
 from dispatcher.web.prefer import Wishes, read_wishes
 
+REST_SECONDS: Final = 1.0
+"""One who finds no place to wait, and nothing new, rests so long all the same: whoever asks again
+at once, without heed of `Retry-After`, does not ask the store more often. It costs a timer."""
+
 _OVER_SECONDS: Final = 0.001
 """A wait with less than this left is over."""
 
@@ -73,13 +77,14 @@ class Holding:
     def wishes(self, request: web.Request, caller_id: str) -> Iterator[Wishes]:
         """What the request prefers, with a place to wait if it has a wait.
 
-        A wait for which there is no place is left out, as a preference may be (RFC 7240, 2).
+        A wait for which there is no place is left out, as a preference may be (RFC 7240, 2), but
+        for the short rest of `hold`.
         """
         wishes = read_wishes(request.headers.getall("Prefer", ()))
         if request.method == "HEAD" or not wishes.wait:
             yield wishes
         elif not self._waiters.waits.take(caller_id):
-            yield Wishes(wishes.respond_async)
+            yield Wishes(wishes.respond_async, no_place=True)
         else:
             try:
                 yield wishes
@@ -90,17 +95,19 @@ class Holding:
         self,
         request: web.Request,
         waiting: Waiting,
-        seconds: float | None,
+        wishes: Wishes,
         look: Callable[[Waiting], Awaitable[Look[T]]],
     ) -> T:
-        """Look until it is enough, for so many seconds at most, and give what was seen last.
+        """Look until it is enough, as long as is wished at most, and give what was seen last.
 
         `look` notes in `waiting.seen` how far it has seen. Nobody waits any more once the service
         shuts down, or for a client that has gone.
         """
-        if not seconds or request.method == "HEAD":
+        if wishes.no_place:
+            return await self._rest(request, waiting, look)
+        if not wishes.wait or request.method == "HEAD":
             return (await look(waiting)).value
-        ends = self._clock.monotonic() + seconds
+        ends = self._clock.monotonic() + wishes.wait
         with waiting, Client(request, waiting) as client:
             while True:
                 seen = await look(waiting)
@@ -108,6 +115,18 @@ class Holding:
                 if seen.enough or left < _OVER_SECONDS or self._waiters.closed or client.gone:
                     return seen.value
                 await waiting.wait(min(left, seen.again_in))
+
+    async def _rest(
+        self, request: web.Request, waiting: Waiting, look: Callable[[Waiting], Awaitable[Look[T]]]
+    ) -> T:
+        """Look; if it is not enough, once more a little later. Nobody rings meanwhile."""
+        seen = await look(waiting)
+        if not seen.enough and seen.again_in > 0:
+            with Client(request, waiting) as client:
+                if not client.gone:
+                    await waiting.wait(min(REST_SECONDS, seen.again_in))
+            seen = await look(waiting)
+        return seen.value
 
 
 def changes_in(record: JobRecord, now: Instant) -> float:

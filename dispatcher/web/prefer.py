@@ -93,10 +93,14 @@ def _word(text: str | None) -> str | None:
 
 
 class Wishes(Struct, frozen=True):
-    """What of `Prefer` is known here. `wait` in seconds, as it will be done; None: not asked."""
+    """What of `Prefer` is known here. `wait` in seconds, as it will be done; None: not asked.
+
+    `no_place`: it was asked for, and is left out.
+    """
 
     respond_async: bool = False
     wait: int | None = None
+    no_place: bool = False
 
     def applied(self, *, accepted: bool = False) -> str:
         """`Preference-Applied` (RFC 7240, 3); empty: nothing was. `accepted`: the answer is 202."""
@@ -106,13 +110,16 @@ class Wishes(Struct, frozen=True):
         return ", ".join(names)
 
 
+NO_WISHES: Final = Wishes()
+
+
 def read_wishes(values: Sequence[str]) -> Wishes:
     """`respond-async` and `wait` (RFC 7240, 4.1 and 4.3).
 
     `wait` is delta-seconds; another is ignored, more than `MOST_WAIT_SECONDS` is so many.
     """
     if not values:
-        return Wishes()
+        return NO_WISHES
     found = parse_prefer(values)
     wait = found.get("wait")
     seconds = None

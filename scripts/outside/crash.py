@@ -10,6 +10,7 @@ import asyncio
 import random
 import sys
 import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,13 @@ from typing import Any
 from msgspec import Struct
 
 from .api import Api
+from .crash_app import FILE
 from .ledger import Ledger
 from .process import Service, ServiceDied
+from .runs import read_runs
 
 APP = str(Path(__file__).with_name("crash_app.py"))
+RUNS = "service.runs"
 SUBMITTERS = 6
 ORDERED_SUBMITTERS = 2
 SETTLE_SECONDS = 90.0
@@ -66,8 +70,10 @@ class CrashTest:
             folder,
             app=APP,
             allow=[self._ledger.receiver.origin],
-            environment={"DISPATCHER_LOG_LEVEL": "warning"},
+            environment={"DISPATCHER_LOG_LEVEL": "warning", FILE: str(folder / RUNS)},
         )
+        self._runs = folder / RUNS
+        self._deaths: list[float] = []
         self._early_kills = 0
         self._drains = 0
 
@@ -86,9 +92,11 @@ class CrashTest:
                 await self._drain()
                 await self._service.start()
                 jobs = {job["id"]: job async for job in api.jobs()}
+                await ledger.reckon_feed(api, jobs)
             ledger.reckon(jobs)
+            ledger.reckon_runs(read_runs([self._runs]), {self._runs.stem: self._deaths}, ())
             await self._service.stop()
-        except (ServiceDied, TimeoutError) as error:
+        except (ServiceDied, TimeoutError, RuntimeError) as error:
             ledger.faults.append(str(error))
             jobs = {}
         finally:
@@ -107,6 +115,7 @@ class CrashTest:
                         enough, lambda: api, pause_seconds=pause_seconds, ordering_key=key
                     )
                 )
+            tasks.create_task(self._ledger.follow_until(enough, lambda: api))
             try:
                 for _ in range(self._trial.kills):
                     await self._kill_at_random()
@@ -120,13 +129,17 @@ class CrashTest:
             await self._drain()
             await self._service.start()
             await asyncio.sleep(chance.uniform(trial.least_seconds, trial.most_seconds))
-        self._service.kill()
+        self._kill()
         if chance.random() < 0.2:  # now and then the recovery is hit itself
             self._service.spawn()
             await asyncio.sleep(chance.uniform(0, 0.5))
-            self._service.kill()
+            self._kill()
             self._early_kills += 1
         await self._service.start()
+
+    def _kill(self) -> None:
+        self._service.kill()
+        self._deaths.append(time.monotonic())
 
     async def _drain(self) -> None:
         self._drains += 1

@@ -25,10 +25,12 @@ from typing import Final
 from msgspec import Struct
 
 from .api import Api
+from .crash_app import FILE
 from .database import Server
 from .ledger import Ledger
 from .network import FRONT, INSIDE, Host, Network, alone, can_isolate
 from .process import Service, ServiceDied
+from .runs import Halt, read_runs
 
 APP: Final = str(Path(__file__).with_name("crash_app.py"))
 NODES: Final = 3
@@ -74,6 +76,9 @@ class FailoverTest:
             Server(folder / each.name, each.back, each.enter) for each in places
         )
         self._hosts = [network.host(f"node-{n}", 11 + n) for n in range(NODES)]
+        self._runs = {each.name: folder / f"{each.name}.runs" for each in self._hosts}
+        self._deaths: dict[str, list[float]] = {each.name: [] for each in self._hosts}
+        self._halts: list[Halt] = []
         self._store = (
             f"postgresql://postgres@{places[0].back}:5432,{places[1].back}:5432/dispatcher"
         )
@@ -94,6 +99,7 @@ class FailoverTest:
                 "DISPATCHER_SECRET_KEY": f"dsk_{'A' * 43}",
                 "DISPATCHER_LOG_LEVEL": "warning",
                 "DISPATCHER_LEASE_SECONDS": str(LEASE_SECONDS),
+                FILE: str(self._runs[host.name]),
             },
         )
 
@@ -119,7 +125,10 @@ class FailoverTest:
                 for each in self._nodes:  # so that every attempt is recorded
                     await self._drain(each)
                 await self._nodes[0].start()
-                ledger.reckon({job["id"]: job async for job in apis[0].jobs()})
+                jobs = {job["id"]: job async for job in apis[0].jobs()}
+                ledger.reckon(jobs)
+                ledger.reckon_runs(read_runs(self._runs.values()), self._deaths, self._halts)
+                await ledger.reckon_feed(apis[0], jobs)
         except* (ServiceDied, TimeoutError, RuntimeError) as several:
             ledger.faults += [f"{type(each).__name__}: {each}" for each in several.exceptions]
         finally:
@@ -154,6 +163,7 @@ class FailoverTest:
                         ordering_key=key,
                     )
                 )
+            tasks.create_task(self._ledger.follow_until(enough, lambda: places.choice(apis)))
             try:
                 for trouble in self._plan():
                     await asyncio.sleep(self._chance.uniform(0.2, 1.0))
@@ -177,8 +187,9 @@ class FailoverTest:
 
     async def _kill(self) -> None:
         """A node dies; others take over what it held once its lease has ended."""
-        node, _ = self._any_node()
+        node, host = self._any_node()
         node.kill()
+        self._deaths[host.name].append(time.monotonic())
         await asyncio.sleep(self._chance.uniform(0, 2 * LEASE_SECONDS))
         await node.start()
 
@@ -197,9 +208,11 @@ class FailoverTest:
 
     async def _halt(self) -> None:
         """A node's machine stands still, and then goes on as if nothing had been."""
-        node, _ = self._any_node()
+        node, host = self._any_node()
+        since = time.monotonic()
         node.signal(signal.SIGSTOP)
         await asyncio.sleep(self._chance.uniform(0.5, 2 * LEASE_SECONDS))
+        self._halts.append(Halt(host.name, since, time.monotonic()))
         node.signal(signal.SIGCONT)
 
     async def _restart(self) -> None:

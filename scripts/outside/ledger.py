@@ -4,7 +4,9 @@ What must hold: every submission that was answered 202 is one job, although its 
 lost and it was sent again under the same Idempotency-Key; every job ends; every job's callback
 arrives, verified; when it arrives twice it is the same one, by its webhook-id and byte for byte,
 and it says how the job really ended. Of jobs with one `orderingKey` each callback comes for the
-first time after the one before was accepted (which may come once more all the same, late).
+first time after the one before was accepted (which may come once more all the same, late). No two
+handlers of one job run at the same time. Who follows the feed through all of it sees each event
+once, in the order in which it stands at the end, and none is missing.
 """
 
 from __future__ import annotations
@@ -13,13 +15,15 @@ import asyncio
 import itertools
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import aiohttp
 
-from .api import Api
+from .api import Answer, Api
+from .feed import Feed, faults_of
 from .receiver import HANG_UP, Arrival, Receiver
+from .runs import Halt, Run, overlaps
 
 # Enough entries that even a receiver that fails at random is tried until it does not.
 SCHEDULE: Final = [0, 0.2, 0.5] + [1] * 40
@@ -38,6 +42,7 @@ class Ledger:
         self.sent_again = 0
         self.replayed = 0
         self.faults: list[str] = []
+        self.followed = Feed()
 
     # --- the load ------------------------------------------------------------------------------
 
@@ -72,6 +77,22 @@ class Ledger:
                 return
             if answer.status not in {409, 503}:
                 self.faults.append(f"submission {number}: {answer.status} {answer.json}")
+                return
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    async def follow_until(self, enough: asyncio.Event, api: Callable[[], Api]) -> None:
+        """Follow the feed, page by page, each from the service that `api` gives."""
+        while not enough.is_set():
+            try:
+                answer = await api().call("GET", self.followed.path, headers={"Prefer": "wait=1"})
+            except (aiohttp.ClientError, TimeoutError):
+                await asyncio.sleep(AGAIN_SECONDS)
+                continue
+            if answer.status == 200:
+                self.followed.read(answer.json)
+                continue
+            if answer.status != 503:
+                self.faults.append(f"the feed answered {answer.status} {answer.json}")
                 return
             await asyncio.sleep(AGAIN_SECONDS)
 
@@ -139,6 +160,20 @@ class Ledger:
         for key, order in self._keys.items():
             self._reckon_order(key, order, by_job)
 
+    def reckon_runs(
+        self, runs: Iterable[Run], deaths: Mapping[str, Sequence[float]], halts: Sequence[Halt]
+    ) -> None:
+        """Hold the runs of handlers against each other; at what instants nodes died or halted."""
+        self.faults += overlaps(runs, deaths, halts)
+
+    async def reckon_feed(self, api: Api, jobs: Mapping[str, Mapping[str, Any]]) -> None:
+        """Follow the feed to its end, and hold it against itself and `jobs`, by id."""
+        again = Feed()
+        for feed in (self.followed, again):
+            while feed.read((await _page(api, feed)).json):
+                pass
+        self.faults += faults_of(self.followed, again, jobs)
+
     def _reckon_job(self, number: int, job_id: str, job: dict[str, Any] | None) -> None:
         if job is None:
             self.faults.append(f"submission {number} was answered 202 and {job_id} is not there")
@@ -164,3 +199,11 @@ class Ledger:
             came = [places[id(each)] for each in by_job.get(other, ())]
             if came and (not accepted or min(came) < min(accepted)):
                 self.faults.append(f"{key}: the callback of {other} came before that of {one}")
+
+
+async def _page(api: Api, feed: Feed) -> Answer:
+    """The next page of a feed that works; an empty one is its end."""
+    answer = await api.call("GET", feed.path, headers={"Prefer": "wait=1"})
+    if answer.status != 200:
+        raise RuntimeError(f"the feed answered {answer.status} {answer.json}")
+    return answer

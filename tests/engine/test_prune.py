@@ -4,11 +4,17 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, cast
 
+from dispatcher.core.facts import DeliveryAttemptEnded, JobEnded
+from dispatcher.core.model import DeliveryState
+from dispatcher.core.ordering import OnDead
 from dispatcher.core.retry import Schedule
 from dispatcher.engine.prune import Prune
 from dispatcher.engine.terms import EngineTerms, System
+from dispatcher.ports.records import DEAD_KEPT_SECONDS
 from dispatcher.ports.store import Store
 from dispatcher.testing.clock import ManualClock
+from tests.engine.conftest import Stages
+from tests.engine.stage import FAILS, URL, a_callback
 
 
 class Timers:
@@ -40,6 +46,28 @@ async def test_it_rests_after_each_batch_for_as_long_as_that_took() -> None:
     store = Slow(clock, (0.5, 200), (0.02, 200), (0.1, 7))
     parts = cast("Any", (clock, timers, None, None, None))
     terms = EngineTerms(schedule=Schedule((0.0,)), prune_items=200)
-    await Prune(cast("Store", store), terms, System(*parts)).all()
+    woken: list[int] = []
+    prune = Prune(cast("Store", store), lambda: woken.append(1), terms, System(*parts))
+    await prune.all()
     assert timers.waits == [0.5, 0.02]
     assert store.batches == []
+    assert woken == [1]
+    store.batches = [(0.01, 0)]
+    await prune.all()
+    assert woken == [1]
+
+
+async def test_what_stood_behind_a_dead_callback_goes_when_that_is_erased(stages: Stages) -> None:
+    """It waited for the next look of the delivery loop, up to five seconds."""
+    stage = await stages.start()
+    stage.sender.answers[URL] = [FAILS]
+    callback = a_callback(ordered=OnDead.BLOCK, schedule=Schedule((0.0,)))
+    options: dict[str, Any] = {"callback": callback, "ordering_key": "k", "retention_seconds": 60.0}
+    await stage.submit(**options)
+    await stage.seen(DeliveryAttemptEnded, lambda fact: fact.to is DeliveryState.DEAD)
+    stage.clock.advance(DEAD_KEPT_SECONDS + 60.0)
+    await stage.submit(**options)
+    await stage.seen(JobEnded, count=2)
+    assert len(stage.sender.sent) == 1
+    await stage.engine.prune.all()
+    assert len(await stage.sender.until(2)) == 2

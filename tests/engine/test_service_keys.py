@@ -34,6 +34,7 @@ async def rotated(stage: Stage, overlap_seconds: float = OVERLAP_SECONDS) -> Ser
         stage.clock,
         RANDOM,
         stage.ids,
+        stage.observer,
         CLI,
         overlap_seconds=overlap_seconds,
     )

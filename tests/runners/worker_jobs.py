@@ -60,7 +60,7 @@ def family(job: JobContext, file: str) -> None:
         pids.write(f"{os.getpid()}\n{sleep.pid}\n")
         pids.flush()
         while not (job.cancel_requested and "polite" in file):
-            time.sleep(0.005)
+            time.sleep(0.005)  # a handler that is no coroutine has nothing to wait on: it looks
         sleep.kill()
         job.raise_if_canceled()
 

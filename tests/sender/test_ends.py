@@ -12,8 +12,9 @@ from dispatcher.adapters.sender.narrow.answer import Answer
 from dispatcher.adapters.sender.narrow.deadlines import Deadlines
 from dispatcher.core.outcome import Answered, NotSent
 from dispatcher.ports.sender import Callout
+from dispatcher.testing.clock import ManualClock
 from dispatcher.testing.receiver import Arrival, Hang, Receiver, Reply, Wire
-from tests.sender.conftest import AnySender, Authority, MakeSender, Names, callout
+from tests.sender.conftest import DEV, PATIENT, AnySender, Authority, MakeSender, Names, callout
 from tests.sender.test_pool import heard_of_it, pool_of
 
 SHUT_DOWN = "the service was shut down while the callback was being sent"
@@ -50,6 +51,39 @@ async def test_closing_tells_whoever_waits_for_a_place(
         for result in await asyncio.gather(first, waiting):
             assert isinstance(result, NotSent)
             assert (result.code, result.detail) == ("closed", SHUT_DOWN)
+
+
+async def test_one_that_was_closed_before_it_sent_anything_sends_nothing() -> None:
+    sender = NarrowSender(DEV, PATIENT, ManualClock())
+    await sender.close()
+    async with Receiver() as receiver:
+        result = await sender.send(callout(receiver.url))
+        assert isinstance(result, NotSent)
+        assert (result.code, result.detail) == ("closed", SHUT_DOWN)
+        assert receiver.connection_count == 0
+
+
+async def test_one_who_connects_while_it_is_closed_hears_of_it_afterwards() -> None:
+    """And its connection is closed."""
+
+    class Slow(Names):
+        async def addresses(self, host: str) -> tuple[str, ...]:
+            asked.set()
+            await go.wait()
+            return await super().addresses(host)
+
+    asked, go = asyncio.Event(), asyncio.Event()
+    sender = NarrowSender(DEV, PATIENT, ManualClock(), Slow(receiver_test=[("127.0.0.1",)]))
+    async with Receiver() as receiver:
+        url = f"http://receiver.test:{receiver.port}/hook"
+        task = asyncio.create_task(sender.send(callout(url)))
+        await asked.wait()
+        await sender.close()
+        go.set()
+        result = await task
+        assert isinstance(result, NotSent)
+        assert (result.code, result.detail) == ("closed", SHUT_DOWN)
+        assert not receiver.arrivals
 
 
 async def test_places_come_back_however_an_attempt_ends(make_sender: MakeSender) -> None:
@@ -239,7 +273,10 @@ async def test_a_deadline_that_passed_while_connecting_holds() -> None:
     loop = asyncio.get_running_loop()
     deadlines = Deadlines(0.01, loop)
     deadline = deadlines.begin()
-    await asyncio.sleep(0.03)
+    earlier: asyncio.Future[None] = loop.create_future()
+    deadline.watch(earlier)
+    with pytest.raises(TimeoutError):  # it has passed
+        await earlier
     waiter: asyncio.Future[None] = loop.create_future()
     deadline.watch(waiter)
     with pytest.raises(TimeoutError):

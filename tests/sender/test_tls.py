@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import ssl
+import threading
+
 import pytest
 
+from dispatcher.adapters.observers import Fanout
 from dispatcher.adapters.sender import SenderTerms
+from dispatcher.adapters.system import SystemClock, SystemRandom, Uuid7Ids
+from dispatcher.adapters.timers import LoopTimers
+from dispatcher.compose.parts import sender_of
 from dispatcher.core.outcome import Answered, NotSent
+from dispatcher.engine.terms import System
+from dispatcher.settings import Settings
 from dispatcher.testing.receiver import Raw, Receiver, Wire
 from tests.sender.conftest import QUICK, Authority, MakeSender, Names, callout
 from tests.sender.test_hostile import assert_plain
@@ -117,3 +126,28 @@ async def test_no_goodbye_is_waited_for(make_sender: MakeSender, authority: Auth
     async with Receiver(greet=rude, tls=authority.server("127.0.0.1")) as receiver:
         assert isinstance(await sender.send(callout(receiver.url, b"{}")), Answered)
         await receiver.left(1, within_seconds=2)
+
+
+async def test_what_is_trusted_is_read_off_the_event_loop_before_any_callback(
+    monkeypatch: pytest.MonkeyPatch, authority: Authority
+) -> None:
+    """It took 44 ms of the loop's time at the first callback by TLS."""
+    read = ssl.create_default_context
+    threads: list[threading.Thread] = []
+
+    def noted() -> ssl.SSLContext:
+        threads.append(threading.current_thread())
+        return read()
+
+    monkeypatch.setattr(ssl, "create_default_context", noted)
+    system = System(SystemClock(), LoopTimers(), SystemRandom(), Uuid7Ids(), Fanout())
+    settings = Settings(dev=True)
+    sender = await sender_of(settings, system)
+    assert len(threads) == 1
+    assert threads[0] is not threading.current_thread()
+    async with Receiver(tls=authority.server("127.0.0.1")) as receiver:
+        result = await sender.send(callout(receiver.url))
+    assert isinstance(result, NotSent)
+    assert result.code == "tls"
+    assert len(threads) == 1
+    await sender.close()

@@ -15,6 +15,7 @@ from dispatcher.core.model import DeliveryState, JobState
 from dispatcher.ports.bulk import BulkState, BulkStep, BulkStepped
 from dispatcher.ports.erasing import Erasure
 from dispatcher.ports.records import Added, Applied, NewJob, RemoteTerms
+from dispatcher.ports.store import Store
 from dispatcher.ports.views import Pauses
 from dispatcher.testing.conformance.auditing import an_entry, log
 from dispatcher.testing.conformance.scene import Scene
@@ -203,7 +204,21 @@ async def _until(operator: asyncpg.Connection, activity: str) -> None:
     """Wait until a session does that."""
     query = f"SELECT count(*) FROM pg_stat_activity WHERE {activity}"  # noqa: S608  # our own words
     while not await operator.fetchval(query):  # noqa: ASYNC110  # the server gives no signal
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.005)  # between looks: it is not what is waited for
+
+
+async def _until_read(store: Store) -> None:
+    """Let both event loops of a store come round: each reads then what stands on its lines."""
+
+    async def turns() -> None:
+        for _ in range(4):
+            await asyncio.sleep(0)
+
+    assert isinstance(store, PostgresStore)
+    await turns()
+    beating = store._pulse._loop
+    if beating is not None:
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(turns(), beating))
 
 
 async def _standby(operator: asyncpg.Connection, name: str) -> None:
@@ -228,7 +243,7 @@ class TestLostConnections:
         heart = cable.store.heart(holder, "a test", LEASE_SECONDS)
         for _ in range(2):
             cable.line.say_goodbye()
-            await asyncio.sleep(0.05)  # nothing tells that the driver has read them
+            await _until_read(cable.store)
             assert await cable.record(job.id, store=cable.store)
             await asyncio.to_thread(heart.beat)
             await cable.add()

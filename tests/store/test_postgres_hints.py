@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import asyncpg
 import pytest
 
-from dispatcher.adapters.postgres.hints import PAYLOAD_BYTES, PostgresHints
+from dispatcher.adapters.postgres.hints import PAYLOAD_BYTES, PostgresHints, tell_once
+from dispatcher.adapters.secrets import new_key
+from dispatcher.adapters.system import SystemRandom
+from dispatcher.cli.main import main
 from dispatcher.core.facts import StoreFailed, StoreRecovered
 from dispatcher.ports.hints import EVERY_TOPIC, Hint, Topic
 from dispatcher.testing.observer import RecordingObserver
@@ -159,3 +163,46 @@ async def test_without_a_database_it_tries_again_and_says_so_once(url: str) -> N
         finally:
             await operator.execute(f"DROP DATABASE {name} WITH (FORCE)")
             await operator.close()
+
+
+# --- commands ----------------------------------------------------------------------------------
+
+
+async def test_what_commands_change_is_heard_at_once(
+    url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DISPATCHER_STORE", url)
+    monkeypatch.setenv("DISPATCHER_SECRET_KEY", new_key(SystemRandom()))
+
+    async def run(*words: str) -> dict[str, str]:
+        capsys.readouterr()
+        assert await asyncio.to_thread(main, [*words, "--json"]) == 0
+        made: dict[str, str] = json.loads(capsys.readouterr().out)
+        return made
+
+    async with nodes(url, EVERY_TOPIC) as (node,):
+        made = await run("callers", "create", "shop")
+        of_caller = Hint(Topic.CALLER, made["id"])
+        await node.until_heard(of_caller)
+        for words in (
+            ("limits", "shop", "--rate", "5/1"),
+            ("rotate-secret", "shop"),
+            ("keys", "revoke", "shop", made["keyId"]),
+        ):
+            node.heard.clear()
+            await run("callers", *words)
+            await node.until_heard(of_caller)
+        await run("keys", "rotate")
+        await node.until_heard(Hint(Topic.SERVICE_KEYS))
+
+
+async def test_more_than_one_notification_holds_is_a_hint_at_everything(url: str) -> None:
+    async with nodes(url, EVERY_TOPIC) as (node,):
+        node.heard.clear()
+        await tell_once(url, "command", [Hint(Topic.CALLER, f"clr_{n}") for n in range(2_000)])
+        await node.until_heard(ANYTHING)
+        assert node.heard == [ANYTHING]
+
+
+async def test_a_command_that_reaches_no_database_any_more_ends_all_the_same() -> None:
+    await tell_once("postgresql://u@127.0.0.1:1/gone", "command", [Hint(Topic.SERVICE_KEYS)])

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from msgspec.structs import replace
 
-from dispatcher.adapters.postgres import held
+from dispatcher.adapters.postgres import PostgresStore, remembered
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement, statement_names
 from dispatcher.adapters.postgres.transacting import Transactor
@@ -21,7 +21,7 @@ from dispatcher.ports.store import Store
 from dispatcher.testing.conformance.delivering import ONE_SLOT
 from dispatcher.testing.conformance.registered import registered
 from dispatcher.testing.conformance.scene import Scene
-from dispatcher.testing.conformance.values import a_callback
+from dispatcher.testing.conformance.values import TERMS, a_callback
 from tests.store.postgres_backend import PostgresBackend
 
 NAMES = {statement(name): name for name in statement_names()}
@@ -114,7 +114,7 @@ async def test_what_has_changed_is_read_under_its_lock(scene: Scene, asked: list
 async def test_so_much_is_kept_and_no_more(
     scene: Scene, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(held, "MOST_KEPT", 2)
+    monkeypatch.setattr(remembered, "MOST_KEPT", 2)
     jobs = [await handed_off(scene) for _ in range(3)]
     asked.clear()
     await scene.apply_all(*(scene.finish(job) for job in jobs))
@@ -134,6 +134,25 @@ async def test_a_batch_of_both_kinds_looks_at_destinations_once(
     done = scene.tried(sending, DeliveryState.DELIVERED, hand_off=True)
     await scene.apply_all(scene.finish(second, hand_off=True), done)
     assert asked.count("destinations_loads") == 1
+
+
+async def test_a_batch_that_waits_is_begun_by_the_commit_before_it(scene: Scene) -> None:
+    await warm(scene)
+    store = scene.store
+    assert isinstance(store, PostgresStore)
+    jobs = [await handed_off(scene) for _ in range(3)]
+    connection = store._changes._transactor._connection  # what is said on it is the point
+    assert connection is not None
+    said: list[str] = []
+    connection.add_query_logger(lambda each: said.append(each.query))
+    each = zip(jobs, (TERMS, ONE_SLOT, ONE_SLOT), strict=True)  # other terms, another batch
+    await asyncio.gather(*(scene.apply(scene.finish(job), terms=terms) for job, terms in each))
+    begins = [sql for sql in said if sql == statement("begin")]
+    chained = [sql for sql in said if sql == statement("commit_and_begin")]
+    assert (len(begins), len(chained)) == (1, 1)
+    assert said[-1] == statement("commit")
+    assert not connection.is_in_transaction()
+    assert [await scene.state(job.job.id) for job in jobs] == ["succeeded"] * 3
 
 
 async def test_one_whose_number_is_another_s_after_a_commit_was_lost(scene: Scene) -> None:

@@ -23,7 +23,15 @@ GROWING = (
 """The tables that grow with the work done, or are asked for each of it."""
 
 NOT_PLANNED = {
-    *("begin", "begin_read", "begin_migration", "commit", "rollback", "schema_make"),
+    *(
+        "begin",
+        "begin_read",
+        "begin_migration",
+        "commit",
+        "commit_and_begin",
+        "rollback",
+        "schema_make",
+    ),
     *("savepoint", "savepoint_keep", "savepoint_undo", "service_keys_lock", "pauses_lock"),
     *("feed_renumber", "hints_unsynced", "move_analyze", "move_counts", "move_filled"),
 }

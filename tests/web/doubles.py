@@ -212,8 +212,11 @@ class Memory(NoEndpoints):
     ) -> bool:
         raise NotImplementedError
 
-    async def add_audit(self, entry: AuditEntry) -> None:
+    async def add_audit(self, entry: AuditEntry) -> bool:
+        if any(entry.id == each.id for each in self.audited):
+            return False
         self.audited.append(entry)
+        return True
 
     async def list_destinations(
         self, wanted: DestinationFilter, *, limit: int, before: int | None

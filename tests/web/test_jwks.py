@@ -108,6 +108,7 @@ async def test_callbacks_verify_with_what_it_shows_through_a_rotation(tmp_path: 
             stage.clock,
             SystemRandom(),
             stage.ids,
+            stage.observer,
             CLI,
             overlap_seconds=600,
         )

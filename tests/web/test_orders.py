@@ -66,3 +66,31 @@ async def test_a_replay_of_an_order_is_checked_as_the_order_was(edge: Edge) -> N
     again = f"/v1/jobs/{answer.json['id']}/replay"
     assert (await edge.call("POST", again)).status == 403
     assert (await edge.call("POST", again, key="dsp_ops")).status == 202
+
+
+async def test_an_order_that_is_sent_again_is_audited_once(edge: Edge) -> None:
+    body = {"type": BulkKind.CANCEL, "input": {"callerId": BOB.id}}
+
+    async def send(key: str, asked: object = body) -> Answer:
+        return await edge.submit(asked, key="dsp_ops", headers={"Idempotency-Key": key})
+
+    first = await send("one")
+    for _ in range(3):
+        assert (await send("one")).json["id"] == first.json["id"]
+    assert (await send("one", {**body, "priority": 1})).status == 422
+    assert len(edge.memory.audited) == 1
+    await send("two")
+    for _ in range(2):
+        await edge.submit(body, key="dsp_ops")
+    assert len({entry.id for entry in edge.memory.audited}) == len(edge.memory.audited) == 4
+
+
+async def test_one_that_is_done_again_is_audited_again(edge: Edge) -> None:
+    """With the key of one whose job was erased since: it counts as unused."""
+    body = {"type": BulkKind.CANCEL, "input": {"callerId": BOB.id}}
+    for count in (1, 2, 3):
+        await edge.submit(body, key="dsp_ops", headers={"Idempotency-Key": "one"})
+        edge.taking._seen.clear()
+        entries = edge.memory.audited
+        assert [entry.target for entry in entries] == [BOB.id] * count
+    assert len({entry.id for entry in entries}) == 3

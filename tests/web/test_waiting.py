@@ -11,6 +11,7 @@ import pytest
 from dispatcher.core.limits import Limits
 from dispatcher.core.outcome import Failed
 from dispatcher.engine.waiters import Places
+from dispatcher.web.holding import REST_SECONDS
 from tests.engine.handlers import Hanging
 from tests.engine.stage import FAILS, ScriptedRunner
 from tests.web.edge import Answer
@@ -274,16 +275,43 @@ async def test_a_client_that_goes_is_waited_for_no_more(tmp_path: Path) -> None:
         await until_nobody(here.stage.waiters)  # no time has passed
 
 
-async def test_without_a_place_it_is_answered_at_once(tmp_path: Path) -> None:
-    async with service(tmp_path, ScriptedRunner(Hanging())) as here:
+async def test_without_a_place_it_is_answered_after_a_moment(tmp_path: Path) -> None:
+    """So who asks again at once does not ask the store without end."""
+    hanging = Hanging()
+    async with service(tmp_path, ScriptedRunner(hanging)) as here:
         here.stage.waiters.waits = Places(2, 1)
-        path = f"/v1/jobs/{await here.submit(PLAIN)}"
-        task = await asked(here, path)
-        answer = await here.call("GET", path, headers=WAIT)
+        job_id = await here.submit(PLAIN)
+        path = f"/v1/jobs/{job_id}"
+        first = await asked(here, path)
+        looks = here.stage.faults.calls
+        before = looks["get_job"]
+        task = asyncio.create_task(here.call("GET", path, headers=WAIT))
+        while looks["get_job"] == before:
+            await here.stage.turns()
+        here.stage.advance(REST_SECONDS - 0.1)
+        await here.stage.turns()
+        assert not task.done()
+        here.stage.advance(0.1)
+        answer = await task
         assert (answer.status, answer.headers.get("Preference-Applied")) == (200, None)
-        here.stage.advance(10)
-        assert (await task).status == 200
+        assert answer.headers["Retry-After"]
+        assert looks["get_job"] == before + 2
+        submitted = await here.call("POST", "/v1/jobs", json=PLAIN, headers=WAIT)
+        assert (submitted.status, submitted.json["done"]) == (202, False)
+        hanging.go.set()
+        assert (await first).json["done"]
         await until_nobody(here.stage.waiters)
+
+
+async def test_without_a_place_what_is_done_is_told_at_once(tmp_path: Path) -> None:
+    async with service(tmp_path) as here:
+        here.stage.waiters.waits = Places(0, 0)
+        job_id = await here.submit(PLAIN)
+        await here.ended(job_id)
+        answer = await here.call("GET", f"/v1/jobs/{job_id}", headers=WAIT)
+        assert answer.json["done"]
+        feed = await here.call("GET", "/v1/events", headers=WAIT)
+        assert len(feed.json["items"]) == 1
 
 
 async def test_at_the_end_those_who_wait_are_answered(tmp_path: Path) -> None:

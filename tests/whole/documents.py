@@ -226,7 +226,7 @@ class Terminal:
             except Differs:
                 if time.monotonic() > ends or (process is not None and process.poll() is not None):
                     raise
-                time.sleep(0.05)
+                time.sleep(0.05)  # between looks: a file that others write gives no signal
             else:
                 return
 

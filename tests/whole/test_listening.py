@@ -50,6 +50,8 @@ async def test_a_drain_tells_those_who_listen_and_answers_those_who_wait(
 async def test_a_follower_sees_each_event_once_though_the_service_is_killed(gated: Rig) -> None:
     seen: list[str] = []
     ended: list[str] = []
+    up = asyncio.Event()
+    up.set()
 
     async def follow() -> None:
         cursor = ""
@@ -59,7 +61,7 @@ async def test_a_follower_sees_each_event_once_though_the_service_is_killed(gate
                     "GET", f"/v1/events?limit=5{cursor}", headers={"Prefer": "wait=5"}
                 )
             except (aiohttp.ClientError, TimeoutError):
-                await asyncio.sleep(0.02)  # it is down: asked again until it is back
+                await up.wait()
                 continue
             if answer.status != 200:  # it starts, or stops
                 assert answer.status == 503, answer
@@ -75,7 +77,7 @@ async def test_a_follower_sees_each_event_once_though_the_service_is_killed(gate
             try:
                 answer = await gated.submit("dispatcher.echo", {"n": number}, key=f"k-{number}")
             except (aiohttp.ClientError, TimeoutError):
-                await asyncio.sleep(0.02)
+                await up.wait()
                 continue
             if answer.status == 202:
                 return
@@ -88,8 +90,10 @@ async def test_a_follower_sees_each_event_once_though_the_service_is_killed(gate
             ]
             if part < KILLS:
                 await asyncio.wait(submitting, return_when=asyncio.FIRST_COMPLETED)
+                up.clear()
                 gated.service.kill()
                 await gated.service.start()
+                up.set()
             await asyncio.gather(*submitting)
         await following
     assert len(seen) == len(set(seen)) == JOBS

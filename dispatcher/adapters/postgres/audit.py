@@ -25,28 +25,26 @@ class AuditKept:
     _readers: Readers
     _rest: Batcher
 
-    async def add_audit(self, entry: AuditEntry) -> None:
+    async def add_audit(self, entry: AuditEntry) -> bool:
         """See `AuditStore.add_audit`."""
-        await self._rest.one(_add_all, entry)
+        return await self._rest.one(_add_all, entry)
 
     async def list_audit(self, wanted: AuditFilter, *, limit: int, before: int | None) -> AuditPage:
         """See `AuditStore.list_audit`."""
         return await self._readers.ask(list_audit, wanted, limit=limit, before=before)
 
 
-async def _add_all(session: Session, entries: Sequence[Entry[AuditEntry]]) -> list[None]:
+async def _add_all(session: Session, entries: Sequence[Entry[AuditEntry]]) -> list[bool]:
     await session.began()
-    for entry in entries:
-        await add_audit(session, entry.item)
-    return [None for _ in entries]
+    return [await add_audit(session, entry.item) for entry in entries]
 
 
-async def add_audit(session: Session, entry: AuditEntry | None) -> None:
-    """Write an entry, if there is one."""
+async def add_audit(session: Session, entry: AuditEntry | None) -> bool:
+    """Write an entry, if there is one; whether it was not there before."""
     if entry is None:
-        return
+        return False
     actor = entry.actor
-    await session.execute(
+    done: str = await session.execute(
         _ADD,
         entry.id,
         entry.at,
@@ -60,6 +58,7 @@ async def add_audit(session: Session, entry: AuditEntry | None) -> None:
         actor.request_id,
         entry.detail.decode(),
     )
+    return done == "INSERT 0 1"
 
 
 async def list_audit(

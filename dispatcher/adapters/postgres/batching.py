@@ -153,7 +153,7 @@ class Batcher:
         failure: StoreError | None = None
         answers: list[Any] = []
         try:
-            answers = await self._transactor.transact(batch[0].run, entries)
+            answers = await self._transactor.transact(batch[0].run, entries, self._more)
         except StoreError as error:
             failure = error
         except Exception as error:  # noqa: BLE001  # whatever it is, those who wait must hear of it
@@ -168,6 +168,10 @@ class Batcher:
             else:  # an exception is never shared between tasks
                 _settle(call.future, [type(failure)(*failure.args) for _ in call.items])
             at += size
+
+    def _more(self) -> bool:
+        """Whether another batch follows at once."""
+        return bool(self._waiting)
 
     def _tell(self, seconds: float, items: int, *, failed: bool) -> None:
         """Tell who looks on; a defect of theirs must not keep their answers from those who wait."""

@@ -7,7 +7,7 @@ destinations.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
@@ -16,6 +16,7 @@ from dispatcher.adapters.postgres.audit import add_audit
 from dispatcher.adapters.postgres.batching import Batcher, Entry
 from dispatcher.adapters.postgres.concerned import wheres
 from dispatcher.adapters.postgres.erasing import Eraser
+from dispatcher.adapters.postgres.passing import Passing
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.audit import AuditEntry
@@ -39,7 +40,8 @@ AT_ONCE: Final = 200
 LOOK_FACTOR: Final = 4
 """A pruning looks at so many times as many events as it may erase: some have to stay."""
 
-_START: Final = (-1, -1)
+_Place: TypeAlias = tuple[int, int]
+_START: Final[_Place] = (-1, -1)
 
 
 class Deletion(Struct, frozen=True):
@@ -117,14 +119,17 @@ class Clearing:
         self._eraser = eraser
         self._kept_ms = round(kept_seconds * 1000)
         self._after = _START
+        self._passing = Passing()
 
     async def clear(self, batcher: Batcher, limit: int) -> int:
         """End and erase up to `limit` of each; gives how many deliveries have ended."""
-        await batcher.one(self._prune_alone, limit)
+        # What is rolled back has not been looked at: the place moves once that is committed.
+        self._after = await batcher.one(self._prune_alone, limit)
+        self._passing.ended()
         await batcher.one(put_back_held, limit)
         return await batcher.one(clear_deleted, limit)
 
-    async def _prune_alone(self, session: Session, entries: Sequence[Entry[int]]) -> list[None]:
+    async def _prune_alone(self, session: Session, entries: Sequence[Entry[int]]) -> list[_Place]:
         limit = max(entry.item for entry in entries)
         dead_since = await session.look_at_clock() - self._kept_ms
         look = limit * LOOK_FACTOR
@@ -140,6 +145,11 @@ class Clearing:
         if going:  # under their locks no delivery begins a new round
             await session.fetch(_ALONE_LOCK, going)
             await session.began()
-            await self._eraser.erase_alone(session, going, dead_since)
-        self._after = after if len(going) == limit or len(found) == look else _START
-        return [None for _ in entries]
+
+            async def erase(seqs: Sequence[int]) -> int:
+                await self._eraser.erase_alone(session, seqs, dead_since)
+                return len(seqs)
+
+            await self._passing.each(session, going, erase, "row {} of `event`".format)
+        more = len(going) == limit or len(found) == look
+        return [after if more else _START for _ in entries]

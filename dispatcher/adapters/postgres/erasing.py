@@ -81,10 +81,13 @@ class Eraser:
         ]
         if owed and not wanted.cancel_deliveries:
             return Erasure.OWES
-        await add_audit(session, wanted.entry)
-        ends: list[Entry[Change | Audited]] = [Entry(0, _end(each, session.now)) for each in owed]
+        sending = any(each["state"] == DeliveryState.SENDING for each in owed)
+        open_ = [each for each in owed if each["cancel_requested_at"] is None]
+        if open_ or not sending:  # else this was asked before, and changes nothing
+            await add_audit(session, wanted.entry)
+        ends: list[Entry[Change | Audited]] = [Entry(0, _end(each, session.now)) for each in open_]
         await apply_locked(session, ends, locked, wanted.terms)
-        if any(each["state"] == DeliveryState.SENDING for each in owed):
+        if sending:
             return Erasure.SENDING
         blocked = await chains.blocked_by(session, [seq])
         await self.erase(session, [seq], _NONE_KEPT)

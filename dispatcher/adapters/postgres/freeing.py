@@ -45,10 +45,8 @@ async def came_free(
     full, and they wait for this slot.
     """
     known = await places.stand(session, {each.where for each in freed})
-    handed = await _hand_on(session, known, freed, terms)
-    if handed:
-        served = {freed[n].where for n in handed}
-        known.update(await places.look(session, served))
+    handed, emptied = await _hand_on(session, known, freed, terms)
+    known.update(await places.look(session, emptied))
     following: dict[Where, Instant | None] = {}
     for where, place in known.items():
         next_at, full_slots = place.next_at(session.now, terms.slots)
@@ -68,8 +66,12 @@ async def came_free(
 
 async def _hand_on(
     session: Session, known: dict[Where, Place], freed: Sequence[Freed], terms: DeliveryTerms
-) -> dict[int, tuple[int, LeasedDelivery]]:
-    """Lease what is due in the slots that came free, by their positions: see `_choose`."""
+) -> tuple[dict[int, tuple[int, LeasedDelivery]], set[Where]]:
+    """Lease what is due in the slots that came free, by their positions: see `_choose`.
+
+    The second answer are the places of which nothing that is due is left, as far as was looked:
+    what waits there has to be looked at again. Of the others all that counts is known.
+    """
     count = Counter(each.where for each in freed)
     limits: dict[int, int] = {}
     for where in {each.where for each in freed if each.hand_off}:
@@ -78,7 +80,7 @@ async def _hand_on(
         if due_at is not None and due_at <= session.now and place.sending < terms.slots:
             limits[place.seq] = 2 * count[where]
     if not limits:
-        return {}
+        return {}, set()
     found = await heads(session, limits)
     chosen: dict[int, int] = {}
     at: dict[Where, list[tuple[int, Freed]]] = {}
@@ -89,7 +91,18 @@ async def _hand_on(
         due = found.get(place.seq, ([], []))
         chosen.update(_choose(session, here, due, terms.slots - place.sending))
     leased = await lease(session, list(chosen.values()), terms)
-    return {n: (seq, leased[seq]) for n, seq in chosen.items() if seq in leased}
+    until = places.lease_until(session, terms)
+    emptied: set[Where] = set()
+    for where in {freed[n].where for n in chosen}:
+        fresh, retried = found.get(known[where].seq, ([], []))
+        taken = [seq for n, seq in chosen.items() if freed[n].where == where]
+        for seq in taken:
+            if seq in leased:
+                known[where].lease(until)
+        lost = any(leased[seq].delivery.unknown_count for seq in taken if seq in leased)
+        if lost or len(taken) == len(fresh) + len(retried) or not leased.keys() >= set(taken):
+            emptied.add(where)
+    return {n: (seq, leased[seq]) for n, seq in chosen.items() if seq in leased}, emptied
 
 
 def _choose(

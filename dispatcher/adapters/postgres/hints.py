@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -155,11 +155,7 @@ class PostgresHints:
                 await asyncio.sleep(REST_SECONDS)
 
     async def _send(self, connection: asyncpg.Connection, words: list[str]) -> None:
-        payload = " ".join((self._name, *words))
-        if len(payload.encode()) > PAYLOAD_BYTES:
-            told = [word for word in words if word[0] in {_HERE, _WHO, _BYE}]
-            payload = " ".join((self._name, *told, Topic.ANYTHING))
-        await connection.execute(_TELL, CHANNEL, payload)
+        await _tell(connection, self._name, words)
         self.told += 1
 
     def _on_lost(self, _: object) -> None:
@@ -209,3 +205,26 @@ class PostgresHints:
         self._wanted = frozenset()
         self._pending, self._size = {}, 0
         self._rung.clear()
+
+
+async def tell_once(
+    url: str, name: str, hints: Sequence[Hint], patience: Patience | None = None
+) -> None:
+    """Tell whoever listens, without listening: for a command, which ends before it met anybody.
+
+    `name` is as that of `PostgresHints`. A database that can't be reached now loses the hints.
+    """
+    with contextlib.suppress(*_TROUBLE):
+        connection = await Connector(Address.parse(url), patience or Patience()).connect()
+        try:
+            await _tell(connection, name, [topic + id_ for topic, id_ in hints])
+        finally:
+            await let_go(connection)
+
+
+async def _tell(connection: asyncpg.Connection, name: str, words: Sequence[str]) -> None:
+    payload = " ".join((name, *words))
+    if len(payload.encode()) > PAYLOAD_BYTES:
+        told = [word for word in words if word[0] in {_HERE, _WHO, _BYE}]
+        payload = " ".join((name, *told, Topic.ANYTHING))
+    await connection.execute(_TELL, CHANNEL, payload)

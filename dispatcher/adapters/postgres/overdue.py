@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from operator import itemgetter
+from typing import Final, NamedTuple, TypeAlias
+
+import asyncpg
 
 from dispatcher.adapters.postgres.batching import Entry
 from dispatcher.adapters.postgres.chains import advance, blocked_by
 from dispatcher.adapters.postgres.erasing import Eraser
 from dispatcher.adapters.postgres.holders import HOLDER_KEPT_MS
+from dispatcher.adapters.postgres.passing import Passing
 from dispatcher.adapters.postgres.registered import by_id
 from dispatcher.adapters.postgres.rows import (
     DELIVERY_LEASE,
@@ -40,6 +45,10 @@ _FORGET_LANES = statement("prune_lanes")
 _FORGET_AUDIT = statement("prune_audit")
 _FORGET_TARGETS = statement("prune_targets")
 _FORGET_DESTINATIONS = statement("prune_destinations")
+_STATUS = statement("xact_status")
+_SAVEPOINT = statement("savepoint")
+_KEEP = statement("savepoint_keep")
+_UNDO = statement("savepoint_undo")
 
 LOOK_FACTOR: Final = 4
 """A pruning looks at so many times as many jobs as it may erase: some have to stay."""
@@ -50,7 +59,9 @@ BREAKER_KEPT_MS: Final = 86_400_000
 CLOSED_KEPT_MS: Final = 600_000
 """that of a URL which is closed sooner: its failures were few."""
 
-_START: Final = (-1, -1)
+_Place: TypeAlias = tuple[int, int]
+_Step: TypeAlias = tuple[str, Callable[[], Awaitable[object]]]
+_START: Final[_Place] = (-1, -1)
 
 
 async def sweep(session: Session, limit: int) -> Overdue:
@@ -81,14 +92,22 @@ def _lost(
     return delivery, row[DELIVERY_LEASE], job, endpoint
 
 
+class _Places(NamedTuple):
+    """How far pruning has looked: at jobs, and at those that had to stay."""
+
+    after: _Place = _START
+    again: _Place = _START
+
+
 class Pruning:
     """Erases what is past its time, a little at a call.
 
     Jobs past their time are looked at in the order in which they came to it, and what comes to it
     later stands behind. So it goes on from where it was; only when it has come to the end it looks
     again, in turn, at some of those that had to stay (for an open or a dead delivery, for as long
-    as 30 days) or that another process had taken. That it forgets both places with the process is
-    no harm. Several may prune at once: each takes what no other has taken.
+    as 30 days), that another process had taken, or that the database refused to erase. That it
+    forgets both places with the process is no harm. Several may prune at once: each takes what no
+    other has taken.
     """
 
     def __init__(self, dead_kept_seconds: float, audit_kept_seconds: float, eraser: Eraser) -> None:
@@ -96,37 +115,66 @@ class Pruning:
         self._eraser = eraser
         self._dead_kept_ms = round(dead_kept_seconds * 1000)
         self._audit_kept_ms = round(audit_kept_seconds * 1000)
-        self._after = _START
-        self._again = _START
+        self._passing = Passing()
+        self._places = _Places()
+        # Where the last transaction, of that number, came to. What is rolled back was not looked
+        # at, so it is believed only when the server says that it was committed.
+        self._came_to: tuple[int | None, _Places] | None = None
 
     async def prune(self, session: Session, entries: Sequence[Entry[int]]) -> list[int]:
         """Erase up to so many jobs, and as many of each other thing; see the port."""
-        return [await self._prune(session, entry.item) for entry in entries]
-
-    async def _prune(self, session: Session, limit: int) -> int:
         await session.began()
-        going, more = await self._take(session, limit)
+        await self._go_on(session)
+        places = self._places
+        answers = []
+        for entry in entries:
+            erased, places = await self._prune(session, entry.item, places)
+            if erased < entry.item:
+                self._passing.ended()
+            answers.append(erased)
+        self._came_to = (session.xid, places)
+        return answers
+
+    async def _go_on(self, session: Session) -> None:
+        """Go on from where the transaction before came to, if that stands."""
+        came_to, self._came_to = self._came_to, None
+        if came_to is None:
+            return
+        await session.execute(_SAVEPOINT)
+        try:
+            row = await session.one(_STATUS, came_to[0])
+        except asyncpg.InvalidParameterValueError:  # a server that never saw that number
+            await session.execute(_UNDO)
+        else:
+            await session.execute(_KEEP)
+            if row is not None and row[0] == "committed":
+                self._places = came_to[1]
+
+    async def _prune(self, session: Session, limit: int, places: _Places) -> tuple[int, _Places]:
+        going, more, places = await self._take(session, limit, places)
         erased = await self._erase(session, going) if going else 0
         await self._forget(session, limit)
-        return limit if more else erased
+        return limit if more else erased, places
 
-    async def _take(self, session: Session, limit: int) -> tuple[list[int], bool]:
-        """Lock up to `limit` jobs that may go; and whether there is more to look at at once."""
-        look, until = limit * LOOK_FACTOR, self._after
+    async def _take(
+        self, session: Session, limit: int, places: _Places
+    ) -> tuple[list[int], bool, _Places]:
+        """Lock up to `limit` jobs that may go; whether there is more to look at; and the places."""
+        look, until = limit * LOOK_FACTOR, places.after
         found = await self._candidates(session, until, look)
-        taken, self._after = await _taken(session, found, limit, until)
+        taken, after = await _taken(session, found, limit, until)
+        places = places._replace(after=after)
         if len(found) == look or len(taken) == limit:
-            return taken, True
-        stayed = await self._candidates(session, self._again, look)
+            return taken, True, places
+        stayed = await self._candidates(session, places.again, look)
         behind = [row for row in stayed if _place(row) <= until]
-        again, self._again = await _taken(session, behind, limit - len(taken), self._again)
-        if len(behind) < look and len(taken) + len(again) < limit:
-            self._again = _START
-        return taken + again, len(taken) + len(again) == limit
+        others, again = await _taken(session, behind, limit - len(taken), places.again)
+        full = len(taken) + len(others) == limit
+        if len(behind) < look and not full:
+            again = _START
+        return taken + others, full, places._replace(again=again)
 
-    async def _candidates(
-        self, session: Session, after: tuple[int, int], look: int
-    ) -> Sequence[Row]:
+    async def _candidates(self, session: Session, after: _Place, look: int) -> Sequence[Row]:
         now = session.now
         rows: Sequence[Row] = await session.fetch(
             _CANDIDATES, now, now - self._dead_kept_ms, *after, look
@@ -135,6 +183,11 @@ class Pruning:
 
     async def _erase(self, session: Session, going: Sequence[int]) -> int:
         await session.execute(_LOCK, going)  # under these locks no delivery begins a new round
+        await blocked_by(session, going)  # locks their destinations, all in one order
+        erase = partial(self._erase_some, session)
+        return await self._passing.each(session, going, erase, "row {} of `job`".format)
+
+    async def _erase_some(self, session: Session, going: Sequence[int]) -> int:
         blocked = await blocked_by(session, going)
         erased = await self._eraser.erase(session, going, session.now - self._dead_kept_ms)
         for chain in blocked:  # what dead deliveries kept waiting may go
@@ -143,14 +196,25 @@ class Pruning:
 
     async def _forget(self, session: Session, limit: int) -> None:
         now = session.now
-        await session.execute(_FORGET_KEYS, now, limit)
-        await self._eraser.forget(session, limit * LOOK_FACTOR)
-        await session.execute(_FORGET_HOLDERS, now, HOLDER_KEPT_MS)
-        await session.execute(_FORGET_LANES, limit)
         closed_since, open_since = now - CLOSED_KEPT_MS, now - BREAKER_KEPT_MS
-        await session.execute(_FORGET_TARGETS, closed_since, open_since, limit)
-        await session.execute(_FORGET_DESTINATIONS, now, open_since, limit)
-        await session.execute(_FORGET_AUDIT, now - self._audit_kept_ms, limit)
+        past, look = now - self._audit_kept_ms, limit * LOOK_FACTOR
+        execute = session.execute
+        steps: tuple[_Step, ...] = (
+            ("an idempotency key", partial(execute, _FORGET_KEYS, now, limit)),
+            ("what was erased", partial(self._eraser.forget, session, look)),
+            ("a holder", partial(execute, _FORGET_HOLDERS, now, HOLDER_KEPT_MS)),
+            ("a lane", partial(execute, _FORGET_LANES, limit)),
+            ("a URL", partial(execute, _FORGET_TARGETS, closed_since, open_since, limit)),
+            ("a destination", partial(execute, _FORGET_DESTINATIONS, now, open_since, limit)),
+            ("an entry of the audit log", partial(execute, _FORGET_AUDIT, past, limit)),
+        )
+        await self._passing.each(session, steps, _each_step, itemgetter(0))
+
+
+async def _each_step(steps: Sequence[_Step]) -> int:
+    for _, forget in steps:
+        await forget()
+    return len(steps)
 
 
 def _place(row: Row) -> tuple[int, int]:

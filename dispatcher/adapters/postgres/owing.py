@@ -84,7 +84,7 @@ async def owe(
     for debt, seq in await _write(session, told, rows):
         if debt.told.data is None and not applied[debt.delivery_id].handed:  # its job has ended
             waiting = debt.waiting(session, known[debt.where].seq, debt.due_at(session.now, terms))
-            session.held.keep_waiting(seq, waiting)
+            session.remembered.keep_waiting(seq, waiting)
     await places.write(session, known.values())
     if not slow:
         places.still(session, mark)
@@ -111,23 +111,18 @@ async def _write(
     return []
 
 
-def _until(session: Session, terms: DeliveryTerms) -> Instant:
-    """When a lease taken now ends."""
-    return session.now + round(terms.lease_seconds * 1000)
-
-
 def _owe(session: Session, debt: Debt, place: Place, terms: DeliveryTerms) -> tuple[Row, Applied]:
     """One delivery to a plain destination, leased at once if that is asked and may be."""
     now = session.now
     due_at = debt.due_at(now, terms)
     free = place.sending < terms.slots and (place.fresh_at is None or place.fresh_at > now)
     if debt.hand_off and free and due_at == now:
-        lease, until = session.ids.new("lse"), _until(session, terms)
+        lease, until = session.ids.new("lse"), places.lease_until(session, terms)
         place.lease(until)
         place.be_ready_by(until, None)
         row = debt.row(place, due_at, lease=lease, until=until)
         handed = debt.handed(session, due_at, lease)
-        session.held.keep_sending(handed, place.seq, until)
+        session.remembered.keep_sending(handed, place.seq, until)
         return row, Applied((handed,))
     row = debt.row(place, due_at)
     return row, Applied(delivery_ready_at=place.wait(due_at, now, terms.slots))
@@ -144,7 +139,7 @@ async def _owe_slowly(session: Session, debt: Debt, terms: DeliveryTerms) -> App
     due = place.fresh_at is not None and place.fresh_at <= session.now
     goes = debt.hand_off and due_at == session.now and not due and not blocked
     if goes and line == OWN_LINE and await _may_go(session, place, terms):
-        lease, until = session.ids.new("lse"), _until(session, terms)
+        lease, until = session.ids.new("lse"), places.lease_until(session, terms)
         row = debt.row(place, due_at, lease=lease, until=until, line=line)
         await session.execute(_OWE, *columns((row,), DELIVERY_WIDTH))
         await gates.renew(session, place.seq, terms)

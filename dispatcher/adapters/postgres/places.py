@@ -14,6 +14,7 @@ from dispatcher.adapters.postgres.rows import Row, columns
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.model import Instant
+from dispatcher.ports.records import DeliveryTerms
 
 _LOCK = statement("destinations_lock")
 _LOADS = statement("destinations_loads")
@@ -31,6 +32,11 @@ def where_of(row: Row) -> Where:
 def earliest(*instants: Instant | None) -> Instant | None:
     """The earliest of those that are known."""
     return min((each for each in instants if each is not None), default=None)
+
+
+def lease_until(session: Session, terms: DeliveryTerms) -> Instant:
+    """When a lease taken now ends."""
+    return session.now + round(terms.lease_seconds * 1000)
 
 
 class Place:

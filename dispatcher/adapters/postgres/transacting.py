@@ -29,6 +29,7 @@ from dispatcher.core.errors import StoreError, StoreUnavailable
 
 _BEGIN = statement("begin")
 _COMMIT = statement("commit")
+_COMMIT_AND_BEGIN = statement("commit_and_begin")
 _ROLLBACK = statement("rollback")
 _SAVEPOINT = statement("savepoint")
 _KEEP = statement("savepoint_keep")
@@ -53,11 +54,18 @@ class Transactor:
     ) -> None:
         self._connector = connector
         self._begin = connector.begin(_BEGIN)
+        self._may_chain = (
+            not connector.address.pooled
+        )  # what is said of each would have to be again
         self._make_session = make_session
         self._connection: asyncpg.Connection | None = None
 
-    async def transact(self, run: RunAny, entries: Sequence[Any]) -> list[Any]:
+    async def transact(
+        self, run: RunAny, entries: Sequence[Any], more: Callable[[], bool] = lambda: False
+    ) -> list[Any]:
         """Run a batch and commit it; an entry at fault has its exception as its answer.
+
+        `more` tells whether another batch follows at once: then the COMMIT begins its transaction.
 
         Raises `StoreError` if the whole store is in trouble: then nothing was committed, or, if the
         message says so, that is not known.
@@ -65,7 +73,7 @@ class Transactor:
         crossed = lost = 0
         while True:
             try:
-                answers = await self._once(run, entries)
+                answers = await self._once(run, entries, more)
             except StoreError:
                 raise
             except Exception as error:  # told apart below
@@ -93,16 +101,20 @@ class Transactor:
             await let_go(self._connection)
             self._connection = None
 
-    async def _once(self, run: RunAny, entries: Sequence[Any]) -> list[Any] | None:
+    async def _once(
+        self, run: RunAny, entries: Sequence[Any], more: Callable[[], bool]
+    ) -> list[Any] | None:
         """One try; None if the connection was lost during COMMIT and nothing was committed."""
         connection = self._connection
         if connection is None or connection.is_closed():
             connection = self._connection = await self._connector.connect_to_serve()
         session = self._make_session(connection)
         try:
-            await connection.execute(self._begin)
+            if not connection.is_in_transaction():
+                await connection.execute(self._begin)
             answers = await self._run(session, run, entries)
-            await self._commit(connection)
+            chained = self._may_chain and more()
+            await self._commit(connection, _COMMIT_AND_BEGIN if chained else _COMMIT)
         except _Unknown:
             self._connection = None
             connection.terminate()
@@ -150,7 +162,7 @@ class Transactor:
         left = await self._part(session, run, entries[:middle])
         return left + await self._part(session, run, entries[middle:])
 
-    async def _commit(self, connection: asyncpg.Connection) -> None:
+    async def _commit(self, connection: asyncpg.Connection, sql: str) -> None:
         """Commit.
 
         It is never asked to be canceled: the server would give up the wait for a standby, and
@@ -158,7 +170,7 @@ class Transactor:
         """
         patient = self._connector.patience.commit_seconds
         # The driver's own timeout would ask the server to cancel: it is set where it never strikes.
-        commit = asyncio.ensure_future(connection.execute(_COMMIT, timeout=patient * 10))
+        commit = asyncio.ensure_future(connection.execute(sql, timeout=patient * 10))
         await asyncio.wait({commit}, timeout=patient)
         if not commit.done():
             connection.terminate()

@@ -30,7 +30,7 @@ AddressInfo: TypeAlias = tuple[
 class AddressRefused(OSError):
     """Policy refuses the address; `Dial.refused` says why.
 
-    It is an OSError since aiohappyeyeballs keeps no other kind.
+    It is an OSError since aiohappyeyeballs (aiohttp dials by it) keeps no other kind.
     """
 
 

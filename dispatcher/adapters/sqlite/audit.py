@@ -25,21 +25,21 @@ class AuditKept:
     _readers: Readers
     _writer: Writer
 
-    async def add_audit(self, entry: AuditEntry) -> None:
+    async def add_audit(self, entry: AuditEntry) -> bool:
         """See `AuditStore.add_audit`."""
-        await self._writer.one(add_audit, entry)
+        return await self._writer.one(add_audit, entry)
 
     async def list_audit(self, wanted: AuditFilter, *, limit: int, before: int | None) -> AuditPage:
         """See `AuditStore.list_audit`."""
         return await self._readers.ask(list_audit, wanted, limit=limit, before=before)
 
 
-def add_audit(session: Session, entry: AuditEntry | None) -> None:
-    """Write an entry, if there is one."""
+def add_audit(session: Session, entry: AuditEntry | None) -> bool:
+    """Write an entry, if there is one; whether it was not there before."""
     if entry is None:
-        return
+        return False
     actor = entry.actor
-    session.execute(
+    written = session.execute(
         _ADD,
         {
             "id": entry.id,
@@ -55,6 +55,7 @@ def add_audit(session: Session, entry: AuditEntry | None) -> None:
             "detail": entry.detail.decode(),
         },
     )
+    return written.rowcount == 1
 
 
 def list_audit(

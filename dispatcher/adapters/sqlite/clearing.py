@@ -7,6 +7,7 @@ from typing import Final
 from dispatcher.adapters.sqlite import destinations
 from dispatcher.adapters.sqlite.endpoints import places_of
 from dispatcher.adapters.sqlite.erasing import Eraser
+from dispatcher.adapters.sqlite.passing import Passing, Work
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.model import Instant
@@ -26,7 +27,8 @@ _ALONE = statement("prune_alone_candidates")
 AT_ONCE: Final = 200
 """So many deliveries end in the commit that deletes their endpoint; the rest follows."""
 
-_START: Final = (-1, -1)
+Place = tuple[int, int]
+START: Final[Place] = (-1, -1)
 
 
 def delete_endpoint(session: Session, asked: tuple[str, Instant]) -> bool:
@@ -70,37 +72,44 @@ def _clear(session: Session, endpoint_id: str, limit: int) -> int:
     return ended
 
 
-def put_back_held(session: Session, limit: int) -> None:
-    """Have deliveries of disabled endpoints wait again whose sender has died."""
+def put_back_held(session: Session, limit: int) -> int:
+    """Have deliveries of disabled endpoints wait again whose sender has died; gives how many."""
     bound = {"now": session.now, "limit": limit}
+    put_back = 0
     for (seq,) in session.execute(_HELD, bound).fetchall():
-        session.execute(_PUT_BACK, {"destination_seq": seq, "now": session.now})
+        row = {"destination_seq": seq, "now": session.now}
+        put_back += session.execute(_PUT_BACK, row).rowcount
+    return put_back
 
 
 class PruningAlone:
     """Erases events of no job past their time, a little at a call; see `overdue.Pruning`."""
 
-    def __init__(self, kept_ms: int, eraser: Eraser) -> None:
+    def __init__(self, kept_ms: int, eraser: Eraser, passing: Passing) -> None:
         self._kept_ms = kept_ms
         self._eraser = eraser
-        self._after = _START
+        self._passing = passing
 
-    def prune(self, session: Session, limit: int, look: int) -> None:
-        """Erase up to `limit`, looking at `look` of them."""
-        parameters = {
+    def prune(self, session: Session, limit: int, look: int, after: Place) -> Place:
+        """Erase up to `limit`, looking at `look` behind a place; gives the one to go on from."""
+        bound = {
             "dead_since": session.now - self._kept_ms,
-            "at": self._after[0],
-            "seq": self._after[1],
+            "at": after[0],
+            "seq": after[1],
             "limit": look,
         }
-        found = session.execute(_ALONE, parameters).fetchall()
-        erased = 0
-        after = _START
+        found = session.execute(_ALONE, bound).fetchall()
+        going: list[int] = []
+        after = START
         for at, seq, stays in found:
-            if erased == limit:
+            if len(going) == limit:
                 break
             after = (at, seq)
             if not stays:
-                self._eraser.erase_alone(session, seq)
-                erased += 1
-        self._after = after if erased == limit or len(found) == look else _START
+                going.append(seq)
+
+        def erase(seq: int) -> Work:
+            return Work(f"row {seq} of `event`", lambda: self._eraser.erase_alone(session, seq))
+
+        self._passing.each(session, [erase(seq) for seq in going])
+        return after if len(going) == limit or len(found) == look else START

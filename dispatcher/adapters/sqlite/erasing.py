@@ -59,34 +59,39 @@ class Eraser:
         owed = session.execute(_OPEN, (seq,)).fetchall()
         if owed and not wanted.cancel_deliveries:
             return Erasure.OWES
-        add_audit(session, wanted.entry)
-        for delivery_id, state in owed:
+        sending = any(state == DeliveryState.SENDING for _, state, _ in owed)
+        open_ = [(delivery_id, state) for delivery_id, state, asked in owed if not asked]
+        if open_ or not sending:  # else this was asked before, and changes nothing
+            add_audit(session, wanted.entry)
+        for delivery_id, state in open_:
             if state == DeliveryState.SENDING:
                 change_delivery(session, AskCancelDelivery(delivery_id, session.now), wanted.terms)
             else:
                 end = EndDelivery(delivery_id, DeliveryState.CANCELED, session.now)
                 change_delivery(session, end, wanted.terms)
-        if any(state == DeliveryState.SENDING for _, state in owed):
+        if sending:
             return Erasure.SENDING
         self.erase(session, seq)
         return Erasure.ERASED
 
-    def erase(self, session: Session, seq: int) -> None:
-        """Erase a job with all of its own, and remember that it was there."""
+    def erase(self, session: Session, seq: int) -> int:
+        """Erase a job with all of its own, and remember that it was there; gives 1."""
         if self._kept_ms:
             session.execute(_ERASED_ADD, {"seq": seq, "now": session.now})
         chains.erase_job(session, seq)
+        return 1
 
-    def erase_alone(self, session: Session, event_seq: int) -> None:
+    def erase_alone(self, session: Session, event_seq: int) -> int:
         """Erase an event of no job with its deliveries, and remember that they were there."""
         if self._kept_ms:
             session.execute(_ERASED_ADD_ALONE, {"seq": event_seq, "now": session.now})
         session.execute(_ALONE_DELIVERIES, (event_seq,))
-        session.execute(_ALONE_EVENT, (event_seq,))
+        return session.execute(_ALONE_EVENT, (event_seq,)).rowcount
 
-    def forget(self, session: Session, limit: int) -> None:
-        """Forget up to `limit` of what was erased long ago."""
-        session.execute(_ERASED_FORGET, {"since": session.now - self._kept_ms, "limit": limit})
+    def forget(self, session: Session, limit: int) -> int:
+        """Forget up to `limit` of what was erased long ago; gives how many."""
+        bound = {"since": session.now - self._kept_ms, "limit": limit}
+        return session.execute(_ERASED_FORGET, bound).rowcount
 
     def was_erased(
         self, read: sqlite3.Connection, id_: str, caller_id: str | None, now: Instant

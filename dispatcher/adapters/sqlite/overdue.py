@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
-from dispatcher.adapters.sqlite.clearing import PruningAlone, clear_deleted, put_back_held
+from dispatcher.adapters.sqlite.clearing import (
+    START,
+    Place,
+    PruningAlone,
+    clear_deleted,
+    put_back_held,
+)
 from dispatcher.adapters.sqlite.erasing import Eraser
+from dispatcher.adapters.sqlite.passing import Passing, Work
 from dispatcher.adapters.sqlite.rows import (
     DELIVERY_LEASE,
     DELIVERY_WIDTH,
@@ -21,6 +28,7 @@ from dispatcher.adapters.sqlite.rows import (
 )
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
+from dispatcher.adapters.sqlite.writer import Writer
 from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.lifecycle import DELIVERY_LIFE_MS
 from dispatcher.core.model import Delivery, Instant, Job
@@ -54,8 +62,6 @@ VACUUM_PAGES: Final = 256
 SPARE_PAGES: Final = 16_384
 """but this many (64 MiB), or a quarter of the file, are kept for what comes next."""
 
-_START: Final = (-1, -1)
-
 
 def sweep(read: sqlite3.Connection, now: Instant, limit: int) -> Overdue:
     """Find what is overdue; see the port."""
@@ -79,13 +85,22 @@ def _lost(row: Row) -> tuple[Delivery, str, Job | None, Endpoint | None]:
     return delivery, row[DELIVERY_LEASE], job, endpoint
 
 
+class _Places(NamedTuple):
+    """How far pruning has looked: at jobs, at those that had to stay, at events of no job."""
+
+    after: Place = START
+    again: Place = START
+    alone: Place = START
+
+
 class Pruning:
     """Erases what is past its time, a little at a call.
 
     Jobs past their time are looked at in the order in which they came to it, and what comes to it
     later stands behind. So it goes on from where it was; only when it has come to the end it looks
     again, in turn, at some of those that had to stay (for an open or a dead delivery, for as long
-    as 30 days). That it forgets both places with the process is no harm.
+    as 30 days) or that the database refused to erase. That it forgets its places with the process
+    is no harm.
     """
 
     def __init__(self, dead_kept_seconds: float, audit_kept_seconds: float, eraser: Eraser) -> None:
@@ -93,44 +108,69 @@ class Pruning:
         self._eraser = eraser
         self._dead_kept_ms = round(dead_kept_seconds * 1000)
         self._audit_kept_ms = round(audit_kept_seconds * 1000)
-        self._after = _START
-        self._again = _START
-        self._alone = PruningAlone(self._dead_kept_ms, eraser)
+        self._places = _Places()
+        self._passing = Passing()
+        self._alone = PruningAlone(self._dead_kept_ms, eraser, self._passing)
 
-    def prune(self, session: Session, limit: int) -> int:
+    async def prune(self, writer: Writer, limit: int) -> int:
         """Erase up to `limit` jobs, and as many of each other thing; see the port."""
+        # What is rolled back has not been looked at: the places move once that is committed.
+        erased, self._places = await writer.one(self._prune, limit)
+        if erased < limit:
+            self._passing.ended()
+        return erased
+
+    def _prune(self, session: Session, limit: int) -> tuple[int, _Places]:
         look = limit * LOOK_FACTOR
-        erased, more = self._erase(session, limit)
+        erased, more, places = self._erase(session, limit)
         bound = {"now": session.now, "limit": limit}
-        session.execute(_FORGET_KEYS, bound)
-        self._eraser.forget(session, look)
-        session.execute(_FORGET_HOLDERS, (session.now,))
-        session.forget_holders()
-        session.execute(_FORGET_LANES, {"limit": limit})
-        _forget_receivers(session, limit)
         past = session.now - self._audit_kept_ms
-        session.execute(_FORGET_AUDIT, {"before": past, "limit": limit})
-        self._alone.prune(session, limit, look)
-        put_back_held(session, limit)
-        ended = clear_deleted(session, limit)
+        old = {"before": past, "limit": limit}
+
+        def forget(what: str, sql: str, bound: dict[str, int] | tuple[int]) -> Work:
+            return Work(what, lambda: session.execute(sql, bound).rowcount)
+
+        self._passing.each(
+            session,
+            (
+                forget("an idempotency key", _FORGET_KEYS, bound),
+                Work("what was erased", lambda: self._eraser.forget(session, look)),
+                forget("a holder", _FORGET_HOLDERS, (session.now,)),
+                forget("a lane", _FORGET_LANES, {"limit": limit}),
+                Work("a receiver", lambda: _forget_receivers(session, limit)),
+                forget("an entry of the audit log", _FORGET_AUDIT, old),
+            ),
+        )
+        session.forget_holders()
+        session.lanes.clear()
+        alone = self._alone.prune(session, limit, look, places.alone)
+        put_back = Work("what is held", lambda: put_back_held(session, limit))
+        self._passing.each(session, (put_back,))
+        deleted = Work("a deleted endpoint", lambda: clear_deleted(session, limit))
+        ended = self._passing.each(session, (deleted,))
         _give_back(session)
-        return limit if more else max(erased, ended)
+        return limit if more else max(erased, ended), places._replace(alone=alone)
 
-    def _erase(self, session: Session, limit: int) -> tuple[int, bool]:
-        """Erase up to `limit` jobs; and whether there is more to look at at once."""
-        look, until = limit * LOOK_FACTOR, self._after
+    def _erase(self, session: Session, limit: int) -> tuple[int, bool, _Places]:
+        """Erase up to `limit` jobs; whether there is more to look at at once; and the places."""
+        look, places = limit * LOOK_FACTOR, self._places
+        until = places.after
         found = self._candidates(session, until, look)
-        erased, self._after = self._erase_of(session, found, limit, until)
-        if len(found) == look or erased == limit:
-            return erased, True
-        stayed = self._candidates(session, self._again, look)
+        going, after = _going(found, limit, until)
+        erased = self._erase_each(session, going)
+        places = places._replace(after=after)
+        if len(found) == look or len(going) == limit:
+            return erased, True, places
+        stayed = self._candidates(session, places.again, look)
         behind = [row for row in stayed if row[:2] <= until]
-        again, self._again = self._erase_of(session, behind, limit - erased, self._again)
-        if len(behind) < look and erased + again < limit:
-            self._again = _START
-        return erased + again, erased + again == limit
+        taken, again = _going(behind, limit - len(going), places.again)
+        erased += self._erase_each(session, taken)
+        full = len(going) + len(taken) == limit
+        if len(behind) < look and not full:
+            again = START
+        return erased, full, places._replace(again=again)
 
-    def _candidates(self, session: Session, after: tuple[int, int], look: int) -> list[Row]:
+    def _candidates(self, session: Session, after: Place, look: int) -> list[Row]:
         bound = {
             "now": session.now,
             "dead_since": session.now - self._dead_kept_ms,
@@ -140,30 +180,34 @@ class Pruning:
         }
         return session.execute(_CANDIDATES, bound).fetchall()
 
-    def _erase_of(
-        self, session: Session, found: Sequence[Row], limit: int, after: tuple[int, int]
-    ) -> tuple[int, tuple[int, int]]:
-        """Erase up to `limit` of these; and the place behind which to go on."""
-        erased = 0
-        for expires_at, seq, stays in found:
-            if erased == limit:
-                break
-            after = (expires_at, seq)
-            if not stays:
-                self._eraser.erase(session, seq)
-                erased += 1
-        return erased, after
+    def _erase_each(self, session: Session, seqs: Sequence[int]) -> int:
+        def erase(seq: int) -> Work:
+            return Work(f"row {seq} of `job`", lambda: self._eraser.erase(session, seq))
+
+        return self._passing.each(session, [erase(seq) for seq in seqs])
 
 
-def _forget_receivers(session: Session, limit: int) -> None:
+def _going(found: Sequence[Row], limit: int, after: Place) -> tuple[list[int], Place]:
+    """Up to `limit` of these that may go; and the place behind which to go on."""
+    going: list[int] = []
+    for expires_at, seq, stays in found:
+        if len(going) == limit:
+            break
+        after = (expires_at, seq)
+        if not stays:
+            going.append(seq)
+    return going, after
+
+
+def _forget_receivers(session: Session, limit: int) -> int:
     bound = {
         "now": session.now,
         "closed_since": session.now - CLOSED_KEPT_MS,
         "open_since": session.now - BREAKER_KEPT_MS,
         "limit": limit,
     }
-    session.execute(_FORGET_TARGETS, bound)
-    session.execute(_FORGET_DESTINATIONS, bound)
+    forgotten = session.execute(_FORGET_TARGETS, bound).rowcount
+    return forgotten + session.execute(_FORGET_DESTINATIONS, bound).rowcount
 
 
 def _give_back(session: Session) -> None:

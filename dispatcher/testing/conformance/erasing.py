@@ -9,6 +9,7 @@ from dispatcher.core.model import DeliveryState, JobState
 from dispatcher.core.ordering import OnDead
 from dispatcher.ports.erasing import ERASED_KEPT_SECONDS, Erasure
 from dispatcher.ports.records import DEAD_KEPT_SECONDS
+from dispatcher.testing.conformance.auditing import an_entry, log
 from dispatcher.testing.conformance.registered import registered, sent_to
 from dispatcher.testing.conformance.scene import Scene
 from dispatcher.testing.conformance.values import ANN, BEN, TERMS, a_callback
@@ -89,6 +90,25 @@ class TestErasing:
         result = await scene.apply(scene.tried(sending, after_seconds=5))
         assert result.canceled
         assert await erase(scene, job_id) is Erasure.ERASED
+
+    async def test_what_was_asked_before_and_changes_nothing_is_not_audited(
+        self, scene: Scene
+    ) -> None:
+        """A client repeats it until the attempt has ended: each left an entry."""
+        sending = await scene.sending()
+        job_id = sending.delivery.job_id or ""
+        entries = [an_entry(scene, target=job_id) for _ in range(4)]
+        answers = []
+        for entry in entries:
+            if entry is entries[-1]:
+                assert (await scene.apply(scene.tried(sending, after_seconds=5))).canceled
+            answers.append(
+                await scene.store.erase_job(
+                    job_id, None, TERMS, cancel_deliveries=True, entry=entry
+                )
+            )
+        assert answers == [*[Erasure.SENDING] * 3, Erasure.ERASED]
+        assert await log(scene) == [entries[-1], entries[0]]
 
     async def test_a_dead_delivery_keeps_it_from_pruning_alone(self, scene: Scene) -> None:
         sending = await scene.sending()

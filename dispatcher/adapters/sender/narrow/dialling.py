@@ -5,20 +5,26 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from typing import Final, cast
-
-import aiohappyeyeballs
+from typing import cast
 
 from dispatcher.adapters.resolver import NameResolver
 from dispatcher.adapters.sender import words
 from dispatcher.adapters.sender.dial import AddressInfo, AddressRefused, Dial, may_show
 from dispatcher.adapters.sender.narrow.line import Broken, Line
 from dispatcher.adapters.sender.narrow.pool import Pool
+from dispatcher.adapters.sender.narrow.racing import Race
 from dispatcher.adapters.sender.narrow.resuming import Resuming, Sessions
 from dispatcher.core.addresses import Policy
 
-# RFC 8305, 5: the next address is tried when one has not answered for so long.
-_NEXT_ADDRESS_SECONDS: Final = 0.25
+
+def trusted_here() -> ssl.SSLContext:
+    """The certificate authorities of this machine, as a `Dialler` trusts them.
+
+    Reading them takes tens of milliseconds: do it off the event loop, before serving.
+    """
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 class Dialler:
@@ -27,7 +33,7 @@ class Dialler:
     Args:
         policy: which addresses may be reached.
         names: finds them.
-        tls: what is trusted; None: the certificate authorities of this machine.
+        tls: what is trusted; None: `trusted_here`, read at the first dial that needs it.
         loop: whose connections they are.
     """
 
@@ -112,12 +118,7 @@ class Dialler:
             pool.make_room()
             return made
 
-        connected = await aiohappyeyeballs.start_connection(
-            addresses,
-            happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS,
-            loop=self._loop,
-            socket_factory=open_socket,
-        )
+        connected = await Race(open_socket, self._loop).first_of(addresses)
         if dial.refused is not None:  # another address of the name was
             connected.close()
             raise AddressRefused(dial.refused.detail)
@@ -137,8 +138,7 @@ class Dialler:
 
     def _context(self, origin: str) -> ssl.SSLContext:
         if self._tls is None:
-            self._tls = ssl.create_default_context()
-            self._tls.set_alpn_protocols(["http/1.1"])
+            self._tls = trusted_here()
         session = self._sessions.find(origin, self._loop.time())
         if session is None:
             return self._tls
@@ -150,7 +150,7 @@ class Dialler:
 
 
 def _info(address: str, port: int) -> AddressInfo:
-    """As aiohappyeyeballs takes it, with an address that needs no lookup."""
+    """As `socket.getaddrinfo` gives it, with an address that needs no lookup."""
     if ":" in address:
         return socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port, 0, 0)
     return socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port)

@@ -65,7 +65,7 @@ class NarrowSender:
         terms: the bounds of an attempt and of the pool.
         clock: measures how long an attempt took.
         resolver: finds addresses; None: this machine's own.
-        tls: what is trusted; None: the certificate authorities of this machine.
+        tls: what is trusted; None: `trusted_here`, read at the first callback by TLS.
     """
 
     def __init__(
@@ -128,7 +128,12 @@ class NarrowSender:
                 parts.pool.give(line, sound=False)
 
     async def close(self) -> None:
-        """Close every connection; whoever still sends hears that it was closed."""
+        """Close every connection that there is, and send nothing any more.
+
+        Whoever waits for an answer or for a place hears of it at once. Whoever still looks up a
+        name or connects hears of it when that has ended, within the time for connecting; what came
+        about is closed then.
+        """
         self._closed = True
         if self._parts is not None:
             self._parts.deadlines.close()
@@ -137,8 +142,11 @@ class NarrowSender:
 
     def _open(self) -> _Parts:
         loop = asyncio.get_running_loop()
+        pool = Pool(self._terms, loop)
+        if self._closed:
+            pool.close()
         self._parts = _Parts(
-            Pool(self._terms, loop),
+            pool,
             Dialler(self._policy, self._resolver, self._tls, loop),
             Deadlines(self._terms.total_seconds, loop),
         )

@@ -62,7 +62,7 @@ class Waiting(NamedTuple):
     result: bytes | None
 
 
-class Held:
+class Remembered:
     """What one process keeps: jobs and deliveries by lease, deliveries that wait by number."""
 
     def __init__(self) -> None:
