@@ -299,3 +299,29 @@ async def test_who_sends_what_the_other_s_job_told_does_not_cross_its_end(
         )
     )
     assert crossed == []
+
+
+async def test_of_many_that_wait_the_first_are_remembered(
+    scene: Scene, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are sent in that order. What others sent instead does not fill the memory for ever."""
+    monkeypatch.setattr(remembered, "MOST_KEPT", 2)
+    first = await handed_off(scene)
+    (sending,) = (await scene.apply(scene.finish(first, hand_off=True), terms=ONE_SLOT)).handed
+    for _ in range(3):
+        await scene.apply(scene.finish(await handed_off(scene), hand_off=True), terms=ONE_SLOT)
+    read = []
+    for _ in range(3):
+        asked.clear()
+        done = scene.tried(sending, DeliveryState.DELIVERED, hand_off=True)
+        (sending,) = (await scene.apply(done, terms=ONE_SLOT)).handed
+        read.append("deliveries_lease" in asked)
+    assert read == [False, False, True]
+
+
+def test_what_is_never_taken_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remembered, "MOST_KEPT", 2)
+    first: remembered._First[str] = remembered._First()  # as few as that are told apart here
+    for key in range(5):
+        first.put(key, str(key))
+    assert [first.take(key) for key in range(5)] == [None, None, None, None, "4"]
