@@ -234,6 +234,19 @@ class TestWaitingChangedByAnother:
         (again,) = (await scene.lease(terms=ONE_SLOT)).deliveries
         assert (again.delivery.attempt_count, again.delivery.entries_used) == (1, 1)
 
+    async def test_another_gave_up_on_what_nobody_knows_of(self, scene: Scene) -> None:
+        """An entry of the schedule is used up, without an attempt."""
+        sending, waits = await self.waiting(scene)
+        done = scene.tried(sending, DeliveryState.DELIVERED)
+        await scene.apply(done, terms=ONE_SLOT, store=scene.other)
+        (taken,) = (await scene.lease(terms=ONE_SLOT, store=scene.other)).deliveries
+        assert taken.delivery.id == waits
+        unknown = scene.tried(taken, attempt=None)
+        await scene.apply(unknown, terms=ONE_SLOT, store=scene.other)
+        await scene.advance(5)
+        (again,) = (await scene.lease(terms=ONE_SLOT)).deliveries
+        assert (again.delivery.attempt_count, again.delivery.entries_used) == (0, 1)
+
     async def test_it_was_erased(self, scene: Scene) -> None:
         sending, waits = await self.waiting(scene)
         job_id = (await scene.delivery(waits)).job_id or ""

@@ -6,7 +6,8 @@ WITH free AS (
   FROM unnest($1::bigint[], $2::text[], $3::text[]) AS wanted (seq, id, lease)
   JOIN dispatcher.delivery ON delivery.seq = wanted.seq AND delivery.id = wanted.id
   WHERE delivery.state || '' = 'pending' AND delivery.attempt_count = 0
-    AND delivery.unknown_count = 0 AND delivery.round = 1 AND delivery.target_seq = 0
+    AND delivery.entries_used = 0 AND delivery.unknown_count = 0 AND delivery.round = 1
+    AND delivery.target_seq = 0
   FOR NO KEY UPDATE OF delivery SKIP LOCKED
 )
 UPDATE dispatcher.delivery AS delivery SET
