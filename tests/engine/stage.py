@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 from msgspec.structs import replace
 
 from dispatcher.adapters.observers import Fanout
+from dispatcher.adapters.postgres import PostgresStore
 from dispatcher.adapters.secrets import AesVault
 from dispatcher.adapters.sqlite import SqliteStore
 from dispatcher.core.breaker import BreakerTerms
@@ -151,17 +152,18 @@ class Stage:
 
     def __init__(
         self,
-        path: Path,
+        database: Path | str,
         *runners: ScriptedRunner,
         beside: Stage | None = None,
         remote: tuple[str, ...] = (),
         **terms: Any,
     ) -> None:
-        """`beside` shares its database, time and ids, as a second process would.
+        """`database` is a file of SQLite, or the URL of a PostgreSQL.
 
+        `beside` has the same database, and shares its time and ids, as a second process would.
         `remote` are types that remote workers do.
         """
-        self.path = path
+        self.database = database
         self.clock: ManualClock = ManualClock() if beside is None else beside.clock
         self.timers = ManualTimers(self.clock)
         self.ids: CountingIds = CountingIds() if beside is None else beside.ids
@@ -172,8 +174,7 @@ class Stage:
         told = Fanout(self.observer, self.waiters)
         self.sender = ScriptedSender()
         self.caller = Caller("clr_00000000000070008000000000000a11", "ann", self.clock.now())
-        real = SqliteStore(path, clock=self.clock, ids=self.ids, links_base=BASE)
-        self.faults = FaultyStore(real)
+        self.faults = FaultyStore(self._a_store())
         self.store: Store = self.faults.store
         self.vault = AesVault(KEY)
         self.runners = {each.type.name: each for each in runners or (ScriptedRunner(echo),)}
@@ -197,6 +198,13 @@ class Stage:
         )
         self.opened = False
         self.started = False
+
+    def _a_store(self) -> Store:
+        if isinstance(self.database, Path):
+            return SqliteStore(self.database, clock=self.clock, ids=self.ids, links_base=BASE)
+        return PostgresStore(
+            self.database, ids=self.ids, links_base=BASE, injected_now=self.clock.now
+        )
 
     @property
     def runner(self) -> ScriptedRunner:

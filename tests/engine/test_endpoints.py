@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ from dispatcher.core.outcome import JobOutcome, Succeeded
 from dispatcher.engine.deliver import UNPREPARED_MS
 from dispatcher.ports.runner import RunReport
 from dispatcher.ports.views import DeliveryFilter
+from tests.engine.conftest import Database
 from tests.engine.stage import FAILS, ScriptedRunner, Stage
 
 HOOK = "https://hooks.example/in"
@@ -32,8 +32,8 @@ async def halfway(leased: LeasedJob, report: RunReport) -> JobOutcome:
 
 
 @pytest_asyncio.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    stage = Stage(tmp_path / "dispatcher.db", ScriptedRunner(halfway))
+async def stage(database: Database) -> AsyncIterator[Stage]:
+    stage = Stage(database, ScriptedRunner(halfway))
     await stage.start()
     yield stage
     await stage.close()

@@ -77,7 +77,11 @@ class PostgresBackend:
         for store in stores:
             await store.close()
         if stores:
-            assert await self._miscounted() == [], "lanes say that other jobs wait than do"
+            await self.check()
+
+    async def check(self) -> None:
+        """Fail if what is counted is not what is there, once the stores are closed."""
+        assert await self._miscounted() == [], "lanes say that other jobs wait than do"
 
     async def _miscounted(self) -> list[object]:
         """Lanes whose counts of what waits are not what waits."""
