@@ -22,6 +22,7 @@ from dispatcher.core.model import (
     Callback,
     Caller,
     Delivery,
+    Instant,
     Job,
     JobType,
     Role,
@@ -147,6 +148,36 @@ class Steady:
         return bytes(size)
 
 
+class Watch:
+    """Tells when a loop rests: it has no claim under way, and nobody has woken it for one."""
+
+    def __init__(self, loop: ClaimLoop) -> None:
+        self._loop = loop
+        self._claims = 0
+        self._came_back = asyncio.Event()
+        claim = loop._claim
+
+        async def watched() -> Instant | None:
+            self._claims += 1
+            try:
+                return await claim()
+            finally:
+                self._claims -= 1
+                self._came_back.set()
+
+        loop._claim = watched  # type: ignore[method-assign]  # of this loop, to watch it
+
+    @property
+    def rests(self) -> bool:
+        return not self._claims and not self._loop._bell._rung.is_set()
+
+    async def until_it_rests(self) -> None:
+        async with asyncio.timeout(10):
+            while not self.rests:
+                self._came_back.clear()
+                await self._came_back.wait()
+
+
 class Stage:
     """One process of the service, started by `start` and drained by `close`."""
 
@@ -196,6 +227,8 @@ class Stage:
             system=System(self.clock, self.timers, Steady(), self.ids, told),
             remote={name: RemoteKind(JobBackoff(), 1_000_000) for name in remote},
         )
+        self.jobs_watch = Watch(self.engine.jobs.loop)
+        self.deliveries_watch = Watch(self.engine.deliveries.loop)
         self.opened = False
         self.started = False
 
@@ -270,9 +303,15 @@ class Stage:
         return await self.observer.until(kind, matches, count=count)
 
     async def rest(self) -> None:
-        """Have both loops look twice from now on, so that what could be claimed has been."""
+        """Have both loops look twice from now on, so that what could be claimed has been.
+
+        Then neither claims any more, unless somebody wakes it.
+        """
         await self._look("jobs", self.engine.jobs.loop)
         await self._look("deliveries", self.engine.deliveries.loop)
+        while not (self.jobs_watch.rests and self.deliveries_watch.rests):
+            await self.jobs_watch.until_it_rests()
+            await self.deliveries_watch.until_it_rests()
 
     async def rest_out_of_touch(self) -> None:
         """The same of a process that has lost its lease: it claims deliveries, but no jobs."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dispatcher.core.breaker import BreakerState
-from dispatcher.core.facts import BreakerChanged, DeliveryAttemptEnded
+from dispatcher.core.facts import BreakerChanged, DeliveryAttemptEnded, JobEnded
 from dispatcher.core.model import Caller
 from dispatcher.core.outcome import NotSent
 from dispatcher.core.retry import Schedule
@@ -59,6 +59,7 @@ async def test_a_rate_is_kept_by_claims_and_hand_offs(stages: Stages) -> None:
     stage = await stages.start(rate_per_second=2.0)
     for _ in range(6):
         await stage.submit()
+    await stage.seen(JobEnded, count=6)
     began, at = stage.clock.now(), list[int]()
     for _ in range(60):
         await stage.rest()
