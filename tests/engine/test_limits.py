@@ -232,8 +232,7 @@ async def test_a_change_of_it_leaves_what_was_submitted(stages: Stages) -> None:
     stage = await stages.start()
     stage.sender.answers[URL] = [FAILS, OK]
     job = await stage.submit(caller=with_schedule(stage, 0, 30))
-    await stage.sender.until(1)
-    await stage.rest()
+    await stage.seen(DeliveryAttemptEnded)
     await stage.store.set_terms(
         stage.caller.id, CallerTerms(), CallerTerms(schedule=Schedule((0.0, 1.0)))
     )
