@@ -341,6 +341,18 @@ class Stage:
                 self.advance(0.05)
         return await task
 
+    async def looks_until(self, wanted: Awaitable[T]) -> T:
+        """Have the loops look until something has happened, while no time passes.
+
+        A claim may leave out what another transaction has locked just now. The loop then looks
+        again a moment later, which never comes here.
+        """
+        task = asyncio.ensure_future(wanted)
+        async with asyncio.timeout(20):
+            while not (await asyncio.wait((task,), timeout=0.01))[0]:
+                await self.rest()
+        return await task
+
     async def turns(self) -> None:
         """Let the event loop do all that it can do without the store."""
         for _ in range(20):

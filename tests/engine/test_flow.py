@@ -105,7 +105,7 @@ async def test_claims_are_told_who_has_enough(stages: Stages) -> None:
     await stage.rest()
     assert stage.sender.sent == []
     stage.advance(1.0)
-    await stage.sender.until(3, "https://ben.example")
+    await stage.looks_until(stage.sender.until(3, "https://ben.example"))
     await stage.rest()
     assert stage.sender.most_at_once <= 15
     assert stage.sender.at_once == 12
