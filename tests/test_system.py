@@ -115,10 +115,34 @@ def test_a_millisecond_that_is_used_up_borrows_from_the_next() -> None:
     hands = Hands()
     ids = Uuid7Ids(hands.time_ns)
     first = ids.new("job")
-    ids._tail = (1 << 74) - 1
+    ids._rand_a, ids._rand_b = (1 << 12) - 1, (1 << 62) - 1
     second = ids.new("job")
     assert first < second
     assert uuid.UUID(second.removeprefix("job_")).int >> 80 == START + 1
+
+
+def test_a_lower_part_that_runs_over_counts_on_in_the_upper() -> None:
+    hands = Hands()
+    ids = Uuid7Ids(hands.time_ns)
+    first = ids.new("job")
+    upper = int(first.removeprefix("job_")[13:16], 16)
+    ids._rand_b = (1 << 62) - 1
+    second = ids.new("job")
+    made = uuid.UUID(second.removeprefix("job_"))
+    assert first < second
+    assert made.int >> 80 == START
+    assert made.int >> 64 & 0xFFF == upper + 1
+    assert (made.version, made.variant) == (7, uuid.RFC_4122)
+
+
+def test_a_child_of_the_same_millisecond_draws_chance_of_its_own() -> None:
+    hands = Hands()
+    ids = Uuid7Ids(hands.time_ns)
+    ids.new("job")
+    ids._start_anew()
+    child = uuid.UUID(ids.new("job").removeprefix("job_"))
+    assert child.int >> 80 == START + 1
+    assert child.int & ((1 << 62) - 1) > 1 << 40
 
 
 def test_what_is_random_in_ids_differs_between_makers() -> None:

@@ -115,13 +115,13 @@ class SystemRandom:
 
 
 _POOL_BYTES: Final = 4096
-_TAIL_BITS: Final = 74
 # A millisecond's sequence begins with 72 bits of chance: the upper two are left 0 for counting.
 _FIRST_TAIL_BYTES: Final = 9
 _STEP_BYTES: Final = 4
+_RAND_A_BITS: Final = 12
 _RAND_B_BITS: Final = 62
 _RAND_B_MASK: Final = (1 << _RAND_B_BITS) - 1
-_VERSION: Final = 7 << 76
+_VERSION: Final = 7
 _VARIANT: Final = 2 << 62
 
 
@@ -141,39 +141,55 @@ class Uuid7Ids:
     def _start_anew(self) -> None:
         self._lock = Lock()  # a fork may have copied one that is held for ever
         self._pool = b""
-        self._at = 0
-        self._tail = 1 << _TAIL_BITS  # used up: the next id draws
+        self._at = _POOL_BYTES  # used up: the next id draws
+        # As if both parts were used up: a child of the same millisecond begins another.
+        self._rand_a = (1 << _RAND_A_BITS) - 1
+        self._rand_b = _RAND_B_MASK
+        self._beginning = ""
 
     def new(self, prefix: str) -> str:
         """`prefix`, an underscore, and 32 hex digits."""
         with self._lock:
             millis = self._time_ns() // 1_000_000
             if millis > self._millis:
-                self._millis = millis
-                tail = self._draw(_FIRST_TAIL_BYTES)
+                self._begin(millis)
             else:
-                tail = self._tail + 1 + self._draw(_STEP_BYTES)
-                if tail >> _TAIL_BITS:  # its counter is used up: borrow from the next (6.2)
-                    self._millis += 1
-                    tail = self._draw(_FIRST_TAIL_BYTES)
-            self._tail = tail
-            number = (
-                self._millis << 80
-                | _VERSION
-                | tail >> _RAND_B_BITS << 64
-                | _VARIANT
-                | tail & _RAND_B_MASK
-            )
-        return f"{prefix}_{number:032x}"
+                start = self._at
+                self._at = end = start + _STEP_BYTES
+                step = self._pool[start:end] if end <= _POOL_BYTES else self._draw(_STEP_BYTES)
+                self._rand_b += 1 + int.from_bytes(step)
+                if self._rand_b > _RAND_B_MASK:
+                    self._carry()
+            return f"{prefix}_{self._beginning}{_VARIANT | self._rand_b:x}"
 
-    def _draw(self, size: int) -> int:
+    def _begin(self, millis: int) -> None:
+        """Begin the sequence of a millisecond."""
+        self._millis = millis
+        tail = int.from_bytes(self._draw(_FIRST_TAIL_BYTES))
+        self._rand_a, self._rand_b = tail >> _RAND_B_BITS, tail & _RAND_B_MASK
+        self._write_beginning()
+
+    def _carry(self) -> None:
+        """Count on in `rand_a`; once that is used up too, borrow from the next (6.2)."""
+        self._rand_a += 1
+        self._rand_b &= _RAND_B_MASK
+        if self._rand_a >> _RAND_A_BITS:
+            self._begin(self._millis + 1)
+        else:
+            self._write_beginning()
+
+    def _write_beginning(self) -> None:
+        """What ids have in common until the lower part runs over."""
+        self._beginning = f"{self._millis:012x}{_VERSION:x}{self._rand_a:03x}"
+
+    def _draw(self, size: int) -> bytes:
         start = self._at
         self._at = end = start + size
         if end > len(self._pool):
             self._pool = os.urandom(_POOL_BYTES)
             start, self._at = 0, size
             end = size
-        return int.from_bytes(self._pool[start:end])
+        return self._pool[start:end]
 
 
 _living: Final[weakref.WeakSet[Uuid7Ids]] = weakref.WeakSet()

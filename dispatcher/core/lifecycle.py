@@ -121,10 +121,16 @@ RETRY_AFTER_CAP_MS: Final = 86_400_000
 """A receiver's Retry-After moves the next attempt this far ahead at most."""
 
 
+_SHOWN_AS: Final[dict[JobState, JobStatus]] = {
+    state: JobStatus(state.value) for state in JobState if state is not JobState.WAITING
+}
+
+
 def shown_status(job: Job, now: Instant) -> JobStatus:
     """The status as callers see it: a waiting job shows why it waits until it is due."""
-    if job.state is not JobState.WAITING:
-        return JobStatus(job.state.value)
+    shown = _SHOWN_AS.get(job.state)
+    if shown is not None:
+        return shown
     if job.due_at <= now:
         return JobStatus.QUEUED
     return JobStatus.RETRYING if job.retrying else JobStatus.SCHEDULED

@@ -164,12 +164,14 @@ def job_json(job: Job, links_base: str, now: Instant, result: bytes | None) -> d
         "progress": job.progress,
         "error": job.error,
         "createdAt": rfc3339(job.created_at),
-        "runAt": rfc3339(job.run_at),
-        "startBy": rfc3339(job.start_by),
-        "deadline": rfc3339(job.deadline),
+        "runAt": None if job.run_at is None else rfc3339(job.run_at),
+        "startBy": None if job.start_by is None else rfc3339(job.start_by),
+        "deadline": None if job.deadline is None else rfc3339(job.deadline),
         "startedAt": rfc3339(job.started_at),
         "finishedAt": rfc3339(job.finished_at),
-        "cancelRequestedAt": rfc3339(job.cancel_requested_at),
+        "cancelRequestedAt": (
+            None if job.cancel_requested_at is None else rfc3339(job.cancel_requested_at)
+        ),
         "callbackUrl": None if job.callback is None else job.callback.url,
         "callback": callback_json(job.callback),
         "orderingKey": job.ordering_key,

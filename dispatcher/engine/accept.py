@@ -154,18 +154,20 @@ class Accept:
                     self._jobs.doubt(job, offer)
                 else:
                     self._jobs.decline(job.type)
+        if isinstance(result, Added):
+            if offer is not None and leased is not None:
+                self._jobs.start(leased, offer.holder_id)
+            else:
+                self._jobs.wake(job.due_at, job.type)
+            self._observer.saw(JobAccepted(result.job, leased is not None))
+            return result
         if isinstance(result, Exception):
             raise result
         if isinstance(result, NoRoom):
             self._observer.saw(SubmissionRefused(job.caller_id, result.full.value))
             raise _refusal(result.full, job)
-        if offer is not None and leased is not None:
-            self._jobs.start(leased, offer.holder_id)
-        elif isinstance(result, Added):
-            self._jobs.wake(job.due_at, job.type)
-        if isinstance(result, Added | Replayed):
-            replayed = isinstance(result, Replayed)
-            self._observer.saw(JobAccepted(result.job, leased is not None, replayed))
+        if isinstance(result, Replayed):
+            self._observer.saw(JobAccepted(result.job, handed_off=False, replayed=True))
         return result
 
 

@@ -11,7 +11,7 @@ from dispatcher.core.errors import StoreError
 from dispatcher.core.facts import ActionAudited, StoreFailed, StoreRecovered
 from dispatcher.core.model import DeliveryState
 from dispatcher.engine.terms import System
-from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms, Stale
+from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms
 from dispatcher.ports.store import JobStore
 from dispatcher.ports.system import Timers
 
@@ -37,7 +37,7 @@ class Commit:
         wait_seconds = 0.0
         while True:
             try:
-                result = await self.apply_once(change)
+                result = await self._once(change)
             except StoreError as error:
                 if not wait_seconds:
                     self._observer.saw(StoreFailed(type(change).__name__, str(error)))
@@ -54,9 +54,9 @@ class Commit:
 
     async def _once(self, change: Change | Audited) -> ApplyResult:
         (result,) = await self._store.apply((change,), self._terms)
-        if isinstance(result, Applied | Stale):
-            return result
-        raise result
+        if isinstance(result, Exception):
+            raise result
+        return result
 
     async def by_hand(self, change: Change, told: AuditEntry | None) -> ApplyResult:
         """As `apply_once`; if it is applied, `told` stands in the audit log with it."""

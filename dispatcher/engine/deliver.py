@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 import msgspec
 
@@ -29,7 +29,15 @@ from dispatcher.core.model import (
     Job,
     Trace,
 )
-from dispatcher.core.outcome import Answered, NotSent, SendResult, Verdict, classify, sign_of
+from dispatcher.core.outcome import (
+    Answered,
+    NotAllowed,
+    NotSent,
+    SendResult,
+    Verdict,
+    classify,
+    sign_of,
+)
 from dispatcher.core.payload import callback_body
 from dispatcher.core.retry import Schedule
 from dispatcher.core.signature import sign
@@ -271,11 +279,11 @@ class Deliveries:
         endpoint_id = delivery.endpoint_id
         registered = endpoint_id is not None
         body = callback_body(event, job, delivery.url, leased.result, registered=registered)
-        if endpoint_id is None:
-            secrets = await self._secrets.of(delivery.caller_id)
-        else:
-            secrets = await self._secrets.of_endpoint(endpoint_id)
-        keys = await self._secrets.service_keys()
+        owner = delivery.caller_id if endpoint_id is None else endpoint_id
+        signing = self._secrets.kept(owner, endpoint=registered)
+        if signing is None:
+            signing = await self._secrets.look_up(owner, endpoint=registered)
+        secrets, keys = signing
         timestamp = self._clock.now() // 1000
         headers = [
             ("webhook-id", event.id),
@@ -320,14 +328,26 @@ def _attempt(
     delivery: Delivery, sent: SendResult, verdict: Verdict, started_at: Instant
 ) -> Attempt:
     error: AttemptError | None = getattr(verdict, "error", None)
-    answered = sent if isinstance(sent, Answered) else None
+    number = delivery.attempt_count + 1
+    took = 0
+    status_code: int | None = None
+    body: bytes | None = None
+    match sent:
+        case Answered():
+            took, status_code, body = sent.duration_ms, sent.status_code, sent.body
+        case NotSent():
+            took, status_code = sent.duration_ms, sent.status_code
+        case NotAllowed():
+            pass
+        case _:
+            assert_never(sent)
     return Attempt(
-        number=delivery.attempt_count + 1,
+        number=number,
         at=started_at,
-        duration_ms=sent.duration_ms if isinstance(sent, Answered | NotSent) else 0,
-        status_code=sent.status_code if isinstance(sent, Answered | NotSent) else None,
+        duration_ms=took,
+        status_code=status_code,
         error=error,
-        body=None if answered is None else answered.body,
+        body=body,
     )
 
 

@@ -26,6 +26,28 @@ class Report:
     longer ours.
     """
 
+    __slots__ = (
+        "_alarm",
+        "_clock",
+        "_closed",
+        "_coalesce_seconds",
+        "_commit",
+        "_home",
+        "_ids",
+        "_leased",
+        "_loop",
+        "_no_output_before",
+        "_not_before",
+        "_observer",
+        "_on_applied",
+        "_on_stale",
+        "_stopped",
+        "_timers",
+        "_unwritten",
+        "_writing",
+        "latest",
+    )
+
     def __init__(
         self,
         leased: LeasedJob,

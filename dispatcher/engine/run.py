@@ -26,6 +26,8 @@ class StopReason(StrEnum):
 class Run:
     """One attempt under way in this process."""
 
+    __slots__ = ("_insist", "in_handler", "leased", "report", "stopped", "task", "waited_ms")
+
     def __init__(
         self,
         leased: LeasedJob,

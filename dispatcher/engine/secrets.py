@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct
 
@@ -19,6 +19,9 @@ from dispatcher.ports.vault import Vault
 Value = TypeVar("Value")
 
 _THE_SERVICE: Final = ""
+
+SigningKeys: TypeAlias = tuple[tuple[bytes, ...], tuple[PrivateKey, ...]]
+"""The secrets of an owner in force, and the service's own keys, both newest first."""
 
 
 class SecretStore(CallerStore, ServiceKeyStore, EndpointStore, Protocol):
@@ -56,10 +59,17 @@ class _ForAMoment(Generic[Value]):
             self._kept.pop(key, None)
             self._asking.pop(key, None)  # it may have read what was before
 
-    async def of(self, key: str) -> Value:
+    def kept(self, key: str) -> Value | None:
+        """What is still believed; None: it has to be looked up."""
         kept = self._kept.get(key)
         if kept is not None and kept.until > self._clock.monotonic():
             return kept.value
+        return None
+
+    async def of(self, key: str) -> Value:
+        kept = self.kept(key)
+        if kept is not None:
+            return kept
         asking = self._asking.get(key)
         if asking is None:
             asking = asyncio.ensure_future(self._load(key))
@@ -111,6 +121,17 @@ class Secrets:
         self._of_endpoints.forget(owner)
         if owner is None:
             self._of_the_service.forget(None)
+
+    def kept(self, owner: str, *, endpoint: bool) -> SigningKeys | None:
+        """What a caller or an endpoint, and the service, sign with, if no look-up is needed."""
+        secrets = (self._of_endpoints if endpoint else self._of_callers).kept(owner)
+        keys = self._of_the_service.kept(_THE_SERVICE)
+        return None if secrets is None or keys is None else (secrets, keys)
+
+    async def look_up(self, owner: str, *, endpoint: bool) -> SigningKeys:
+        """The same, looked up where it is not kept; raises as `of` does."""
+        secrets = await (self.of_endpoint(owner) if endpoint else self.of(owner))
+        return secrets, await self.service_keys()
 
     async def of(self, caller_id: str) -> tuple[bytes, ...]:
         """The caller's secrets in force, newest first.

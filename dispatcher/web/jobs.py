@@ -28,9 +28,9 @@ from dispatcher.web.headers import (
     parse_trace,
 )
 from dispatcher.web.holding import Holding, Look, changes_in
-from dispatcher.web.orders import Orders
+from dispatcher.web.orders import ORDERS, Orders
 from dispatcher.web.parse import SubmissionParser
-from dispatcher.web.prefer import Wishes
+from dispatcher.web.prefer import NO_WISHES, Wishes
 from dispatcher.web.queries import (
     PAGE,
     number_cursor,
@@ -129,21 +129,26 @@ class Jobs:
         if new_trace:
             submission = structs.replace(submission, new_trace=True)
         kind, given = submission.type, submission.input
-        actor = who.acting(request)
-        told = await self.orders.check(kind, given, caller.id, who, actor, key=key)
+        told = None
+        if kind in ORDERS:
+            actor = who.acting(request)
+            told = await self.orders.check(kind, given, caller.id, who, actor, key=key)
         idempotency = None
         if key is not None:
             kept_ms = round(self._limits.idempotency_seconds * 1000)
             digest = hashlib.sha256(body).digest()
             idempotency = Idempotency(key, digest, self._clock.now() + kept_ms)
         result = await self._accept.submit(caller, submission, idempotency)
-        await self.orders.taken(told, result)
+        if told is not None:
+            await self.orders.taken(told, result)
         return caller, result
 
     async def accepted(
         self, request: web.Request, who: Identity, result: Taken, caller: Caller
     ) -> web.Response:
         """The answer to what was submitted: 202 with the job, which may be one of before."""
+        if "Prefer" not in request.headers:
+            return await self._accepted(request, result, caller, NO_WISHES)
         with self._holding.wishes(request, who.caller.id) as wishes:
             return await self._accepted(request, result, caller, wishes)
 

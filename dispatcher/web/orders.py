@@ -18,6 +18,9 @@ from dispatcher.web.services import Services
 
 _KINDS: Final = {kind.value: kind for kind in BulkKind}
 
+ORDERS: Final = frozenset(_KINDS)
+"""The types of jobs that order something: nothing is to be checked of the others."""
+
 
 class Orders:
     """What a submission may order beyond what the schema of its type says."""

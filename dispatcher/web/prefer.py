@@ -110,13 +110,16 @@ class Wishes(Struct, frozen=True):
         return ", ".join(names)
 
 
+NO_WISHES: Final = Wishes()
+
+
 def read_wishes(values: Sequence[str]) -> Wishes:
     """`respond-async` and `wait` (RFC 7240, 4.1 and 4.3).
 
     `wait` is delta-seconds; another is ignored, more than `MOST_WAIT_SECONDS` is so many.
     """
     if not values:
-        return Wishes()
+        return NO_WISHES
     found = parse_prefer(values)
     wait = found.get("wait")
     seconds = None

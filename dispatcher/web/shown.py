@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64encode
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -30,16 +29,13 @@ def etag(record: JobRecord, now: Instant) -> str:
     shown status changes by time alone, the delivery without its job.
     """
     job, delivery = record.job, record.delivery
-    parts: tuple[object, ...] = (job.id, job.version, shown_status(job, now))
+    text = f"{job.id} {job.version} {shown_status(job, now)}"
     if delivery is not None:
-        parts += (
-            delivery.state,
-            delivery.attempt_count,
-            delivery.last_status_code,
-            delivery.next_attempt_at,
+        text += (
+            f" {delivery.state} {delivery.attempt_count}"
+            f" {delivery.last_status_code} {delivery.next_attempt_at}"
         )
-    digest = blake2b(" ".join(map(str, parts)).encode(), digest_size=12).digest()
-    return f'"{urlsafe_b64encode(digest).decode("ascii")}"'
+    return f'"{blake2b(text.encode(), digest_size=12).hexdigest()}"'
 
 
 def retry_after(job: Job, now: Instant, estimated_at: Instant | None = None) -> str | None:

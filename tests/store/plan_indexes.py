@@ -59,6 +59,7 @@ INDEXES = {
     "delivery_by_id": ["delivery USING INDEX sqlite_autoindex_delivery_1 (id=?)"],
     "delivery_found": ["delivery USING INDEX sqlite_autoindex_delivery_1 (id=?)"],
     "delivery_record_first": ["delivery USING INTEGER PRIMARY KEY"],
+    "delivery_record_known": ["delivery USING INTEGER PRIMARY KEY"],
     "delivery_summary": ["delivery USING INDEX delivery_of_job (job_seq=?)"],
     "destination_find": [
         (
@@ -69,9 +70,19 @@ INDEXES = {
         f"{LINE} AND due_at<?)",
         "COVERING INDEX sqlite_autoindex_target_1 (destination_seq=?)",
     ],
-    "delivery_hand_on": [f"COVERING INDEX {LINE} AND due_at<?)"],
+    "delivery_hand_on": [
+        f"COVERING INDEX {LINE} AND due_at<?)",
+        "destination USING INTEGER PRIMARY KEY",
+        "COVERING INDEX sqlite_autoindex_target_1 (destination_seq=?)",
+    ],
     "destination_gate": [
         "COVERING INDEX delivery_sending (destination_seq=? AND lease_until>?)",
+        "COVERING INDEX sqlite_autoindex_target_1 (destination_seq=?)",
+    ],
+    "destination_freed": [
+        "destination USING INTEGER PRIMARY KEY",
+        f"COVERING INDEX {LINE})",
+        "delivery USING COVERING INDEX delivery_sending (destination_seq=?)",
         "COVERING INDEX sqlite_autoindex_target_1 (destination_seq=?)",
     ],
     "destination_next": [
@@ -100,6 +111,7 @@ INDEXES = {
     "input_bytes": ["job_input USING INTEGER PRIMARY KEY (rowid=?)"],
     "job_by_id": ["job USING INDEX sqlite_autoindex_job_1 (id=?)"],
     "job_finish": ["job USING INTEGER PRIMARY KEY"],
+    "job_finish_plain": ["job USING INTEGER PRIMARY KEY"],
     "job_of_last_lease": ["job USING INDEX job_last_lease (last_lease=?)"],
     "job_of_lease": ["holder USING PRIMARY KEY (id=?)", "job_held (holder_id=?)"],
     "key_first_behind": ["job_behind (caller_id=? AND ordering_key=?)"],

@@ -88,6 +88,8 @@ INDEXES = {
     "destinations_lock": ["endpoint_id_key"],
     "destinations_of_endpoints": ["destination_of_endpoint"],
     "destinations_pace": ["destination_of_endpoint"],
+    "destinations_ready": ["destination_ready", "destination_full"],
+    "destinations_ready_locked": ["destination_ready", "destination_full"],
     "endpoint_found": ["endpoint_id_key"],
     "endpoint_secrets_in_force": ["endpoint_secret_of_endpoint"],
     "endpoints_by_id": ["endpoint_id_key"],

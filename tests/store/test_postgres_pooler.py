@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import struct
 from collections.abc import AsyncIterator
+from typing import Final
 
 import pytest
 
+from dispatcher.adapters.postgres.connection import Address, Connector, Patience
+from dispatcher.core.errors import StoreUnavailable
 from dispatcher.core.model import JobState
 from dispatcher.ports.store import Store
 from dispatcher.testing.conformance import (
@@ -60,3 +65,27 @@ async def test_more_clients_than_sessions(
         await scene.store.backlog(10)
         await scene.store.check()
     assert backend.pooler.most_clients > SESSIONS
+
+
+SSL_REQUEST: Final = struct.pack("!I", 80877103)
+REFUSED: Final = b"SFATAL\0VFATAL\0C08P01\0Munsupported startup parameter: statement_timeout\0\0"
+
+
+async def test_one_that_was_not_told_of_says_what_to_do() -> None:
+    """PgBouncer takes no settings when a client connects, in no mode."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        (size,) = struct.unpack("!I", await reader.readexactly(4))
+        if (await reader.readexactly(size - 4))[:4] == SSL_REQUEST:
+            writer.write(b"N")
+            (size,) = struct.unpack("!I", await reader.readexactly(4))
+            await reader.readexactly(size - 4)
+        writer.write(b"E" + struct.pack("!I", len(REFUSED) + 4) + REFUSED)
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        address = Address.parse(f"postgresql://postgres@127.0.0.1:{port}/postgres")
+        with pytest.raises(StoreUnavailable, match=r"add \?pgbouncer=true"):
+            await Connector(address, Patience()).connect_to_serve()

@@ -140,7 +140,7 @@ class Metrics(Collector):
         self._wait_seconds.cells[(name,)].add(fact.waited_ms / 1000)
 
     def _job_ended(self, fact: JobEnded) -> None:
-        self._ended.cells[self._types.get(fact.job.type, OTHER), fact.to.value] += 1
+        self._ended.cells[self._types.get(fact.job.type, OTHER), fact.to._value_] += 1
 
     def _delivery_attempt_ended(self, fact: DeliveryAttemptEnded) -> None:
         outcome = STALE if fact.stale else DELIVERY_OUTCOMES[fact.to]

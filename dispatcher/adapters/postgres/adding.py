@@ -185,7 +185,7 @@ async def _insert(
     answers = [each.answer() if isinstance(each, _Placed) else each for each in placed]
     for answer in answers:
         if isinstance(answer, Added) and answer.leased is not None:
-            session.held.keep_job(answer.leased)
+            session.remembered.keep_job(answer.leased)
     if rows and asked:  # of callers with endpoints
         events = dict(map(tuple, asked))
         return [with_asked(answer, events) for answer in answers]

@@ -55,10 +55,18 @@ async def apply_locked(
     """The same, once what the changes are about is locked."""
     changes = [_change_of(entry.item) for entry in entries]
     answers: dict[int, ApplyResult] = {}
+    recorded: list[_Numbered] = []
     calls: dict[int, list[_Numbered]] = {}
     for n, (entry, change) in enumerate(zip(entries, changes, strict=True)):
-        calls.setdefault(entry.call, []).append((n, change))
+        if isinstance(change, RecordAttempt) and change.delivery_id in locked.recorded:
+            recorded.append((n, change))
+        else:
+            calls.setdefault(entry.call, []).append((n, change))
     queues = [several[::-1] for several in calls.values()]
+    # What is recorded already comes first. Its slots are free: those that wait for them, retries
+    # too, have their turn before what the batch adds.
+    if recorded:
+        queues.insert(0, recorded[::-1])
     while queues:
         stage = _next_stage(queues)
         alike = [change for _, change in stage]

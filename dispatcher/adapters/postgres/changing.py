@@ -85,7 +85,8 @@ async def finish_jobs(
 class _End(NamedTuple):
     """A job that ends: its change's position, its number, its row, and how it stands then.
 
-    Without a row its end is written already.
+    Without a row its end is written already, when its caller had no endpoint: one that was added
+    since may be known for another job's sake, but its destination is not locked for this.
     """
 
     n: int
@@ -110,6 +111,7 @@ async def _end(
             at=each.change.at,
             result=_inline(each.change.result),
             hand_off=each.change.hand_off,
+            to_endpoints=each.row is not None,
         )
         for each in ends
     ]

@@ -7,8 +7,8 @@ from typing import Final, TypeAlias
 from msgspec import Struct
 
 from dispatcher.adapters.postgres.gates import OWN_LINE
-from dispatcher.adapters.postgres.held import Waiting
 from dispatcher.adapters.postgres.places import Place, Where
+from dispatcher.adapters.postgres.remembered import Waiting
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.lifecycle import BEST_EFFORT_EVENTS, TERMINAL_EVENTS, wants
@@ -34,7 +34,7 @@ class Told(Struct, frozen=True, kw_only=True):
     """An event to write; `data` None: it is the job's last.
 
     `job` is the one to whose course it belongs; None: to none, then `whose` is its caller. `sent`
-    False: nobody is sent it.
+    False: nobody is sent it; `to_endpoints` False: no registered endpoint is.
     """
 
     event_id: str
@@ -47,6 +47,7 @@ class Told(Struct, frozen=True, kw_only=True):
     result: bytes | None = None
     hand_off: bool = False
     sent: bool = True
+    to_endpoints: bool = True
 
     @property
     def caller_id(self) -> str:
@@ -204,5 +205,7 @@ def debts_of(session: Session, told: Told) -> list[Debt]:
     debts = []
     if told.job is not None and wants(told.job, told.type):
         debts.append(Debt(session, told))
+    if not told.to_endpoints:
+        return debts
     owed = session.registered.owed(told.caller_id, told.type)
     return [*debts, *(Debt(session, told, endpoint) for endpoint in owed)]

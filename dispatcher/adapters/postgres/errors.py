@@ -28,6 +28,7 @@ _CROSSED: Final = frozenset({"40001", "40P01"})  # serialization_failure, deadlo
 _CORRUPT: Final = frozenset({"XX001", "XX002"})  # data_corrupted, index_corrupted
 _OTHER_SCHEMA: Final = frozenset({"3F000", "42P01", "42703", "42883"})  # no such schema, table, …
 _POOLER: Final = frozenset({"26000", "42P05"})  # a prepared statement is another's, or gone
+_NO_PARAMETER: Final = "unsupported startup parameter"  # PgBouncer's words, as a 08P01
 _LOST_CLASSES: Final = frozenset({"08", "57P01", "57P02", "57P05", "25P03", "25P04"})
 _STORE_CLASSES: Final = frozenset({"53", "57", "58", "55P03", "25006", "28", "3D000", "42501"})
 _ADVICE: Final[dict[str, str]] = {
@@ -113,6 +114,11 @@ def whole_store(error: BaseException, shown: str) -> StoreError | None:
         return StoreUnavailable(
             f"The database {shown} lost a prepared statement ({error}): behind a pooler of "
             "transactions such as PgBouncer, add ?pgbouncer=true to the URL of the store."
+        )
+    if code == "08P01" and _NO_PARAMETER in str(error):
+        return StoreUnavailable(
+            f"A pooler before {shown} refuses the service's settings ({error}): add "
+            "?pgbouncer=true to the URL of the store, whatever the pooler's mode."
         )
     if code[:2] in _STORE_CLASSES | _LOST_CLASSES or code in _STORE_CLASSES or code in _CROSSED:
         advice = _ADVICE.get(code, "look at its log")

@@ -1,7 +1,8 @@
 """Changes of jobs and deliveries that stand as this process left them: one guarded statement each.
 
 They come before anything is read: what does not fit their guards is read under its lock instead.
-Rows are locked as they are changed: first jobs, then deliveries, each kind in the order of ids.
+Rows are locked as they are changed: first jobs, then deliveries, each kind in the order of ids; but
+where the ends of a batch drop deliveries, all of these are locked before, in one order.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from dispatcher.adapters.postgres.held import Sending
+from dispatcher.adapters.postgres.remembered import Sending
 from dispatcher.adapters.postgres.rows import Row, as_json, attempt_row, columns
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
@@ -64,7 +65,7 @@ async def end_known(session: Session, changes: Sequence[Change]) -> dict[str, En
     for change in changes:
         if not isinstance(change, FinishJob) or named[change.job_id] > 1 or change.to not in _ENDS:
             continue
-        before = session.held.take_job(change.job_id, change.lease)
+        before = session.remembered.take_job(change.job_id, change.lease)
         if before is None or change.from_state is not JobState.RUNNING:
             continue
         job = jobs[change.job_id] = ended(before, change)
@@ -102,7 +103,7 @@ async def record_known(session: Session, changes: Sequence[Change]) -> dict[str,
         attempt, to = change.attempt, change.to
         if attempt is None or to is DeliveryState.DEAD:
             continue
-        sending = session.held.take_sending(change.delivery_id, change.lease)
+        sending = session.remembered.take_sending(change.delivery_id, change.lease)
         if sending is None:
             continue
         known[change.delivery_id] = sending

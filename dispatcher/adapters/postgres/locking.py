@@ -104,11 +104,11 @@ async def lock_all(
     if jobs:
         locked.jobs = await _by_id(session, _JOBS, jobs)
     ends = {change.job_id for change in changes if isinstance(change, FinishJob)}
+    noted = [row[0] for id_, row in locked.jobs.items() if id_ in ends and row["event_count"] > 0]
+    if noted:  # what they still owe of earlier events is dropped: all is locked in one order before
+        await session.execute(_DROPPED, noted, list(deliveries))
     locked.recorded = await record_known(session, changes)
     deliveries -= locked.recorded.keys()
-    noted = [row[0] for id_, row in locked.jobs.items() if id_ in ends and row["event_count"] > 0]
-    if noted:  # what they still owe of earlier events is dropped
-        await session.execute(_DROPPED, noted, list(deliveries))
     if deliveries:
         locked.deliveries = await _by_id(session, _DELIVERIES, deliveries)
     where = {places.where_of(row) for row in locked.deliveries.values()}

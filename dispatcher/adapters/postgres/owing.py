@@ -84,7 +84,7 @@ async def owe(
     for debt, seq in await _write(session, told, rows):
         if debt.told.data is None and not applied[debt.delivery_id].handed:  # its job has ended
             waiting = debt.waiting(session, known[debt.where].seq, debt.due_at(session.now, terms))
-            session.held.keep_waiting(seq, waiting)
+            session.remembered.keep_waiting(seq, waiting)
     await places.write(session, known.values())
     if not slow:
         places.still(session, mark)
@@ -122,7 +122,7 @@ def _owe(session: Session, debt: Debt, place: Place, terms: DeliveryTerms) -> tu
         place.be_ready_by(until, None)
         row = debt.row(place, due_at, lease=lease, until=until)
         handed = debt.handed(session, due_at, lease)
-        session.held.keep_sending(handed, place.seq, until)
+        session.remembered.keep_sending(handed, place.seq, until)
         return row, Applied((handed,))
     row = debt.row(place, due_at)
     return row, Applied(delivery_ready_at=place.wait(due_at, now, terms.slots))

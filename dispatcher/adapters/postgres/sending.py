@@ -297,17 +297,20 @@ async def _lease_known(
     session: Session, picked: Sequence[int], until: Instant
 ) -> dict[int, LeasedDelivery]:
     """Lease those that are as this process made them."""
-    known = {seq: kept for seq in picked if (kept := session.held.take_waiting(seq)) is not None}
+    known = {
+        seq: kept for seq in picked if (kept := session.remembered.take_waiting(seq)) is not None
+    }
     if not known:
         return {}
     leases = {seq: session.ids.new("lse") for seq in known}
-    rows = await session.fetch(_LEASE_KNOWN, list(leases), list(leases.values()), until)
+    ids = [each.delivery.id for each in known.values()]
+    rows = await session.fetch(_LEASE_KNOWN, list(leases), ids, list(leases.values()), until)
     leased: dict[int, LeasedDelivery] = {}
     for seq, due_at in rows:
         kept = known[seq]
         delivery = replace(kept.delivery, due_at=due_at)
         leased[seq] = LeasedDelivery(delivery, leases[seq], kept.event, kept.job, kept.result)
-        session.held.keep_sending(leased[seq], kept.place_seq, until)
+        session.remembered.keep_sending(leased[seq], kept.place_seq, until)
     return leased
 
 
@@ -323,7 +326,7 @@ async def _lease_read(
     for row in rows:
         each = leased[row[0]] = _leased_of(row, endpoints)
         if row["chain"] is None and row["target_seq"] == gates.OWN_LINE:
-            session.held.keep_sending(each, row["destination_seq"], until)
+            session.remembered.keep_sending(each, row["destination_seq"], until)
     return leased
 
 

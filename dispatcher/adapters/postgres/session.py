@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import asyncpg
 
-from dispatcher.adapters.postgres.held import Held
 from dispatcher.adapters.postgres.registered import Registered
+from dispatcher.adapters.postgres.remembered import Remembered
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.adapters.postgres.turns import Turns
 from dispatcher.core.model import Instant
@@ -57,11 +57,11 @@ class Session:
         "_injected",
         "asked",
         "connection",
-        "held",
         "ids",
         "links_base",
         "now",
         "registered",
+        "remembered",
         "stands",
         "stands_since",
         "turns",
@@ -76,7 +76,7 @@ class Session:
         injected: InjectedNow,
         ids: Ids,
         turns: Turns,
-        held: Held,
+        remembered: Remembered,
         links_base: str = "",
     ) -> None:
         self.connection = connection
@@ -84,7 +84,7 @@ class Session:
         self.ids = ids
         self.links_base = links_base
         self.turns = turns
-        self.held = held
+        self.remembered = remembered
         # The endpoints that events may be owed to, as far as they are locked.
         self.registered = Registered()
         self.stands: dict[Where, Place] = {}

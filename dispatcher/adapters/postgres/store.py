@@ -21,10 +21,10 @@ from dispatcher.adapters.postgres.connection import Address, Connector, Patience
 from dispatcher.adapters.postgres.endpoints_kept import EndpointsKept
 from dispatcher.adapters.postgres.erasing import Eraser, Wanted
 from dispatcher.adapters.postgres.errors import TROUBLE
-from dispatcher.adapters.postgres.held import Held
 from dispatcher.adapters.postgres.leases_kept import LeasesKept
 from dispatcher.adapters.postgres.overdue import Pruning, sweep
 from dispatcher.adapters.postgres.reader import Readers
+from dispatcher.adapters.postgres.remembered import Remembered
 from dispatcher.adapters.postgres.schema import prepare
 from dispatcher.adapters.postgres.session import InjectedNow, Session
 from dispatcher.adapters.postgres.tokens import TokensWanted, take_tokens
@@ -106,7 +106,7 @@ class PostgresStore(Answers, CallersKept, EndpointsKept, AuditKept, LeasesKept):
         self._injected = injected_now
         self._on_commit = on_commit
         self._turns = Turns()
-        self._held = Held()
+        self._remembered = Remembered()
         self._adds = self._batcher()
         self._changes = self._batcher()
         self._job_claims = self._batcher()
@@ -129,7 +129,7 @@ class PostgresStore(Answers, CallersKept, EndpointsKept, AuditKept, LeasesKept):
             injected=self._injected,
             ids=self._ids,
             turns=self._turns,
-            held=self._held,
+            remembered=self._remembered,
             links_base=self._links_base,
         )
 

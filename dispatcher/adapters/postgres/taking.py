@@ -239,7 +239,7 @@ async def _lease(
     }
     if holder_id is not None:
         for _, each in leased.values():
-            session.held.keep_job(each)
+            session.remembered.keep_job(each)
     for _, each in list(leased.values())[:1]:
         session.witnesses.append(Witness(Kind.JOB_LEASE, each.job.id, each.lease))
     return [leased[seq] for seq in picked if seq in leased]

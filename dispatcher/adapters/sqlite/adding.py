@@ -8,7 +8,14 @@ from dispatcher.adapters.sqlite.fanout import asked_of
 from dispatcher.adapters.sqlite.keys import Place, place_of
 from dispatcher.adapters.sqlite.lanes import add_lane, count_waiting, next_in_lane, set_ready
 from dispatcher.adapters.sqlite.pausing import is_paused, room_of_queue, room_of_type
-from dispatcher.adapters.sqlite.rows import Row, job_of, job_row, late_at
+from dispatcher.adapters.sqlite.rows import (
+    Row,
+    is_plain,
+    job_of,
+    job_row,
+    late_at,
+    plain_job_row,
+)
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.changes import LeasedJob
@@ -26,6 +33,7 @@ from dispatcher.ports.records import (
 )
 
 _JOB_ADD = statement("job_add")
+_JOB_ADD_PLAIN = statement("job_add_plain")
 _INPUT_ADD = statement("job_input_add")
 _JOB_BY_SEQ = statement("job_by_seq")
 _LANES_OF_QUEUE = statement("lanes_of_queue")
@@ -42,14 +50,13 @@ def add_job(session: Session, new: NewJob) -> AddResult:
         known = _known(session, job.caller_id, key)
         if known is not None:
             return known
-    lanes = session.execute(_LANES_OF_QUEUE, (job.caller_id, job.queue)).fetchall()
+    lanes = _lanes_of(session, job)
     place = place_of(session, job)
     hand_off = new.hand_off if place is not Place.BEHIND else None
     if hand_off is not None and _may_run_now(session, job, hand_off, lanes):
         job = replace(job, state=JobState.RUNNING, attempt_count=1, started_at=session.now)
-        row = job_row(
-            job, _lane(session, job, lanes, place), hand_off.lease, hand_off.holder_id, place
-        )
+        lane_seq = _lane(session, job, lanes, place)
+        seq = _write(session, job, lane_seq, hand_off, place)
         leased = LeasedJob(job, hand_off.lease, new.input, asked_of(session, job.caller_id))
     else:
         full = None if new.room is None else _full(session, new, new.room)
@@ -57,10 +64,11 @@ def add_job(session: Session, new: NewJob) -> AddResult:
             return NoRoom(full)
         lane_seq = _lane(session, job, lanes, place)
         count_waiting(session, lane_seq, 1, len(new.input))
-        row = job_row(job, lane_seq, None, None, place)
+        seq = _write(session, job, lane_seq, None, place)
         leased = None
-    seq = session.execute(_JOB_ADD, row).lastrowid
-    session.execute(_INPUT_ADD, (seq, new.input))
+    session.write(_INPUT_ADD, (seq, new.input))
+    if leased is not None:
+        session.remembered.leased_job(leased.lease, seq, job)
     if key is not None:
         session.execute(
             _KEY_PUT,
@@ -73,6 +81,33 @@ def add_job(session: Session, new: NewJob) -> AddResult:
             },
         )
     return Added(job, leased)
+
+
+def _write(
+    session: Session, job: Job, lane_seq: int, hand_off: HandOff | None, place: Place
+) -> int:
+    """Write the job itself, waiting or leased by that hand-off; gives its number."""
+    lease = holder_id = None
+    if hand_off is not None:
+        lease, holder_id = hand_off.lease, hand_off.holder_id
+    if is_plain(job):
+        added = session.write(_JOB_ADD_PLAIN, plain_job_row(job, lane_seq, lease, holder_id))
+    else:
+        added = session.write(_JOB_ADD, job_row(job, lane_seq, lease, holder_id, place))
+    seq = added.lastrowid
+    if seq is None:
+        raise AssertionError("an insert has a row id")
+    return seq
+
+
+def _lanes_of(session: Session, job: Job) -> list[Row]:
+    """The lanes of a job's queue, read once as long as nobody in the transaction writes to one."""
+    whose = (job.caller_id, job.queue)
+    lanes = session.lanes.get(whose)
+    if lanes is None:
+        lanes = session.execute(_LANES_OF_QUEUE, whose).fetchall()
+        session.lanes[whose] = lanes
+    return lanes
 
 
 def _full(session: Session, new: NewJob, room: Room) -> Full | None:

@@ -43,6 +43,7 @@ from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms, Stale
 _JOB_BY_ID = statement("job_by_id")
 _JOB_STATE = statement("job_state")
 _FINISH = statement("job_finish")
+_FINISH_PLAIN = statement("job_finish_plain")
 _RELEASE = statement("job_release")
 _ASK_CANCEL = statement("job_ask_cancel")
 _NOTE = statement("job_note")
@@ -58,6 +59,11 @@ def finish_job(session: Session, change: FinishJob, terms: DeliveryTerms) -> App
     """End a job; see `FinishJob` and the port."""
     if change.to not in TERMINAL_EVENT or change.to not in JOB_TRANSITIONS[change.from_state]:
         raise ValueError(f"a job that is {change.from_state} can't end as {change.to}")
+    known = session.remembered.job(change.lease)
+    if known is not None and _is_meant(known.job, change):
+        job = _ended(known.job, change)
+        if _set_ended(session, known.seq, known.job, job, change):
+            return _after_end(session, known.seq, known.job, job, change, terms)
     row = session.one(_JOB_BY_ID, (change.job_id,))
     if row is None:
         return Stale()
@@ -67,36 +73,46 @@ def finish_job(session: Session, change: FinishJob, terms: DeliveryTerms) -> App
     if before.state is JobState.WAITING:
         wait_no_more(session, seq, row[JOB_LANE])
     job = _ended(before, change)
-    session.execute(
-        _FINISH,
-        (
-            job.state.value,
-            job.finished_at,
-            job.expires_at,
-            as_json(job.progress),
-            as_json(job.error),
-            job.result_bytes,
-            seq,
-            change.from_state.value,
-            change.lease,
-        ),
-    )
+    _set_ended(session, seq, before, job, change)
     _drop_remote_lease(session, row)
-    if change.result is not None:
-        session.execute(_RESULT_ADD, (seq, change.result))
+    follows_at = _next_of_key(session, row, job)
+    applied = _after_end(session, seq, before, job, change, terms)
+    return applied if follows_at is None else replace(applied, job_ready_at=follows_at)
+
+
+def _is_meant(known: Job, change: FinishJob) -> bool:
+    """Whether the job that is remembered by a change's lease is the one that it names."""
+    return known.id == change.job_id and known.state is change.from_state
+
+
+def _set_ended(session: Session, seq: int, before: Job, job: Job, change: FinishJob) -> bool:
+    """Write that a job has ended, if it stands as `before`, under the change's lease."""
+    ends = (job.state._value_, job.finished_at, job.expires_at)
+    stands = (job.result_bytes, seq, change.from_state._value_, change.lease, before.version)
+    plain = job.progress is None and job.error is None and before.error is None
+    if plain:  # progress stays once it is there, so it was not
+        return session.write(_FINISH_PLAIN, (*ends, *stands)).rowcount == 1
+    said = (as_json(job.progress), as_json(job.error))
+    return session.write(_FINISH, (*ends, *said, *stands)).rowcount == 1
+
+
+def _after_end(
+    session: Session, seq: int, before: Job, job: Job, change: FinishJob, terms: DeliveryTerms
+) -> Applied:
+    """Store what ended with a job: its result, its last event, and what that owes."""
+    result = change.result
+    if result is not None:
+        session.write(_RESULT_ADD, (seq, result))
     if before.event_count > 0:
         session.execute(_DROP, {"job_seq": seq, "at": change.at})
     event, event_seq = add_event(session, seq, job, change.event_id, change.at, None)
-    follows_at = _next_of_key(session, row, job)
     also_at = owe_endpoints(session, event, event_seq, seq, terms, job)
     if not wants(job, event.type):
-        return told(Applied(job_ready_at=follows_at), also_at)
-    result = change.result
+        return told(Applied(), also_at)
     if result is not None and len(result) > INLINE_RESULT_BYTES:
         result = None
     owed = Owed(session, seq, event_seq, job, event)
-    applied = told(owed.add(terms, hand_off=change.hand_off, result=result), also_at)
-    return applied if follows_at is None else replace(applied, job_ready_at=follows_at)
+    return told(owed.add(terms, hand_off=change.hand_off, result=result), also_at)
 
 
 def _next_of_key(session: Session, row: Row, job: Job) -> Instant | None:

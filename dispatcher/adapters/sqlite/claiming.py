@@ -296,6 +296,8 @@ def _lease(session: Session, picked: list[int], claim: JobClaim) -> list[LeasedJ
     gone: dict[int, list[int]] = {}
     for row in session.execute(_LEASED, (_encode(picked).decode(),)).fetchall():
         leased[row[JOB_SEQ]] = found = _leased_of(session, row)
+        if remote is None:
+            session.remembered.leased_job(found.lease, row[JOB_SEQ], found.job)
         gone.setdefault(row[JOB_LANE], []).append(len(found.input))
     for lane_seq, sizes in gone.items():
         count_waiting(session, lane_seq, -len(sizes), -sum(sizes))

@@ -6,8 +6,9 @@ from typing import Final, NamedTuple, assert_never
 
 from dispatcher.adapters.sqlite import breakers, chains, destinations
 from dispatcher.adapters.sqlite.aftermath import NOTHING, after_attempt, after_death
-from dispatcher.adapters.sqlite.destinations import OWN_LINE
+from dispatcher.adapters.sqlite.destinations import OWN_LINE, Heads
 from dispatcher.adapters.sqlite.fanout import earlier
+from dispatcher.adapters.sqlite.remembered import KnownDelivery
 from dispatcher.adapters.sqlite.rows import Row, attempt_row
 from dispatcher.adapters.sqlite.sending import lease_next, lease_until, take_free_slot
 from dispatcher.adapters.sqlite.session import Session
@@ -27,9 +28,11 @@ from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms, Leased
 _BY_ID = statement("delivery_by_id")
 _RECORD = statement("delivery_record")
 _RECORD_FIRST = statement("delivery_record_first")
+_RECORD_KNOWN = statement("delivery_record_known")
 _ATTEMPT_FIND = statement("attempt_find")
 _ATTEMPT_ADD = statement("attempt_add")
 _WHERE = statement("delivery_where")
+_FREED = statement("destination_freed")
 _LINE = statement("delivery_line")
 _RELEASE = statement("delivery_release")
 _END = statement("delivery_end")
@@ -45,6 +48,11 @@ _TROUBLE: Final = frozenset({Sign.NO_SERVICE, Sign.NO_CONNECTION})
 
 def record_attempt(session: Session, change: RecordAttempt, terms: DeliveryTerms) -> ApplyResult:
     """Record what came of an attempt; see `RecordAttempt`."""
+    known = session.remembered.delivery(change.lease)
+    if known is not None and change.attempt is not None:
+        recorded = _record_known(session, change, change.attempt, known, terms)
+        if recorded is not None:
+            return recorded
     row = session.one(_BY_ID, (change.delivery_id,))
     if row is None:
         return Stale()
@@ -74,19 +82,65 @@ def record_attempt(session: Session, change: RecordAttempt, terms: DeliveryTerms
     freed = _Freed(seq, place, ready_at, due_at, canceled=to is not change.to)
     simple = plain and not chain and after.disabled is None
     if simple and change.sign not in _TROUBLE and terms.rate_per_second is None:
-        return after.told(_went_on(session, freed, change, terms))
+        heads = destinations.heads(session, place, besides=seq)
+        return after.told(_went_on(session, freed, change, terms, heads))
     return after.told(_settle(session, freed, change, terms, chain))
 
 
+def _record_known(
+    session: Session,
+    change: RecordAttempt,
+    attempt: Attempt,
+    known: KnownDelivery,
+    terms: DeliveryTerms,
+) -> Applied | None:
+    """Record a first attempt in as few statements as can be; None: it must be looked at first.
+
+    That is so if it is dead, or tells of trouble, since more follows from that; or if something
+    has happened to the delivery since it was leased. Then nothing was written.
+    """
+    if change.to is DeliveryState.DEAD or change.sign in _TROUBLE:
+        return None
+    due_at = change.due_at if change.to is DeliveryState.PENDING else None
+    finished_at = None if due_at is not None else change.at
+    stands = (change.to._value_, change.due_at, finished_at, change.uses_entry)
+    row = (*stands, *attempt_row(attempt), known.seq, change.delivery_id, change.lease)
+    if session.write(_RECORD_KNOWN, row).rowcount != 1:
+        return None
+    rated = terms.rate_per_second is not None
+    looks = change.hand_off and due_at is None and not rated
+    looked = looks and known.place in session.turns.busy
+    if looked:
+        taken = take_free_slot(session, known.place, terms)
+        if taken is not None:  # as in `_hand_on`
+            return Applied((taken,))
+        session.turns.busy.discard(known.place)
+    ready_at, plain, *heads = session.one(_FREED, {"seq": known.place, "besides": known.seq})
+    freed = _Freed(known.seq, known.place, ready_at, due_at, canceled=False)
+    if rated or not plain:
+        return _settle(session, freed, change, terms, None)
+    return _went_on(session, freed, change, terms, Heads(*heads), looked=looked)
+
+
 def _went_on(
-    session: Session, freed: _Freed, change: RecordAttempt, terms: DeliveryTerms
+    session: Session,
+    freed: _Freed,
+    change: RecordAttempt,
+    terms: DeliveryTerms,
+    heads: Heads,
+    *,
+    looked: bool = False,
 ) -> Applied:
-    """Hand the slot on, if that is asked and something is due; else tell that it is free."""
-    if change.hand_off:
-        handed = _hand_on(session, freed, change, terms)
+    """Hand the slot on, if that is asked and something is due; else tell that it is free.
+
+    `heads`: what comes next there, besides this one. `looked`: `take_free_slot` has found nothing.
+    """
+    first_at = heads.first_at
+    if change.hand_off and first_at is not None and first_at <= session.now:
+        handed = _hand_on(session, freed, change, terms, looked=looked)
         if handed is not None:
             return handed
-    return _came_free(session, freed)
+    return _came_free(session, freed, first_at)
 
 
 def _is_later(session: Session, change: RecordAttempt, attempt: Attempt, row: Row) -> bool:
@@ -139,7 +193,7 @@ def _release(session: Session, change: ReleaseDelivery, terms: DeliveryTerms) ->
     freed = _Freed(seq, place, ready_at, due_at, canceled=canceled)
     if not plain or chain or terms.rate_per_second is not None:
         return _settle(session, freed, None, terms, chain)
-    return _came_free(session, freed)
+    return _came_free(session, freed, destinations.heads(session, place, besides=seq).first_at)
 
 
 def _settle(
@@ -245,14 +299,13 @@ class _Freed(NamedTuple):
     canceled: bool
 
 
-def _came_free(session: Session, freed: _Freed) -> Applied:
-    """Tell from when the slot is of use.
+def _came_free(session: Session, freed: _Freed, waiting_at: Instant | None) -> Applied:
+    """Tell from when the slot is of use; `waiting_at`: when the first of the others is due.
 
     Others count if they are due before the destination was to be ready: then it was full, and they
     wait for this slot.
     """
     due_at, known, canceled = freed.due_at, freed.ready_at, freed.canceled
-    waiting_at = destinations.heads(session, freed.place, besides=freed.seq).first_at
     if waiting_at is not None and (known is None or waiting_at < known):
         due_at = waiting_at if due_at is None else min(due_at, waiting_at)
     if due_at is None:
@@ -263,20 +316,23 @@ def _came_free(session: Session, freed: _Freed) -> Applied:
 
 
 def _hand_on(
-    session: Session, freed: _Freed, change: RecordAttempt, terms: DeliveryTerms
+    session: Session,
+    freed: _Freed,
+    change: RecordAttempt,
+    terms: DeliveryTerms,
+    *,
+    looked: bool,
 ) -> Applied | None:
-    """Lease what is due in the slot that came free; None if nothing is, or none is free."""
-    seq, place, known, due_at, canceled = freed
-    if known is not None and known > session.now:
+    """Lease what is due in the slot that came free; None if none is free."""
+    _, place, known, due_at, canceled = freed
+    if known is not None and known > session.now and not looked:
         taken = take_free_slot(session, place, terms)
         if taken is not None:
+            session.turns.busy.add(place)
             # It was full and is so again: no other can be claimed sooner than was known before.
             again = taken.delivery.id == change.delivery_id or due_at is None
             ready_at = None if again else max(due_at or 0, session.now)
             return Applied((taken,), delivery_ready_at=ready_at, canceled=canceled)
-    heads = destinations.heads(session, place, besides=seq)
-    if heads.first_at is None or heads.first_at > session.now:
-        return None
     handed = lease_next(session, place, terms)
     if handed is None:
         return None

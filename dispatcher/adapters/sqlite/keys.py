@@ -67,4 +67,5 @@ def settle_key(session: Session, caller_id: str, key: str) -> int | None:
         session.execute(_MOVE, {"seq": row[0], "place": Place.BEHIND})
     session.execute(_MOVE, {"seq": first, "place": Place.FRONT})
     session.execute(_LANE_READY, {"seq": first, "now": session.now})
+    session.lanes.clear()
     return first

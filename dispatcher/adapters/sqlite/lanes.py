@@ -24,7 +24,7 @@ def wait_in_lane(
     else:
         seq = row[0]
         if row[1] is None or row[1] > due_at:
-            session.execute(_SET, (due_at, seq))
+            set_ready(session, seq, due_at)
     count_waiting(session, seq, 1, _input_bytes(session, job_seq))
     return seq
 
@@ -50,6 +50,7 @@ def add_lane(
     """Make a lane, paused if its queue is; gives its number."""
     lane = {"caller_id": caller_id, "queue": queue, "type": type_, "ready_at": ready_at}
     ((seq,),) = session.execute(_ADD, lane).fetchall()
+    session.lanes.clear()
     number: int = seq
     return number
 
@@ -57,6 +58,7 @@ def add_lane(
 def set_ready(session: Session, seq: int, ready_at: Instant | None) -> None:
     """Say when the next of a lane can be claimed."""
     session.execute(_SET, (ready_at, seq))
+    session.lanes.clear()
 
 
 def next_in_lane(session: Session, seq: int) -> Instant | None:

@@ -142,6 +142,7 @@ class Pruning:
             ),
         )
         session.forget_holders()
+        session.lanes.clear()
         alone = self._alone.prune(session, limit, look, places.alone)
         put_back = Work("what is held", lambda: put_back_held(session, limit))
         self._passing.each(session, (put_back,))

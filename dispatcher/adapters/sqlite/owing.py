@@ -17,6 +17,7 @@ from dispatcher.ports.records import Applied, DeliveryTerms, LeasedDelivery
 
 _EVENT_ADD = statement("event_add")
 _DELIVERY_ADD = statement("delivery_add")
+_DELIVERY_ADD_PLAIN = statement("delivery_add_plain")
 
 
 def add_event(
@@ -48,13 +49,13 @@ def write_event(session: Session, event: Event, job_seq: int | None) -> int:
         event.id,
         event.caller_id,
         job_seq,
-        event.type.value,
+        event.type._value_,
         event.sequence,
         event.at,
         event.links_base,
         event.data,
     )
-    event_seq = session.execute(_EVENT_ADD, row).lastrowid
+    event_seq = session.write(_EVENT_ADD, row).lastrowid
     if event_seq is None:
         raise AssertionError("an insert has a row id")
     return event_seq
@@ -62,6 +63,21 @@ def write_event(session: Session, event: Event, job_seq: int | None) -> int:
 
 class Owed:
     """The delivery that an event owes: to the job's callback URL, or to a registered endpoint."""
+
+    __slots__ = (
+        "blocked",
+        "chain",
+        "delivery_id",
+        "endpoint_id",
+        "event",
+        "event_seq",
+        "job",
+        "job_seq",
+        "line",
+        "on_dead",
+        "session",
+        "to",
+    )
 
     def __init__(
         self,
@@ -165,6 +181,7 @@ class Owed:
         lease: str | None,
         until: Instant | None,
     ) -> Delivery:
+        """Write the delivery, pending or leased."""
         delivery = Delivery(
             id=self.delivery_id,
             event_id=self.event.id,
@@ -180,26 +197,26 @@ class Owed:
             ordered=None if self.chain is None else self.on_dead,
             blocked=self.blocked,
         )
-        self.session.execute(
-            _DELIVERY_ADD,
-            (
-                delivery.id,
-                destination_seq,
-                self.job_seq,
-                self.event_seq,
-                delivery.url,
-                delivery.origin,
-                state.value,
-                lease,
-                until,
-                delivery.created_at,
-                due_at,
-                delivery.caller_id,
-                delivery.endpoint_id,
-                self.line,
-                self.chain,
-                delivery.ordered,
-                self.blocked,
-            ),
+        row = (
+            delivery.id,
+            destination_seq,
+            self.job_seq,
+            self.event_seq,
+            delivery.url,
+            delivery.origin,
+            state._value_,
+            lease,
+            until,
+            delivery.created_at,
+            due_at,
+            delivery.caller_id,
         )
+        if self.endpoint_id is None and self.chain is None and self.line == OWN_LINE:
+            seq = self.session.write(_DELIVERY_ADD_PLAIN, row).lastrowid
+        else:
+            ordered = delivery.ordered
+            more = (delivery.endpoint_id, self.line, self.chain, ordered, self.blocked)
+            seq = self.session.write(_DELIVERY_ADD, (*row, *more)).lastrowid
+        if lease is not None and seq is not None:
+            self.session.remembered.leased_delivery(lease, seq, destination_seq, delivery)
         return delivery

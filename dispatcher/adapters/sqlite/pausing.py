@@ -42,6 +42,7 @@ def pause(session: Session, asked: Pause) -> None:
     else:
         session.execute(_PAUSE, {"queue": queue, "at": asked.at})
     session.execute(_FOLLOW)
+    session.lanes.clear()
     add_audit(session, asked.entry)
 
 

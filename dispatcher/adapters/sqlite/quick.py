@@ -24,6 +24,9 @@ MOST_ENDPOINTS: Final = 16
 a batch that comes upon more is taken back, and left to the thread."""
 
 
+_QUICK: Final = (RecordAttempt, NoteProgress)
+
+
 def are_quick_to_add(jobs: Sequence[NewJob]) -> bool:
     """Whether adding them is quick."""
     return len(jobs) <= MOST_ITEMS and all([len(new.input) <= LARGEST_BYTES for new in jobs])  # noqa: C419  # a list: quicker for one
@@ -31,10 +34,12 @@ def are_quick_to_add(jobs: Sequence[NewJob]) -> bool:
 
 def are_quick_to_apply(changes: Sequence[Change | Audited]) -> bool:
     """Whether applying them is quick."""
+    if len(changes) == 1:  # nearly always
+        return _is_quick(changes[0])
     return len(changes) <= MOST_ITEMS and all([_is_quick(each) for each in changes])  # noqa: C419  # as above
 
 
 def _is_quick(change: Change | Audited) -> bool:
     if isinstance(change, FinishJob):
         return change.result is None or len(change.result) <= LARGEST_BYTES
-    return isinstance(change, RecordAttempt | NoteProgress)
+    return isinstance(change, _QUICK)

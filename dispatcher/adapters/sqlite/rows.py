@@ -131,7 +131,7 @@ def job_row(
         job.queue,
         lane_seq,
         job.priority,
-        job.state.value,
+        job.state._value_,
         lease,
         holder_id,
         job.attempt_count,
@@ -162,6 +162,53 @@ def job_row(
         job.event_count,
         job.ordering_key,
         key_place,
+    )
+
+
+def is_plain(job: Job) -> bool:
+    """Whether a new job has nothing in any of the columns that `plain_job_row` leaves out."""
+    return (
+        job.correlation_id is None
+        and job.metadata is None
+        and job.trace is None
+        and job.ordering_key is None
+        and job.start_by is None
+        and job.deadline is None
+        and job.replay_of is None
+        and job.progress is None
+        and job.error is None
+        and job.result_bytes is None
+        and job.cancel_requested_at is None
+        and job.finished_at is None
+        and job.expires_at is None
+    )
+
+
+def plain_job_row(job: Job, lane_seq: int, lease: str | None, holder_id: str | None) -> Row:
+    """The columns of a new job that `is_plain`, as `job_add_plain` names them."""
+    return (
+        job.id,
+        job.caller_id,
+        job.type,
+        job.queue,
+        lane_seq,
+        job.priority,
+        job.state._value_,
+        lease,
+        holder_id,
+        job.attempt_count,
+        job.max_attempts,
+        job.timeout_seconds,
+        job.retention_seconds,
+        job.created_at,
+        job.due_at,
+        job.run_at,
+        job.started_at,
+        job.retrying,
+        as_json(job.callback),
+        job.api_version,
+        job.version,
+        job.event_count,
     )
 
 

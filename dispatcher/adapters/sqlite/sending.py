@@ -10,6 +10,7 @@ import msgspec
 
 from dispatcher.adapters.sqlite import destinations, lines
 from dispatcher.adapters.sqlite.rows import (
+    DELIVERY_COLUMNS,
     DELIVERY_LEASE,
     DELIVERY_WIDTH,
     EVENT_WIDTH,
@@ -37,6 +38,7 @@ _LEASE = statement("delivery_lease")
 _LEASED = statement("deliveries_leased")
 _HAND_ON = statement("delivery_hand_on")
 
+_DESTINATION: Final = DELIVERY_COLUMNS.index("destination_seq")
 _EVENT_AT: Final = DELIVERY_WIDTH
 _JOB_AT: Final = _EVENT_AT + EVENT_WIDTH
 _RESULT_AT: Final = _JOB_AT + JOB_WIDTH
@@ -149,7 +151,10 @@ def _leased(session: Session, seqs: list[int]) -> list[LeasedDelivery]:
     rows = session.execute(
         _LEASED, {"wanted": _encode(seqs).decode(), "inline_bytes": INLINE_RESULT_BYTES}
     )
-    leased = {row[0]: _leased_of(row) for row in rows}
+    leased: dict[int, LeasedDelivery] = {}
+    for row in rows:
+        leased[row[0]] = found = _leased_of(row)
+        session.remembered.leased_delivery(found.lease, row[0], row[_DESTINATION], found.delivery)
     return [leased[seq] for seq in seqs]
 
 
@@ -185,10 +190,10 @@ def take_free_slot(session: Session, place: int, terms: DeliveryTerms) -> Leased
     if not rows:
         return None
     seq, delivery_id, *stands = rows[0]
-    kept = session.waiting.take(delivery_id, lease, stands)
-    if kept is not None:
-        return kept
-    (leased,) = _leased(session, [seq])
+    leased = session.waiting.take(delivery_id, lease, stands)
+    if leased is None:
+        (leased,) = _leased(session, [seq])
+    session.remembered.leased_delivery(lease, seq, place, leased.delivery)
     return leased
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
+from dispatcher.adapters.sqlite.remembered import Remembered
+from dispatcher.adapters.sqlite.rows import Row
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.adapters.sqlite.turns import Turns
 from dispatcher.adapters.sqlite.waiting import Waiting
@@ -32,10 +34,13 @@ class Session:
         "endpoints",
         "execute",
         "ids",
+        "lanes",
         "links_base",
         "now",
+        "remembered",
         "turns",
         "waiting",
+        "write",
     )
 
     def __init__(
@@ -47,17 +52,23 @@ class Session:
         links_base: str,
         waiting: Waiting,
         turns: Turns,
+        remembered: Remembered,
     ) -> None:
         self.brief = False
         self.connection = connection
         self.execute = connection.execute
+        # For what gives no rows: one cursor for all of them, and quicker.
+        self.write = connection.cursor().execute
         self.now = now
         self.ids = ids
         self.links_base = links_base
         self.waiting = waiting
         # By caller, as far as they were looked up; whoever changes one clears this.
         self.endpoints: dict[str, tuple[Endpoint, ...]] = {}
+        # By caller and queue, as `adding` read them; whoever writes to a lane clears this.
+        self.lanes: dict[tuple[str, str], list[Row]] = {}
         self.turns = turns
+        self.remembered = remembered
         self._holders: dict[str, bool] = {}
 
     def one(self, sql: str, parameters: Any = ()) -> Any:

@@ -34,6 +34,7 @@ from dispatcher.adapters.sqlite.errors import whole_store
 from dispatcher.adapters.sqlite.leaving import refuse_moved
 from dispatcher.adapters.sqlite.quick import are_quick_to_add, are_quick_to_apply
 from dispatcher.adapters.sqlite.reader import Readers
+from dispatcher.adapters.sqlite.remembered import Remembered
 from dispatcher.adapters.sqlite.schema import prepare
 from dispatcher.adapters.sqlite.sending import DeliveryClaim, claim_deliveries
 from dispatcher.adapters.sqlite.session import Session
@@ -143,6 +144,7 @@ class SqliteStore(Answers, CallersKept, EndpointsKept, AuditKept):
         )
         self._waiting = Waiting()
         self._turns = Turns()
+        self._remembered = Remembered()
         self._readers = Readers(path, readers)
         self._eraser = Eraser(erased_kept_seconds)
         self._pruning = overdue.Pruning(dead_kept_seconds, audit_kept_seconds, self._eraser)
@@ -155,6 +157,7 @@ class SqliteStore(Answers, CallersKept, EndpointsKept, AuditKept):
             links_base=self._links_base,
             waiting=self._waiting,
             turns=self._turns,
+            remembered=self._remembered,
         )
 
     # --- opening and closing -------------------------------------------------------------------

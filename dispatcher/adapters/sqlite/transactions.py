@@ -47,8 +47,11 @@ class Call:
 
     def run(self, session: Session) -> None:
         """Run the operation on each item; raises what it raised."""
-        operation = self.operation
-        self.answers = [operation(session, item) for item in self.items]
+        operation, items = self.operation, self.items
+        if len(items) == 1:  # nearly always
+            self.answers = [operation(session, items[0])]
+        else:
+            self.answers = [operation(session, item) for item in items]
 
     def fail(self, error: StoreError) -> None:
         """One and the same failure for each item; an exception is never shared between tasks."""

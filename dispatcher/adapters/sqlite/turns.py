@@ -12,11 +12,15 @@ class Turns:
 
     def __init__(self) -> None:
         self._taken: dict[int, int] = {}
+        # Where the last slot that came free was taken at once: there one looks for the next
+        # delivery first, elsewhere at what waits.
+        self.busy: set[int] = set()
 
     def take(self, place: int, count: int) -> int:
         """The number of the next turn of a destination; so many are taken."""
         if len(self._taken) >= MOST_KEPT:
             self._taken.clear()
+            self.busy.clear()
         turn = self._taken.get(place, 0)
         self._taken[place] = turn + count
         return turn

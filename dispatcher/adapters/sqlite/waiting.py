@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from dispatcher.core.model import DeliveryState
+from dispatcher.core.model import DeliveryState, Job
 from dispatcher.ports.records import LeasedDelivery
 
 MOST_KEPT: Final = 1_024
@@ -53,7 +53,13 @@ def _bytes_of(made_of: LeasedDelivery) -> int:
     size = 0 if made_of.result is None else len(made_of.result)
     if made_of.job is None:
         return size + len(made_of.event.data or b"")
-    callback, metadata = made_of.job.callback, made_of.job.metadata
+    return size + bytes_of(made_of.job)
+
+
+def bytes_of(job: Job) -> int:
+    """How much memory what may be large in a job takes, at most."""
+    size = 0
+    callback, metadata = job.callback, job.metadata
     if callback is not None and callback.sealed_headers is not None:
         size += len(callback.sealed_headers)
     if metadata:

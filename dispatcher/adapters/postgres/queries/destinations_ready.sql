@@ -12,6 +12,7 @@ WITH ready AS (
   SELECT seq, caller_id, origin, endpoint_id, ready_at FROM dispatcher.destination
   WHERE full_slots < $2::integer AND paused_at IS NULL AND held_at IS NULL
     AND caller_id <> ALL ($5::text[]) AND seq <> ALL ($4::bigint[])
+  ORDER BY full_slots
   LIMIT $3::integer
   FOR NO KEY UPDATE SKIP LOCKED
 )

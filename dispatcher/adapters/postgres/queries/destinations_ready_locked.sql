@@ -11,5 +11,6 @@ UNION
   SELECT seq FROM dispatcher.destination
   WHERE full_slots < $2::integer AND paused_at IS NULL AND held_at IS NULL
     AND caller_id <> ALL ($5::text[]) AND seq <> ALL ($4::bigint[])
+  ORDER BY full_slots
   LIMIT $3::integer
 )

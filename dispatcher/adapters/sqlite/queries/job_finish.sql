@@ -11,4 +11,4 @@ UPDATE job SET
   result_bytes = ?,
   version = version + 1,
   event_count = event_count + 1
-WHERE seq = ? AND state = ? AND lease IS ?
+WHERE seq = ? AND state = ? AND lease IS ? AND version = ?

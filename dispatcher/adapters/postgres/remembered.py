@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from dispatcher.adapters.postgres.places import Where
 
 MOST_KEPT: Final = 4_096
+"""Of jobs, of deliveries that are being sent, and of those that wait."""
+
 MOST_RESULT_BYTES: Final = 4_096
 """A delivery that waits is kept if the result that goes with it has no more than this."""
 
@@ -43,6 +45,29 @@ class _Few(Generic[Value]):
         return self._kept.pop(key, None)
 
 
+class _First(_Few[Value]):
+    """The first of what was put there, for what is taken in that order.
+
+    When it is full others are turned away; once they are as many as it holds, it begins anew: what
+    nobody has taken by then somebody else has.
+    """
+
+    __slots__ = ("_turned_away",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._turned_away = 0
+
+    def put(self, key: str | int, value: Value) -> None:
+        if len(self._kept) < MOST_KEPT:
+            self._kept[key] = value
+            return
+        self._turned_away += 1
+        if self._turned_away >= MOST_KEPT:
+            self._kept.clear()
+            self._turned_away = 0
+
+
 class Sending(NamedTuple):
     """A delivery that is being sent for the first time: its id, its place, when its lease ends."""
 
@@ -62,13 +87,13 @@ class Waiting(NamedTuple):
     result: bytes | None
 
 
-class Held:
+class Remembered:
     """What one process keeps: jobs and deliveries by lease, deliveries that wait by number."""
 
     def __init__(self) -> None:
         self._jobs: _Few[Job] = _Few()
         self._sending: _Few[Sending] = _Few()
-        self._waiting: _Few[Waiting] = _Few()
+        self._waiting: _First[Waiting] = _First()
 
     # --- jobs ----------------------------------------------------------------------------------
 
