@@ -165,7 +165,7 @@ class Watch:
                 self._claims -= 1
                 self._came_back.set()
 
-        loop._claim = watched  # type: ignore[method-assign]  # of this loop, to watch it
+        loop._claim = watched
 
     @property
     def rests(self) -> bool:

@@ -76,6 +76,7 @@ async def test_a_caller_whose_receivers_all_hang_leaves_room(stages: Stages) -> 
         stage.sender.hang(url)
     for url in hanging:
         await stage.submit(callback=a_callback(url))
+    await stage.seen(JobEnded, count=40)
     await stage.rest()
     assert stage.sender.at_once == 12
     ben = Caller("clr_00000000000070008000000000000be1", "ben", stage.clock.now())
@@ -102,10 +103,11 @@ async def test_claims_are_told_who_has_enough(stages: Stages) -> None:
         await stage.submit(callback=callback)
     for _ in range(3):
         await stage.submit(caller=ben, callback=a_callback("https://ben.example", schedule=later))
+    await stage.seen(JobEnded, count=43)
     await stage.rest()
     assert stage.sender.sent == []
     stage.advance(1.0)
-    await stage.looks_until(stage.sender.until(3, "https://ben.example"))
+    await stage.sender.until(3, "https://ben.example")
     await stage.rest()
     assert stage.sender.most_at_once <= 15
     assert stage.sender.at_once == 12
