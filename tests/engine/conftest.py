@@ -4,22 +4,29 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TypeAlias
 
 import pytest
 
 from tests.engine.stage import ScriptedRunner, Stage
+from tests.store.postgres_backend import PostgresBackend
+
+Database: TypeAlias = Path | str
+"""A file of SQLite, or the URL of a PostgreSQL: what a stage keeps everything in."""
+
+ON_SQLITE: Final = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+"""For a test that says nothing of PostgreSQL; the reason stands beside it."""
 
 
 class Stages:
     """Makes stages on one database."""
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / "dispatcher.db"
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._made: list[Stage] = []
 
     def make(self, *runners: ScriptedRunner, **options: Any) -> Stage:
-        stage = Stage(self._path, *runners, **options)
+        stage = Stage(self._database, *runners, **options)
         self._made.append(stage)
         return stage
 
@@ -31,8 +38,20 @@ class Stages:
             await stage.close()
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    """An empty one. Every test that has it, or `stages`, runs on both."""
+    if request.param == "sqlite":
+        yield tmp_path / "dispatcher.db"
+        return
+    backend = PostgresBackend()
+    await backend.create()
+    yield backend.url
+    await backend.check()
+
+
 @pytest.fixture
-async def stages(tmp_path: Path) -> AsyncIterator[Stages]:
-    made = Stages(tmp_path)
+async def stages(database: Database) -> AsyncIterator[Stages]:
+    made = Stages(database)
     yield made
     await made.close()

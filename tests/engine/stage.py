@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 from msgspec.structs import replace
 
 from dispatcher.adapters.observers import Fanout
+from dispatcher.adapters.postgres import PostgresStore
 from dispatcher.adapters.secrets import AesVault
 from dispatcher.adapters.sqlite import SqliteStore
 from dispatcher.core.breaker import BreakerTerms
@@ -21,6 +22,7 @@ from dispatcher.core.model import (
     Callback,
     Caller,
     Delivery,
+    Instant,
     Job,
     JobType,
     Role,
@@ -146,22 +148,53 @@ class Steady:
         return bytes(size)
 
 
+class Watch:
+    """Tells when a loop rests: it has no claim under way, and nobody has woken it for one."""
+
+    def __init__(self, loop: ClaimLoop) -> None:
+        self._loop = loop
+        self._claims = 0
+        self._came_back = asyncio.Event()
+        claim = loop._claim
+
+        async def watched() -> Instant | None:
+            self._claims += 1
+            try:
+                return await claim()
+            finally:
+                self._claims -= 1
+                self._came_back.set()
+
+        loop._claim = watched
+
+    @property
+    def rests(self) -> bool:
+        return not self._claims and not self._loop._bell._rung.is_set()
+
+    async def until_it_rests(self) -> None:
+        async with asyncio.timeout(10):
+            while not self.rests:
+                self._came_back.clear()
+                await self._came_back.wait()
+
+
 class Stage:
     """One process of the service, started by `start` and drained by `close`."""
 
     def __init__(
         self,
-        path: Path,
+        database: Path | str,
         *runners: ScriptedRunner,
         beside: Stage | None = None,
         remote: tuple[str, ...] = (),
         **terms: Any,
     ) -> None:
-        """`beside` shares its database, time and ids, as a second process would.
+        """`database` is a file of SQLite, or the URL of a PostgreSQL.
 
+        `beside` has the same database, and shares its time and ids, as a second process would.
         `remote` are types that remote workers do.
         """
-        self.path = path
+        self.database = database
         self.clock: ManualClock = ManualClock() if beside is None else beside.clock
         self.timers = ManualTimers(self.clock)
         self.ids: CountingIds = CountingIds() if beside is None else beside.ids
@@ -172,8 +205,7 @@ class Stage:
         told = Fanout(self.observer, self.waiters)
         self.sender = ScriptedSender()
         self.caller = Caller("clr_00000000000070008000000000000a11", "ann", self.clock.now())
-        real = SqliteStore(path, clock=self.clock, ids=self.ids, links_base=BASE)
-        self.faults = FaultyStore(real)
+        self.faults = FaultyStore(self._a_store())
         self.store: Store = self.faults.store
         self.vault = AesVault(KEY)
         self.runners = {each.type.name: each for each in runners or (ScriptedRunner(echo),)}
@@ -195,8 +227,17 @@ class Stage:
             system=System(self.clock, self.timers, Steady(), self.ids, told),
             remote={name: RemoteKind(JobBackoff(), 1_000_000) for name in remote},
         )
+        self.jobs_watch = Watch(self.engine.jobs.loop)
+        self.deliveries_watch = Watch(self.engine.deliveries.loop)
         self.opened = False
         self.started = False
+
+    def _a_store(self) -> Store:
+        if isinstance(self.database, Path):
+            return SqliteStore(self.database, clock=self.clock, ids=self.ids, links_base=BASE)
+        return PostgresStore(
+            self.database, ids=self.ids, links_base=BASE, injected_now=self.clock.now
+        )
 
     @property
     def runner(self) -> ScriptedRunner:
@@ -262,9 +303,15 @@ class Stage:
         return await self.observer.until(kind, matches, count=count)
 
     async def rest(self) -> None:
-        """Have both loops look twice from now on, so that what could be claimed has been."""
+        """Have both loops look twice from now on, so that what could be claimed has been.
+
+        Then neither claims any more, unless somebody wakes it.
+        """
         await self._look("jobs", self.engine.jobs.loop)
         await self._look("deliveries", self.engine.deliveries.loop)
+        while not (self.jobs_watch.rests and self.deliveries_watch.rests):
+            await self.jobs_watch.until_it_rests()
+            await self.deliveries_watch.until_it_rests()
 
     async def rest_out_of_touch(self) -> None:
         """The same of a process that has lost its lease: it claims deliveries, but no jobs."""
@@ -292,6 +339,18 @@ class Stage:
         async with asyncio.timeout(20):
             while not (await asyncio.wait((task,), timeout=0.001))[0]:
                 self.advance(0.05)
+        return await task
+
+    async def looks_until(self, wanted: Awaitable[T]) -> T:
+        """Have the loops look until something has happened, while no time passes.
+
+        A claim may leave out what another transaction has locked just now. The loop then looks
+        again a moment later, which never comes here.
+        """
+        task = asyncio.ensure_future(wanted)
+        async with asyncio.timeout(20):
+            while not (await asyncio.wait((task,), timeout=0.01))[0]:
+                await self.rest()
         return await task
 
     async def turns(self) -> None:

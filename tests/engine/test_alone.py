@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 from dispatcher.core.changes import LeasedJob
 from dispatcher.core.facts import JobEnded, RunsAlone
@@ -11,6 +10,7 @@ from dispatcher.core.model import Job, JobState
 from dispatcher.core.outcome import JobOutcome, Succeeded
 from dispatcher.engine.alone import AGAIN_SECONDS
 from dispatcher.ports.runner import RunReport
+from tests.engine.conftest import Database
 from tests.engine.stage import ScriptedRunner, Stage
 
 
@@ -52,8 +52,8 @@ class InProcessRunner(ScriptedRunner):
     shares_process = True
 
 
-def a_stage(path: Path, hall: Hall, beside: Stage | None = None) -> Stage:
-    return Stage(path, InProcessRunner(hall.handle), beside=beside)
+def a_stage(database: Database, hall: Hall, beside: Stage | None = None) -> Stage:
+    return Stage(database, InProcessRunner(hall.handle), beside=beside)
 
 
 async def crash(stage: Stage, *names: bytes, times: int = 2) -> list[Job]:
@@ -61,7 +61,7 @@ async def crash(stage: Stage, *names: bytes, times: int = 2) -> list[Job]:
     hall = Hall()
     jobs: list[Job] = []
     for crashed in range(times):
-        dead = a_stage(stage.path, hall, beside=stage)
+        dead = a_stage(stage.database, hall, beside=stage)
         await dead.open()
         await dead.engine.holder.start()
         if not crashed:
@@ -80,9 +80,9 @@ async def crash(stage: Stage, *names: bytes, times: int = 2) -> list[Job]:
     return jobs
 
 
-async def test_suspects_run_one_by_one_and_others_after_them(tmp_path: Path) -> None:
+async def test_suspects_run_one_by_one_and_others_after_them(database: Database) -> None:
     hall = Hall()
-    stage = await a_stage(tmp_path / "store.db", hall).open()
+    stage = await a_stage(database, hall).open()
     try:
         jobs = await crash(stage, b"1", b"2")
         assert [(await stage.job(job)).crash_count for job in jobs] == [1, 1]
@@ -104,9 +104,9 @@ async def test_suspects_run_one_by_one_and_others_after_them(tmp_path: Path) -> 
         await stage.close()
 
 
-async def test_after_one_crash_jobs_run_side_by_side(tmp_path: Path) -> None:
+async def test_after_one_crash_jobs_run_side_by_side(database: Database) -> None:
     hall = Hall()
-    stage = await a_stage(tmp_path / "store.db", hall).open()
+    stage = await a_stage(database, hall).open()
     try:
         await crash(stage, b"1", b"2", times=1)
         await stage.start()
@@ -117,9 +117,9 @@ async def test_after_one_crash_jobs_run_side_by_side(tmp_path: Path) -> None:
         await stage.close()
 
 
-async def test_a_suspect_gives_way_to_a_job_that_does_not_end(tmp_path: Path) -> None:
+async def test_a_suspect_gives_way_to_a_job_that_does_not_end(database: Database) -> None:
     hall = Hall()
-    stage = await a_stage(tmp_path / "store.db", hall).open()
+    stage = await a_stage(database, hall).open()
     try:
         (suspect,) = await crash(stage, b"1")
         await stage.store.pause("default", stage.clock.now())

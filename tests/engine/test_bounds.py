@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 from dispatcher.core.changes import LeasedJob
 from dispatcher.core.facts import JobEnded
 from dispatcher.core.outcome import JobOutcome, Succeeded
 from dispatcher.ports.records import Concurrency
 from dispatcher.ports.runner import RunReport
+from tests.engine.conftest import Database
 from tests.engine.stage import ScriptedRunner, Stage
 
 MOST = Concurrency(queues={"narrow": 2})
 
 
-async def test_a_bounded_queue_is_never_exceeded_and_goes_on_by_itself(tmp_path: Path) -> None:
+async def test_a_bounded_queue_is_never_exceeded_and_goes_on_by_itself(database: Database) -> None:
     door = asyncio.Event()
     inside: set[str] = set()
     most: list[int] = []
@@ -28,8 +28,8 @@ async def test_a_bounded_queue_is_never_exceeded_and_goes_on_by_itself(tmp_path:
         inside.discard(leased.lease)
         return Succeeded(b"{}")
 
-    one = Stage(tmp_path / "store.db", ScriptedRunner(wait), concurrency=MOST)
-    other = Stage(tmp_path / "store.db", ScriptedRunner(wait), beside=one, concurrency=MOST)
+    one = Stage(database, ScriptedRunner(wait), concurrency=MOST)
+    other = Stage(database, ScriptedRunner(wait), beside=one, concurrency=MOST)
     try:
         await one.start()
         await other.start()

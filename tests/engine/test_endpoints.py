@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ from dispatcher.core.outcome import JobOutcome, Succeeded
 from dispatcher.engine.deliver import UNPREPARED_MS
 from dispatcher.ports.runner import RunReport
 from dispatcher.ports.views import DeliveryFilter
+from tests.engine.conftest import Database
 from tests.engine.stage import FAILS, ScriptedRunner, Stage
 
 HOOK = "https://hooks.example/in"
@@ -32,8 +33,8 @@ async def halfway(leased: LeasedJob, report: RunReport) -> JobOutcome:
 
 
 @pytest_asyncio.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    stage = Stage(tmp_path / "dispatcher.db", ScriptedRunner(halfway))
+async def stage(database: Database) -> AsyncIterator[Stage]:
+    stage = Stage(database, ScriptedRunner(halfway))
     await stage.start()
     yield stage
     await stage.close()
@@ -85,11 +86,12 @@ async def test_what_can_not_be_signed_is_looked_at_again(stage: Stage) -> None:
     await stage.sender.until(1)
     await stage.rest()
     assert [each.url for each in stage.sender.sent] != [HOOK]
-    page = await stage.store.list_deliveries(
-        DeliveryFilter(endpoint_id=endpoint.id), limit=9, before=None
-    )
-    (record,) = page.items
-    assert record.delivery.state is DeliveryState.PENDING
+    asked = DeliveryFilter(endpoint_id=endpoint.id)
+    async with asyncio.timeout(10):  # it is put back once it was told
+        while True:
+            (record,) = (await stage.store.list_deliveries(asked, limit=9, before=None)).items
+            if record.delivery.state is DeliveryState.PENDING:
+                break
     assert record.delivery.attempt_count == 0
     assert record.delivery.due_at == stage.clock.now() + UNPREPARED_MS
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dispatcher.core.breaker import BreakerState
-from dispatcher.core.facts import BreakerChanged, DeliveryAttemptEnded
+from dispatcher.core.facts import BreakerChanged, DeliveryAttemptEnded, JobEnded
 from dispatcher.core.model import Caller
 from dispatcher.core.outcome import NotSent
 from dispatcher.core.retry import Schedule
@@ -59,6 +59,7 @@ async def test_a_rate_is_kept_by_claims_and_hand_offs(stages: Stages) -> None:
     stage = await stages.start(rate_per_second=2.0)
     for _ in range(6):
         await stage.submit()
+    await stage.seen(JobEnded, count=6)
     began, at = stage.clock.now(), list[int]()
     for _ in range(60):
         await stage.rest()
@@ -75,6 +76,7 @@ async def test_a_caller_whose_receivers_all_hang_leaves_room(stages: Stages) -> 
         stage.sender.hang(url)
     for url in hanging:
         await stage.submit(callback=a_callback(url))
+    await stage.seen(JobEnded, count=40)
     await stage.rest()
     assert stage.sender.at_once == 12
     ben = Caller("clr_00000000000070008000000000000be1", "ben", stage.clock.now())
@@ -101,6 +103,7 @@ async def test_claims_are_told_who_has_enough(stages: Stages) -> None:
         await stage.submit(callback=callback)
     for _ in range(3):
         await stage.submit(caller=ben, callback=a_callback("https://ben.example", schedule=later))
+    await stage.seen(JobEnded, count=43)
     await stage.rest()
     assert stage.sender.sent == []
     stage.advance(1.0)

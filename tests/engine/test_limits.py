@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from dispatcher.core.errors import OverQuota, QueueFull
-from dispatcher.core.facts import JobEnded, SubmissionRefused
+from dispatcher.core.facts import DeliveryAttemptEnded, JobEnded, SubmissionRefused
 from dispatcher.core.limits import Limits
 from dispatcher.core.model import Caller, DeliveryState
 from dispatcher.core.quotas import CallerLimits, CallerTerms
@@ -202,12 +202,10 @@ async def test_a_caller_s_schedule_is_in_force_for_jobs_that_name_none(stages: S
     waiting = await stage.delivery(job)
     assert waiting.due_at == stage.clock.now() + 1_000
     stage.advance(1)
-    await stage.sender.until(1)
-    await stage.rest()
+    await stage.seen(DeliveryAttemptEnded, count=1)
     assert (await stage.delivery(job)).due_at == stage.clock.now() + 7_000
     stage.advance(7)
-    await stage.sender.until(2)
-    await stage.rest()
+    await stage.seen(DeliveryAttemptEnded, count=2)
     assert (await stage.delivery(job)).state is DeliveryState.DEAD
 
 
@@ -234,8 +232,7 @@ async def test_a_change_of_it_leaves_what_was_submitted(stages: Stages) -> None:
     stage = await stages.start()
     stage.sender.answers[URL] = [FAILS, OK]
     job = await stage.submit(caller=with_schedule(stage, 0, 30))
-    await stage.sender.until(1)
-    await stage.rest()
+    await stage.seen(DeliveryAttemptEnded)
     await stage.store.set_terms(
         stage.caller.id, CallerTerms(), CallerTerms(schedule=Schedule((0.0, 1.0)))
     )

@@ -282,6 +282,7 @@ async def test_a_submission_that_the_store_refuses_is_told_to_the_caller(stages:
     stage.faults.fail("add_jobs")
     with pytest.raises(StoreUnavailable, match="disk full"):
         await stage.submit()
+    await stage.faults.until_called("apply", 1)  # in case the job is there: it is put back
     await stage.rest()
     assert stage.engine.jobs.slots.used == 0
     await stage.submit()

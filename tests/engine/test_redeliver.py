@@ -109,7 +109,7 @@ async def test_two_who_ask_at_once_get_one_round(stages: Stages) -> None:
         else:
             assert answer.delivery.round == 2
     door.set()
-    await stage.seen(DeliveryAttemptEnded, count=3)
+    await stage.looks_until(stage.seen(DeliveryAttemptEnded, count=3))
     await stage.rest()
     assert len(stage.sender.sent) == 3
 

@@ -17,7 +17,7 @@ from dispatcher.core.model import DeliveryState, ServiceKey
 from dispatcher.core.signature import verify
 from dispatcher.engine.service_keys import ensure_service_key, rotate_service_key
 from dispatcher.ports.records import MOST_SECRETS, OVERLAP_SECONDS
-from tests.engine.conftest import Stages
+from tests.engine.conftest import ON_SQLITE, Stages
 from tests.engine.stage import FAILS, OK, SECRET, URL, Stage
 
 RANDOM = SystemRandom()
@@ -65,6 +65,7 @@ async def test_nodes_that_start_at_once_agree_on_one(stages: Stages) -> None:
     assert len(await stage.store.service_keys()) == 1
 
 
+@ON_SQLITE  # whose files are read; it is given the same bytes on both
 async def test_the_private_key_is_not_in_the_database(stages: Stages, tmp_path: Path) -> None:
     stage = await stages.make().open()
     seed = bytes(range(100, 132))

@@ -103,7 +103,7 @@ class TestRegistering:
         listed = await here.call("GET", "/v1/endpoints")
         assert listed.json == {"items": [made], "nextCursor": None}
         database = b"".join(
-            each.read_bytes() for each in here.stage.path.parent.glob("dispatcher.db*")
+            each.read_bytes() for each in Path(here.stage.database).parent.glob("dispatcher.db*")
         )
         assert plain[:32] not in database
         assert made["id"].encode() in database
@@ -115,7 +115,7 @@ class TestRegistering:
         assert (made["headers"], made["schedule"]) == ({"X-Token": "***"}, [0, 2.5])
         assert (made["ordered"], made["rateLimit"]) == (True, 10)
         database = b"".join(
-            each.read_bytes() for each in here.stage.path.parent.glob("dispatcher.db*")
+            each.read_bytes() for each in Path(here.stage.database).parent.glob("dispatcher.db*")
         )
         assert b"hunter3" not in database
 
