@@ -180,7 +180,7 @@ class Sweep:
             if each.lease not in here:
                 self._strays.add(each.lease)
                 if each.lease in before:
-                    await self._one(each.job_id, self._stray(each))
+                    await self._one(each.job_id, partial(self._stray, each))
             elif each.cancel_requested:
                 self._jobs.stop(each.job_id, StopReason.CANCEL)
 
