@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -38,9 +39,14 @@ class Stages:
             await stage.close()
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+STORES: Final = os.environ.get("TEST_STORES", "sqlite").split(",")
+"""`TEST_STORES=sqlite,postgres`: on both. By default on one, since the suite is to be quick: what
+stores promise is tried on both by the conformance suite, and whole services are."""
+
+
+@pytest.fixture(params=STORES)
 async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    """An empty one. Every test that has it, or `stages`, runs on both."""
+    """An empty one. Every test that has it, or `stages`, runs on each of `STORES`."""
     if request.param == "sqlite":
         yield tmp_path / "dispatcher.db"
         return

@@ -51,7 +51,7 @@ class FaultyStore:
 
     async def until_called(self, verb: str, count: int) -> None:
         """Wait until `verb` was called so many times and each call has come to its end."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while self.calls.get(verb, 0) < count:
                 self._called.clear()
                 await self._called.wait()
@@ -124,7 +124,7 @@ class Gate:
 
     async def reached(self, count: int = 1) -> None:
         """Wait until so many have come to the gate."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while self.came < count:
                 self._reached.clear()
                 await self._reached.wait()

@@ -127,7 +127,7 @@ class ScriptedSender:
 
     async def until(self, count: int, url: str | None = None) -> list[Callout]:
         """Wait until so many callbacks have come (to `url`, or in all)."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 found = [each for each in self.sent if url in (None, each.url)]
                 if len(found) >= count:
@@ -172,7 +172,7 @@ class Watch:
         return not self._claims and not self._loop._bell._rung.is_set()
 
     async def until_it_rests(self) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not self.rests:
                 self._came_back.clear()
                 await self._came_back.wait()
@@ -336,7 +336,7 @@ class Stage:
     async def passes_until(self, wanted: Awaitable[T]) -> T:
         """Let time pass, as slowly as the store works, until something has happened."""
         task = asyncio.ensure_future(wanted)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not (await asyncio.wait((task,), timeout=0.001))[0]:
                 self.advance(0.05)
         return await task
@@ -348,7 +348,7 @@ class Stage:
         again a moment later, which never comes here.
         """
         task = asyncio.ensure_future(wanted)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not (await asyncio.wait((task,), timeout=0.01))[0]:
                 await self.rest()
         return await task

@@ -40,7 +40,7 @@ class Hall:
             self.doors.setdefault(name, asyncio.Event()).set()
 
     async def until(self, *names: bytes) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while self.inside != set(names):
                 self._changed.clear()
                 await self._changed.wait()

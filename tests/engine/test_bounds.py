@@ -53,7 +53,7 @@ async def test_a_bounded_queue_is_never_exceeded_and_goes_on_by_itself(database:
 
 
 async def _all_ended(*stages: Stage) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while sum(len(stage.observer.all(JobEnded)) for stage in stages) < 7:
             await asyncio.sleep(0)
             for stage in stages[1:]:

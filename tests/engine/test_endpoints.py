@@ -87,7 +87,7 @@ async def test_what_can_not_be_signed_is_looked_at_again(stage: Stage) -> None:
     await stage.rest()
     assert [each.url for each in stage.sender.sent] != [HOOK]
     asked = DeliveryFilter(endpoint_id=endpoint.id)
-    async with asyncio.timeout(10):  # it is put back once it was told
+    async with asyncio.timeout(60):  # it is put back once it was told
         while True:
             (record,) = (await stage.store.list_deliveries(asked, limit=9, before=None)).items
             if record.delivery.state is DeliveryState.PENDING:

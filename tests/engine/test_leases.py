@@ -55,7 +55,7 @@ class Watched:
         return Succeeded(b'"attempt %d"' % number)
 
     async def until(self, *, begun: int = 0, stopped: int = 0) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self.begun) < begun or len(self.stopped) < stopped:
                 self._changed.clear()
                 await self._changed.wait()
@@ -100,7 +100,7 @@ class BeatCounter:
 
     async def next(self) -> None:
         self._beat.clear()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await self._beat.wait()
 
 

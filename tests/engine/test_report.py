@@ -38,7 +38,7 @@ class Script:
         """Have the handler do something, and wait until it has."""
         self._done.clear()
         self._steps.put_nowait(step)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await self._done.wait()
 
     async def tells(self, *values: float) -> None:
@@ -173,7 +173,7 @@ async def test_a_defect_with_one_progress_keeps_back_no_later_one(stages: Stages
     await stage.turns()
     stage.advance(0.5)
     await script.tells(2)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await until_shown(stage, job, 2)
     script.ends()
     await stage.seen(JobEnded)

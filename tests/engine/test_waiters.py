@@ -252,7 +252,7 @@ async def test_it_looks_again_and_again_and_tells_of_a_store_that_fails_once(sce
     watching = asyncio.create_task(scene.waiters.watch(store, observer))
 
     async def looks(count: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(store.asked) < count:
                 await asyncio.sleep(0)
                 if scene.timers.next_in is not None:
@@ -283,7 +283,7 @@ async def test_a_defect_does_not_end_the_looks(scene: Scene) -> None:
     watching = asyncio.create_task(scene.waiters.watch(store, observer))
     try:
         with scene.waiters.job(JOB.id):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while len(store.asked) < 2:
                     await asyncio.sleep(0)
                     if scene.timers.next_in is not None:
@@ -310,7 +310,7 @@ async def test_who_can_not_be_shown_all_yet_is_woken_soon_and_more_and_more_slow
     async def look() -> float:
         """The next look at what is held back: after how long it came."""
         count, waited = len(store.asked), 0.0
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(store.asked) == count:
                 await asyncio.sleep(0)
                 if len(store.asked) == count:

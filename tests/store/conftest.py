@@ -7,15 +7,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
-import pytest
-
-pytest.register_assert_rewrite("dispatcher.testing.conformance")
-
-from dispatcher.adapters.sqlite import SqliteStore  # noqa: E402  # after the line above
-from dispatcher.core.model import Instant  # noqa: E402  # as above
-from dispatcher.ports.store import Store  # noqa: E402  # as above
-from dispatcher.testing.clock import ManualClock  # noqa: E402  # as above
-from dispatcher.testing.conformance import ShuffledIds  # noqa: E402  # as above
+from dispatcher.adapters.sqlite import SqliteStore
+from dispatcher.core.model import Instant
+from dispatcher.ports.store import Store
+from dispatcher.testing.clock import ManualClock
+from dispatcher.testing.conformance import ShuffledIds
 
 
 class SqliteBackend:
