@@ -54,9 +54,8 @@ class Transactor:
     ) -> None:
         self._connector = connector
         self._begin = connector.begin(_BEGIN)
-        self._may_chain = (
-            not connector.address.pooled
-        )  # what is said of each would have to be again
+        # Behind a pooler more has to be said of each transaction than that it begins.
+        self._may_chain = not connector.address.pooled
         self._make_session = make_session
         self._connection: asyncpg.Connection | None = None
 
