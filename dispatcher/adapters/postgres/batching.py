@@ -1,7 +1,9 @@
 """Natural batching: what arrives while a commit is under way goes together into the next.
 
 A batcher takes calls of one kind, so that a batch is a few statements whatever its size, and has a
-connection of its own. No timer is involved: an idle store commits at once.
+connection of its own. An idle store commits at once. After a batch of several calls those whom it
+answered have a moment to come back with what they do next, which then shares a transaction: a batch
+costs ten round trips whatever its size.
 """
 
 from __future__ import annotations
@@ -21,6 +23,12 @@ _log: Final = logging.getLogger("dispatcher.store")
 
 BATCH_ITEMS: Final = 500
 """A batch takes no more calls once it has this many items: it bounds how long others wait."""
+
+BUSY_CALLS: Final = 4
+"""After a batch of so many calls the store is busy, even if nothing waits at that moment."""
+
+REST_SECONDS: Final = 0.002
+"""So long a busy batcher lets calls gather, where it is to (docs/explanation/performance.md)."""
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -60,7 +68,7 @@ class _Call:
 
 
 class Batcher:
-    """Takes calls and commits them in batches."""
+    """Takes calls and commits them in batches; after a busy one it rests for `rest_seconds`."""
 
     def __init__(
         self,
@@ -68,8 +76,10 @@ class Batcher:
         *,
         on_commit: CommitTold,
         most: int = BATCH_ITEMS,
+        rest_seconds: float = 0.0,
     ) -> None:
         self._transactor = transactor
+        self._rest_seconds = rest_seconds
         self._on_commit = on_commit
         self._most = most
         self._waiting: deque[_Call] = deque()
@@ -131,7 +141,10 @@ class Batcher:
     async def _work(self) -> None:
         while self._waiting or not self._closed:
             if self._waiting:
-                await self._serve(self._gather())
+                batch = self._gather()
+                await self._serve(batch)
+                if len(batch) >= BUSY_CALLS and self._rest_seconds and not self._closed:
+                    await asyncio.sleep(self._rest_seconds)
             else:
                 self._arrived.clear()
                 await self._arrived.wait()

@@ -13,7 +13,7 @@ from dispatcher.adapters.postgres.answers import Answers
 from dispatcher.adapters.postgres.applying import apply
 from dispatcher.adapters.postgres.arriving import refuse_half_moved
 from dispatcher.adapters.postgres.audit import AuditKept
-from dispatcher.adapters.postgres.batching import Batcher
+from dispatcher.adapters.postgres.batching import REST_SECONDS, Batcher
 from dispatcher.adapters.postgres.bulk import advance_bulk
 from dispatcher.adapters.postgres.callers_kept import CallersKept
 from dispatcher.adapters.postgres.clearing import Clearing
@@ -108,7 +108,7 @@ class PostgresStore(Answers, CallersKept, EndpointsKept, AuditKept, LeasesKept):
         self._turns = Turns()
         self._remembered = Remembered()
         self._adds = self._batcher()
-        self._changes = self._batcher()
+        self._changes = self._batcher(REST_SECONDS)
         self._job_claims = self._batcher()
         self._delivery_claims = self._batcher()
         self._rest = self._batcher()
@@ -120,8 +120,12 @@ class PostgresStore(Answers, CallersKept, EndpointsKept, AuditKept, LeasesKept):
         self._pruning = Pruning(dead_kept_seconds, audit_kept_seconds, self._eraser)
         self._clearing = Clearing(dead_kept_seconds, self._eraser)
 
-    def _batcher(self) -> Batcher:
-        return Batcher(Transactor(self._connector, self._session), on_commit=self._on_commit)
+    def _batcher(self, rest_seconds: float = 0.0) -> Batcher:
+        return Batcher(
+            Transactor(self._connector, self._session),
+            on_commit=self._on_commit,
+            rest_seconds=rest_seconds,
+        )
 
     def _session(self, connection: asyncpg.Connection) -> Session:
         return Session(
