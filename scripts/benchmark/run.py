@@ -101,6 +101,7 @@ async def _service(scenario: Scenario, terms: Terms, folder: Path) -> Figures:
         try:
             caller = kept_caller(folder) or await service.create_caller(named("benchmark"))
             start_seconds = await _start(service, caller)
+            await _until_all_serve(service)
             pids = {"service": service.pid, "receiver": receiving.pid}
             order = msgspec.structs.replace(
                 _order(scenario, terms, folder, service.port, pids),
@@ -157,6 +158,18 @@ async def _start(service: Service, caller: Credentials) -> float:
             if service.ended:
                 break
     raise BenchmarkFailed(f"the service accepted no job:\n{service.log}")
+
+
+async def _until_all_serve(service: Service) -> None:
+    """Return once the service has greeted, which it does when each of its processes listens.
+
+    The load keeps its connections: the process that is first would have all of them for good.
+    """
+    ends = time.monotonic() + 30
+    while "Dispatcher serves" not in service.log:
+        if service.ended or time.monotonic() > ends:
+            raise BenchmarkFailed(f"not every process came to serve:\n{service.log}")
+        await asyncio.sleep(0.02)
 
 
 def _stored(service: Service) -> int:
