@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
@@ -19,9 +20,10 @@ from dispatcher.ports.runner import Runner
 from dispatcher.ports.store import Store
 from dispatcher.ports.system import Paced, Timers
 from dispatcher.settings import Settings
+from dispatcher.settings.store_url import is_sqlite
 from dispatcher.web.app import make_app, make_side_app
 from dispatcher.web.auth import Keys
-from dispatcher.web.server import EdgeRunner
+from dispatcher.web.server import SHARED_SECONDS, EdgeRunner
 from dispatcher.web.services import Services
 
 
@@ -112,7 +114,12 @@ async def side_of(
 async def _runner(
     opened: AsyncExitStack, settings: Settings, services: Services, app: web.Application
 ) -> EdgeRunner:
-    edge = EdgeRunner(app, services.ids, grace_seconds=settings.grace_seconds)
+    edge = EdgeRunner(
+        app,
+        services.ids,
+        grace_seconds=settings.grace_seconds,
+        connection_seconds=math.inf if is_sqlite(settings.store) else SHARED_SECONDS,
+    )
     opened.push_async_callback(edge.cleanup)
     await edge.setup()
     return edge

@@ -7,6 +7,7 @@ the middleware.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
@@ -22,6 +23,13 @@ KEEPALIVE_SECONDS: Final = 75.0
 
 LINGERING_SECONDS: Final = 2.0
 """A body that was refused is still read for this long, so that its sender sees the answer."""
+
+SHARED_SECONDS: Final = 60.0
+"""Where other processes serve as well, a connection this old ends with its next answer.
+
+A client that keeps its connections would never come to a process that was started after it; one
+that reads `Connection: close` (RFC 9112, section 9.6) connects again, to any of them.
+"""
 
 GRACE_SECONDS: Final = 30.0
 """At the end, requests under way have this long."""
@@ -41,20 +49,25 @@ class EdgeRunner(web.AppRunner):
         *,
         grace_seconds: float = GRACE_SECONDS,
         lingering_seconds: float = LINGERING_SECONDS,
+        connection_seconds: float = math.inf,
     ) -> None:
+        """`connection_seconds`: how old a connection may be; then it ends with its next answer."""
         super().__init__(app, access_log=None, shutdown_timeout=grace_seconds)
         self._edge_ids = ids
         self._lingering_seconds = lingering_seconds
+        self._connection_seconds = connection_seconds
 
     async def _make_server(self) -> web.Server:
         inner = await super()._make_server()
-        return _Server(inner, self._edge_ids, self._lingering_seconds)
+        return _Server(inner, self._edge_ids, self._lingering_seconds, self._connection_seconds)
 
 
 class _Server(web.Server):
     """Makes a connection of ours for each that comes in."""
 
-    def __init__(self, inner: web.Server, ids: Ids, lingering_seconds: float) -> None:
+    def __init__(
+        self, inner: web.Server, ids: Ids, lingering_seconds: float, connection_seconds: float
+    ) -> None:
         super().__init__(
             inner.request_handler,
             request_factory=inner.request_factory,
@@ -62,9 +75,11 @@ class _Server(web.Server):
         )
         self._ids = ids
         self._lingering_seconds = lingering_seconds
+        self._connection_seconds = connection_seconds
 
     def __call__(self) -> web.RequestHandler:
-        return _Connection(self, self._ids, self._loop, self._lingering_seconds)
+        ends_at = self._loop.time() + self._connection_seconds
+        return _Connection(self, self._ids, self._loop, self._lingering_seconds, ends_at)
 
 
 class _Connection(web.RequestHandler):
@@ -73,7 +88,7 @@ class _Connection(web.RequestHandler):
     `on_lost` is called when it is lost, for answers that take long.
     """
 
-    __slots__ = ("_ids", "on_lost")
+    __slots__ = ("_ends_at", "_ids", "on_lost")
 
     def __init__(
         self,
@@ -81,6 +96,7 @@ class _Connection(web.RequestHandler):
         ids: Ids,
         loop: asyncio.AbstractEventLoop,
         lingering_seconds: float,
+        ends_at: float,
     ) -> None:
         super().__init__(
             server,
@@ -91,6 +107,7 @@ class _Connection(web.RequestHandler):
             auto_decompress=False,
         )
         self._ids = ids
+        self._ends_at = ends_at
         self.on_lost: Callable[[], None] | None = None
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -130,4 +147,6 @@ class _Connection(web.RequestHandler):
             resp = problem_of(resp, request.rel_url.raw_path, "")
         if REQUEST_ID not in resp.headers:
             resp.headers[REQUEST_ID] = self._ids.new("req")
+        if self._ends_at < math.inf and self._loop.time() >= self._ends_at and not resp.prepared:
+            resp.force_close()  # a stream has been promised otherwise: the answer after it ends it
         return super().finish_response(request, resp, start_time)
