@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.store.postgres_server import empty_database
 
 pytestmark = pytest.mark.whole
 
@@ -158,6 +161,17 @@ def test_a_receiver_that_hangs_does_not_hold_up_the_others(tmp_path: Path) -> No
     assert (found["jobs"], found["lost"]) == (80, 0)
     assert found["hanging_attempts"] >= 5
     assert found["beside_p50_ms"] < 1_000
+
+
+async def test_a_wait_on_one_node_ends_when_another_has_done_the_job(tmp_path: Path) -> None:
+    """A short form; that no wait came to its end unanswered shows that hints arrive."""
+    async with empty_database() as url:
+        short = ("--store", url, "--seconds", "1", "--rate", "20")
+        shown = await asyncio.to_thread(run, "scripts.benchmark.across", *short, folder=tmp_path)
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    found = json.loads(next(x for x in shown.stdout.splitlines() if x.startswith("{")))
+    assert found["jobs"] > 20
+    assert found["idle_p50_ms"] < 2_500  # the poll that stands behind hints comes after 5 s
 
 
 def test_a_great_backlog_costs_the_claims_of_others_little(tmp_path: Path) -> None:

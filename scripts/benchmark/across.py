@@ -1,0 +1,129 @@
+"""A wait across nodes: one process takes the job and its caller waits there, another does it.
+
+Two processes on one PostgreSQL, `--role api` and `--role jobs`; told is the time from submission
+with `Prefer: wait` to the answer that holds the result, first one job at a time, then at a fixed
+rate. `python -m scripts.benchmark.across --store postgresql://… --seconds 10 --rate 200`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import msgspec
+from msgspec import Struct
+
+from scripts.outside.process import Service, on_postgres
+
+PREFER: Final = {"Prefer": "wait=20"}
+
+
+class Found(Struct, frozen=True, kw_only=True):
+    """Latencies in milliseconds, from submission to the answer that holds the result.
+
+    `unfinished` were answered 202: their wait was over before their job was.
+    """
+
+    jobs: int
+    unfinished: int
+    idle_p50_ms: float
+    idle_p99_ms: float
+    busy_p50_ms: float
+    busy_p99_ms: float
+
+
+async def measure(folder: Path, store: str, *, rate: float, seconds: float) -> Found:
+    """Start both processes, wait in both ways, and tell what was seen."""
+    settings = on_postgres(store) | {"DISPATCHER_LOG_LEVEL": "error"}
+    api, jobs = (
+        Service(
+            folder,
+            environment=settings,
+            options=["--role", role],
+            log_file=folder / f"{role}.log",
+        )
+        for role in ("api", "jobs")
+    )
+    with contextlib.ExitStack() as ends:
+        caller = await api.create_caller("benchmark")
+        for each in (jobs, api):
+            ends.callback(each.end)
+            await each.start()
+        headers = PREFER | {"Authorization": f"Bearer {caller.api_key}"}
+        async with aiohttp.ClientSession(api.url, headers=headers) as session:
+            await _one_by_one(session, min(seconds, 1.0))  # to warm up
+            idle = await _one_by_one(session, seconds)
+            busy = await _at_a_rate(session, rate, seconds)
+        for each in (api, jobs):
+            await each.stop(30)
+    return Found(
+        jobs=len(idle) + len(busy),
+        unfinished=sum(1 for each in idle + busy if each is None),
+        idle_p50_ms=_percentile(idle, 0.5),
+        idle_p99_ms=_percentile(idle, 0.99),
+        busy_p50_ms=_percentile(busy, 0.5),
+        busy_p99_ms=_percentile(busy, 0.99),
+    )
+
+
+async def _one_by_one(session: aiohttp.ClientSession, seconds: float) -> list[float | None]:
+    ends = time.monotonic() + seconds
+    found = []
+    while time.monotonic() < ends:
+        found.append(await _wait(session))
+    return found
+
+
+async def _at_a_rate(
+    session: aiohttp.ClientSession, rate: float, seconds: float
+) -> list[float | None]:
+    """Submit at a rate that does not depend on the answers."""
+    began = time.monotonic()
+    tasks = []
+    for number in range(round(rate * seconds)):
+        await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
+        tasks.append(asyncio.create_task(_wait(session)))
+    return list(await asyncio.gather(*tasks))
+
+
+async def _wait(session: aiohttp.ClientSession) -> float | None:
+    """Submit a job and wait for its result: seconds; None if the wait was over before."""
+    began = time.monotonic()
+    body = {"type": "dispatcher.echo", "input": {}}
+    async with session.post("/v1/jobs", json=body) as answer:
+        answer.raise_for_status()
+        status = (await answer.json())["status"]
+    return time.monotonic() - began if status == "succeeded" else None
+
+
+def _percentile(seconds: list[float | None], share: float) -> float:
+    ordered = sorted(each for each in seconds if each is not None)
+    if not ordered:
+        return float("nan")
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000
+
+
+def main() -> int:
+    """Measure, print JSON; the exit status is 1 if a wait was over before its job."""
+    parser = argparse.ArgumentParser(prog="scripts.benchmark.across", description=__doc__)
+    parser.add_argument("--store", required=True, help="a PostgreSQL with an empty database")
+    parser.add_argument("--seconds", type=float, default=10, help="of each of the two ways")
+    parser.add_argument("--rate", type=float, default=200, help="jobs a second, when busy")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="dispatcher-across-") as folder:
+        found = asyncio.run(
+            measure(Path(folder), given.store, rate=given.rate, seconds=given.seconds)
+        )
+    print(msgspec.json.encode(found).decode())
+    return 1 if found.unfinished else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
