@@ -24,8 +24,13 @@ CHANNEL: Final = "dispatcher"
 PAYLOAD_BYTES: Final = 7_900
 """PostgreSQL takes less than 8,000 bytes in one notification."""
 
+WORD_SECONDS: Final = 0.002
 REST_SECONDS: Final = 0.01
-"""At most one notification in this time: each is a commit, and commits with one go in turn."""
+"""After a notification it rests so long for each word that it held, and at most so long.
+
+Each notification is a commit, and commits with one go in turn: a busy process makes a hundred a
+second. One that has little to say says it at once, since somebody may wait for just that.
+"""
 
 HELLO_SECONDS: Final = 20.0
 """How often a process says that it is there, which also shows whether its connection still works;
@@ -152,7 +157,7 @@ class PostgresHints:
             self._rung.clear()
             if words and not self._lost:
                 await self._send(connection, words)
-                await asyncio.sleep(REST_SECONDS)
+                await asyncio.sleep(min(len(words) * WORD_SECONDS, REST_SECONDS))
 
     async def _send(self, connection: asyncpg.Connection, words: list[str]) -> None:
         await _tell(connection, self._name, words)
