@@ -10,6 +10,9 @@ from dispatcher.cli.findings import Finding, Level
 from dispatcher.core.errors import SettingsError
 from dispatcher.settings import Settings
 
+_OLDEST: Final = 15
+"""The oldest PostgreSQL that this version was tried on."""
+
 _SPARE: Final = 10
 """Connections that others need: the administrator, backups, `psql`."""
 
@@ -25,6 +28,14 @@ def examine_postgres(settings: Settings) -> Iterator[Finding]:
     found = asyncio.run(look(settings.store))
     shown = settings.store_shown
     yield _schema(shown, found.schema, found.newest, refused=found.refused)
+    major = found.version // 10_000
+    if major < _OLDEST:
+        yield Finding(
+            "server",
+            Level.WARN,
+            f"PostgreSQL {major} is older than those that this version was tried on",
+            f"upgrade it to {_OLDEST} or later",
+        )
     if found.synchronous_commit == "off":
         yield Finding(
             "commits",
