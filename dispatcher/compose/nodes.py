@@ -101,7 +101,13 @@ async def edge_of(
     """The HTTP edge: the API, or what every process says of itself."""
     if not parts_of(settings).edge:
         return await side_of(opened, settings, services, keys)
-    return await _runner(opened, settings, services, make_app(services, keys))
+    age = connection_seconds(settings)
+    return await _runner(opened, settings, services, make_app(services, keys), age)
+
+
+def connection_seconds(settings: Settings) -> float:
+    """How old a caller's connection may be: as old as it likes, where nobody else serves."""
+    return math.inf if is_sqlite(settings.store) else SHARED_SECONDS
 
 
 async def side_of(
@@ -112,13 +118,17 @@ async def side_of(
 
 
 async def _runner(
-    opened: AsyncExitStack, settings: Settings, services: Services, app: web.Application
+    opened: AsyncExitStack,
+    settings: Settings,
+    services: Services,
+    app: web.Application,
+    connection_seconds: float = math.inf,
 ) -> EdgeRunner:
     edge = EdgeRunner(
         app,
         services.ids,
         grace_seconds=settings.grace_seconds,
-        connection_seconds=math.inf if is_sqlite(settings.store) else SHARED_SECONDS,
+        connection_seconds=connection_seconds,
     )
     opened.push_async_callback(edge.cleanup)
     await edge.setup()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import random
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
@@ -25,7 +26,7 @@ LINGERING_SECONDS: Final = 2.0
 """A body that was refused is still read for this long, so that its sender sees the answer."""
 
 SHARED_SECONDS: Final = 60.0
-"""Where other processes serve as well, a connection this old ends with its next answer.
+"""Where other processes serve as well, a connection of that age ends with its next answer.
 
 A client that keeps its connections would never come to a process that was started after it; one
 that reads `Connection: close` (RFC 9112, section 9.6) connects again, to any of them.
@@ -51,7 +52,7 @@ class EdgeRunner(web.AppRunner):
         lingering_seconds: float = LINGERING_SECONDS,
         connection_seconds: float = math.inf,
     ) -> None:
-        """`connection_seconds`: how old a connection may be; then it ends with its next answer."""
+        """`connection_seconds`: a connection this old, or a fifth younger, ends with its answer."""
         super().__init__(app, access_log=None, shutdown_timeout=grace_seconds)
         self._edge_ids = ids
         self._lingering_seconds = lingering_seconds
@@ -78,7 +79,9 @@ class _Server(web.Server):
         self._connection_seconds = connection_seconds
 
     def __call__(self) -> web.RequestHandler:
-        ends_at = self._loop.time() + self._connection_seconds
+        # Those that were opened together do not end together.
+        spread = 1 - random.random() / 5  # noqa: S311  # jitter: nobody gains by guessing it
+        ends_at = self._loop.time() + self._connection_seconds * spread
         return _Connection(self, self._ids, self._loop, self._lingering_seconds, ends_at)
 
 

@@ -19,7 +19,7 @@ import msgspec
 import uvloop
 from msgspec import Struct
 
-from .wire import CORRELATION, DIGITS, split
+from .wire import CLOSES, CORRELATION, DIGITS, split
 
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -125,7 +125,11 @@ class Load:
             self.refused += 1
             if self.first_refusal is None:
                 self.first_refusal = (head.split(b"\r\n")[0] + b" " + body).decode(errors="replace")
-        self.ready(connection)
+        if connection.ending:
+            connection.replace()
+            self._pump()
+        else:
+            self.ready(connection)
 
     async def pace(self, rate: float) -> None:
         """Intend a job 1 / rate seconds after the one before, until stopped."""
@@ -203,11 +207,17 @@ def request_parts(order: GeneratorOrder, callback_url: str | None) -> tuple[byte
 
 
 class Connection(asyncio.Protocol):
-    """One kept connection, with one submission under way at most."""
+    """One kept connection, with one submission under way at most.
 
-    def __init__(self, load: Load, failed: asyncio.Future[None]) -> None:
+    `ending`: the service said with its last answer that it closes it.
+    """
+
+    def __init__(self, load: Load, port: int, failed: asyncio.Future[None]) -> None:
         self._load = load
+        self._port = port
         self._failed = failed
+        self.ending = False
+        self._next: asyncio.Task[None] | None = None
         self._number = -1
         self._buffer = b""
         self._transport: asyncio.Transport | None = None
@@ -217,6 +227,23 @@ class Connection(asyncio.Protocol):
         transport = cast("asyncio.Transport", transport)
         self._transport = transport
         self._load.ready(self)
+
+    async def open(self) -> None:
+        """Connect; raises `OSError`."""
+        loop = asyncio.get_running_loop()
+        await loop.create_connection(lambda: self, "127.0.0.1", self._port)
+
+    def replace(self) -> None:
+        """Have another connection take its place."""
+        assert self._transport is not None  # noqa: S101  # it was answered over it
+        self._transport.close()
+        self._next = asyncio.get_running_loop().create_task(self._replaced())
+
+    async def _replaced(self) -> None:
+        try:
+            await Connection(self._load, self._port, self._failed).open()
+        except OSError as error:
+            self._fail(error)
 
     def send(self, number: int, request: bytes) -> None:
         self._number = number
@@ -228,11 +255,16 @@ class Connection(asyncio.Protocol):
         message = split(self._buffer)
         if message is not None:
             head, body, self._buffer = message
+            self.ending = CLOSES in head
             self._load.answered(self, self._number, head, body)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if not self.ending:
+            self._fail(exc or ConnectionResetError("the service hung up"))
+
+    def _fail(self, error: Exception) -> None:
         if not self._failed.done():
-            self._failed.set_exception(exc or ConnectionResetError("the service hung up"))
+            self._failed.set_exception(error)
 
 
 async def generate(order: GeneratorOrder) -> Measured:
@@ -243,7 +275,7 @@ async def generate(order: GeneratorOrder) -> Measured:
         pipe = order.feedback
         loop.add_reader(pipe, lambda: load.came_back(len(os.read(pipe, 65_536))))
     for _ in range(order.connections):
-        await loop.create_connection(lambda: Connection(load, failed), "127.0.0.1", order.port)
+        await Connection(load, order.port, failed).open()
     pacing = None if order.rate is None else asyncio.create_task(load.pace(order.rate))
     if order.total is None:
         await unless(failed, order.warm_up_seconds)

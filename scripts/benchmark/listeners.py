@@ -17,6 +17,8 @@ from msgspec import Struct
 
 from dispatcher.adapters.open_files import raise_open_files
 
+from .wire import CLOSES
+
 AT_ONCE = 200
 
 
@@ -35,6 +37,9 @@ class Listener(asyncio.Protocol):
 
     def __init__(self, order: ListenersOrder, path: str) -> None:
         self._path = path
+        self._port = order.port
+        self._ending = False
+        self._next: asyncio.Task[None] | None = None
         wants = "Accept: text/event-stream"
         if order.poll_seconds is not None:
             wants = f"Prefer: wait={order.poll_seconds}"
@@ -49,7 +54,7 @@ class Listener(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._transport.write(self._request)
-        if self._polls:
+        if self._polls and not self.opened.done():
             self.opened.set_result(None)  # nothing is said before it ends
 
     def data_received(self, data: bytes) -> None:
@@ -57,7 +62,12 @@ class Listener(asyncio.Protocol):
             if not data.startswith(b"HTTP/1.1 200") or b"preference-applied" not in data.lower():
                 print(data[:500].decode(errors="replace"), file=sys.stderr, flush=True)
                 os._exit(1)
-            self._transport.write(self._request)  # as a client would: it asks again
+            if CLOSES in data:
+                self._ending = True
+                self._transport.close()
+                self._next = asyncio.get_running_loop().create_task(self._again())
+            else:
+                self._transport.write(self._request)  # as a client would: it asks again
             return
         if self.opened.done():
             return
@@ -66,8 +76,22 @@ class Listener(asyncio.Protocol):
         else:
             self.opened.set_exception(ConnectionError(data[:500].decode(errors="replace")))
 
+    async def open(self) -> None:
+        """Connect, at first and when the service has ended a connection with its answer."""
+        loop = asyncio.get_running_loop()
+        await loop.create_connection(lambda: self, "127.0.0.1", self._port)
+
+    async def _again(self) -> None:
+        try:
+            await self.open()
+        except OSError as error:
+            print(f"the service takes no more connections: {error}", file=sys.stderr, flush=True)
+            os._exit(1)
+
     def connection_lost(self, exc: Exception | None) -> None:
-        if not self.opened.done():
+        if self._ending:
+            self._ending = False
+        elif not self.opened.done():
             self.opened.set_exception(exc or ConnectionError("the service hung up"))
         elif not self.opened.exception():
             print(f"the service ended {self._path}: {exc}", file=sys.stderr, flush=True)
@@ -86,13 +110,12 @@ async def taken_in(order: ListenersOrder) -> None:
 
 
 async def listen(order: ListenersOrder) -> None:
-    loop = asyncio.get_running_loop()
     for start in range(0, order.count, AT_ONCE):
         numbers = range(start, min(start + AT_ONCE, order.count))
         listeners = [Listener(order, order.paths[each % len(order.paths)]) for each in numbers]
 
         async def connect(listener: Listener) -> None:
-            await loop.create_connection(lambda: listener, "127.0.0.1", order.port)
+            await listener.open()
             await listener.opened
 
         await asyncio.gather(*(connect(each) for each in listeners))

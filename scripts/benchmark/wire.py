@@ -8,6 +8,8 @@ from typing import Final
 HEAD_END: Final = b"\r\n\r\n"
 CORRELATION: Final = b'"correlationId":"'
 DIGITS: Final = 10
+CLOSES: Final = b"\r\nConnection: close"
+"""In a head: the service ends the connection with this answer."""
 
 _length: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)", re.IGNORECASE)
 

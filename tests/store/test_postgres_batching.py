@@ -8,9 +8,11 @@ from typing import Any, cast
 
 import pytest
 
-from dispatcher.adapters.postgres.batching import BUSY_CALLS, Batcher, Entry
+from dispatcher.adapters.postgres import PostgresStore
+from dispatcher.adapters.postgres.batching import BUSY_CALLS, REST_SECONDS, Batcher, Entry
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.transacting import RunAny, Transactor
+from dispatcher.testing.conformance import ShuffledIds
 
 LONG = 3_600.0
 
@@ -71,7 +73,7 @@ async def _round(rest_seconds: float, *, callers: int) -> list[int]:
 
 
 async def test_after_a_busy_batch_those_who_come_back_share_the_next() -> None:
-    assert await _round(0.05, callers=BUSY_CALLS) == [BUSY_CALLS, BUSY_CALLS]
+    assert await _round(0.5, callers=BUSY_CALLS) == [BUSY_CALLS, BUSY_CALLS]
 
 
 async def test_without_a_rest_each_has_a_batch_of_its_own() -> None:
@@ -95,3 +97,10 @@ async def test_once_closed_it_rests_no_more() -> None:
         closing = asyncio.ensure_future(batcher.close())
         assert await asyncio.gather(*asked) == list(range(BUSY_CALLS))
         await closing
+
+
+async def test_of_a_store_s_batchers_only_that_of_changes_rests() -> None:
+    store = PostgresStore("postgresql://nobody@127.0.0.1/none", ids=ShuffledIds("rest"))
+    resting = [each for each in store._batchers() if each._rest_seconds]
+    assert resting == [store._changes]
+    assert store._changes._rest_seconds == REST_SECONDS

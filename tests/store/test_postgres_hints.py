@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import asyncpg
 import pytest
 
-from dispatcher.adapters.postgres.hints import PAYLOAD_BYTES, PostgresHints, tell_once
+from dispatcher.adapters.postgres.hints import PAYLOAD_BYTES, Pace, PostgresHints, tell_once
 from dispatcher.adapters.secrets import new_key
 from dispatcher.adapters.system import SystemRandom
 from dispatcher.cli.main import main
@@ -95,6 +95,22 @@ async def test_what_is_said_again_meanwhile_is_sent_once(url: str) -> None:
         one.hints.publish(Topic.CANCEL, "job_9")
         await other.until_heard(Hint(Topic.CANCEL, "job_9"))
         assert other.heard.count(Hint(Topic.SENDING)) == 1
+
+
+async def test_each_notification_is_paced(url: str) -> None:
+    rested = asyncio.Event()
+
+    class Told(Pace):
+        def rest(self, now: float) -> float:
+            rested.set()
+            return super().rest(now)
+
+    async with nodes(url, EVERY_TOPIC, EVERY_TOPIC) as (one, other):
+        one.hints._pace = Told()
+        one.hints.publish(Topic.CANCEL, "job_1")
+        await other.until_heard(Hint(Topic.CANCEL, "job_1"))
+        async with asyncio.timeout(SECONDS):
+            await rested.wait()
 
 
 async def test_what_nobody_listens_to_is_not_sent(url: str) -> None:

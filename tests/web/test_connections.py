@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import AsyncIterator
@@ -12,7 +13,9 @@ import pytest
 from aiohttp import web
 
 from dispatcher.adapters.system import Uuid7Ids
-from dispatcher.web.server import EdgeRunner
+from dispatcher.compose.nodes import connection_seconds
+from dispatcher.settings import Settings
+from dispatcher.web.server import SHARED_SECONDS, EdgeRunner
 
 
 async def _answer(_: web.Request) -> web.Response:
@@ -59,6 +62,23 @@ async def test_an_old_connection_ends_with_its_next_answer() -> None:
 @pytest.mark.parametrize("seconds", [3_600.0, math.inf])
 async def test_a_young_one_is_kept(seconds: float) -> None:
     assert await _said_of_the_connection(seconds) is None
+
+
+async def test_a_connection_that_was_kept_ends_once_it_is_old() -> None:
+    said = []
+    async with _edge(1.0) as url, aiohttp.ClientSession() as session, asyncio.timeout(30):
+        while "close" not in said:
+            async with session.get(url) as answer:
+                await answer.read()
+                said.append(answer.headers.get("Connection"))
+            await asyncio.sleep(0.02)
+    assert said[0] is None
+
+
+def test_only_where_others_serve_as_well() -> None:
+    assert connection_seconds(Settings()) == math.inf
+    shared = Settings(store="postgresql://u:p@db/d", dev=True)
+    assert connection_seconds(shared) == SHARED_SECONDS
 
 
 async def test_a_stream_that_was_begun_as_kept_is_not_closed_behind_its_head() -> None:

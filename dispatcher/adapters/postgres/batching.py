@@ -28,7 +28,7 @@ BUSY_CALLS: Final = 4
 """After a batch of so many calls the store is busy, even if nothing waits at that moment."""
 
 REST_SECONDS: Final = 0.002
-"""So long a busy batcher lets calls gather, where it is to (docs/explanation/performance.md)."""
+"""So long a busy batcher lets calls gather, where it is to (docs/adr/0028)."""
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -183,7 +183,7 @@ class Batcher:
             at += size
 
     def _more(self) -> bool:
-        """Whether another batch follows at once."""
+        """Whether another batch follows, at once or after a rest."""
         return bool(self._waiting)
 
     def _tell(self, seconds: float, items: int, *, failed: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 import traceback
 from collections.abc import AsyncIterator, Sequence
@@ -24,12 +25,12 @@ CHANNEL: Final = "dispatcher"
 PAYLOAD_BYTES: Final = 7_900
 """PostgreSQL takes less than 8,000 bytes in one notification."""
 
-WORD_SECONDS: Final = 0.002
 REST_SECONDS: Final = 0.01
-"""After a notification it rests so long for each word that it held, and at most so long.
+AT_ONCE: Final = 10
+"""A notification each 10 ms, and ten more at once after a rest.
 
-Each notification is a commit, and commits with one go in turn: a busy process makes a hundred a
-second. One that has little to say says it at once, since somebody may wait for just that.
+Each is a commit, commits with one go in turn, and every process hears it. One that has had little
+to say says it at once: somebody may wait for just that.
 """
 
 HELLO_SECONDS: Final = 20.0
@@ -45,6 +46,18 @@ _UNSYNCED: Final = statement("hints_unsynced")
 _HERE: Final = "+"
 _WHO: Final = "?"
 _BYE: Final = "-"
+
+
+class Pace:
+    """Bounds how often something is done: each `REST_SECONDS`, and `AT_ONCE` more after a rest."""
+
+    def __init__(self) -> None:
+        self._paid_until = -math.inf
+
+    def rest(self, now: float) -> float:
+        """It was done now: so many seconds before it may be done again."""
+        self._paid_until = max(self._paid_until, now) + REST_SECONDS
+        return max(self._paid_until - now - AT_ONCE * REST_SECONDS, 0.0)
 
 
 class PostgresHints:
@@ -69,6 +82,7 @@ class PostgresHints:
         self._pending: dict[str, None] = {}
         self._size = 0
         self._rung = asyncio.Event()
+        self._pace = Pace()
         self._lost = False
         self._failing = False
         self.heard = 0
@@ -157,7 +171,7 @@ class PostgresHints:
             self._rung.clear()
             if words and not self._lost:
                 await self._send(connection, words)
-                await asyncio.sleep(min(len(words) * WORD_SECONDS, REST_SECONDS))
+                await asyncio.sleep(self._pace.rest(clock()))
 
     async def _send(self, connection: asyncpg.Connection, words: list[str]) -> None:
         await _tell(connection, self._name, words)

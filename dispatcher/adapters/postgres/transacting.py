@@ -64,7 +64,7 @@ class Transactor:
     ) -> list[Any]:
         """Run a batch and commit it; an entry at fault has its exception as its answer.
 
-        `more` tells whether another batch follows at once: then the COMMIT begins its transaction.
+        `more` tells whether another batch follows soon: then the COMMIT begins its transaction.
 
         Raises `StoreError` if the whole store is in trouble: then nothing was committed, or, if the
         message says so, that is not known.
