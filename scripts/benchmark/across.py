@@ -20,6 +20,7 @@ import aiohttp
 import msgspec
 from msgspec import Struct
 
+from scripts.benchmark.figures import percentile
 from scripts.outside.process import Service, on_postgres
 
 PREFER: Final = {"Prefer": "wait=4"}
@@ -69,10 +70,10 @@ async def measure(folder: Path, store: str, *, rate: float, seconds: float) -> F
     return Found(
         jobs=len(idle) + len(busy),
         unfinished=sum(1 for each in idle + busy if each is None),
-        idle_p50_ms=_percentile(idle, 0.5),
-        idle_p99_ms=_percentile(idle, 0.99),
-        busy_p50_ms=_percentile(busy, 0.5),
-        busy_p99_ms=_percentile(busy, 0.99),
+        idle_p50_ms=percentile(idle, 0.5),
+        idle_p99_ms=percentile(idle, 0.99),
+        busy_p50_ms=percentile(busy, 0.5),
+        busy_p99_ms=percentile(busy, 0.99),
     )
 
 
@@ -96,13 +97,6 @@ async def _wait(session: aiohttp.ClientSession, began: float) -> float | None:
         answer.raise_for_status()
         status = (await answer.json())["status"]
     return time.monotonic() - began if status == "succeeded" else None
-
-
-def _percentile(seconds: list[float | None], share: float) -> float:
-    ordered = sorted(each for each in seconds if each is not None)
-    if not ordered:
-        return float("nan")
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000
 
 
 def main() -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 from standardwebhooks import Webhook
 
@@ -78,12 +80,12 @@ def figures(
         name=scenario.name,
         says=scenario.says,
         jobs_per_second=over / span,
-        answer_p50_ms=_percentile(answers, 0.5),
-        answer_p99_ms=_percentile(answers, 0.99),
-        callback_p50_ms=_percentile(callbacks, 0.5) if found else None,
-        callback_p99_ms=_percentile(callbacks, 0.99) if found else None,
-        after_handler_p50_ms=_percentile(after, 0.5) if after else None,
-        after_handler_p99_ms=_percentile(after, 0.99) if after else None,
+        answer_p50_ms=percentile(answers, 0.5),
+        answer_p99_ms=percentile(answers, 0.99),
+        callback_p50_ms=percentile(callbacks, 0.5) if found else None,
+        callback_p99_ms=percentile(callbacks, 0.99) if found else None,
+        after_handler_p50_ms=percentile(after, 0.5) if after else None,
+        after_handler_p99_ms=percentile(after, 0.99) if after else None,
         service_cpu_us_per_job=service / over * 1e6 if service is not None and over else None,
         service_memory_mb=around.memory[0] if around.memory else None,
         service_peak_memory_mb=around.memory[1] if around.memory else None,
@@ -114,8 +116,9 @@ def _headers(sample: Sample) -> dict[str, str]:
     return {name.lower(): value.strip() for name, _, value in (x.partition(":") for x in lines)}
 
 
-def _percentile(ordered: list[float], share: float) -> float:
-    """In milliseconds; the smallest value that `share` of all do not exceed."""
+def percentile(seconds: Iterable[float | None], share: float) -> float:
+    """In milliseconds; the smallest value that `share` of all that are there do not exceed."""
+    ordered = sorted(each for each in seconds if each is not None)
     if not ordered:
         return float("nan")
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000

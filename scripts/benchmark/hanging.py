@@ -21,6 +21,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
+from scripts.benchmark.figures import percentile
 from scripts.outside.process import Service, free_port
 
 TIMEOUT_SECONDS: Final = 2
@@ -131,10 +132,10 @@ async def measure(folder: Path, *, rate: float, seconds: float) -> Found:
     return Found(
         jobs=len(alone) + len(beside),
         lost=sum(1 for each in alone + beside if each is None),
-        alone_p50_ms=_percentile(alone, 0.5),
-        alone_p99_ms=_percentile(alone, 0.99),
-        beside_p50_ms=_percentile(beside, 0.5),
-        beside_p99_ms=_percentile(beside, 0.99),
+        alone_p50_ms=percentile(alone, 0.5),
+        alone_p99_ms=percentile(alone, 0.99),
+        beside_p50_ms=percentile(beside, 0.5),
+        beside_p99_ms=percentile(beside, 0.99),
         hanging_attempts=receivers.attempts,
     )
 
@@ -179,13 +180,6 @@ class _Load:
         self._sent_at[name] = time.monotonic()
         async with self._session.post("/v1/jobs", json=body) as answer:
             answer.raise_for_status()
-
-
-def _percentile(seconds: list[float | None], share: float) -> float:
-    ordered = sorted(each for each in seconds if each is not None)
-    if not ordered:
-        return float("nan")
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000
 
 
 def main() -> int:
