@@ -79,7 +79,7 @@ BREAKER_WORDS: Final = {
     (BreakerState.OPEN, BreakerState.OPEN): "the probe failed: open for longer",
     (BreakerState.OPEN, BreakerState.HALF_OPEN): "the probe landed: 2, 4, 8 … at once",
     (BreakerState.OPEN, BreakerState.CLOSED): "the probe landed, and that is all there is room for",
-    (BreakerState.HALF_OPEN, BreakerState.OPEN): "a failure: open for longer",
+    (BreakerState.HALF_OPEN, BreakerState.OPEN): "too many of a step failed: open for longer",
     (BreakerState.HALF_OPEN, BreakerState.CLOSED): "all slots are in use again",
 }
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from scripts.outside.api import Api
 from scripts.outside.crash_app import FILE, noted
 from scripts.outside.feed import Feed, faults_of
-from scripts.outside.ledger import Ledger
+from scripts.outside.ledger import Ledger, recorded
 from scripts.outside.runs import STOP_SECONDS, Halt, Run, overlaps, read_runs
 
 
@@ -27,7 +29,9 @@ class TestRuns:
         ledger = Ledger(1)
         ledger.reckon_runs([run(1.0, 3.0), run(2.5, 4.0, attempt=2, node="b")], {}, [])
         (fault,) = ledger.faults
-        assert fault == "job_1: attempt 2 began on b 0.500 s before attempt 1 ended on a"
+        assert fault == (
+            "job_1: attempt 2 began on b at 2.500, 0.500 s before attempt 1 (of 1.000) ended on a"
+        )
 
     def test_a_long_one_is_held_against_all_that_begin_within_it(self) -> None:
         runs = [run(1.0, 9.0), run(2.0, 3.0, attempt=2), run(4.0, 5.0, attempt=3)]
@@ -113,3 +117,22 @@ class TestTheFeed:
     def test_what_is_wrong_is_told(self, followed: Feed, again: Feed, said: str) -> None:
         faults = faults_of(followed, again, JOBS)
         assert any(said in fault for fault in faults), faults
+
+
+class Listed:
+    """An API whose list of jobs is another at each look."""
+
+    def __init__(self, *statuses: str) -> None:
+        self._statuses = list(statuses)
+
+    async def jobs(self) -> AsyncIterator[dict[str, Any]]:
+        yield {"id": "job_1", "delivery": {"status": self._statuses.pop(0)}}
+        yield {"id": "job_2", "delivery": None}
+
+
+async def test_callbacks_are_reckoned_once_what_came_of_them_is_recorded() -> None:
+    api = Listed("sending", "delivered", "pending")
+    jobs = await recorded(cast("Api", api), 60)
+    assert jobs["job_1"]["delivery"]["status"] == "delivered"
+    jobs = await recorded(cast("Api", api), 0)
+    assert jobs["job_1"]["delivery"]["status"] == "pending"

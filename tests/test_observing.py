@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 
 import pytest
@@ -14,6 +15,8 @@ from dispatcher.core.errors import SettingsError
 from dispatcher.core.model import Trace
 from dispatcher.testing.observer import RecordingObserver
 from tests.fact_samples import ENDED
+
+EXPORTERS = ("OtelBatchSpanRecordProcessor", "spans-end")
 
 
 async def test_without_its_extra_spans_can_not_be_asked_for(
@@ -45,3 +48,9 @@ async def test_spans_that_nobody_takes_do_not_hold_up_the_end(
         told.saw(ended)
     assert seen.facts == [ended]
     assert time.monotonic() - began < 2 * CLOSE_SECONDS
+    # The exporter goes on for some seconds, and draws its pauses from the `random` that Hypothesis
+    # watches over in the tests that follow.
+    left = [each for each in threading.enumerate() if each.name in EXPORTERS]
+    assert left
+    for each in left:
+        each.join()

@@ -2,8 +2,10 @@
 
 A breaker counts what attempts tell of a receiver. It opens after several failures in a row, or when
 too large a part of a window's attempts fail. While it is open nothing is sent. Then one probe may
-go; if that lands, the receiver gets more and more at once (1, 2, 4 … slots, each step after as many
-successes) until the breaker is closed. A failure on the way opens it again, for longer.
+go; if that lands, the receiver gets more and more at once (2, 4, 8 … slots, each step after as many
+attempts) until the breaker is closed. If too large a part of a step's attempts fail it opens again,
+for longer: the same part as of a window's, so that a receiver which would not have opened it is not
+kept waiting by it.
 
 Pure: instants and chance are arguments, and the state is one value that a store keeps. A receiver
 against which nothing speaks has no state at all (`None`), so that steady success writes nothing.
@@ -60,7 +62,8 @@ class BreakerTerms(Struct, frozen=True, kw_only=True):
     It opens after `failures` in a row, or when of `rate_of` or more attempts within
     `window_seconds` since the first failure a part of `rate` or more have failed. It is open for
     `first_seconds`, and twice as long each time that it opens again before it has closed,
-    `max_seconds` at most, with jitter that only adds (up to 10 %).
+    `max_seconds` at most, with jitter that only adds (up to 10 %). While half-open, a part of
+    `rate` or more of the attempts of a step opens it again, if two at least have failed.
 
     Raises:
         ValueError: a number that makes no sense.
@@ -81,6 +84,8 @@ class BreakerTerms(Struct, frozen=True, kw_only=True):
 
 
 DEFAULT_BREAKER: Final = BreakerTerms()
+PROOF: Final = 2
+"""So many failures it takes at least to open it again after its probe has landed."""
 MAX_JITTER: Final = 0.1
 
 
@@ -88,9 +93,10 @@ class Breaker(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A breaker that is not as new.
 
     `failures` are those in a row; `counted` and `failed` are of the window that began at
-    `window_at`. `openings` counts how often it has opened without closing, the latest time at
-    `opened_at` (as the attempts' own instants go), until `open_until` (by the store's clock). While
-    half-open `allowed` may be under way at once, and `successes` of that step have come.
+    `window_at`, or of the step while half-open. `openings` counts how often it has opened without
+    closing, the latest time at `opened_at` (as the attempts' own instants go), until `open_until`
+    (by the store's clock). While half-open `allowed` may be under way at once, and as many are the
+    attempts of the step.
     """
 
     state: BreakerState = BreakerState.CLOSED
@@ -102,7 +108,6 @@ class Breaker(Struct, frozen=True, kw_only=True, omit_defaults=True):
     opened_at: Instant = 0
     open_until: Instant | None = None
     allowed: int = 0
-    successes: int = 0
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -150,16 +155,17 @@ def after(breaker: Breaker | None, outcome: Outcome, terms: BreakerTerms) -> Bre
             if _began_before(breaker, outcome):
                 return breaker
             return (
-                _opened(breaker, outcome, terms)
-                if outcome.failed
-                else _step(1, 1, breaker, outcome)
+                _opened(breaker, outcome, terms) if outcome.failed else _step(2, breaker, outcome)
             )
         case BreakerState.HALF_OPEN:
             if _began_before(breaker, outcome):
                 return breaker
-            if outcome.failed:
+            counted, failed = breaker.counted + 1, breaker.failed + outcome.failed
+            if failed >= max(terms.rate * breaker.allowed, PROOF):
                 return _opened(breaker, outcome, terms)
-            return _step(breaker.allowed, breaker.successes + 1, breaker, outcome)
+            if counted >= breaker.allowed:
+                return _step(2 * breaker.allowed, breaker, outcome)
+            return msgspec.structs.replace(breaker, counted=counted, failed=failed)
 
 
 def _began_before(breaker: Breaker, outcome: Outcome) -> bool:
@@ -201,10 +207,8 @@ def _opened(breaker: Breaker, outcome: Outcome, terms: BreakerTerms) -> Breaker:
     )
 
 
-def _step(allowed: int, successes: int, breaker: Breaker, outcome: Outcome) -> Breaker | None:
-    """A success while it opens up: as many as are allowed make room for twice as many."""
-    if successes >= allowed:
-        allowed, successes = allowed * 2, 0
+def _step(allowed: int, breaker: Breaker, outcome: Outcome) -> Breaker | None:
+    """So many may be under way from now on; closed, if those are all."""
     if allowed >= outcome.slots:
         return None
     return Breaker(
@@ -212,5 +216,4 @@ def _step(allowed: int, successes: int, breaker: Breaker, outcome: Outcome) -> B
         openings=breaker.openings,
         opened_at=breaker.opened_at,
         allowed=allowed,
-        successes=successes,
     )

@@ -268,6 +268,11 @@ def decide_cancel(job: Job, *, now: Instant, event_id: str) -> FinishJob | AskCa
     )
 
 
+def unrun(job: Job, lease: str, due_at: Instant) -> ReleaseJob:
+    """Gives back a job that nobody began under that lease, and with it the attempt."""
+    return ReleaseJob(job_id=job.id, lease=lease, due_at=due_at, retrying=False, refund=True)
+
+
 def decide_overdue(job: Job, lease: str | None, *, now: Instant, event_id: str) -> FinishJob | None:
     """End a job whose `deadline` or `startBy` has passed; None when neither has.
 

@@ -153,7 +153,7 @@ class Accept:
                 if result is None or isinstance(result, StoreError):
                     self._jobs.doubt(job, offer)
                 else:
-                    self._jobs.decline(job.type)
+                    self._jobs.decline(job.type, offer)
         if isinstance(result, Added):
             if offer is not None and leased is not None:
                 self._jobs.start(leased, offer.holder_id)

@@ -30,6 +30,7 @@ class Commit:
         self._store = store
         self._terms = terms
         self._timers = system.timers
+        self._random = system.random
         self._observer = system.observer
 
     async def apply(self, change: Change) -> ApplyResult:
@@ -42,7 +43,8 @@ class Commit:
                 if not wait_seconds:
                     self._observer.saw(StoreFailed(type(change).__name__, str(error)))
                 wait_seconds = min(max(wait_seconds * 2, FIRST_WAIT_SECONDS), LONGEST_WAIT_SECONDS)
-                await pause(self._timers, wait_seconds)
+                # What failed together comes back spread out: it need not meet the same again.
+                await pause(self._timers, wait_seconds * (1.0 - self._random.unit() / 2))
                 continue
             if wait_seconds:
                 self._observer.saw(StoreRecovered(type(change).__name__))

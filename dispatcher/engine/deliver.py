@@ -43,7 +43,7 @@ from dispatcher.core.retry import Schedule
 from dispatcher.core.signature import sign
 from dispatcher.core.trace import child_of, span_of
 from dispatcher.engine.commit import Commit, stands_as
-from dispatcher.engine.loop import NO_ROOM, ClaimLoop
+from dispatcher.engine.loop import NO_ROOM, ClaimLoop, later
 from dispatcher.engine.places import Places
 from dispatcher.engine.secrets import Secrets
 from dispatcher.engine.terms import LEASE_MARGIN_SECONDS, EngineTerms, System
@@ -60,9 +60,6 @@ READY_SECONDS: Final = LEASE_MARGIN_SECONDS / 2
 
 TOLD_CALLERS: Final = 1_000
 """Of more callers than this at once it is not told that their secrets can't be read."""
-
-SPIN_MS: Final = 20
-"""A claim that finds nothing although something should be ready is repeated no sooner."""
 
 UNPREPARED_MS = 10_000
 """A delivery that could not be prepared (its secrets can't be read) is tried this much later."""
@@ -133,18 +130,16 @@ class Deliveries:
         if share == 0:
             self.slots.wanted = True
             return NO_ROOM
+        since = self._clock.monotonic()
         try:
             claimed = await self._store.claim_deliveries(share, self._terms.delivery, room)
             for leased in claimed.deliveries:
                 share -= 1
                 self.slots.settle(leased.delivery.caller_id)
-                self.start(leased)
+                self.start(leased, since)
         finally:
             self.slots.give_share(share)
-        next_at, now = claimed.next_at, self._clock.now()
-        if next_at is not None and next_at <= now and not claimed.deliveries:
-            return now + SPIN_MS
-        return next_at
+        return claimed.next_at if claimed.deliveries else later(claimed.next_at, self._clock.now())
 
     def wake(self, at: Instant | None = None) -> None:
         """Something may be claimed now, or at `at`: by this process, or by another."""
@@ -160,9 +155,13 @@ class Deliveries:
         """How many attempts are under way here."""
         return len(self._tasks)
 
-    def start(self, leased: LeasedDelivery) -> None:
-        """Send a leased delivery; its slot was taken before."""
-        task = asyncio.get_running_loop().create_task(self._deliver_in_slot(leased))
+    def start(self, leased: LeasedDelivery, since: float) -> None:
+        """Send a leased delivery; its slot was taken before.
+
+        `since` is when the store was asked for it (`Clock.monotonic`): its lease has run ever since
+        then at the longest, however late the answer came.
+        """
+        task = asyncio.get_running_loop().create_task(self._deliver_in_slot(leased, since))
         self._tasks[task] = leased
         task.add_done_callback(self._tasks.pop)
 
@@ -178,13 +177,13 @@ class Deliveries:
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=5.0)
 
-    async def _deliver_in_slot(self, leased: LeasedDelivery) -> None:
+    async def _deliver_in_slot(self, leased: LeasedDelivery, since: float) -> None:
         """Send it, and then whatever is handed on in its slot."""
-        following: LeasedDelivery | None = leased
         try:
+            following = await self.deliver(leased, since)
             while following is not None:
-                leased = following
-                following = await self.deliver(leased)
+                leased, since = following
+                following = await self.deliver(leased, since)
         except _CutShort:
             await self._release(leased, self._clock.now())
         except Exception as error:  # noqa: BLE001  # a defect of ours; the lease ends and it is sent again
@@ -194,13 +193,15 @@ class Deliveries:
         finally:
             self.slots.give(leased.delivery.caller_id)
 
-    async def deliver(self, leased: LeasedDelivery) -> LeasedDelivery | None:
+    async def deliver(
+        self, leased: LeasedDelivery, since: float
+    ) -> tuple[LeasedDelivery, float] | None:
         """Send one delivery and record what came of it; gives the next for the same destination.
 
         One that could not be made ready in time is given back unsent: sent now, its lease could end
         under way, and another be sent beside it.
         """
-        ready_by = self._clock.monotonic() + READY_SECONDS
+        ready_by = since + READY_SECONDS
         try:
             callout = await self._callout(leased)
         except DispatcherError as error:
@@ -257,7 +258,8 @@ class Deliveries:
 
     async def _record(
         self, leased: LeasedDelivery, change: RecordAttempt, attempt: Attempt
-    ) -> LeasedDelivery | None:
+    ) -> tuple[LeasedDelivery, float] | None:
+        since = self._clock.monotonic()
         result = await self._commit.apply(change)
         self._observer.saw(_ended(leased, change, attempt, result, self._trace(leased)))
         if isinstance(result, Stale):
@@ -272,7 +274,7 @@ class Deliveries:
         if handed is not None and self._closing:
             await self._release(handed, self._clock.now())
             return None
-        return handed
+        return None if handed is None else (handed, since)
 
     async def _callout(self, leased: LeasedDelivery) -> Callout:
         delivery, event, job = leased.delivery, leased.event, leased.job

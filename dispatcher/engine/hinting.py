@@ -214,16 +214,18 @@ class Hearing:
         if hint in self._reading:
             self._again.add(hint)
             return
-        task = asyncio.get_running_loop().create_task(self._look(hint, look))
-        self._reading[hint] = task
-        task.add_done_callback(lambda _: self._reading.pop(hint, None))
+        self._reading[hint] = asyncio.get_running_loop().create_task(self._look(hint, look))
 
     async def _look(self, hint: Hint, look: Callable[[], Awaitable[None]]) -> None:
-        while True:
+        try:
+            while True:
+                self._again.discard(hint)
+                await _quietly(look)
+                if hint not in self._again:
+                    return
+        finally:  # not once the task is done: that is a turn of the loop later, and one may come
+            self._reading.pop(hint, None)
             self._again.discard(hint)
-            await _quietly(look)
-            if hint not in self._again:
-                return
 
     async def close(self) -> None:
         """Read no more."""

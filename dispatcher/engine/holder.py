@@ -184,3 +184,5 @@ class Holder:
         self._alarm = None
         if self._clock.monotonic() >= self._good_until:
             self._lose(self.id)
+        else:  # another beat has come back meanwhile, or the alarm was early: it is the last guard
+            self._watch(self._good_until)

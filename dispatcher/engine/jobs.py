@@ -22,7 +22,7 @@ from dispatcher.core.facts import (
     LeaseLost,
     LoopFailed,
 )
-from dispatcher.core.lifecycle import TERMINAL_EVENT, decide_job, wants
+from dispatcher.core.lifecycle import TERMINAL_EVENT, decide_job, unrun, wants
 from dispatcher.core.model import EventType, Instant, Job, JobState
 from dispatcher.core.outcome import AttemptFailed, JobOutcome
 from dispatcher.core.trace import in_attempt
@@ -30,7 +30,8 @@ from dispatcher.engine.alone import Alone
 from dispatcher.engine.commit import Commit
 from dispatcher.engine.deliver import Deliveries
 from dispatcher.engine.holder import Holder
-from dispatcher.engine.loop import NO_ROOM, ClaimLoop
+from dispatcher.engine.loop import NO_ROOM, ClaimLoop, later
+from dispatcher.engine.pledged import Pledged
 from dispatcher.engine.report import Report
 from dispatcher.engine.run import CANCELED, Run, StopReason, is_being_cancelled
 from dispatcher.engine.slots import Slots
@@ -41,9 +42,6 @@ from dispatcher.ports.store import JobStore
 
 INSIST_SECONDS: Final = 30.0
 """A handler that goes on so long after it was cancelled is cancelled again."""
-
-SPIN_MS: Final = 20
-"""A claim that finds nothing although something should be ready is repeated no sooner."""
 
 
 class Jobs:
@@ -68,17 +66,15 @@ class Jobs:
         self._terms = terms
         self._system = system
         self._clock = system.clock
-        self._timers = system.timers
-        self._random = system.random
-        self._ids = system.ids
         self._observer = system.observer
         self._runs: dict[str, Run] = {}
         self._superseded: set[Run] = set()
         self._doubts: dict[asyncio.Task[None], str] = {}
         self._ending: set[asyncio.Future[tuple[ApplyResult, JobState]]] = set()
         self._alone = Alone(runners, system.timers, system.observer)
-        self._concurrency = terms.concurrency
         self._held_back = False
+        self._ended_here = 0
+        self.pledged = Pledged()
         self.on_ready: Callable[[Instant | None], None] = lambda _: None
         self.slots = Slots(
             terms.jobs_at_once, {name: runner.type.concurrency for name, runner in runners.items()}
@@ -99,10 +95,13 @@ class Jobs:
             return None
         if not self.slots.take(job_type):
             return None
-        return HandOff(self._holder.id, self._ids.new("lse"), self._concurrency)
+        offer = HandOff(self._holder.id, self._system.ids.new("lse"), self._terms.concurrency)
+        self.pledged.offered.add(offer.lease)
+        return offer
 
-    def decline(self, job_type: str) -> None:
+    def decline(self, job_type: str, offer: HandOff) -> None:
         """Give back what `offer` took."""
+        self.pledged.offered.discard(offer.lease)
         self.slots.give(job_type)
 
     def doubt(self, job: Job, offer: HandOff) -> None:
@@ -111,16 +110,14 @@ class Jobs:
         Nothing else would: its lease is that of this process, which lives and goes on beating. The
         slot is kept until then: while the store is away there are no more doubts than slots.
         """
+        self.pledged.offered.discard(offer.lease)
         task = asyncio.get_running_loop().create_task(self._put_back(job, offer.lease))
         self._doubts[task] = offer.lease
         task.add_done_callback(self._doubts.pop)
 
     async def _put_back(self, job: Job, lease: str) -> None:
-        change = ReleaseJob(
-            job_id=job.id, lease=lease, due_at=job.due_at, retrying=False, refund=True
-        )
         try:
-            await self._end(job, change, self._commit.apply)
+            await self._end(job, unrun(job, lease, job.due_at), self._commit.apply)
         finally:
             self.slots.give(job.type)
 
@@ -135,21 +132,22 @@ class Jobs:
             self.slots.wanted = True
             return NO_ROOM
         asked = {kind: n for kind, n in kinds.items() if not self._alone.keeps_out(kind)}
+        ended_here = self._ended_here
         try:
-            claim = JobClaim(holder_id, asked, share, self._concurrency)
-            claimed = await self._store.claim_jobs(claim)
-            self._held_back = claimed.held_back
-            for leased in claimed.jobs:
-                share -= 1
-                kinds[leased.job.type] -= 1
-                self.start(leased, holder_id)
-                self._observer.saw(JobMoved(leased.job.id, leased.job.caller_id))
+            with self.pledged.claim():
+                claim = JobClaim(holder_id, asked, share, self._terms.concurrency)
+                claimed = await self._store.claim_jobs(claim)
+                for leased in claimed.jobs:
+                    share -= 1
+                    kinds[leased.job.type] -= 1
+                    self.start(leased, holder_id)
+                    self._observer.saw(JobMoved(leased.job.id, leased.job.caller_id))
         finally:
             self.slots.give_share(share, kinds)
-        next_at, now = claimed.next_at, self._clock.now()
-        if next_at is not None and next_at <= now and not claimed.jobs:
-            return now + SPIN_MS
-        return next_at
+        self._held_back = claimed.held_back
+        if ended_here != self._ended_here:  # it may have been counted as running all the same
+            self.made_room()
+        return claimed.next_at if claimed.jobs else later(claimed.next_at, self._clock.now())
 
     # --- what runs -------------------------------------------------------------------------
 
@@ -172,6 +170,7 @@ class Jobs:
             self._superseded.add(before)
             before.stop(StopReason.LOST)
         self._runs[leased.job.id] = run
+        self.pledged.offered.discard(leased.lease)
         if holder_id != self._holder.id or not self._holder.alive:
             run.stop(StopReason.DRAIN)
         run.task = asyncio.get_running_loop().create_task(self._run(run))
@@ -190,7 +189,7 @@ class Jobs:
         """Cancel again and again a handler that swallows it; what never ends keeps its slot."""
         if run.in_handler and run.task is not None:
             run.task.cancel()
-            self._timers.after(INSIST_SECONDS, partial(self._insist, run))
+            self._system.timers.after(INSIST_SECONDS, partial(self._insist, run))
 
     def runs(self, job_id: str) -> bool:
         """Whether an attempt at this job is under way here."""
@@ -209,8 +208,9 @@ class Jobs:
             run.stop(StopReason.LOST)
 
     def leases(self) -> set[str]:
-        """The leases under which something is under way here, or is in doubt."""
-        return {run.leased.lease for run in self._all()} | set(self._doubts.values())
+        """The leases under which something is under way here, is being added, or is in doubt."""
+        running = {run.leased.lease for run in self._all()}
+        return running | self.pledged.offered | set(self._doubts.values())
 
     async def drain(self, seconds: float) -> bool:
         """Wait for what runs, then give the rest back; False if something still runs after that."""
@@ -232,8 +232,7 @@ class Jobs:
         return not pending
 
     async def _run(self, run: Run) -> None:
-        job = run.leased.job
-        started = self._clock.monotonic()
+        job, started = run.leased.job, self._clock.monotonic()
         run.waited_ms = max(self._clock.now() - job.due_at, 0)
         try:
             outcome = await self._outcome(run)
@@ -244,6 +243,8 @@ class Jobs:
         except Exception as error:  # noqa: BLE001  # a defect of ours must not keep the job for ever
             await self._confess(run, error)
         finally:
+            if not run.recorded and run.stopped is not StopReason.LOST:
+                self.pledged.botched.add(run.leased.lease)
             self._superseded.discard(run)
             if self._runs.get(job.id) is run:
                 del self._runs[job.id]
@@ -256,7 +257,7 @@ class Jobs:
         self._observer.saw(LoopFailed(f"job {run.leased.job.id}", detail, traceback.format_exc()))
         outcome = AttemptFailed("internal-error", "The service met a defect; operators were told.")
         run.report.latest = None
-        with contextlib.suppress(Exception):  # told above; the lease, or an operator, ends it
+        with contextlib.suppress(Exception):  # told above; the sweep ends it
             await self._record(run, outcome, 0)
 
     async def _outcome(self, run: Run) -> JobOutcome | None:
@@ -283,15 +284,16 @@ class Jobs:
         return None if run.stopped is StopReason.LOST else outcome
 
     async def _timed(self, run: Run, job: Job) -> JobOutcome:
-        alarm = self._timers.after(job.timeout_seconds, partial(run.stop, StopReason.TIMEOUT))
+        alarm = self._system.timers.after(
+            job.timeout_seconds, partial(run.stop, StopReason.TIMEOUT)
+        )
         try:
             return await self._runners[job.type].run(run.leased, run.report)
         finally:
             alarm.cancel()
 
     async def _record(self, run: Run, outcome: JobOutcome, duration_ms: int) -> None:
-        job = run.leased.job
-        now = self._clock.now()
+        job, now = run.leased.job, self._clock.now()
         if run.stopped is StopReason.CANCEL and job.cancel_requested_at is None:
             job = replace(job, cancel_requested_at=now)
         change = decide_job(
@@ -300,12 +302,12 @@ class Jobs:
             outcome,
             self._runners[job.type].backoff,
             now=now,
-            jitter=self._random.unit(),
-            event_id=self._ids.new("evt"),
+            jitter=self._system.random.unit(),
+            event_id=self._system.ids.new("evt"),
             progress=run.report.latest,
         )
         result, to = await self._end(job, change, self._commit.apply)
-        stale = not isinstance(result, Applied)
+        run.recorded = True
         error = change.error if to is not JobState.SUCCEEDED else None
         self._observer.saw(
             JobAttemptEnded(
@@ -315,7 +317,7 @@ class Jobs:
                 to=to,
                 duration_ms=duration_ms,
                 waited_ms=run.waited_ms,
-                stale=stale,
+                stale=not isinstance(result, Applied),
                 error_code=None if error is None else error.code,
                 error_detail=None if error is None else error.detail,
             )
@@ -364,6 +366,7 @@ class Jobs:
     ) -> ApplyResult:
         hands = wants(job, TERMINAL_EVENT[change.to]) and self._deliveries.slots.take(job.caller_id)
         handed: tuple[LeasedDelivery, ...] = ()
+        since = self._clock.monotonic()
         try:
             result = await apply(replace(change, hand_off=True) if hands else change)
             handed = result.handed if isinstance(result, Applied) else ()
@@ -371,20 +374,18 @@ class Jobs:
             if hands and not handed:
                 self._deliveries.slots.give(job.caller_id)
         for leased in handed:
-            self._deliveries.start(leased)
+            self._deliveries.start(leased, since)
         return result
 
     def wake(self, at: Instant | None = None, job_type: str | None = None) -> None:
-        """Something may be claimed now, or at `at`: here, by remote workers, or elsewhere.
-
-        `job_type` None: it may be of any type.
-        """
+        """Something of `job_type`, or of any, may be claimed now, or at `at`: here or elsewhere."""
         self.loop.wake(at)
         self.on_ready(at)
         self._observer.saw(JobsReady(at, job_type))
 
     def made_room(self) -> None:
         """Something ended: if as many ran as may, more may be claimed."""
+        self._ended_here += 1
         if self._held_back:
             self._held_back = False
             self.wake()

@@ -21,11 +21,13 @@ from dispatcher.core.model import EventType, Instant, Job, JobState, Progress
 from dispatcher.core.outcome import AttemptFailed, Failed, JobOutcome, Snoozed, Succeeded
 from dispatcher.core.retry import DEFAULT_JOB_BACKOFF, JobBackoff
 from dispatcher.engine.commit import Commit
-from dispatcher.engine.jobs import SPIN_MS, Jobs
-from dispatcher.engine.loop import Bell
+from dispatcher.engine.jobs import Jobs
+from dispatcher.engine.lines import Line
+from dispatcher.engine.loop import SPIN_MS
 from dispatcher.engine.terms import EngineTerms, System
 from dispatcher.ports.records import (
     Applied,
+    ClaimedJobs,
     JobClaim,
     RemoteLease,
     RemoteTerms,
@@ -34,7 +36,7 @@ from dispatcher.ports.records import (
 from dispatcher.ports.store import Store
 
 POLL_SECONDS: Final = 1.0
-"""Whoever waits looks again at least so often: work may come in over another process."""
+"""Of those who wait one looks at least so often: work may come in over another process."""
 
 _LEASES_KEPT: Final = 10_000
 
@@ -74,7 +76,7 @@ class RemoteWork:
         self._random = system.random
         self._ids = system.ids
         self._observer = system.observer
-        self._bells: set[Bell] = set()
+        self._lines: dict[frozenset[str], Line] = {}
         self._quiet_until: OrderedDict[tuple[str, EventType], float] = OrderedDict()
         self._closed = False
         jobs.on_ready = self._ring
@@ -92,11 +94,12 @@ class RemoteWork:
     def close(self) -> None:
         """Give out no more, and let go of those who wait. What is leased may still be ended."""
         self._closed = True
-        self._ring(None)
+        for line in self._lines.values():
+            line.ring_all()
 
     def _ring(self, at: Instant | None) -> None:
-        for bell in self._bells:
-            bell.ring(at)
+        for line in self._lines.values():
+            line.ring(at)
 
     # --- giving out ------------------------------------------------------------------------
 
@@ -109,25 +112,11 @@ class RemoteWork:
         or `Stopping` during shutdown.
         """
         claim = JobClaim("", dict.fromkeys(types, limit), limit, self._concurrency, terms)
-        until = self._clock.now() + round(wait_seconds * 1000)
-        bell = Bell(self._clock, self._timers)
-        self._bells.add(bell)  # before it looks, so that nothing is missed in between
-        try:
-            while True:
-                if self._closed:
-                    raise Stopping("The service is shutting down; ask again in a moment.")
-                claimed = await self._store.claim_jobs(claim)
-                now = self._clock.now()
-                if claimed.jobs or now >= until:
-                    break
-                look_at = now + round(POLL_SECONDS * 1000)
-                if claimed.next_at is not None:
-                    look_at = min(look_at, max(claimed.next_at, now + SPIN_MS))
-                bell.ring(min(until, look_at))
-                await bell.wait()
-        finally:
-            self._bells.discard(bell)
-            bell.stop()
+        if wait_seconds > 0:
+            until = self._clock.now() + round(wait_seconds * 1000)
+            claimed = await self._wait(claim, until)
+        else:
+            claimed = await self._look(claim)
         for leased in claimed.jobs:
             self._observer.saw(JobMoved(leased.job.id, leased.job.caller_id))
             kind = EventType.JOB_STARTED
@@ -142,6 +131,36 @@ class RemoteWork:
                     ),
                 )
         return claimed.jobs
+
+    async def _look(self, claim: JobClaim) -> ClaimedJobs:
+        if self._closed:
+            raise Stopping("The service is shutting down; ask again in a moment.")
+        return await self._store.claim_jobs(claim)
+
+    async def _wait(self, claim: JobClaim, until: Instant) -> ClaimedJobs:
+        """Look at once, and then in turn with the others who wait for jobs of the same types."""
+        types = frozenset(claim.types)
+        line = self._lines.setdefault(types, Line(self._clock, self._timers))
+        waiting = line.join()
+        try:
+            while True:
+                claimed = await self._look(claim)
+                now = self._clock.now()
+                if claimed.jobs and claimed.next_at is not None and claimed.next_at <= now:
+                    line.ring()  # there are more: two go on, here and by leaving
+                if claimed.jobs or now >= until:
+                    return claimed
+                look_at = now + round(POLL_SECONDS * 1000)
+                if claimed.next_at is not None:
+                    look_at = min(look_at, max(claimed.next_at, now + SPIN_MS))
+                line.ring(look_at)
+                await waiting.rest(until)
+                if waiting is not line.first and self._clock.now() >= until:
+                    return claimed  # the others look
+        finally:
+            line.leave(waiting)
+            if not line:
+                del self._lines[types]
 
     # --- what workers say ------------------------------------------------------------------
 

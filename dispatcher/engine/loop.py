@@ -15,8 +15,16 @@ from dispatcher.ports.system import Alarm, Clock, Timers
 NO_ROOM: Final = -1
 """What a claim answers that asked the store nothing, because there is no room for more."""
 
+SPIN_MS: Final = 20
+"""A claim that finds nothing although something should be ready is repeated no sooner."""
+
 FIRST_WAIT_SECONDS: Final = 0.1
 LONGEST_WAIT_SECONDS: Final = 5.0
+
+
+def later(next_at: Instant | None, now: Instant) -> Instant | None:
+    """When to claim again after a claim that found nothing, though its answer may say: now."""
+    return now + SPIN_MS if next_at is not None and next_at <= now else next_at
 
 
 class Bell:

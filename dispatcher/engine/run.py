@@ -26,7 +26,16 @@ class StopReason(StrEnum):
 class Run:
     """One attempt under way in this process."""
 
-    __slots__ = ("_insist", "in_handler", "leased", "report", "stopped", "task", "waited_ms")
+    __slots__ = (
+        "_insist",
+        "in_handler",
+        "leased",
+        "recorded",
+        "report",
+        "stopped",
+        "task",
+        "waited_ms",
+    )
 
     def __init__(
         self,
@@ -41,6 +50,7 @@ class Run:
         self.task: asyncio.Task[None] | None = None
         self.stopped: StopReason | None = None
         self.in_handler = False
+        self.recorded = False
         self.waited_ms = 0
 
     def stop(self, reason: StopReason) -> None:

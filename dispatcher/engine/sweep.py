@@ -17,7 +17,7 @@ from dispatcher.core.changes import EndDelivery, RecordAttempt, ReleaseJob
 from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.errors import StoreError
 from dispatcher.core.facts import DeliverySwept, LoopFailed, StoreFailed, StoreRecovered
-from dispatcher.core.lifecycle import decide_delivery, decide_job, decide_overdue
+from dispatcher.core.lifecycle import decide_delivery, decide_job, decide_overdue, unrun
 from dispatcher.core.model import Delivery, DeliveryState, Job
 from dispatcher.core.outcome import Unknown, WorkerLost
 from dispatcher.core.retry import JobBackoff
@@ -60,7 +60,7 @@ class Sweep:
         self._ids = system.ids
         self._observer = system.observer
         self._failing: set[str] = set()
-        self._strays: set[str] = set()
+        self._strays: dict[str, int] = {}
 
     async def run(self) -> None:
         """Sweep for ever, `sweep_seconds` apart."""
@@ -168,26 +168,31 @@ class Sweep:
         """Compare what this process holds with what it does.
 
         Runs of jobs that another process was asked to cancel are stopped. A job that is held and
-        not under way here, twice running, is a stray (a claim whose answer was lost, say): it lost
-        its worker, though the process lives.
+        not under way here, twice running, is a stray (a claim whose answer was lost, say): nobody
+        began it, so it is given back. An answer that is only late is waited for.
         """
         if not self._holder.alive:
             return
-        before, self._strays = self._strays, set()
         held = await self._store.held_jobs(self._holder.id)
-        here = self._jobs.leases()
+        here, mark = self._jobs.leases(), self._jobs.pledged.mark()
+        before, self._strays = self._strays, {}
         for each in held:
             if each.lease not in here:
-                self._strays.add(each.lease)
-                if each.lease in before:
+                since = before.get(each.lease)
+                self._strays[each.lease] = mark if since is None else since
+                if since is not None and self._jobs.pledged.all_back(since):
                     await self._one(each.job_id, partial(self._stray, each))
             elif each.cancel_requested:
                 self._jobs.stop(each.job_id, StopReason.CANCEL)
 
     async def _stray(self, held: HeldJob) -> ApplyResult:
         record = await self._store.get_job(held.job_id, None)
-        return (
-            Stale()
-            if record is None
-            else await self._lost_job(record.job, held.lease, crashed=False)
-        )
+        if record is None:
+            return Stale()
+        if held.lease in self._jobs.pledged.botched:
+            result = await self._lost_job(record.job, held.lease, crashed=False)
+            self._jobs.pledged.botched.discard(held.lease)
+            return result
+        change = unrun(record.job, held.lease, self._clock.now())
+        result, _ = await self._jobs.end(record.job, change)
+        return result

@@ -47,7 +47,10 @@ class Timers(Protocol):
     """Calls later, on the event loop. Tests make time pass by hand."""
 
     def after(self, seconds: float, call: Callable[[], None]) -> Alarm:
-        """Call `call` once, `seconds` from now; at once in the next turn if not positive."""
+        """Call `call` once, `seconds` from now and never sooner; in the next turn if not positive.
+
+        By the clock of `Clock.monotonic`: whoever is called may go by it that the time is over.
+        """
         ...
 
 

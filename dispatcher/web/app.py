@@ -12,7 +12,6 @@ from dispatcher.core.errors import Gone, NotFound
 from dispatcher.core.model import Role
 from dispatcher.engine.waiters import Waiters
 from dispatcher.ports.observer import REQUEST_ID as OBSERVED_REQUEST_ID
-from dispatcher.ports.system import Ids
 from dispatcher.web.afterwards import Afterwards
 from dispatcher.web.audit import AuditLog
 from dispatcher.web.auth import REQUEST_ID_KEY, Identity, Keys
@@ -36,6 +35,7 @@ from dispatcher.web.rates import STANDING, tell
 from dispatcher.web.refusals import MetricsApart, WrongRole
 from dispatcher.web.request_id import REQUEST_ID, sign
 from dispatcher.web.services import EdgeStore, Services
+from dispatcher.web.trouble import StoreTrouble
 from dispatcher.web.types import Types
 
 KnownHandler = Callable[[web.Request, Identity], Awaitable[web.StreamResponse]]
@@ -103,9 +103,7 @@ def make_app(services: Services, keys: Keys | None = None) -> web.Application:
         ("GET", "/v1/audit", OPERATORS, AuditLog(services).list),
     )
     guarded += (*_queue_calls(services), *_lease_calls(services))
-    app = web.Application(
-        middlewares=[_edge(services.ids)], client_max_size=services.limits.body_bytes
-    )
+    app = web.Application(middlewares=[_edge(services)], client_max_size=services.limits.body_bytes)
     app.on_shutdown.append(_let_go(services.waiters))
     _add_routes(app, services, keys, guarded)
     return app
@@ -113,7 +111,7 @@ def make_app(services: Services, keys: Keys | None = None) -> web.Application:
 
 def make_side_app(services: Services, keys: Keys, role: str) -> web.Application:
     """For a process that does not serve the API: what every process says of itself."""
-    app = web.Application(middlewares=[_edge(services.ids)])
+    app = web.Application(middlewares=[_edge(services)])
     own = {"/healthz", "/readyz", "/metrics"}
     for _, path, handler in _public(services, keys, alone=True):
         if path in own:
@@ -240,8 +238,9 @@ def _gone(store: EdgeStore, handler: KnownHandler) -> KnownHandler:
     return handle
 
 
-def _edge(ids: Ids) -> Middleware:
+def _edge(services: Services) -> Middleware:
     """Around every request: its id, and errors as problems."""
+    ids, trouble = services.ids, StoreTrouble(services.clock)
 
     @web.middleware
     async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -253,7 +252,9 @@ def _edge(ids: Ids) -> Middleware:
                 check_transfer(request.headers.getall("Transfer-Encoding"))
             response = await handler(request)
         except Exception as error:  # noqa: BLE001  # whatever it is, the caller gets a problem; the table logs what is ours
-            response = problem_of(error, request.rel_url.raw_path, request_id)
+            path = request.rel_url.raw_path
+            trouble.met(error, path, request_id)
+            response = problem_of(error, path, request_id)
         if not response.prepared:  # a stream has had them from the beginning
             sign(response, request_id)
         if STANDING in request:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Final
 
 from dispatcher.ports.vault import Vault
+
+PADDED: Final = 32
+"""Cursors of fewer characters are all as long as this: a length tells how many digits there are."""
 
 
 class FeedCursors:
@@ -20,7 +24,7 @@ class FeedCursors:
 
     def pack(self, cursor: str, scope: str | None) -> str:
         """What a caller is given. `scope`: whose feed it is; None: everyone's."""
-        masked = self._vault.mask(cursor.encode(), _owner(scope))
+        masked = self._vault.mask(cursor.ljust(PADDED).encode(), _owner(scope))
         return urlsafe_b64encode(masked).rstrip(b"=").decode("ascii")
 
     def unpack(self, text: str, scope: str | None) -> str | None:
@@ -30,7 +34,7 @@ class FeedCursors:
         except (ValueError, binascii.Error):
             return None
         plain = self._vault.unmask(masked, _owner(scope))
-        return None if plain is None else plain.decode()
+        return None if plain is None else plain.decode().rstrip(" ")
 
 
 def _owner(scope: str | None) -> str:

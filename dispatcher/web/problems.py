@@ -129,7 +129,7 @@ _OTHER_WORDS: Final[dict[type[Exception], tuple[str, str]]] = {
     web.RequestPayloadError: ("malformed-request", "The body is not framed as HTTP/1.1 says."),
     HttpProcessingError: ("malformed-request", "The request is not HTTP/1.1."),
 }
-# These an operator is told of elsewhere, once and not for each request.
+# These are no fault of the service, or an operator is told of them elsewhere and less often.
 _QUIET: Final = (
     RequestError,
     Overloaded,

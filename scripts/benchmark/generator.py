@@ -34,7 +34,8 @@ class GeneratorOrder(Struct, frozen=True):
 
     With a `rate` the n-th job is sent n / rate seconds after the first whatever has been answered,
     and `in_flight` bounds nothing. With a `total` so many are submitted at once, as fast as may be,
-    and the window is from the first to the last answer. `more` stands in each submission.
+    and the window is from the first to the last answer. `more` stands in each submission. With
+    `keys` jobs have so many ordering keys in turn, and their callbacks are ordered.
     """
 
     port: int
@@ -54,6 +55,7 @@ class GeneratorOrder(Struct, frozen=True):
     rate: float | None = None
     total: int | None = None
     more: dict[str, int] = {}
+    keys: int = 0
 
 
 class Measured(Struct, frozen=True):
@@ -94,7 +96,10 @@ class Load:
         self._order = order
         self._accepted_status = order.accepted.encode()
         urls: list[str | None] = [*order.callback_urls] or [None]
-        self._parts = [request_parts(order, url) for url in urls]
+        self._parts = [
+            request_parts(order, urls[n % len(urls)], n if order.keys else None)
+            for n in range(order.keys or len(urls))
+        ]
         self._idle: deque[Connection] = deque()
         self._intended: deque[int] = deque()
         self._in_flight = 0
@@ -186,11 +191,15 @@ class Load:
         self._idle.popleft().send(number, head + b"%010d" % number + tail)
 
 
-def request_parts(order: GeneratorOrder, callback_url: str | None) -> tuple[bytes, bytes]:
-    """What stands before and after the job's number in a submission."""
+def request_parts(
+    order: GeneratorOrder, callback_url: str | None, key: int | None = None
+) -> tuple[bytes, bytes]:
+    """What stands before and after the job's number in a submission; `key`: it is in an order."""
     members = b'{"type":"%b","input":%b' % (order.type.encode(), order.input.encode())
     if callback_url is not None:
         members += b',"callbackUrl":"%b"' % callback_url.encode()
+    if key is not None:
+        members += b',"orderingKey":"k%d","callback":{"ordered":true}' % key
     for name, value in order.more.items():
         members += b',"%b":%d' % (name.encode(), value)
     members += b"," + CORRELATION

@@ -63,6 +63,7 @@ def find_places(scenario: Scenario, folder: Path) -> Places:
         cold=scenario.cold,
         hanging=hanging,
         stamped=scenario.stamped,
+        fails_each=scenario.fails_each,
     )
     hangs = [f"http://127.0.0.1:{port}" for port in hanging]
     return Places(

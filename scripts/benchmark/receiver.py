@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import os
 import re
 import socket
 import ssl
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, cast
 
@@ -26,6 +28,7 @@ from dispatcher.adapters.open_files import raise_open_files
 from .wire import number_of, split
 
 ANSWER = b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n"
+REFUSAL = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
 LAST_ANSWER = b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 RETURNED: Final = re.compile(rb'"returnedAt":([0-9.]+)')
 SAMPLES = 50
@@ -36,7 +39,8 @@ class ReceiverOrder(Struct, frozen=True):
 
     `wide` listens on all of 127.0.0.0/8. `certificate` is a PEM file with the key, for TLS. With
     `cold` each connection is closed after its first answer. `hanging` ports take connections and
-    never answer. `stamped` callbacks say when their handler returned.
+    never answer. `stamped` callbacks say when their handler returned. With `fails_each` one of so
+    many is answered 500; it has arrived all the same.
     """
 
     ports: list[int]
@@ -47,6 +51,7 @@ class ReceiverOrder(Struct, frozen=True):
     cold: bool = False
     hanging: list[int] = []
     stamped: bool = False
+    fails_each: int = 0
 
 
 class Sample(Struct, frozen=True):
@@ -105,9 +110,10 @@ class Arrivals:
 class Connection(asyncio.Protocol):
     """One connection of the service."""
 
-    def __init__(self, arrivals: Arrivals, *, cold: bool) -> None:
+    def __init__(self, arrivals: Arrivals, *, cold: bool, fails: Iterator[bool]) -> None:
         self._arrivals = arrivals
         self._cold = cold
+        self._fails = fails
         self._buffer = b""
         self._transport: asyncio.Transport | None = None
 
@@ -122,7 +128,8 @@ class Connection(asyncio.Protocol):
             head, body, self._buffer = message
             self._arrivals.note(head, body)
             if self._transport is not None:
-                self._transport.write(LAST_ANSWER if self._cold else ANSWER)
+                answer = LAST_ANSWER if self._cold else ANSWER
+                self._transport.write(REFUSAL if next(self._fails) else answer)
                 if self._cold:
                     self._transport.close()
 
@@ -145,9 +152,11 @@ async def receive(order: ReceiverOrder) -> Findings:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(order.certificate)
     loop = asyncio.get_running_loop()
+    each = order.fails_each
+    fails = itertools.cycle([False] * (each - 1) + [True] if each else [False])
     servers = [
         await loop.create_server(
-            lambda: Connection(arrivals, cold=order.cold),
+            lambda: Connection(arrivals, cold=order.cold, fails=fails),
             sock=listening(port, wide=order.wide),
             ssl=tls,
             backlog=4096,

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
@@ -48,8 +49,13 @@ def environment(terms: Terms) -> dict[str, str]:
     return settings
 
 
-def _sender(scenario: Scenario) -> dict[str, str]:
-    return {} if scenario.sender is None else {"DISPATCHER_SENDER": scenario.sender}
+def _chosen(scenario: Scenario) -> dict[str, str]:
+    settings = {}
+    if scenario.sender is not None:
+        settings["DISPATCHER_SENDER"] = scenario.sender
+    if scenario.delivery_rate is not None:
+        settings["DISPATCHER_DELIVERY_RATE_PER_SECOND"] = str(scenario.delivery_rate)
+    return settings
 
 
 async def run(scenario: Scenario, terms: Terms) -> Figures:
@@ -92,7 +98,7 @@ async def _service(scenario: Scenario, terms: Terms, folder: Path) -> Figures:
         app=str(Path(__file__).with_name("stamp.py")) if scenario.type == STAMPED else None,
         # The receiver that is down as well: else what waits for it would die of being refused.
         allow=[*places.allowed, *(["127.0.0.1/32"] if scenario.waiting else [])],
-        environment=environment(terms) | places.environment | _sender(scenario),
+        environment=environment(terms) | places.environment | _chosen(scenario),
         log_file=folder / "service.log",
         options=["--processes", str(processes)] if processes > 1 else [],
         tree=terms.tree,
@@ -100,15 +106,17 @@ async def _service(scenario: Scenario, terms: Terms, folder: Path) -> Figures:
     with receiver(places.order, folder) as (receiving, feedback):
         try:
             caller = kept_caller(folder) or await service.create_caller(named("benchmark"))
-            start_seconds = await _start(service, caller)
+            start_seconds, secret = await _start(service, caller), caller.secret
             await _until_all_serve(service)
             pids = {"service": service.pid, "receiver": receiving.pid}
             order = msgspec.structs.replace(
                 _order(scenario, terms, folder, service.port, pids),
                 api_key=caller.api_key,
-                callback_urls=places.urls,
+                callback_urls=[] if scenario.registered else places.urls,
                 feedback=feedback,
             )
+            if scenario.registered:
+                secret = await _register(service, caller, places)
             before = _stored(service)
             async with _listening(scenario, service, folder) as each_kb:
                 if scenario.part is Part.DELIVER:
@@ -128,7 +136,7 @@ async def _service(scenario: Scenario, terms: Terms, folder: Path) -> Figures:
         bytes_per_job=grown / sum(measured.accepted) if accepting and grown > 0 else None,
         start_seconds=start_seconds,
         rows=rows,
-        verified=verified(found, caller.secret),
+        verified=verified(found, secret),
     )
     return figures(scenario, measured, None if accepting else found, around)
 
@@ -158,6 +166,16 @@ async def _start(service: Service, caller: Credentials) -> float:
             if service.ended:
                 break
     raise BenchmarkFailed(f"the service accepted no job:\n{service.log}")
+
+
+async def _register(service: Service, caller: Credentials, places: Places) -> str:
+    """Register an endpoint of the caller's for the ends of its jobs; its secret."""
+    async with Api(service.url, caller.api_key) as api:
+        made = await api.call("POST", "/v1/endpoints", {"url": places.urls[0]})
+        if made.status != HTTPStatus.CREATED:
+            raise BenchmarkFailed(f"no endpoint can be registered: {made.json}")
+        secret: str = made.json["secret"]
+        return secret
 
 
 async def _until_all_serve(service: Service) -> None:
@@ -290,6 +308,7 @@ def _order(
         pids=pids,
         type=scenario.type,
         rate=rate,
+        keys=scenario.keys,
     )
 
 

@@ -42,7 +42,10 @@ class Scenario(Struct, frozen=True, kw_only=True):
     `finished` and `waiting` parts of `--rows` are in the store before: jobs that ended and were
     delivered, and such whose callback waits for a receiver that is down. `limits` are the baselines
     whose work a job does, and how many times: their costs added up are the limit of one core.
-    `sender` is the setting of that name.
+    `sender` is the setting of that name. `keys` is how many ordering keys the jobs have in turn;
+    then their callbacks are ordered by them. `delivery_rate` is what may go to one destination a
+    second. The receiver answers one of `fails_each` with 500. If it is `registered` it is the
+    caller's endpoint, and the jobs have no callbacks of their own.
     """
 
     name: str
@@ -68,6 +71,10 @@ class Scenario(Struct, frozen=True, kw_only=True):
     stamped: bool = False
     commits: int = 1
     sender: str | None = None
+    keys: int = 0
+    delivery_rate: float | None = None
+    fails_each: int = 0
+    registered: bool = False
     limits: tuple[tuple[str, float], ...] = ()
 
 
@@ -182,6 +189,11 @@ SHAPES: Final = (
         says="the whole path to a single origin: its 16 slots bound what one commit can carry",
     ),
     Scenario(
+        name="registered",
+        says="the same by a registered endpoint, in place of each job's callback URL",
+        registered=True,
+    ),
+    Scenario(
         name="100 destinations",
         says="the whole path to 100 origins in turn",
         destinations=100,
@@ -190,6 +202,24 @@ SHAPES: Final = (
         name="10,000 destinations",
         says="the whole path to 10,000 origins in turn",
         destinations=10_000,
+    ),
+    Scenario(
+        name="in order",
+        says="the whole path with callbacks in order, of a thousand keys in turn",
+        destinations=8,
+        keys=1_000,
+    ),
+    Scenario(
+        name="by a rate",
+        says="the whole path with a rate for each destination that holds nobody back",
+        destinations=8,
+        delivery_rate=100_000,
+    ),
+    Scenario(
+        name="now and then a 500",
+        says="the whole path to receivers that answer one callback of fifty with 500",
+        destinations=8,
+        fails_each=50,
     ),
     Scenario(
         name="TLS",

@@ -25,16 +25,20 @@ _URL = re.compile(r"https?:", re.IGNORECASE)
 def wrapped(command: Sequence[str]) -> list[str] | None:
     """The command, to be run in a network of its own; None: that is not possible here.
 
-    It needs Linux with user namespaces, and no rights.
+    It needs Linux, and root or user namespaces. Root stays who it is: mapped, it could not reach
+    what belongs to another user, such as the socket of a PostgreSQL.
     """
     unshare = shutil.which("unshare")
     if unshare is None:
         return None
-    inside = [unshare, "--map-root-user", "--net", sys.executable, "-m", "scripts.outside.alone"]
-    tried = subprocess.run(
-        [*inside, "true"], cwd=ROOT, capture_output=True, check=False, timeout=30
-    )
-    return [*inside, *command] if tried.returncode == 0 else None
+    for how in (["--net"], ["--map-root-user", "--net"]):
+        inside = [unshare, *how, sys.executable, "-m", "scripts.outside.alone"]
+        tried = subprocess.run(
+            [*inside, "true"], cwd=ROOT, capture_output=True, check=False, timeout=30
+        )
+        if tried.returncode == 0:
+            return [*inside, *command]
+    return None
 
 
 def is_ours(text: str) -> bool:

@@ -10,7 +10,6 @@ import asyncio
 import random
 import sys
 import tempfile
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from msgspec import Struct
 
 from .api import Api
 from .crash_app import FILE
-from .ledger import Ledger
+from .ledger import Ledger, recorded
 from .process import Service, ServiceDied
 from .runs import read_runs
 
@@ -91,7 +90,7 @@ class CrashTest:
                 await ledger.settle(SETTLE_SECONDS)
                 await self._drain()
                 await self._service.start()
-                jobs = {job["id"]: job async for job in api.jobs()}
+                jobs = await recorded(api, SETTLE_SECONDS)
                 await ledger.reckon_feed(api, jobs)
             ledger.reckon(jobs)
             ledger.reckon_runs(read_runs([self._runs]), {self._runs.stem: self._deaths}, ())
@@ -138,8 +137,7 @@ class CrashTest:
         await self._service.start()
 
     def _kill(self) -> None:
-        self._service.kill()
-        self._deaths.append(time.monotonic())
+        self._deaths.append(self._service.kill())
 
     async def _drain(self) -> None:
         self._drains += 1

@@ -17,17 +17,17 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct
 
 from .api import Api
 from .crash_app import FILE
 from .database import Server
-from .ledger import Ledger
+from .ledger import Ledger, recorded
 from .network import FRONT, INSIDE, Host, Network, alone, can_isolate
 from .process import Service, ServiceDied
 from .runs import Halt, read_runs
@@ -39,6 +39,7 @@ ORDERED_SUBMITTERS: Final = 2
 LEASE_SECONDS: Final = 4.0
 SETTLE_SECONDS: Final = 120.0
 SHOWN_FAULTS: Final = 20
+SHOWN_LOG: Final = 4_000
 PORT: Final = 8080
 
 
@@ -52,7 +53,10 @@ class Trial(Struct, frozen=True, kw_only=True):
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """What came of it; `faults` is empty if every promise was kept."""
+    """What came of it; `faults` is empty if every promise was kept.
+
+    `course` tells what was done when, and then what each node said last.
+    """
 
     troubles: dict[str, int]
     jobs: int
@@ -61,6 +65,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     arrived_twice: int
     seconds: float
     faults: list[str]
+    course: list[str]
 
 
 class FailoverTest:
@@ -84,6 +89,7 @@ class FailoverTest:
         )
         self._nodes = [self._node(folder, host) for host in self._hosts]
         self._troubles: Counter[str] = Counter()
+        self._course: list[str] = []
 
     def _node(self, folder: Path, host: Host) -> Service:
         (folder / host.name).mkdir()
@@ -125,7 +131,7 @@ class FailoverTest:
                 for each in self._nodes:  # so that every attempt is recorded
                     await self._drain(each)
                 await self._nodes[0].start()
-                jobs = await _recorded(apis[0])
+                jobs = await recorded(apis[0], SETTLE_SECONDS)
                 ledger.reckon(jobs)
                 ledger.reckon_runs(read_runs(self._runs.values()), self._deaths, self._halts)
                 await ledger.reckon_feed(apis[0], jobs)
@@ -168,7 +174,9 @@ class FailoverTest:
                 for trouble in self._plan():
                     await asyncio.sleep(self._chance.uniform(0.2, 1.0))
                     self._troubles[trouble.__name__.strip("_")] += 1
+                    self._note(trouble.__name__.strip("_"))
                     await trouble()
+                    self._note("over")
             finally:
                 enough.set()
 
@@ -181,15 +189,19 @@ class FailoverTest:
         self._chance.shuffle(plan)
         return plan
 
+    def _note(self, what: str) -> None:
+        """Remember when something was done: by the clock of what handlers note."""
+        self._course.append(f"{time.monotonic():.3f} {what}")
+
     def _any_node(self) -> tuple[Service, Host]:
         number = self._chance.randrange(NODES)
+        self._note(self._hosts[number].name)
         return self._nodes[number], self._hosts[number]
 
     async def _kill(self) -> None:
         """A node dies; others take over what it held once its lease has ended."""
         node, host = self._any_node()
-        node.kill()
-        self._deaths[host.name].append(time.monotonic())
+        self._deaths[host.name].append(node.kill())
         await asyncio.sleep(self._chance.uniform(0, 2 * LEASE_SECONDS))
         await node.start()
 
@@ -245,26 +257,8 @@ class FailoverTest:
             arrived_twice=sum(1 for each in ledger.receiver.accepted.values() if len(each) > 1),
             seconds=seconds,
             faults=ledger.faults,
+            course=self._course + [f"{each.url}: {each.log[-SHOWN_LOG:]}" for each in self._nodes],
         )
-
-
-async def _recorded(api: Api) -> dict[str, dict[str, Any]]:
-    """All jobs by id, once what came of each callback is recorded.
-
-    A node that died after a receiver had answered could not say so: that callback is sent once more
-    when its lease has ended.
-    """
-    until = time.monotonic() + SETTLE_SECONDS
-    while True:
-        jobs = {job["id"]: job async for job in api.jobs()}
-        under_way = [job for job in jobs.values() if _is_open(job.get("delivery"))]
-        if not under_way or time.monotonic() > until:
-            return jobs
-        await asyncio.sleep(0.5)
-
-
-def _is_open(delivery: Mapping[str, Any] | None) -> bool:
-    return delivery is not None and delivery["status"] in {"pending", "sending"}
 
 
 def run(trial: Trial) -> Outcome:
@@ -295,6 +289,8 @@ def main() -> int:
     )
     for fault in outcome.faults[:SHOWN_FAULTS]:
         print(f"FAULT {fault}")
+    if outcome.faults:
+        print("\n".join(outcome.course))
     print("nothing was lost" if not outcome.faults else f"{len(outcome.faults)} faults")
     return 1 if outcome.faults else 0
 

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from scripts.outside.alone import ROOT, is_ours, wrapped
 from scripts.outside.api import Api
-from scripts.outside.process import Service, free_port
+from scripts.outside.process import TRIAL_STORE, Service, free_port
 
 CONFIG = Path(__file__).with_name("fuzz.toml")
 ALONE = "FUZZ_ALONE"
@@ -75,6 +75,8 @@ async def fuzz(folder: Path, role: str, examples: int, arguments: list[str]) -> 
         if await service.stop() != 0:
             print(f"the service did not stop well:\n{service.log}")
             return 1
+        if done.returncode != 0:  # what an answer of 5xx leaves out
+            print(f"the service said:\n{service.log}")
         return done.returncode
     finally:
         service.end()
@@ -117,11 +119,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, prog="scripts/fuzz")
     parser.add_argument("--examples", type=int, default=100, help="requests a call and phase")
     parser.add_argument("--role", choices=ROLES, help="in which alone; without it in each")
+    parser.add_argument(
+        "--store",
+        help="the URL of a PostgreSQL whose database is empty, by a Unix socket: no other reaches"
+        " into a network of our own. For one role; without it, a file of SQLite for each",
+    )
     parser.add_argument("--seed", type=int, help="other requests; without it the same each time")
     parser.add_argument("--phases", help="of schemathesis; without it all: coverage takes longest")
     parser.add_argument("more", nargs="*", help="for schemathesis, after --")
     asked = parser.parse_args()
     roles = ROLES if asked.role is None else (asked.role,)
+    if asked.store is not None:
+        if asked.role is None:
+            parser.error("--store needs --role: each wants an empty database of its own")
+        os.environ[TRIAL_STORE] = asked.store
     if ALONE not in os.environ:
         command = wrapped([sys.executable, "-m", "scripts.outside.fuzz", *sys.argv[1:]])
         if command is None:

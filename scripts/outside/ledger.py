@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -207,3 +208,22 @@ async def _page(api: Api, feed: Feed) -> Answer:
     if answer.status != 200:
         raise RuntimeError(f"the feed answered {answer.status} {answer.json}")
     return answer
+
+
+async def recorded(api: Api, seconds: float) -> dict[str, dict[str, Any]]:
+    """All jobs by id, once what came of each callback is recorded; after `seconds` as they are.
+
+    A service that died after a receiver had answered could not say so: that callback is sent once
+    more when its lease has ended.
+    """
+    until = time.monotonic() + seconds
+    while True:
+        jobs = {job["id"]: job async for job in api.jobs()}
+        under_way = [job for job in jobs.values() if _is_open(job.get("delivery"))]
+        if not under_way or time.monotonic() > until:
+            return jobs
+        await asyncio.sleep(0.5)
+
+
+def _is_open(delivery: Mapping[str, Any] | None) -> bool:
+    return delivery is not None and delivery["status"] in {"pending", "sending"}

@@ -248,12 +248,18 @@ class Service:
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
-    def kill(self) -> None:
-        """`kill -9` it and what it has started, and wait until it is gone."""
+    def kill(self) -> float:
+        """`kill -9` it and what it has started, and wait until it is gone.
+
+        Gives the monotonic second by which it was. What it has written may come later: others that
+        it started may still hold the pipe, for seconds on a busy machine.
+        """
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._running().pid, signal.SIGKILL)
         self._running().wait()
+        gone_at = time.monotonic()
         self._close()
+        return gone_at
 
     def signal(self, number: signal.Signals) -> None:
         """Send the process a signal, and what it has started: to stop them, or let them go on."""

@@ -70,8 +70,9 @@ def overlaps(
         for run in sorted(several, key=lambda each: each.began):
             if last is not None and run.began < until:
                 faults.append(
-                    f"{job_id}: attempt {run.attempt} began on {run.node} "
-                    f"{until - run.began:.3f} s before attempt {last.attempt} ended on {last.node}"
+                    f"{job_id}: attempt {run.attempt} began on {run.node} at {run.began:.3f}, "
+                    f"{until - run.began:.3f} s before attempt {last.attempt} (of {last.began:.3f})"
+                    f" ended on {last.node}"
                 )
             end = _end_of(run, deaths.get(run.node, ()), halts)
             if end > until:

@@ -60,7 +60,7 @@ async def test_whoever_stops_in_the_middle_leaves_nothing_open(service: Played) 
         try:
             while True:
                 await response.write(written(event(1), "c1"))
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # its pace: nothing waits for that
         finally:
             gone.set()
 

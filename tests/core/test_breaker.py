@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import random
+import statistics
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatcher.core.breaker import (
     BREAKER_TRANSITIONS,
+    DEFAULT_BREAKER,
     Breaker,
     BreakerState,
     BreakerTerms,
@@ -20,6 +24,7 @@ from dispatcher.core.breaker import (
 NOW = 1_769_851_800_000
 TERMS = BreakerTerms(failures=5, first_seconds=30.0)
 SLOTS = 16
+HOUR = 3_600_000
 
 
 def outcome(
@@ -142,12 +147,33 @@ class TestRampUp:
             count += 1
         assert count == probes
 
-    @pytest.mark.parametrize("landed", [0, 1, 3, 14])
-    def test_a_failure_on_the_way_opens_it_for_longer(self, landed: int) -> None:
+    @pytest.mark.parametrize("pattern", ["x", ".xx", "...xx", "....x.x", ".......x.x.x.x"])
+    def test_half_of_a_step_opens_it_for_longer(self, pattern: str) -> None:
         now = NOW + 30_000
-        breaker = told(opened(), "." * landed + "x", now=now)
+        breaker = told(opened(), pattern[:-1], now=now)
+        assert pattern == "x" or state_of(breaker) is BreakerState.HALF_OPEN
+        breaker = told(breaker, pattern[-1], now=now)
         assert breaker is not None
         assert (breaker.state, breaker.open_until) == (BreakerState.OPEN, now + 60_000)
+
+    def test_one_that_fails_less_than_half_gets_its_traffic_back(self) -> None:
+        """As it would have kept it: while it is closed as many may fail."""
+        assert told(opened(), "." + ".x" + "x..." + "x.x..x..", now=NOW + 30_000) is None
+
+    def test_one_that_fails_now_and_then_is_not_kept_waiting(self) -> None:
+        """One attempt in ten fails, at random: however it begins, it is back before long."""
+        waits = []
+        for seed in range(300):
+            chance = random.Random(seed)  # noqa: S311  # to repeat what was drawn
+            breaker: Breaker | None = opened()
+            now = NOW
+            while breaker is not None and now < NOW + HOUR:
+                now = max(now, breaker.open_until or 0)
+                failed = chance.random() < 1 / 10
+                breaker = after(breaker, outcome(failed=failed, now=now), DEFAULT_BREAKER)
+            waits.append(now - NOW)
+        assert statistics.median(waits) <= 60_000
+        assert max(waits) <= 1_200_000
 
     def test_after_it_has_closed_the_next_time_is_short_again(self) -> None:
         now = NOW + 30_000

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any
 
 import pytest
 
+from tests.databases import Database
 from tests.engine.stage import ScriptedRunner, Stage
-from tests.store.postgres_backend import PostgresBackend
-
-Database: TypeAlias = Path | str
-"""A file of SQLite, or the URL of a PostgreSQL: what a stage keeps everything in."""
-
-ON_SQLITE: Final = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-"""For a test that says nothing of PostgreSQL; the reason stands beside it."""
 
 
 class Stages:
@@ -39,25 +31,9 @@ class Stages:
             await stage.close()
 
 
-STORES: Final = os.environ.get("TEST_STORES", "sqlite").split(",")
-"""`TEST_STORES=sqlite,postgres`: on both. By default on one, since the suite is to be quick: what
-stores promise is tried on both by the conformance suite, and whole services are."""
-
-
-@pytest.fixture(params=STORES)
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    """An empty one. Every test that has it, or `stages`, runs on each of `STORES`."""
-    if request.param == "sqlite":
-        yield tmp_path / "dispatcher.db"
-        return
-    backend = PostgresBackend()
-    await backend.create()
-    yield backend.url
-    await backend.check()
-
-
 @pytest.fixture
 async def stages(database: Database) -> AsyncIterator[Stages]:
+    """On an empty database, so that every test that asks for it runs on each kind."""
     made = Stages(database)
     yield made
     await made.close()

@@ -22,7 +22,6 @@ from dispatcher.core.model import (
     Callback,
     Caller,
     Delivery,
-    Instant,
     Job,
     JobType,
     Role,
@@ -43,7 +42,9 @@ from dispatcher.ports.views import DeliveryFilter, DeliveryRecord, JobRecord
 from dispatcher.testing.clock import CountingIds, ManualClock
 from dispatcher.testing.observer import RecordingObserver
 from dispatcher.testing.timers import ManualTimers
+from tests.databases import Database
 from tests.engine.faults import FaultyStore
+from tests.engine.watches import LookUps, Watch
 
 SECRET = b"a secret of the caller, 32 bytes"
 KEY = bytes(range(32))
@@ -148,50 +149,18 @@ class Steady:
         return bytes(size)
 
 
-class Watch:
-    """Tells when a loop rests: it has no claim under way, and nobody has woken it for one."""
-
-    def __init__(self, loop: ClaimLoop) -> None:
-        self._loop = loop
-        self._claims = 0
-        self._came_back = asyncio.Event()
-        claim = loop._claim
-
-        async def watched() -> Instant | None:
-            self._claims += 1
-            try:
-                return await claim()
-            finally:
-                self._claims -= 1
-                self._came_back.set()
-
-        loop._claim = watched
-
-    @property
-    def rests(self) -> bool:
-        return not self._claims and not self._loop._bell._rung.is_set()
-
-    async def until_it_rests(self) -> None:
-        async with asyncio.timeout(60):
-            while not self.rests:
-                self._came_back.clear()
-                await self._came_back.wait()
-
-
 class Stage:
     """One process of the service, started by `start` and drained by `close`."""
 
     def __init__(
         self,
-        database: Path | str,
+        database: Database,
         *runners: ScriptedRunner,
         beside: Stage | None = None,
         remote: tuple[str, ...] = (),
         **terms: Any,
     ) -> None:
-        """`database` is a file of SQLite, or the URL of a PostgreSQL.
-
-        `beside` has the same database, and shares its time and ids, as a second process would.
+        """`beside` has the same database, and shares its time and ids, as a second process would.
         `remote` are types that remote workers do.
         """
         self.database = database
@@ -229,6 +198,7 @@ class Stage:
         )
         self.jobs_watch = Watch(self.engine.jobs.loop)
         self.deliveries_watch = Watch(self.engine.deliveries.loop)
+        self.look_ups = LookUps(self.engine.deliveries._secrets)
         self.opened = False
         self.started = False
 
@@ -305,13 +275,16 @@ class Stage:
     async def rest(self) -> None:
         """Have both loops look twice from now on, so that what could be claimed has been.
 
-        Then neither claims any more, unless somebody wakes it.
+        Then neither claims any more, unless somebody wakes it, and what was claimed is being sent.
         """
         await self._look("jobs", self.engine.jobs.loop)
         await self._look("deliveries", self.engine.deliveries.loop)
         while not (self.jobs_watch.rests and self.deliveries_watch.rests):
             await self.jobs_watch.until_it_rests()
             await self.deliveries_watch.until_it_rests()
+        await self.turns()  # what was claimed last begins
+        await self.look_ups.until_done()
+        await self.turns()
 
     async def rest_out_of_touch(self) -> None:
         """The same of a process that has lost its lease: it claims deliveries, but no jobs."""

@@ -10,7 +10,7 @@ from dispatcher.core.model import Job, JobState
 from dispatcher.core.outcome import JobOutcome, Succeeded
 from dispatcher.engine.alone import AGAIN_SECONDS
 from dispatcher.ports.runner import RunReport
-from tests.engine.conftest import Database
+from tests.databases import Database
 from tests.engine.stage import ScriptedRunner, Stage
 
 

@@ -9,7 +9,8 @@ from dispatcher.core.facts import JobEnded
 from dispatcher.core.outcome import JobOutcome, Succeeded
 from dispatcher.ports.records import Concurrency
 from dispatcher.ports.runner import RunReport
-from tests.engine.conftest import Database
+from tests.databases import Database
+from tests.engine.conftest import Stages
 from tests.engine.stage import ScriptedRunner, Stage
 
 MOST = Concurrency(queues={"narrow": 2})
@@ -58,3 +59,32 @@ async def _all_ended(*stages: Stage) -> None:
             await asyncio.sleep(0)
             for stage in stages[1:]:
                 stage.timers.advance(0)
+
+
+async def test_one_that_ends_while_a_claim_counts_it_makes_room_all_the_same(
+    stages: Stages,
+) -> None:
+    """Nobody else would wake the loop before its poll."""
+    doors: dict[bytes, asyncio.Event] = {}
+
+    async def wait(leased: LeasedJob, report: RunReport) -> JobOutcome:
+        await doors.setdefault(leased.input, asyncio.Event()).wait()
+        return Succeeded(b"{}")
+
+    stage = await stages.start(ScriptedRunner(wait), concurrency=MOST)
+    for body in (b"1", b"2", b"3", b"4"):
+        await stage.submit(body, queue="narrow")
+    await stage.rest()
+    assert len(stage.runner.begun) == 2
+    gate = stage.faults.hold("claim_jobs")
+    doors[b"1"].set()
+    await gate.reached()  # it has counted the second, and its answer is under way
+    doors[b"2"].set()
+    await stage.seen(JobEnded, count=2)
+    gate.open()
+    async with asyncio.timeout(10):
+        while len(stage.runner.begun) < 4:  # noqa: ASYNC110  # nothing tells of it
+            await asyncio.sleep(0)
+    for door in doors.values():
+        door.set()
+    await stage.seen(JobEnded, count=4)

@@ -105,7 +105,7 @@ async def test_nothing_more_is_claimed(stages: Stages) -> None:
 
 async def test_a_job_that_takes_too_long_is_given_back_with_its_attempt(stages: Stages) -> None:
     handler = Door()
-    stage = await stages.start(ScriptedRunner(handler), grace_seconds=0.05)
+    stage = await stages.start(ScriptedRunner(handler), grace_seconds=0.5)
     job = await stage.submit(max_attempts=1)
     await handler.begun.wait()
     await (await stopping(stage))
@@ -125,7 +125,7 @@ async def test_a_job_that_takes_too_long_is_given_back_with_its_attempt(stages: 
 
 async def test_a_handler_that_swallowed_a_cancel_is_stopped_once_more(stages: Stages) -> None:
     handler = Door(swallows=1)
-    stage = await stages.start(ScriptedRunner(handler), grace_seconds=0.05)
+    stage = await stages.start(ScriptedRunner(handler), grace_seconds=0.5)
     job = await stage.submit()
     await handler.begun.wait()
     await stage.engine.cancel.cancel(job.id, None)

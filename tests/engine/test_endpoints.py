@@ -20,7 +20,7 @@ from dispatcher.core.outcome import JobOutcome, Succeeded
 from dispatcher.engine.deliver import UNPREPARED_MS
 from dispatcher.ports.runner import RunReport
 from dispatcher.ports.views import DeliveryFilter
-from tests.engine.conftest import Database
+from tests.databases import Database
 from tests.engine.stage import FAILS, ScriptedRunner, Stage
 
 HOOK = "https://hooks.example/in"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from dispatcher.core.breaker import BreakerState
 from dispatcher.core.facts import BreakerChanged, DeliveryAttemptEnded, JobEnded
 from dispatcher.core.model import Caller
@@ -89,6 +91,24 @@ async def test_a_caller_whose_receivers_all_hang_leaves_room(stages: Stages) -> 
     await stage.seen(DeliveryAttemptEnded, count=45)
     await stage.rest()
     assert stage.engine.deliveries.slots.used == 0
+
+
+async def test_a_stage_rests_only_once_what_was_claimed_is_being_sent(stages: Stages) -> None:
+    stage = await stages.start()
+    stage.sender.hang()
+    gate = stage.faults.hold("sealed_secrets")
+    await stage.submit()
+    await stage.seen(JobEnded)
+    await gate.reached()
+    resting = asyncio.ensure_future(stage.rest())
+    for loop in (stage.jobs_watch, stage.deliveries_watch):
+        await loop.until_it_looked(2)
+    for _ in range(3):  # longer than it takes a stage to see that all is done
+        await stage.turns()
+    assert (stage.sender.at_once, resting.done()) == (0, False)
+    gate.open()
+    await resting
+    assert stage.sender.at_once == 1
 
 
 async def test_claims_are_told_who_has_enough(stages: Stages) -> None:

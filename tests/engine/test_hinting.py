@@ -142,3 +142,27 @@ async def test_a_cancel_is_believed_of_the_store_alone(stages: Stages) -> None:
     await other.engine.cancel.cancel(job.id, None)
     hearing.hear(Hint(Topic.CANCEL, job.id))
     await stage.seen(JobEnded, lambda fact: fact.to is JobState.CANCELED)
+
+
+async def test_a_hint_just_as_its_read_has_ended_is_read_too(stages: Stages) -> None:
+    stage = await stages.start()
+    hearing = hearing_of(stage, [])
+    hint = Hint(Topic.TYPES)
+    gate = stage.faults.hold("list_types")
+    hearing.hear(hint)
+    await gate.reached()
+    gate.open()
+    (first,) = hearing._reading.values()
+    loop = asyncio.get_running_loop()
+
+    def watch() -> None:
+        """Hear it again between the last step of the read and what is called when it is done."""
+        if first.done():
+            hearing.hear(hint)
+        else:
+            loop.call_soon(watch)
+
+    watch()
+    await first
+    await asyncio.gather(*hearing._reading.values())
+    assert stage.faults.calls["list_types"] == 2

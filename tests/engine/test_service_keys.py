@@ -17,7 +17,8 @@ from dispatcher.core.model import DeliveryState, ServiceKey
 from dispatcher.core.signature import verify
 from dispatcher.engine.service_keys import ensure_service_key, rotate_service_key
 from dispatcher.ports.records import MOST_SECRETS, OVERLAP_SECONDS
-from tests.engine.conftest import ON_SQLITE, Stages
+from tests.databases import ON_SQLITE
+from tests.engine.conftest import Stages
 from tests.engine.stage import FAILS, OK, SECRET, URL, Stage
 
 RANDOM = SystemRandom()

@@ -21,6 +21,14 @@ class Fault(Enum):
     ANSWER_LOST = "the server commits, and nobody hears of it"
 
 
+def _told(name: bytes, value: bytes) -> bytes:
+    """What a server that greets says of a parameter."""
+    return b"S" + (len(name) + len(value) + 6).to_bytes(4, "big") + name + b"\0" + value + b"\0"
+
+
+_PRIMARY, _STANDBY = (_told(b"in_hot_standby", value) for value in (b"off", b"on"))
+
+
 class Wire:
     """Passes on what comes, unless told otherwise. One test, one wire."""
 
@@ -34,12 +42,15 @@ class Wire:
         self.fault: Fault | None = None
         self.struck = asyncio.Event()
         self.refuses = False
+        self.standby = False
+        """Whether it leads to a standby, by what is said to those who connect."""
+        self.port = 0
         self.url = ""
 
     async def start(self) -> Self:
         self._server = await asyncio.start_server(self._pass, "127.0.0.1", 0)
-        port = self._server.sockets[0].getsockname()[1]
-        self.url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+        self.port = self._server.sockets[0].getsockname()[1]
+        self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
         return self
 
     def cut(self) -> None:
@@ -99,7 +110,7 @@ class Wire:
         with contextlib.suppress(OSError):
             while data := await reader.read(65_536):
                 await self._flows.wait()
-                writer.write(data)
+                writer.write(data.replace(_PRIMARY, _STANDBY) if self.standby else data)
         writer.transport.abort()
 
 

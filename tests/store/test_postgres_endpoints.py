@@ -251,3 +251,26 @@ class TestCost:
             for sending in (await scene.lease()).deliveries:
                 await scene.apply(scene.tried(sending, DeliveryState.DELIVERED))
             assert bool(theirs & set(asked)) == bool(endpoints)
+
+    async def test_it_asks_no_more_the_more_there_is_where_more_than_slots_counts(
+        self, scene: Scene, asked: list[str]
+    ) -> None:
+        """Endpoints that have a rate or an order, or were down, must not hold up what ends."""
+        owed, sent, recorded = [], [], []
+        for endpoints, jobs in ((2, 1), (20, 1), (0, 20)):
+            for n in range(endpoints):
+                await registered(scene, rate_limit=100_000.0, ordered=n % 2 == 1)
+            running = [await scene.running(callback=a_callback()) for _ in range(jobs)]
+            asked.clear()
+            await scene.apply_all(*(scene.finish(leased) for leased in running))
+            owed.append(len(asked))
+            asked.clear()
+            claimed = await scene.lease(limit=1_000)
+            sent.append(len(asked))
+            asked.clear()
+            tried = [scene.tried(each, DeliveryState.DELIVERED) for each in claimed.deliveries]
+            await scene.apply_all(*tried)
+            recorded.append(len(asked))
+            await scene.advance(1)
+        for counts in (owed, sent, recorded):
+            assert max(counts) <= counts[0] + 2, (owed, sent, recorded)

@@ -10,8 +10,10 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
+from dispatcher.adapters.postgres import Patience, schema
 from dispatcher.adapters.postgres.connection import Address
 from dispatcher.adapters.postgres.schema import prepare
+from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.errors import SchemaMismatch
 from dispatcher.core.model import DeliveryState
 from dispatcher.ports.erasing import Erasure
@@ -140,6 +142,19 @@ class TestRestored:
         cursor = re.sub("^[0-9]+", "1000000099", before.next)
         page = await part(scene.other, after=cursor)
         assert ([item.event.job_id for item in page.items], page.gap) == (expected, True)
+
+    async def test_places_may_take_longer_than_a_statement_of_the_service(
+        self, scene: Scene, backend: PostgresBackend, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        job = await scene.end()
+        renumber = f"SELECT pg_sleep(1.3);\n{statement('feed_renumber')}"
+        monkeypatch.setattr(schema, "_RENUMBER", renumber)
+        async with connected(backend.url) as operator:
+            await operator.execute(AHEAD)
+        store = backend.make(migrate=True, patience=Patience(answer_seconds=1.0))
+        await store.open()
+        await store.close()
+        assert [item.event.job_id for item in (await part(scene.other)).items] == [job.id]
 
 
 class TestErasedMark:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,10 +12,11 @@ import pytest
 from msgspec.structs import replace
 
 from dispatcher.adapters.postgres import PostgresStore, remembered
+from dispatcher.adapters.postgres.schema import migrations
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement, statement_names
 from dispatcher.adapters.postgres.transacting import Transactor
-from dispatcher.core.changes import AskCancel, Change, LeasedJob, NoteStarted
+from dispatcher.core.changes import AskCancel, AskCancelDelivery, Change, LeasedJob, NoteStarted
 from dispatcher.core.model import DeliveryState, EventType, JobState
 from dispatcher.ports.records import Added, Applied, LeasedDelivery
 from dispatcher.ports.store import Store
@@ -26,8 +28,15 @@ from tests.store.postgres_backend import PostgresBackend
 
 NAMES = {statement(name): name for name in statement_names()}
 
-ENDS = ["jobs_end", "destinations_lock", "destinations_loads", "events_owe"]
-RECORDS = ["deliveries_tried", "destinations_lock", "destinations_loads"]
+ENDS = ["settle", "events_owe"]
+RECORDS = ["settle"]
+SETTLE = {
+    "jobs_end": ("ends",),
+    "deliveries_tried": ("tries",),
+    "destinations_lock": ("ids", "callers", "origins", "receivers"),
+    "destinations_loads": ("callers", "origins", "receivers", "told"),
+}
+"""The statements that the function `settle` says again, and what it calls what they are given."""
 
 
 @pytest.fixture
@@ -107,8 +116,40 @@ async def test_what_has_changed_is_read_under_its_lock(scene: Scene, asked: list
     await scene.apply(AskCancel(job.job.id, scene.now), store=scene.other)
     asked.clear()
     await scene.apply(scene.finish(job))
-    assert asked[:2] == ["jobs_end", "jobs_lock"]
+    assert asked[:2] == ["settle", "jobs_lock"]
     assert "jobs_finish" in asked
+
+
+async def test_jobs_are_locked_before_attempts_are_recorded(scene: Scene, asked: list[str]) -> None:
+    """Where a job has to be read, nothing of a delivery is locked yet."""
+    await warm(scene)
+    first = await handed_off(scene)
+    (sending,) = (await scene.apply(scene.finish(first, hand_off=True))).handed
+    job = await handed_off(scene)
+    await scene.apply(AskCancel(job.job.id, scene.now), store=scene.other)
+    asked.clear()
+    done = scene.tried(sending, DeliveryState.DELIVERED)
+    await scene.apply_all(done, scene.finish(job))
+    assert asked[:3] == ["settle", "jobs_lock", "deliveries_tried"]
+    assert await scene.state(job.job.id) == "succeeded"
+    (delivery,) = await scene.deliveries(first.job.id)
+    assert (delivery.state, delivery.attempt_count) == (DeliveryState.DELIVERED, 1)
+
+
+async def test_ends_stand_though_an_attempt_has_to_be_read(scene: Scene, asked: list[str]) -> None:
+    await warm(scene)
+    first = await handed_off(scene)
+    (sending,) = (await scene.apply(scene.finish(first, hand_off=True))).handed
+    job = await handed_off(scene)
+    asks = AskCancelDelivery(sending.delivery.id, scene.now)
+    await scene.apply(asks, store=scene.other)
+    asked.clear()
+    done = scene.tried(sending, DeliveryState.PENDING)
+    await scene.apply_all(done, scene.finish(job))
+    assert asked[:2] == ["settle", "deliveries_lock"]
+    assert await scene.state(job.job.id) == "succeeded"
+    (delivery,) = await scene.deliveries(first.job.id)
+    assert (delivery.state, delivery.attempt_count) == (DeliveryState.CANCELED, 1)
 
 
 async def test_so_much_is_kept_and_no_more(
@@ -133,7 +174,38 @@ async def test_a_batch_of_both_kinds_looks_at_destinations_once(
     asked.clear()
     done = scene.tried(sending, DeliveryState.DELIVERED, hand_off=True)
     await scene.apply_all(scene.finish(second, hand_off=True), done)
-    assert asked.count("destinations_loads") == 1
+    assert asked == ENDS
+
+
+async def test_nor_does_one_that_hands_slots_on_while_others_wait(
+    scene: Scene, asked: list[str]
+) -> None:
+    await warm(scene)
+    first = await handed_off(scene)
+    (sending,) = await handed(scene, scene.finish(first, hand_off=True))
+    for _ in range(3):
+        await handed(scene, scene.finish(await handed_off(scene), hand_off=True))
+    job = await handed_off(scene)
+    asked.clear()
+    done = scene.tried(sending, DeliveryState.DELIVERED, hand_off=True)
+    assert len(await handed(scene, scene.finish(job, hand_off=True), done)) == 1
+    assert asked == ["settle", "deliveries_heads", "deliveries_lease_known", "events_owe"]
+
+
+@pytest.mark.parametrize("name", SETTLE)
+def test_the_function_says_what_the_statement_says(name: str) -> None:
+    """The statement's plan is looked at; only what comes out of the function is named otherwise."""
+    changes = r"(RETURNING delivery.id, delivery.seq|SELECT id, seq FROM ended)$"
+    sql = re.sub(changes, "", plain(statement(name)))
+    sql = re.sub(r"\$(\d+)::[\w.]+(\[\])?", lambda found: SETTLE[name][int(found[1]) - 1], sql)
+    made = "FUNCTION dispatcher.settle("
+    *_, newest = (each.sql for each in migrations() if made in each.sql)
+    assert sql.strip() in plain(newest)
+
+
+def plain(sql: str) -> str:
+    """Without comments, and with one space between words."""
+    return " ".join(re.sub(r"--.*", "", sql).split())
 
 
 async def test_a_batch_that_waits_is_begun_by_the_commit_before_it(scene: Scene) -> None:

@@ -9,19 +9,32 @@ from typing import Any
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 
-from dispatcher.core.changes import LeasedJob
-from dispatcher.core.model import JobState
+from dispatcher.adapters.postgres import overdue
+from dispatcher.core.changes import EndDelivery, LeasedJob
+from dispatcher.core.model import DeliveryState, JobState
+from dispatcher.core.ordering import OnDead
 from dispatcher.ports.records import Added, Applied, Concurrency, HandOff, NewJob, RemoteTerms
 from dispatcher.ports.store import Store
 from dispatcher.testing.conformance.keys import KEY, claimed, keyed
+from dispatcher.testing.conformance.ordering import ordered
 from dispatcher.testing.conformance.scene import Scene
-from dispatcher.testing.conformance.values import ANN, LEASE_SECONDS, MAIL, REPORT
+from dispatcher.testing.conformance.values import ANN, LEASE_SECONDS, MAIL, REPORT, a_callback
 from tests.store.postgres_backend import PostgresBackend
 
 KEYS = 4
 OF_EACH = 12
 MOST = Concurrency(types={MAIL: 3}, queues={"b": 2})
+
+GATE = "SELECT pg_advisory_xact_lock(7)::text"
+AT_GATE = """
+SELECT EXISTS (
+  SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database
+  WHERE locktype = 'advisory' AND objid = 7 AND NOT granted AND datname = current_database()
+)
+"""
+"""A lock of the tests' own keeps a statement from going on, once it has begun to read."""
 
 
 @pytest.fixture
@@ -227,6 +240,38 @@ class TestPassingOver:
         assert await claimed(scene) == []
         await scene.other.resume("held")
         assert await claimed(scene) == [job.id]
+
+
+class TestForgetting:
+    async def test_a_destination_stays_if_something_came_that_waits_behind_a_dead_callback(
+        self,
+        scene: Scene,
+        backend: PostgresBackend,
+        aside: asyncpg.Connection,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """It comes when pruning has begun to read, and leaves the destination's row as it was."""
+        slow = overdue._LOCK_DESTINATIONS.replace(
+            "WHERE ready_at", f"WHERE ({GATE}) IS NOT NULL AND ready_at"
+        )
+        assert slow != overdue._LOCK_DESTINATIONS
+        monkeypatch.setattr(overdue, "_LOCK_DESTINATIONS", slow)
+        (first,) = await ordered(scene, on_dead=OnDead.BLOCK)
+        (leased,) = (await scene.lease()).deliveries
+        await scene.apply(scene.tried(leased, DeliveryState.DEAD))
+        callback = replace(a_callback(), ordered=OnDead.BLOCK)
+        running = await scene.running(callback=callback, ordering_key="k")
+        await aside.execute(GATE)
+        pruning = asyncio.create_task(scene.other.prune(10))
+        while not await ask(backend, AT_GATE):
+            assert not pruning.done()
+        await scene.apply(scene.finish(running))
+        await aside.execute("COMMIT")
+        await pruning
+        (second,) = await scene.deliveries(running.job.id)
+        assert second.blocked
+        await scene.apply(EndDelivery(first, DeliveryState.CANCELED, scene.now, 1))
+        assert [each.delivery.id for each in (await scene.lease()).deliveries] == [second.id]
 
 
 class TestTakenForAlive:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from dispatcher.adapters.postgres import PostgresStore, rows, schema
+from dispatcher.adapters.postgres import Patience, PostgresStore, rows, schema
 from dispatcher.adapters.postgres.connection import Address
 from dispatcher.adapters.postgres.looking import look
 from dispatcher.core.errors import SchemaMismatch, StoreError, StoreUnavailable
@@ -20,7 +20,10 @@ from dispatcher.core.lifecycle import (
     UNKNOWN_ATTEMPTS,
 )
 from dispatcher.core.model import DeliveryState, EventType, JobState, Role
+from dispatcher.ports.records import Added
 from dispatcher.testing.clock import CountingIds
+from dispatcher.testing.conformance.scene import Scene
+from tests.store.postgres_backend import PostgresBackend
 from tests.store.postgres_server import empty_database, shared_server
 
 JOB = """
@@ -131,8 +134,8 @@ class TestWhatTheSchemaRepeats:
         assert await database.fetchval("SELECT xid FROM dispatcher.event") == mine
 
 
-def a_store(url: str, *, migrate: bool = False) -> PostgresStore:
-    return PostgresStore(url, ids=CountingIds(), migrate=migrate)
+def a_store(url: str, *, migrate: bool = False, patience: Patience | None = None) -> PostgresStore:
+    return PostgresStore(url, ids=CountingIds(), migrate=migrate, patience=patience)
 
 
 class TestMaking:
@@ -232,6 +235,25 @@ class TestMaking:
             await mover.close()
             await store.close()
 
+    async def test_a_step_may_take_longer_than_a_statement_of_the_service(
+        self, url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whatever holds for its connection, here or on the server."""
+        first = a_store(url)
+        await first.open()
+        await first.close()
+        operator = await asyncpg.connect(url)
+        name = await operator.fetchval("SELECT current_database()")
+        await operator.execute(f"ALTER DATABASE {name} SET statement_timeout = '1s'")
+        await operator.close()
+        known = schema.migrations()
+        slow = schema.Migration(9998, "9998_slow", "SELECT pg_sleep(1.3)")
+        monkeypatch.setattr(schema, "migrations", lambda: [*known, slow])
+        store = a_store(url, migrate=True, patience=Patience(answer_seconds=1.0))
+        await store.open()
+        await store.close()
+        assert (await look(url)).schema == slow.number
+
     async def test_another_text_of_the_same_number_is_refused(
         self, url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -290,6 +312,47 @@ class TestAddress:
         assert (address.dsn, address.pooled) == (dsn, pooled)
         assert address.shown == (shown or "postgresql://h/d")
 
+    @pytest.mark.parametrize(
+        ("given", "hosts"),
+        [
+            ("u:p@a/d?sslmode=require", ["u:p@a/d?sslmode=require"]),
+            ("u:p@a:1,b/d?user=v", ["u:p@a:1/d?user=v", "u:p@b/d?user=v"]),
+            ("u@/d", ["u@/d"]),
+            ("u:@/d?host=/run/pg", ["u:@/d?host=/run/pg"]),
+            ("u:@/d?host=/run/a,b&port=1,2", ["u:@/d?host=/run/a&port=1", "u:@/d?host=b&port=2"]),
+            ("u@/d?host=a,b&port=1", ["u@/d?host=a&port=1", "u@/d?host=b&port=1"]),
+            ("u@/d?host=a:1,b", ["u@/d?host=a%3A1", "u@/d?host=b"]),
+            ("u@/d?host=a,b", ["u@/d?host=a", "u@/d?host=b"]),
+            ("u@/d?host=a,b&port=1,2,3", ["u@/d?host=a%2Cb&port=1%2C2%2C3"]),
+        ],
+    )
+    def test_hosts_of_a_url(self, given: str, hosts: list[str]) -> None:
+        address = Address.parse(f"postgresql://{given}")
+        assert address.hosts() == tuple(f"postgresql://{host}" for host in hosts)
+
     async def test_one_that_nobody_understands(self) -> None:
         with pytest.raises(StoreError, match="can't be understood"):
             await a_store("postgresql://h:port/d").open()
+
+
+class TestPutBack:
+    """A backup of before a step was restored under nodes that serve."""
+
+    async def test_nobody_takes_it_for_a_fault_of_what_is_written(self) -> None:
+        backend = PostgresBackend()
+        await backend.create()
+        scene = Scene(backend, await backend.open(), await backend.open())
+        await scene.populate()
+        rename = "ALTER TYPE dispatcher.{0} RENAME TO {1}"
+        operator = await asyncpg.connect(backend.url)
+        try:
+            await operator.execute(rename.format("job_new", "gone"))
+            store = await backend.open()
+            added = await store.add_jobs([scene.new(scene.job()), scene.new(scene.job())])
+            assert [type(each) for each in added] == [SchemaMismatch, SchemaMismatch]
+        finally:
+            await operator.execute(rename.format("gone", "job_new"))
+            await operator.close()
+        (again,) = await store.add_jobs([scene.new(scene.job())])
+        assert isinstance(again, Added)
+        await backend.drop()

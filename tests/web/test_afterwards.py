@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from dispatcher.core.errors import DeliveriesOpen, DeliveriesSending, JobNotDone
 from dispatcher.core.facts import JobErased
+from tests.databases import Database
 from tests.engine.stage import FAILS
 from tests.web.doubles import ADA
 from tests.web.edge import REPORT, Edge
@@ -118,8 +117,8 @@ async def test_a_flag_is_true_or_false(edge: Edge, value: str) -> None:
 # --- On the real thing -------------------------------------------------------------------------
 
 
-async def test_a_job_and_its_deliveries_are_erased_and_known_as_gone(tmp_path: Path) -> None:
-    async with service(tmp_path) as here:
+async def test_a_job_and_its_deliveries_are_erased_and_known_as_gone(database: Database) -> None:
+    async with service(database) as here:
         here.stage.sender.answers[URL] = [FAILS]
         job_id = await here.submit(WORK)
         await here.delivered(job_id)
@@ -141,8 +140,8 @@ async def test_a_job_and_its_deliveries_are_erased_and_known_as_gone(tmp_path: P
         assert len(here.stage.sender.sent) == 2
 
 
-async def test_what_never_was_is_not_gone(tmp_path: Path) -> None:
-    async with service(tmp_path) as here:
+async def test_what_never_was_is_not_gone(database: Database) -> None:
+    async with service(database) as here:
         for path, code in (
             (f"/v1/jobs/{NO_JOB}", "job-not-found"),
             (f"/v1/deliveries/{NO_DELIVERY}", "delivery-not-found"),
@@ -152,8 +151,8 @@ async def test_what_never_was_is_not_gone(tmp_path: Path) -> None:
         assert (await here.call("DELETE", f"/v1/jobs/{NO_JOB}")).status == 404
 
 
-async def test_a_job_that_waits_is_not_deleted(tmp_path: Path) -> None:
-    async with service(tmp_path) as here:
+async def test_a_job_that_waits_is_not_deleted(database: Database) -> None:
+    async with service(database) as here:
         job_id = await here.submit({**WORK, "delaySeconds": 60})
         answer = await here.call("DELETE", f"/v1/jobs/{job_id}")
         assert (answer.status, answer.json["code"]) == (409, "job-not-done")

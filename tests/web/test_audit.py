@@ -20,6 +20,7 @@ from dispatcher.core.facts import (
 )
 from dispatcher.core.model import ApiKey, Role
 from dispatcher.engine.callers import digest_of
+from tests.databases import Database
 from tests.engine.handlers import Hanging
 from tests.engine.stage import ScriptedRunner, echo
 from tests.web.edge import Answer
@@ -30,9 +31,9 @@ KEY_ID = "key_" + "5" * 32
 
 
 @pytest_asyncio.fixture
-async def here(tmp_path: Path) -> AsyncIterator[Service]:
+async def here(database: Database) -> AsyncIterator[Service]:
     runners = (ScriptedRunner(echo), ScriptedRunner(Hanging(), "hang"))
-    async with service(tmp_path, *runners) as running:
+    async with service(database, *runners) as running:
         key = ApiKey(id=KEY_ID, caller_id=OTHER.id, role=Role.OPERATOR, created_at=0)
         await running.stage.store.add_key(key, digest_of(OPERATOR))
         yield running
@@ -185,14 +186,17 @@ async def test_what_one_does_to_one_s_own_is_not_in_it_but_is_told(here: Service
 async def test_an_action_that_can_not_be_written_is_not_done(
     here: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They share a commit: what keeps the entry out keeps the action out."""
+    """They share a transaction: what keeps the entry out keeps the action out."""
     job_id = await here.submit({**WORK, "delaySeconds": 60})
 
     def broken(*_: object) -> None:
         raise StoreUnavailable("the disk is full")
 
-    for place in ("grants", "callers", "store"):
-        monkeypatch.setattr(f"dispatcher.adapters.sqlite.{place}.add_audit", broken)
+    for place in (
+        *("sqlite.grants", "sqlite.callers", "sqlite.store"),
+        *("postgres.grants", "postgres.callers", "postgres.applying"),
+    ):
+        monkeypatch.setattr(f"dispatcher.adapters.{place}.add_audit", broken)
     path = f"/v1/callers/{OTHER.id}"
     for method, where, body in (
         ("POST", "/v1/callers", {"name": "shop"}),

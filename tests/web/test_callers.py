@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from dispatcher.core.signature import parse_secret, verify
 from dispatcher.engine.callers import digest_of
 from dispatcher.ports.records import MOST_KEYS, MOST_SECRETS
 from dispatcher.web.auth import KEPT_SECONDS
+from tests.databases import Database
 from tests.engine.stage import SECRET
 from tests.web.edge import DEV, Answer, Edge
 from tests.web.test_whole_path import URL, Service, service
@@ -25,8 +25,8 @@ NOBODY = "clr_" + "9" * 32
 
 
 @pytest_asyncio.fixture
-async def here(tmp_path: Path) -> AsyncIterator[Service]:
-    async with service(tmp_path) as running:
+async def here(database: Database) -> AsyncIterator[Service]:
+    async with service(database) as running:
         key = ApiKey(
             id=running.stage.ids.new("key"),
             caller_id=running.stage.caller.id,
@@ -276,8 +276,8 @@ async def test_the_public_library_signs_the_same_with_each_secret_in_force(here:
         assert theirs in headers["webhook-signature"].split(" ")
 
 
-async def test_the_secret_of_dev_is_fixed(tmp_path: Path) -> None:
-    async with service(tmp_path) as running:
+async def test_the_secret_of_dev_is_fixed(database: Database) -> None:
+    async with service(database) as running:
         await running.stage.add_caller(DEV.caller)
         operator = ApiKey(id="key_1", caller_id=DEV.caller.id, role=Role.OPERATOR, created_at=0)
         await running.stage.store.add_key(operator, digest_of(OPERATOR))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from dispatcher.core.errors import StoreUnavailable
+from tests.databases import Database
 from tests.engine.stage import FAILS, OK
 from tests.web.edge import PUBLIC_URL, Answer, Edge
 from tests.web.edge_jobs import NO_DELIVERY, NO_JOB
@@ -32,8 +32,8 @@ async def dead(here: Service) -> dict[str, Any]:
     return await only(here, f"jobId={job_id}")
 
 
-async def test_a_dead_one_is_shown_and_sent_again(tmp_path: Path) -> None:
-    async with service(tmp_path) as here:
+async def test_a_dead_one_is_shown_and_sent_again(database: Database) -> None:
+    async with service(database) as here:
         listed = await dead(here)
         assert listed["status"] == "dead"
         assert "attempts" not in listed
@@ -59,8 +59,8 @@ async def test_a_dead_one_is_shown_and_sent_again(tmp_path: Path) -> None:
         assert job["delivery"]["attemptCount"] == 2
 
 
-async def test_one_that_waits_is_canceled(tmp_path: Path) -> None:
-    async with service(tmp_path) as here:
+async def test_one_that_waits_is_canceled(database: Database) -> None:
+    async with service(database) as here:
         here.stage.sender.answers[URL] = [FAILS]
         await here.delivered(await here.submit())
         waiting = await only(here, "status=pending")
@@ -72,8 +72,8 @@ async def test_one_that_waits_is_canceled(tmp_path: Path) -> None:
             assert canceled.json["cancelRequestedAt"] is None
 
 
-async def test_one_that_is_being_sent_says_that_it_was_asked(tmp_path: Path) -> None:
-    async with service(tmp_path) as here:
+async def test_one_that_is_being_sent_says_that_it_was_asked(database: Database) -> None:
+    async with service(database) as here:
         here.stage.sender.answers[URL] = [FAILS]
         door = here.stage.sender.hang(URL)
         job_id = await here.submit()
@@ -88,8 +88,8 @@ async def test_one_that_is_being_sent_says_that_it_was_asked(tmp_path: Path) -> 
         assert (ended["status"], len(ended["attempts"])) == ("canceled", 1)
 
 
-async def test_lists_filter_and_page(tmp_path: Path) -> None:
-    async with service(tmp_path) as here:
+async def test_lists_filter_and_page(database: Database) -> None:
+    async with service(database) as here:
         listed = await dead(here)
         here.stage.advance(1)
         here.stage.sender.answers[URL] = [OK] * 5
@@ -122,8 +122,8 @@ async def test_lists_filter_and_page(tmp_path: Path) -> None:
         assert await jobs("createdBefore=2026-01-31T12:00:00.500Z") == dead_one
 
 
-async def test_another_callers_are_not_there(tmp_path: Path) -> None:
-    async with service(tmp_path) as here:
+async def test_another_callers_are_not_there(database: Database) -> None:
+    async with service(database) as here:
         listed = await dead(here)
         path = f"/v1/deliveries/{listed['id']}"
 
@@ -138,8 +138,8 @@ async def test_another_callers_are_not_there(tmp_path: Path) -> None:
         assert len(here.stage.sender.sent) == 1
 
 
-async def test_once_its_job_is_erased_it_is_gone(tmp_path: Path) -> None:
-    async with service(tmp_path) as here:
+async def test_once_its_job_is_erased_it_is_gone(database: Database) -> None:
+    async with service(database) as here:
         listed = await dead(here)
         here.stage.advance(31 * 86_400)
         await here.stage.sweep()

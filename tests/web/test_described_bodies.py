@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dispatcher.adapters.runners.bulk import BulkRunner
 from dispatcher.core.bulk import BulkKind
+from tests.databases import Database
 from tests.web.edge import Edge
 from tests.web.test_leases import AUDIO, FAILED, JOB, at_work
 from tests.web.test_openapi import document, fits, operations
@@ -25,9 +25,9 @@ def schema_of(found: dict[str, Any], path: str) -> dict[str, Any]:
     return schema
 
 
-async def test_each_example_of_what_workers_send_is_taken(tmp_path: Path) -> None:
+async def test_each_example_of_what_workers_send_is_taken(database: Database) -> None:
     tried = 0
-    async with at_work(tmp_path) as (here, worker):
+    async with at_work(database) as (here, worker):
         for method, path, operation in operations(await document(here.edge)):
             if not path.startswith("/v1/leases"):
                 continue
@@ -60,8 +60,8 @@ async def test_each_example_of_what_workers_send_is_taken(tmp_path: Path) -> Non
     ],
     ids=str,
 )
-async def test_what_fits_is_taken(tmp_path: Path, path: str, body: Any) -> None:
-    async with at_work(tmp_path) as (here, worker):
+async def test_what_fits_is_taken(database: Database, path: str, body: Any) -> None:
+    async with at_work(database) as (here, worker):
         found = await document(here.edge)
         assert fits(found, schema_of(found, path), body) == []
         await here.submit(JOB)
@@ -84,8 +84,8 @@ async def test_what_fits_is_taken(tmp_path: Path, path: str, body: Any) -> None:
     ],
     ids=str,
 )
-async def test_what_does_not_fit_is_refused(tmp_path: Path, path: str, body: Any) -> None:
-    async with at_work(tmp_path) as (here, worker):
+async def test_what_does_not_fit_is_refused(database: Database, path: str, body: Any) -> None:
+    async with at_work(database) as (here, worker):
         found = await document(here.edge)
         assert fits(found, schema_of(found, path), body)
         await here.submit(JOB)
@@ -94,8 +94,8 @@ async def test_what_does_not_fit_is_refused(tmp_path: Path, path: str, body: Any
         assert (await worker.call(path, body)).status == 422
 
 
-async def test_where_nothing_can_be_leased_nothing_fits(tmp_path: Path) -> None:
-    async with service(tmp_path) as here:
+async def test_where_nothing_can_be_leased_nothing_fits(database: Database) -> None:
+    async with service(database) as here:
         found = await document(here.edge)
         assert (await here.edge.call("GET", "/docs", key=None)).status == 200
     schema = schema_of(found, "/v1/leases")

@@ -30,6 +30,7 @@ async def test_an_operator_pauses_and_resumes(here: Service) -> None:
     door.set()
     await here.delivered(first)
     second = await here.submit()
+    await here.ended(second)
     await here.stage.rest()
     assert len(here.stage.sender.sent) == 1
     assert (await act(here, "GET", path)).json["due"] == 1

@@ -6,7 +6,6 @@ import base64
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from dispatcher.core.model import ApiKey, Role
 from dispatcher.core.outcome import Answered
 from dispatcher.engine.callers import digest_of
 from dispatcher.ports.sender import Callout
+from tests.databases import Database, all_written_in
 from tests.engine.stage import FAILS, Steady
 from tests.web.edge import Answer
 from tests.web.test_whole_path import OTHER, URL, Service, service
@@ -30,8 +30,8 @@ OPERATOR = "dsp_the-operator"
 
 
 @pytest_asyncio.fixture
-async def here(tmp_path: Path) -> AsyncIterator[Service]:
-    async with service(tmp_path, limits=Limits(endpoints=3)) as running:
+async def here(database: Database) -> AsyncIterator[Service]:
+    async with service(database, limits=Limits(endpoints=3)) as running:
         key = ApiKey(id="key_" + "5" * 32, caller_id=OTHER.id, role=Role.OPERATOR, created_at=0)
         await running.stage.store.add_key(key, digest_of(OPERATOR))
         yield running
@@ -102,11 +102,9 @@ class TestRegistering:
         assert await show(here, made) == made
         listed = await here.call("GET", "/v1/endpoints")
         assert listed.json == {"items": [made], "nextCursor": None}
-        database = b"".join(
-            each.read_bytes() for each in Path(here.stage.database).parent.glob("dispatcher.db*")
-        )
-        assert plain[:32] not in database
-        assert made["id"].encode() in database
+        written = await all_written_in(here.stage.database)
+        assert plain[:32] not in written
+        assert made["id"].encode() in written
 
     async def test_header_values_are_never_shown(self, here: Service) -> None:
         made = await register(
@@ -114,10 +112,8 @@ class TestRegistering:
         )
         assert (made["headers"], made["schedule"]) == ({"X-Token": "***"}, [0, 2.5])
         assert (made["ordered"], made["rateLimit"]) == (True, 10)
-        database = b"".join(
-            each.read_bytes() for each in Path(here.stage.database).parent.glob("dispatcher.db*")
-        )
-        assert b"hunter3" not in database
+        written = await all_written_in(here.stage.database)
+        assert b"hunter3" not in written
 
     @pytest.mark.parametrize(
         ("body", "faults"),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from pathlib import Path
 
 import pytest
 
 from dispatcher.web.cursors import FeedCursors
+from tests.databases import Database
 from tests.engine.handlers import Hanging
 from tests.engine.stage import ScriptedRunner
 from tests.web.doubles import PlainVault
@@ -35,8 +35,8 @@ def job_ids(answer: Answer) -> list[str]:
     return [item["data"]["id"] for item in answer.json["items"]]
 
 
-async def test_every_event_oldest_first_page_by_page(tmp_path: Path) -> None:
-    async with service(tmp_path) as here:
+async def test_every_event_oldest_first_page_by_page(database: Database) -> None:
+    async with service(database) as here:
         ids = await done(here, 5)
         answer = await read(here, "?limit=2")
         assert answer.json["gap"] is False
@@ -52,8 +52,8 @@ async def test_every_event_oldest_first_page_by_page(tmp_path: Path) -> None:
         assert listed["data"]["result"] == {"n": 1}
 
 
-async def test_a_cursor_is_always_given_and_goes_on(tmp_path: Path) -> None:
-    async with service(tmp_path) as here:
+async def test_a_cursor_is_always_given_and_goes_on(database: Database) -> None:
+    async with service(database) as here:
         empty = await read(here)
         assert (empty.json["items"], empty.json["gap"]) == ([], False)
         ids = await done(here, 2)
@@ -64,8 +64,8 @@ async def test_a_cursor_is_always_given_and_goes_on(tmp_path: Path) -> None:
         assert end.json["nextCursor"] == answer.json["nextCursor"]
 
 
-async def test_it_waits_for_what_comes(tmp_path: Path) -> None:
-    async with service(tmp_path) as here:
+async def test_it_waits_for_what_comes(database: Database) -> None:
+    async with service(database) as here:
         cursor = (await read(here)).json["nextCursor"]
         task = asyncio.create_task(read(here, f"?cursor={cursor}", **WAIT))
         await until_resting(here.stage.waiters)
@@ -83,10 +83,10 @@ async def test_it_waits_for_what_comes(tmp_path: Path) -> None:
         await until_nobody(here.stage.waiters)
 
 
-async def test_types(tmp_path: Path) -> None:
+async def test_types(database: Database) -> None:
     told = Told()
     told.output(b"1")
-    async with service(tmp_path, ScriptedRunner(told)) as here:
+    async with service(database, ScriptedRunner(told)) as here:
         job_id = await here.submit(PLAIN)
         cursor = (await read(here, "?types=job.failed")).json["nextCursor"]
         task = asyncio.create_task(
@@ -103,8 +103,8 @@ async def test_types(tmp_path: Path) -> None:
         assert "job.succeeded" in bad.json["detail"]
 
 
-async def test_events_that_were_pruned_are_a_gap(tmp_path: Path) -> None:
-    async with service(tmp_path) as here:
+async def test_events_that_were_pruned_are_a_gap(database: Database) -> None:
+    async with service(database) as here:
         cursor = (await read(here)).json["nextCursor"]
         await done(here, 1, retentionSeconds=1)
         kept = await done(here)
@@ -117,8 +117,8 @@ async def test_events_that_were_pruned_are_a_gap(tmp_path: Path) -> None:
         assert (await read(here)).json["gap"] is False
 
 
-async def test_a_cursor_is_its_callers_and_tells_nothing_of_others(tmp_path: Path) -> None:
-    async with service(tmp_path) as here:
+async def test_a_cursor_is_its_callers_and_tells_nothing_of_others(database: Database) -> None:
+    async with service(database) as here:
         before = (await read(here)).json["nextCursor"]
         await here.stage.submit(caller=OTHER)
         await done(here)
@@ -137,6 +137,7 @@ def test_cursors_are_masked_for_a_scope() -> None:
         packed = cursors.pack("17.3", scope)
         assert cursors.unpack(packed, scope) == "17.3"
         assert cursors.unpack(packed, "clr_2") is None
+        assert len(packed) == len(cursors.pack("8123456789012.12345678", scope))
 
 
 async def test_whose_events() -> None:
@@ -157,8 +158,8 @@ async def test_whose_events() -> None:
                 assert answer.status == status, (key, query)
 
 
-async def test_an_operator_sees_everyones(tmp_path: Path) -> None:
-    async with service(tmp_path) as here:
+async def test_an_operator_sees_everyones(database: Database) -> None:
+    async with service(database) as here:
         own = await done(here)
         await here.stage.submit(caller=OTHER)
         page = await here.stage.store.list_feed(None, after=None, types=None, limit=10)
@@ -166,8 +167,8 @@ async def test_an_operator_sees_everyones(tmp_path: Path) -> None:
         assert [item.event.job_id for item in page.items][:1] == own
 
 
-async def test_a_client_that_goes_is_waited_for_no_more(tmp_path: Path) -> None:
-    async with service(tmp_path, ScriptedRunner(Hanging())) as here:
+async def test_a_client_that_goes_is_waited_for_no_more(database: Database) -> None:
+    async with service(database, ScriptedRunner(Hanging())) as here:
         task = asyncio.create_task(read(here, **WAIT))
         await until_resting(here.stage.waiters)
         task.cancel()
@@ -187,10 +188,12 @@ async def write(here: Service, count: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_a_reader_cut_off_at_random_sees_each_event_once(tmp_path: Path, seed: int) -> None:
+async def test_a_reader_cut_off_at_random_sees_each_event_once(
+    database: Database, seed: int
+) -> None:
     """It keeps the cursor with what it has done, and goes on from there after each cut."""
     chance = random.Random(seed)  # noqa: S311  # no secret
-    async with service(tmp_path) as here:
+    async with service(database) as here:
         seen: list[str] = []
         cursor: str | None = None
         cuts = 0
@@ -224,9 +227,11 @@ async def test_a_reader_cut_off_at_random_sees_each_event_once(tmp_path: Path, s
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_a_listener_cut_off_at_random_sees_each_event_once(tmp_path: Path, seed: int) -> None:
+async def test_a_listener_cut_off_at_random_sees_each_event_once(
+    database: Database, seed: int
+) -> None:
     chance = random.Random(seed)  # noqa: S311  # no secret
-    async with service(tmp_path) as here:
+    async with service(database) as here:
         seen: list[str] = []
         last_id: str | None = None
         cuts = 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import pytest
 
@@ -15,6 +14,7 @@ from dispatcher.core.errors import StoreUnavailable
 from dispatcher.core.model import ServiceKey
 from dispatcher.engine.service_keys import rotate_service_key
 from dispatcher.web.jwks import KEPT_SECONDS
+from tests.databases import Database
 from tests.web.edge import Edge
 from tests.web.test_whole_path import URL, service
 
@@ -76,8 +76,8 @@ async def test_a_store_that_is_down_is_told(edge: Edge) -> None:
     assert (answer.status, answer.json["code"]) == (503, "store-unavailable")
 
 
-async def test_callbacks_verify_with_what_it_shows_through_a_rotation(tmp_path: Path) -> None:
-    async with service(tmp_path) as here:
+async def test_callbacks_verify_with_what_it_shows_through_a_rotation(database: Database) -> None:
+    async with service(database) as here:
 
         async def shown() -> list[str]:
             answer = await here.edge.call("GET", PATH, key=None)

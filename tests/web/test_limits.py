@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from dispatcher.core.outcome import JobOutcome, Succeeded
 from dispatcher.engine.callers import digest_of
 from dispatcher.ports.runner import RunReport
 from dispatcher.web.auth import KEPT_SECONDS
+from tests.databases import Database
 from tests.engine.stage import ScriptedRunner
 from tests.web.edge import Answer, Edge
 from tests.web.edge_jobs import ECHO
@@ -34,10 +34,10 @@ async def hang(leased: LeasedJob, report: RunReport) -> JobOutcome:
 
 
 @asynccontextmanager
-async def full(path: Path, limits: Limits | None = None) -> AsyncIterator[Service]:
+async def full(database: Database, limits: Limits | None = None) -> AsyncIterator[Service]:
     """A service whose only place for jobs is taken, and an operator's key to it."""
     runner = ScriptedRunner(hang, concurrency=1)
-    async with service(path, runner, limits=limits) as here:
+    async with service(database, runner, limits=limits) as here:
         key = ApiKey(id="key_1", caller_id=OTHER.id, role=Role.OPERATOR, created_at=0)
         await here.stage.store.add_key(key, digest_of(OPERATOR))
         await here.submit()
@@ -45,8 +45,8 @@ async def full(path: Path, limits: Limits | None = None) -> AsyncIterator[Servic
 
 
 @pytest_asyncio.fixture
-async def here(tmp_path: Path) -> AsyncIterator[Service]:
-    async with full(tmp_path) as running:
+async def here(database: Database) -> AsyncIterator[Service]:
+    async with full(database) as running:
         yield running
 
 
@@ -68,7 +68,7 @@ def refused(answer: Answer, code: str, policy: str) -> None:
 # --- The rate ----------------------------------------------------------------------------------
 
 
-async def test_answers_tell_how_a_caller_stands(tmp_path: Path) -> None:
+async def test_answers_tell_how_a_caller_stands(database: Database) -> None:
     limits = Limits(submissions=3, submissions_window_seconds=30)
     async with Edge(limits=limits).running() as edge:
         told = []
@@ -91,7 +91,7 @@ async def test_answers_tell_how_a_caller_stands(tmp_path: Path) -> None:
         assert (await edge.submit(ECHO)).status == 429
 
 
-async def test_what_is_refused_for_another_reason_counts_and_tells_too(tmp_path: Path) -> None:
+async def test_what_is_refused_for_another_reason_counts_and_tells_too(database: Database) -> None:
     limits = Limits(submissions=4, submissions_window_seconds=4)
     async with Edge(limits=limits).running() as edge:
         answers = [
@@ -106,14 +106,14 @@ async def test_what_is_refused_for_another_reason_counts_and_tells_too(tmp_path:
         ]
 
 
-async def test_a_body_beyond_the_rate_is_not_read(tmp_path: Path) -> None:
+async def test_a_body_beyond_the_rate_is_not_read(database: Database) -> None:
     async with Edge(limits=Limits(submissions=1)).running() as edge:
         await edge.submit(ECHO)
         answer = await edge.submit(b"x" * 10_000_000)
         assert answer.status == 429
 
 
-async def test_only_submissions_are_counted_and_only_one_s_own(tmp_path: Path) -> None:
+async def test_only_submissions_are_counted_and_only_one_s_own(database: Database) -> None:
     async with Edge(limits=Limits(submissions=1)).running() as edge:
         await edge.submit(ECHO)
         for _ in range(3):
@@ -163,8 +163,8 @@ async def test_bytes_that_wait(here: Service) -> None:
     await here.submit({**WORK, "input": "x" * 98})
 
 
-async def test_a_full_queue_is_a_503(tmp_path: Path) -> None:
-    async with full(tmp_path, Limits(queue_jobs=1)) as here:
+async def test_a_full_queue_is_a_503(database: Database) -> None:
+    async with full(database, Limits(queue_jobs=1)) as here:
         await here.submit()
         for key in (here.stage.caller.id, OTHER.id):
             answer = await here.edge.submit(WORK, key=key)
@@ -193,9 +193,9 @@ async def test_a_refusal_names_no_time_at_which_the_rate_would_refuse(here: Serv
 
 @pytest.mark.parametrize("size", [500, 5_000])
 async def test_a_caller_may_have_a_bound_of_its_own_smaller_or_larger(
-    tmp_path: Path, size: int
+    database: Database, size: int
 ) -> None:
-    async with full(tmp_path, Limits(body_bytes=1_000)) as here:
+    async with full(database, Limits(body_bytes=1_000)) as here:
         await change(here, limits={"bodyBytes": size})
         body = json.dumps(WORK).encode()
         headers = {"Content-Type": "application/json"}
@@ -206,8 +206,8 @@ async def test_a_caller_may_have_a_bound_of_its_own_smaller_or_larger(
         assert (await here.edge.submit(body + b" " * 1_000, key=OTHER.id)).status == 413
 
 
-async def test_a_larger_body_is_asked_for_from_who_may_send_it(tmp_path: Path) -> None:
-    async with full(tmp_path, Limits(body_bytes=1_000)) as here:
+async def test_a_larger_body_is_asked_for_from_who_may_send_it(database: Database) -> None:
+    async with full(database, Limits(body_bytes=1_000)) as here:
         await change(here, limits={"bodyBytes": 5_000})
         body = json.dumps(WORK).encode().ljust(4_000)
         for key, first in (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
@@ -18,6 +17,7 @@ from dispatcher.engine.callers import digest_of
 from dispatcher.web.app import make_app
 from dispatcher.web.openapi.document import described
 from dispatcher.web.wire import CallbackBody, SubmissionBody
+from tests.databases import Database
 from tests.web.contract import Contract, NotAsDescribed
 from tests.web.edge import ECHO, Edge
 from tests.web.route_table import ROUTES, Who, routes_of
@@ -132,9 +132,9 @@ async def test_every_example_fits(served: Edge) -> None:
     assert tried > 40
 
 
-async def test_bodies_of_the_examples_are_taken(tmp_path: Path) -> None:
+async def test_bodies_of_the_examples_are_taken(database: Database) -> None:
     tried = 0
-    async with service(tmp_path) as here:
+    async with service(database) as here:
         here.edge.services.catalog.put([ECHO])
         own = here.stage.caller.id
         ids = {"caller": own, "endpoint": ""}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 from dispatcher.core.audit import AuditAction
 from dispatcher.core.facts import JobEnded, PauseChanged
 from dispatcher.core.model import ApiKey, Role
 from dispatcher.ports.audit import AuditFilter
+from tests.databases import Database
 from tests.web.edge import Answer
 from tests.web.test_whole_path import OTHER, URL, Service, service
 
@@ -19,8 +19,8 @@ WORK = {"type": "work", "input": {"n": 1}, "callbackUrl": URL}
 
 
 @asynccontextmanager
-async def operated(path: Path) -> AsyncIterator[Service]:
-    async with service(path) as here:
+async def operated(database: Database) -> AsyncIterator[Service]:
+    async with service(database) as here:
         key = ApiKey(
             id=here.stage.ids.new("key"), caller_id=OTHER.id, role=Role.OPERATOR, created_at=0
         )
@@ -38,8 +38,8 @@ async def queues(here: Service) -> dict[str, Any]:
     return {each["name"]: each for each in answer.json["items"]}
 
 
-async def test_a_paused_queue_takes_jobs_and_begins_none(tmp_path: Path) -> None:
-    async with operated(tmp_path) as here:
+async def test_a_paused_queue_takes_jobs_and_begins_none(database: Database) -> None:
+    async with operated(database) as here:
         answer = await ask(here, "POST", "/v1/queues/held/pause")
         assert answer.json == {"name": "held", "pausedAt": answer.json["pausedAt"]}
         assert answer.json["pausedAt"] is not None
@@ -63,8 +63,8 @@ async def test_a_paused_queue_takes_jobs_and_begins_none(tmp_path: Path) -> None
         assert told == [("held", True), ("held", False)]
 
 
-async def test_all_can_be_paused_and_single_ones_stay_so(tmp_path: Path) -> None:
-    async with operated(tmp_path) as here:
+async def test_all_can_be_paused_and_single_ones_stay_so(database: Database) -> None:
+    async with operated(database) as here:
         await ask(here, "POST", "/v1/queues/held/pause")
         answer = await ask(here, "POST", "/v1/pause")
         since = answer.json["pausedAt"]
@@ -81,8 +81,8 @@ async def test_all_can_be_paused_and_single_ones_stay_so(tmp_path: Path) -> None
         assert (await here.call("GET", f"/v1/jobs/{held}")).json["status"] == "queued"
 
 
-async def test_who_did_it_stands_in_the_audit_log(tmp_path: Path) -> None:
-    async with operated(tmp_path) as here:
+async def test_who_did_it_stands_in_the_audit_log(database: Database) -> None:
+    async with operated(database) as here:
         await ask(here, "POST", "/v1/queues/held/pause")
         await ask(here, "POST", "/v1/resume")
         page = await here.stage.store.list_audit(AuditFilter(), limit=10, before=None)
@@ -92,8 +92,8 @@ async def test_who_did_it_stands_in_the_audit_log(tmp_path: Path) -> None:
         ]
 
 
-async def test_pages_and_refusals(tmp_path: Path) -> None:
-    async with operated(tmp_path) as here:
+async def test_pages_and_refusals(database: Database) -> None:
+    async with operated(database) as here:
         for name in ("a", "b"):
             await ask(here, "POST", f"/v1/queues/{name}/pause")
         first = (await ask(here, "GET", "/v1/queues?limit=2")).json

@@ -328,9 +328,23 @@ async def test_what_an_operator_must_mend_is_a_503(  # parameters of the test
     assert (answer.status, problem["code"]) == (503, code)
     assert answer.headers["Retry-After"] == retry_after
     assert str(error) not in answer.body.decode()  # its words are for operators
-    assert (str(error) in caplog.text) is (code == "store-broken")
+    assert (str(error) in caplog.text) is (code != "stopping")
     edge.memory.fails_with = edge.not_ready = None
     assert (await edge.submit(ECHO)).status == 202
+
+
+async def test_of_a_store_that_is_away_operators_are_told_now_and_then(
+    edge: Edge, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = "/v1/endpoints/ep_1"
+    for error, seconds in (("a lock is held", 1.0), ("again", 1.0), ("it runs", 9.0), ("gone", 0)):
+        edge.memory.fails_with = StoreUnavailable(error)
+        await edge.call("GET", path)
+        edge.clock.advance(seconds)
+    assert [record.getMessage().partition(" to ")[2] for record in caplog.records] == [
+        f"{path}: a lock is held",
+        f"{path}: gone (2 more since the last of these)",
+    ]
 
 
 async def test_healthz_needs_no_store(edge: Edge) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import socket
-from pathlib import Path
 
 import pytest
 
@@ -13,6 +12,7 @@ from dispatcher.core.facts import StreamDropped
 from dispatcher.engine.waiters import Places
 from dispatcher.web.queries import number_cursor
 from dispatcher.web.stream import KEEP_ALIVE_SECONDS
+from tests.databases import Database
 from tests.engine.handlers import Hanging
 from tests.engine.stage import ScriptedRunner
 from tests.web.listening import PLAIN, TELLING, Told, stream, until_nobody, until_resting
@@ -30,9 +30,9 @@ async def listed(here: Service, job_id: str) -> list[object]:
 # --- Of a job ----------------------------------------------------------------------------------
 
 
-async def test_events_of_a_job_as_they_come_to_the_last(tmp_path: Path) -> None:
+async def test_events_of_a_job_as_they_come_to_the_last(database: Database) -> None:
     told = Told()
-    async with service(tmp_path, ScriptedRunner(told)) as here:
+    async with service(database, ScriptedRunner(told)) as here:
         job_id = await here.submit(TELLING)
         async with stream(here, f"/v1/jobs/{job_id}/events") as reader:
             assert reader.response.status == 200
@@ -61,13 +61,13 @@ async def test_events_of_a_job_as_they_come_to_the_last(tmp_path: Path) -> None:
 
 
 async def test_a_reader_resumes_where_it_was_and_is_told_when_there_is_no_more(
-    tmp_path: Path,
+    database: Database,
 ) -> None:
     told = Told()
     for _ in range(3):
         told.output(b"1")
     told.ends()
-    async with service(tmp_path, ScriptedRunner(told)) as here:
+    async with service(database, ScriptedRunner(told)) as here:
         job_id = await here.submit(PLAIN)
         await here.ended(job_id)
         path = f"/v1/jobs/{job_id}/events"
@@ -97,9 +97,9 @@ UNKNOWN = ["a" * 255, "e5p3n<3k0k0s", "…", "7", number_cursor("events", 99), "
 
 @pytest.mark.parametrize("last_id", UNKNOWN)
 async def test_an_unknown_cursor_is_told_of_a_gap_with_the_present_state(
-    tmp_path: Path, last_id: str
+    database: Database, last_id: str
 ) -> None:
-    async with service(tmp_path) as here:
+    async with service(database) as here:
         job_id = await here.submit(PLAIN)
         await here.ended(job_id)
         path = f"/v1/jobs/{job_id}/events"
@@ -111,9 +111,9 @@ async def test_an_unknown_cursor_is_told_of_a_gap_with_the_present_state(
             assert [each.type for each in await reader.rest()] == ["job.succeeded"]
 
 
-async def test_progress_is_shown_live_though_it_is_not_stored(tmp_path: Path) -> None:
+async def test_progress_is_shown_live_though_it_is_not_stored(database: Database) -> None:
     told = Told()
-    async with service(tmp_path, ScriptedRunner(told)) as here:
+    async with service(database, ScriptedRunner(told)) as here:
         job_id = await here.submit(PLAIN)
         path = f"/v1/jobs/{job_id}/events"
         async with stream(here, path) as reader:
@@ -135,9 +135,9 @@ async def test_progress_is_shown_live_though_it_is_not_stored(tmp_path: Path) ->
         assert end.json["data"]["progress"]["current"] == 3
 
 
-async def test_progress_coalesces(tmp_path: Path) -> None:
+async def test_progress_coalesces(database: Database) -> None:
     told = Told()
-    async with service(tmp_path, ScriptedRunner(told)) as here:
+    async with service(database, ScriptedRunner(told)) as here:
         job_id = await here.submit(PLAIN)
         async with stream(here, f"/v1/jobs/{job_id}/events") as reader:
             await until_resting(here.stage.waiters)
@@ -155,8 +155,8 @@ async def test_progress_coalesces(tmp_path: Path) -> None:
             await reader.rest()
 
 
-async def test_another_callers_job_and_none_are_a_404(tmp_path: Path) -> None:
-    async with service(tmp_path, ScriptedRunner(Hanging())) as here:
+async def test_another_callers_job_and_none_are_a_404(database: Database) -> None:
+    async with service(database, ScriptedRunner(Hanging())) as here:
         job_id = await here.submit(PLAIN)
         own = here.stage.caller.id
         for key, path in ((OTHER.id, f"/v1/jobs/{job_id}/events"), (own, NO_JOB)):
@@ -165,8 +165,8 @@ async def test_another_callers_job_and_none_are_a_404(tmp_path: Path) -> None:
         await until_nobody(here.stage.waiters)
 
 
-async def test_forms_and_parameters(tmp_path: Path) -> None:
-    async with service(tmp_path, ScriptedRunner(Hanging())) as here:
+async def test_forms_and_parameters(database: Database) -> None:
+    async with service(database, ScriptedRunner(Hanging())) as here:
         for path in (f"/v1/jobs/{await here.submit(PLAIN)}/events", "/v1/events"):
             for accept in (None, "*/*", "application/json", "text/html, */*;q=0.1"):
                 headers = {} if accept is None else {"Accept": accept}
@@ -190,8 +190,8 @@ async def test_forms_and_parameters(tmp_path: Path) -> None:
 # --- Of a caller -------------------------------------------------------------------------------
 
 
-async def test_events_of_all_jobs_of_a_caller(tmp_path: Path) -> None:
-    async with service(tmp_path) as here:
+async def test_events_of_all_jobs_of_a_caller(database: Database) -> None:
+    async with service(database) as here:
         first = await here.submit(PLAIN)
         await here.ended(first)
         async with stream(here, "/v1/events") as reader:
@@ -207,10 +207,10 @@ async def test_events_of_all_jobs_of_a_caller(tmp_path: Path) -> None:
             assert await reader.take(1) == [after]
 
 
-async def test_types_and_what_they_leave_out_is_not_looked_at_again(tmp_path: Path) -> None:
+async def test_types_and_what_they_leave_out_is_not_looked_at_again(database: Database) -> None:
     told = Told()
     told.output(b"1")
-    async with service(tmp_path, ScriptedRunner(told)) as here:
+    async with service(database, ScriptedRunner(told)) as here:
         await here.submit(PLAIN)
         async with stream(here, "/v1/events?types=job.succeeded,job.failed") as reader:
             told.ends()
@@ -223,10 +223,10 @@ async def test_types_and_what_they_leave_out_is_not_looked_at_again(tmp_path: Pa
             assert reader.parser.last_id == end.last_id  # moved on without an event
 
 
-async def test_live_progress_of_all_jobs(tmp_path: Path) -> None:
+async def test_live_progress_of_all_jobs(database: Database) -> None:
     told = Told()
     async with (
-        service(tmp_path, ScriptedRunner(told)) as here,
+        service(database, ScriptedRunner(told)) as here,
         stream(here, "/v1/events") as reader,
         stream(here, "/v1/events?types=job.succeeded") as ends,
         stream(here, "/v1/events", key=OTHER.id) as another,
@@ -245,8 +245,8 @@ async def test_live_progress_of_all_jobs(tmp_path: Path) -> None:
         assert another.parser.last_id == ""
 
 
-async def test_a_pruned_cursor_is_told_of_a_gap_and_goes_on(tmp_path: Path) -> None:
-    async with service(tmp_path) as here:
+async def test_a_pruned_cursor_is_told_of_a_gap_and_goes_on(database: Database) -> None:
+    async with service(database) as here:
         first = await here.submit(PLAIN)
         await here.ended(first)
         async with stream(here, "/v1/events") as reader:
@@ -274,8 +274,8 @@ async def test_a_pruned_cursor_is_told_of_a_gap_and_goes_on(tmp_path: Path) -> N
 # --- Kept open, bounded, ended -----------------------------------------------------------------
 
 
-async def test_a_comment_keeps_it_open(tmp_path: Path) -> None:
-    async with service(tmp_path, ScriptedRunner(Hanging())) as here:
+async def test_a_comment_keeps_it_open(database: Database) -> None:
+    async with service(database, ScriptedRunner(Hanging())) as here:
         job_id = await here.submit(PLAIN)
         async with stream(here, f"/v1/jobs/{job_id}/events") as reader:
             for _ in range(3):
@@ -286,8 +286,8 @@ async def test_a_comment_keeps_it_open(tmp_path: Path) -> None:
             assert reader.parser.retry == 2_000
 
 
-async def test_a_reader_that_goes_is_noticed_at_once(tmp_path: Path) -> None:
-    async with service(tmp_path, ScriptedRunner(Hanging())) as here:
+async def test_a_reader_that_goes_is_noticed_at_once(database: Database) -> None:
+    async with service(database, ScriptedRunner(Hanging())) as here:
         job_id = await here.submit(PLAIN)
         for path in (f"/v1/jobs/{job_id}/events", "/v1/events"):
             async with stream(here, path):
@@ -295,8 +295,8 @@ async def test_a_reader_that_goes_is_noticed_at_once(tmp_path: Path) -> None:
             await until_nobody(here.stage.waiters)  # no time has passed
 
 
-async def test_places_end_for_a_caller_and_for_all(tmp_path: Path) -> None:
-    async with service(tmp_path, ScriptedRunner(Hanging())) as here:
+async def test_places_end_for_a_caller_and_for_all(database: Database) -> None:
+    async with service(database, ScriptedRunner(Hanging())) as here:
         here.stage.waiters.streams = Places(2, 1)
         answers = []
         async with stream(here, "/v1/events"):
@@ -311,8 +311,8 @@ async def test_places_end_for_a_caller_and_for_all(tmp_path: Path) -> None:
             assert reader.response.status == 200
 
 
-async def test_at_the_end_streams_end_and_say_so(tmp_path: Path) -> None:
-    async with service(tmp_path, ScriptedRunner(Hanging())) as here:
+async def test_at_the_end_streams_end_and_say_so(database: Database) -> None:
+    async with service(database, ScriptedRunner(Hanging())) as here:
         job_id = await here.submit(PLAIN)
         async with (
             stream(here, "/v1/events") as all_jobs,
@@ -325,9 +325,9 @@ async def test_at_the_end_streams_end_and_say_so(tmp_path: Path) -> None:
                 assert "connect again" in reader.parser.comments[-1]
 
 
-async def test_a_store_that_fails_ends_no_stream(tmp_path: Path) -> None:
+async def test_a_store_that_fails_ends_no_stream(database: Database) -> None:
     told = Told()
-    async with service(tmp_path, ScriptedRunner(told)) as here:
+    async with service(database, ScriptedRunner(told)) as here:
         job_id = await here.submit(PLAIN)
         async with (
             stream(here, "/v1/events") as all_jobs,
@@ -342,9 +342,9 @@ async def test_a_store_that_fails_ends_no_stream(tmp_path: Path) -> None:
             assert first.json == second.json
 
 
-async def test_a_reader_that_takes_nothing_is_dropped(tmp_path: Path) -> None:
+async def test_a_reader_that_takes_nothing_is_dropped(database: Database) -> None:
     told = Told()
-    async with service(tmp_path, ScriptedRunner(told), stall_seconds=0.2) as here:
+    async with service(database, ScriptedRunner(told), stall_seconds=0.2) as here:
         job_id = await here.submit(PLAIN)
         with socket.socket() as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
@@ -365,8 +365,8 @@ async def test_a_reader_that_takes_nothing_is_dropped(tmp_path: Path) -> None:
         await until_nobody(here.stage.waiters)
 
 
-async def test_a_stream_ends_with_its_key(tmp_path: Path) -> None:
-    async with service(tmp_path, ScriptedRunner(Hanging())) as here:
+async def test_a_stream_ends_with_its_key(database: Database) -> None:
+    async with service(database, ScriptedRunner(Hanging())) as here:
         found = await here.stage.store.find_key(hashlib.sha256(OTHER.id.encode()).digest())
         assert found is not None
         async with stream(here, "/v1/events", key=OTHER.id) as reader:
@@ -377,9 +377,9 @@ async def test_a_stream_ends_with_its_key(tmp_path: Path) -> None:
             assert "key" in reader.parser.comments[-1]
 
 
-async def test_a_store_that_fails_ends_nobodys_stream_for_the_key(tmp_path: Path) -> None:
+async def test_a_store_that_fails_ends_nobodys_stream_for_the_key(database: Database) -> None:
     async with (
-        service(tmp_path, ScriptedRunner(Hanging())) as here,
+        service(database, ScriptedRunner(Hanging())) as here,
         stream(here, "/v1/events") as reader,
     ):
         await until_resting(here.stage.waiters)
@@ -388,6 +388,6 @@ async def test_a_store_that_fails_ends_nobodys_stream_for_the_key(tmp_path: Path
         await reader.comment("still here")
 
 
-async def test_a_stream_needs_a_key(tmp_path: Path) -> None:
-    async with service(tmp_path) as here, stream(here, "/v1/events", key="dsp_no") as reader:
+async def test_a_stream_needs_a_key(database: Database) -> None:
+    async with service(database) as here, stream(here, "/v1/events", key="dsp_no") as reader:
         assert reader.response.status == 401

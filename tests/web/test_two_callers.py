@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any, Final
 
 import pytest_asyncio
@@ -16,6 +15,7 @@ from msgspec import Struct
 from dispatcher.core.changes import LeasedJob
 from dispatcher.core.outcome import JobOutcome, Succeeded
 from dispatcher.ports.runner import RunReport
+from tests.databases import Database
 from tests.engine.stage import ScriptedRunner, echo
 from tests.web.edge import Answer
 from tests.web.listening import stream
@@ -124,12 +124,12 @@ def test_every_call_that_callers_may_make_is_tried_here() -> None:
 
 
 @pytest_asyncio.fixture
-async def here(tmp_path: Path) -> AsyncIterator[Service]:
+async def here(database: Database) -> AsyncIterator[Service]:
     async def hang(leased: LeasedJob, report: RunReport) -> JobOutcome:
         await asyncio.Event().wait()
         return Succeeded(b"null")
 
-    async with service(tmp_path, ScriptedRunner(echo), ScriptedRunner(hang, RUN)) as running:
+    async with service(database, ScriptedRunner(echo), ScriptedRunner(hang, RUN)) as running:
         yield running
 
 
@@ -278,8 +278,8 @@ async def test_an_idempotency_key_is_a_caller_s_own(here: Service) -> None:
     assert (first["callerId"], second["callerId"]) == (here.stage.caller.id, OTHER.id)
 
 
-async def test_a_worker_ends_no_lease_of_another(tmp_path: Path) -> None:
-    async with at_work(tmp_path) as (here, worker):
+async def test_a_worker_ends_no_lease_of_another(database: Database) -> None:
+    async with at_work(database) as (here, worker):
         await here.submit(JOB)
         lease = await worker.lease()
         stranger = Worker(here, "stranger")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from dispatcher.core.limits import Limits
 from dispatcher.core.outcome import Failed
 from dispatcher.engine.waiters import Places
 from dispatcher.web.holding import REST_SECONDS
+from tests.databases import Database
 from tests.engine.handlers import Hanging
 from tests.engine.stage import FAILS, ScriptedRunner
 from tests.web.edge import Answer
@@ -34,8 +34,8 @@ async def asked(
 # --- On submission -----------------------------------------------------------------------------
 
 
-async def test_a_job_that_ends_in_the_wait_is_the_answer(tmp_path: Path) -> None:
-    async with service(tmp_path) as here:
+async def test_a_job_that_ends_in_the_wait_is_the_answer(database: Database) -> None:
+    async with service(database) as here:
         answer = await here.call("POST", "/v1/jobs", json=PLAIN, headers=WAIT)
         assert (answer.status, answer.json["status"], answer.json["result"]) == (
             200,
@@ -48,19 +48,19 @@ async def test_a_job_that_ends_in_the_wait_is_the_answer(tmp_path: Path) -> None
         await until_nobody(here.stage.waiters)
 
 
-async def test_one_that_failed_in_the_wait_is_a_200_too(tmp_path: Path) -> None:
+async def test_one_that_failed_in_the_wait_is_a_200_too(database: Database) -> None:
     async def fails(*_: Any) -> Failed:
         return Failed("no-data", "There is none.")
 
-    async with service(tmp_path, ScriptedRunner(fails)) as here:
+    async with service(database, ScriptedRunner(fails)) as here:
         answer = await here.call("POST", "/v1/jobs", json=PLAIN, headers=WAIT)
         assert (answer.status, answer.json["status"]) == (200, "failed")
         assert answer.json["error"]["code"] == "no-data"
 
 
-async def test_one_that_takes_longer_is_a_202_and_goes_on(tmp_path: Path) -> None:
+async def test_one_that_takes_longer_is_a_202_and_goes_on(database: Database) -> None:
     hanging = Hanging()
-    async with service(tmp_path, ScriptedRunner(hanging)) as here:
+    async with service(database, ScriptedRunner(hanging)) as here:
         task = asyncio.create_task(here.call("POST", "/v1/jobs", json=PLAIN, headers=WAIT))
         await until_resting(here.stage.waiters)
         here.stage.advance(9.9)
@@ -75,8 +75,8 @@ async def test_one_that_takes_longer_is_a_202_and_goes_on(tmp_path: Path) -> Non
         await here.ended(answer.json["id"])
 
 
-async def test_no_more_than_fifty_seconds(tmp_path: Path) -> None:
-    async with service(tmp_path, ScriptedRunner(Hanging())) as here:
+async def test_no_more_than_fifty_seconds(database: Database) -> None:
+    async with service(database, ScriptedRunner(Hanging())) as here:
         headers = {"Prefer": "wait=3600"}
         task = asyncio.create_task(here.call("POST", "/v1/jobs", json=PLAIN, headers=headers))
         await until_resting(here.stage.waiters)
@@ -90,16 +90,16 @@ async def test_no_more_than_fifty_seconds(tmp_path: Path) -> None:
     [("respond-async", "respond-async"), ("wait=0", "wait=0"), ("wait=soon", None), ("x", None)],
 )
 async def test_without_a_wait_it_is_answered_at_once(
-    tmp_path: Path, prefer: str, applied: str | None
+    database: Database, prefer: str, applied: str | None
 ) -> None:
-    async with service(tmp_path, ScriptedRunner(Hanging())) as here:
+    async with service(database, ScriptedRunner(Hanging())) as here:
         answer = await here.call("POST", "/v1/jobs", json=PLAIN, headers={"Prefer": prefer})
         assert (answer.status, answer.headers.get("Preference-Applied")) == (202, applied)
 
 
-async def test_a_key_used_again_waits_too(tmp_path: Path) -> None:
+async def test_a_key_used_again_waits_too(database: Database) -> None:
     hanging = Hanging()
-    async with service(tmp_path, ScriptedRunner(hanging)) as here:
+    async with service(database, ScriptedRunner(hanging)) as here:
         headers = {"Idempotency-Key": "k-1"}
         job_id = await here.submit(PLAIN, headers=headers)
         task = asyncio.create_task(
@@ -114,9 +114,9 @@ async def test_a_key_used_again_waits_too(tmp_path: Path) -> None:
         assert (again.status, again.json["done"]) == (202, True)
 
 
-async def test_those_who_wait_take_no_room_from_submissions(tmp_path: Path) -> None:
+async def test_those_who_wait_take_no_room_from_submissions(database: Database) -> None:
     limits = Limits(submissions_at_once=4)  # one for each caller
-    async with service(tmp_path, ScriptedRunner(Hanging()), limits=limits) as here:
+    async with service(database, ScriptedRunner(Hanging()), limits=limits) as here:
         task = asyncio.create_task(here.call("POST", "/v1/jobs", json=PLAIN, headers=WAIT))
         await until_resting(here.stage.waiters)
         assert (await here.call("POST", "/v1/jobs", json=PLAIN)).status == 202
@@ -127,9 +127,9 @@ async def test_those_who_wait_take_no_room_from_submissions(tmp_path: Path) -> N
 # --- On status ---------------------------------------------------------------------------------
 
 
-async def test_without_a_tag_until_it_is_done(tmp_path: Path) -> None:
+async def test_without_a_tag_until_it_is_done(database: Database) -> None:
     told = Told()
-    async with service(tmp_path, ScriptedRunner(told)) as here:
+    async with service(database, ScriptedRunner(told)) as here:
         path = f"/v1/jobs/{await here.submit(PLAIN)}"
         task = await asked(here, path)
         told.progress(1)
@@ -147,9 +147,9 @@ async def test_without_a_tag_until_it_is_done(tmp_path: Path) -> None:
         assert (await here.call("GET", path, headers=WAIT)).status == 200  # at once
 
 
-async def test_with_a_tag_until_it_differs(tmp_path: Path) -> None:
+async def test_with_a_tag_until_it_differs(database: Database) -> None:
     told = Told()
-    async with service(tmp_path, ScriptedRunner(told)) as here:
+    async with service(database, ScriptedRunner(told)) as here:
         path = f"/v1/jobs/{await here.submit(PLAIN)}"
         tag = (await here.call("GET", path)).headers["ETag"]
         task = await asked(here, path, If_None_Match=tag)
@@ -164,8 +164,8 @@ async def test_with_a_tag_until_it_differs(tmp_path: Path) -> None:
         assert answer.status == 200
 
 
-async def test_in_vain_is_a_304_with_a_tag_and_the_job_without(tmp_path: Path) -> None:
-    async with service(tmp_path, ScriptedRunner(Hanging())) as here:
+async def test_in_vain_is_a_304_with_a_tag_and_the_job_without(database: Database) -> None:
+    async with service(database, ScriptedRunner(Hanging())) as here:
         path = f"/v1/jobs/{await here.submit(PLAIN)}"
         tag = (await here.call("GET", path)).headers["ETag"]
         for headers, status in (({"If_None_Match": tag}, 304), ({}, 200)):
@@ -178,9 +178,9 @@ async def test_in_vain_is_a_304_with_a_tag_and_the_job_without(tmp_path: Path) -
             assert answer.headers["Retry-After"] == "1"
 
 
-async def test_a_due_time_that_passes_is_a_change(tmp_path: Path) -> None:
+async def test_a_due_time_that_passes_is_a_change(database: Database) -> None:
     hanging = Hanging()
-    async with service(tmp_path, ScriptedRunner(hanging, concurrency=1)) as here:
+    async with service(database, ScriptedRunner(hanging, concurrency=1)) as here:
         await here.submit(PLAIN)  # the only slot is taken
         path = f"/v1/jobs/{await here.submit(LATER)}"
         before = await here.call("GET", path)
@@ -195,9 +195,11 @@ async def test_a_due_time_that_passes_is_a_change(tmp_path: Path) -> None:
         assert (await task).json["status"] == "queued"
 
 
-async def test_a_job_that_begins_and_one_that_is_tried_again_are_changes(tmp_path: Path) -> None:
+async def test_a_job_that_begins_and_one_that_is_tried_again_are_changes(
+    database: Database,
+) -> None:
     hanging = Hanging()
-    async with service(tmp_path, ScriptedRunner(hanging, concurrency=1)) as here:
+    async with service(database, ScriptedRunner(hanging, concurrency=1)) as here:
         first = await here.submit(PLAIN)
         path = f"/v1/jobs/{await here.submit(PLAIN)}"
         before = await here.call("GET", path)
@@ -208,9 +210,9 @@ async def test_a_job_that_begins_and_one_that_is_tried_again_are_changes(tmp_pat
         assert (await task).json["status"] in {"running", "succeeded"}
 
 
-async def test_a_cancel_that_is_asked_for_is_a_change(tmp_path: Path) -> None:
+async def test_a_cancel_that_is_asked_for_is_a_change(database: Database) -> None:
     hanging = Hanging(swallows=True)
-    async with service(tmp_path, ScriptedRunner(hanging)) as here:
+    async with service(database, ScriptedRunner(hanging)) as here:
         path = f"/v1/jobs/{await here.submit(PLAIN)}"
         tag = (await here.call("GET", path)).headers["ETag"]
         task = await asked(here, path, If_None_Match=tag)
@@ -219,8 +221,8 @@ async def test_a_cancel_that_is_asked_for_is_a_change(tmp_path: Path) -> None:
         hanging.go.set()
 
 
-async def test_how_a_callback_fares_is_a_change(tmp_path: Path) -> None:
-    async with service(tmp_path) as here:
+async def test_how_a_callback_fares_is_a_change(database: Database) -> None:
+    async with service(database) as here:
         door = here.stage.sender.hang(URL)
         here.stage.sender.answers[URL] = [FAILS]
         job_id = await here.submit({**PLAIN, "callbackUrl": URL})
@@ -237,24 +239,24 @@ async def test_how_a_callback_fares_is_a_change(tmp_path: Path) -> None:
         assert (await task).json["delivery"]["status"] in {"sending", "delivered"}
 
 
-async def test_another_callers_is_a_404_at_once(tmp_path: Path) -> None:
-    async with service(tmp_path, ScriptedRunner(Hanging())) as here:
+async def test_another_callers_is_a_404_at_once(database: Database) -> None:
+    async with service(database, ScriptedRunner(Hanging())) as here:
         path = f"/v1/jobs/{await here.submit(PLAIN)}"
         stranger = "clr_" + "e" * 32
         answer = await here.edge.call("GET", path, key=stranger, headers=WAIT)
         assert answer.status == 404
 
 
-async def test_a_head_is_never_held(tmp_path: Path) -> None:
-    async with service(tmp_path, ScriptedRunner(Hanging())) as here:
+async def test_a_head_is_never_held(database: Database) -> None:
+    async with service(database, ScriptedRunner(Hanging())) as here:
         path = f"/v1/jobs/{await here.submit(PLAIN)}"
         answer = await here.call("HEAD", path, headers=WAIT)
         assert (answer.status, answer.body) == (200, b"")
 
 
-async def test_a_store_that_fails_in_the_wait_is_a_503(tmp_path: Path) -> None:
+async def test_a_store_that_fails_in_the_wait_is_a_503(database: Database) -> None:
     told = Told()
-    async with service(tmp_path, ScriptedRunner(told)) as here:
+    async with service(database, ScriptedRunner(told)) as here:
         path = f"/v1/jobs/{await here.submit(PLAIN)}"
         task = await asked(here, path)
         here.stage.faults.fail("get_job")
@@ -266,8 +268,8 @@ async def test_a_store_that_fails_in_the_wait_is_a_503(tmp_path: Path) -> None:
 # --- Many, and those who go --------------------------------------------------------------------
 
 
-async def test_a_client_that_goes_is_waited_for_no_more(tmp_path: Path) -> None:
-    async with service(tmp_path, ScriptedRunner(Hanging())) as here:
+async def test_a_client_that_goes_is_waited_for_no_more(database: Database) -> None:
+    async with service(database, ScriptedRunner(Hanging())) as here:
         path = f"/v1/jobs/{await here.submit(PLAIN)}"
         task = await asked(here, path)
         task.cancel()
@@ -275,10 +277,10 @@ async def test_a_client_that_goes_is_waited_for_no_more(tmp_path: Path) -> None:
         await until_nobody(here.stage.waiters)  # no time has passed
 
 
-async def test_without_a_place_it_is_answered_after_a_moment(tmp_path: Path) -> None:
+async def test_without_a_place_it_is_answered_after_a_moment(database: Database) -> None:
     """So who asks again at once does not ask the store without end."""
     hanging = Hanging()
-    async with service(tmp_path, ScriptedRunner(hanging)) as here:
+    async with service(database, ScriptedRunner(hanging)) as here:
         here.stage.waiters.waits = Places(2, 1)
         job_id = await here.submit(PLAIN)
         path = f"/v1/jobs/{job_id}"
@@ -303,8 +305,8 @@ async def test_without_a_place_it_is_answered_after_a_moment(tmp_path: Path) -> 
         await until_nobody(here.stage.waiters)
 
 
-async def test_without_a_place_what_is_done_is_told_at_once(tmp_path: Path) -> None:
-    async with service(tmp_path) as here:
+async def test_without_a_place_what_is_done_is_told_at_once(database: Database) -> None:
+    async with service(database) as here:
         here.stage.waiters.waits = Places(0, 0)
         job_id = await here.submit(PLAIN)
         await here.ended(job_id)
@@ -314,8 +316,8 @@ async def test_without_a_place_what_is_done_is_told_at_once(tmp_path: Path) -> N
         assert len(feed.json["items"]) == 1
 
 
-async def test_at_the_end_those_who_wait_are_answered(tmp_path: Path) -> None:
-    async with service(tmp_path, ScriptedRunner(Hanging())) as here:
+async def test_at_the_end_those_who_wait_are_answered(database: Database) -> None:
+    async with service(database, ScriptedRunner(Hanging())) as here:
         path = f"/v1/jobs/{await here.submit(PLAIN)}"
         task = await asked(here, path)
         here.stage.waiters.close()
@@ -323,9 +325,11 @@ async def test_at_the_end_those_who_wait_are_answered(tmp_path: Path) -> None:
         assert (answer.status, answer.json["status"]) == (200, "running")
 
 
-async def test_many_wait_and_the_store_is_asked_for_those_who_have_cause(tmp_path: Path) -> None:
+async def test_many_wait_and_the_store_is_asked_for_those_who_have_cause(
+    database: Database,
+) -> None:
     told = Told()
-    async with service(tmp_path, ScriptedRunner(told)) as here:
+    async with service(database, ScriptedRunner(told)) as here:
         busy, quiet = await here.submit(PLAIN), await here.submit(LATER)
         tasks = [
             asyncio.create_task(here.call("GET", f"/v1/jobs/{job_id}", headers=WAIT))

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from dispatcher.adapters.system import SystemRandom
@@ -19,6 +18,7 @@ from dispatcher.engine.callers import Callers
 from dispatcher.engine.catalog import Catalog
 from dispatcher.engine.rates import Rates
 from dispatcher.ports.runner import RunReport
+from tests.databases import Database
 from tests.engine.stage import FAILS, OK, ScriptedRunner, Stage
 from tests.web.edge import Answer, Edge
 
@@ -54,14 +54,14 @@ class Service:
 
 @asynccontextmanager
 async def service(
-    path: Path,
+    database: Database,
     *runners: ScriptedRunner,
     limits: Limits | None = None,
     remote: tuple[JobType, ...] = (),
     stall_seconds: float = 20.0,
 ) -> AsyncIterator[Service]:
     names = tuple(each.name for each in remote)
-    stage = Stage(path / "dispatcher.db", *runners, remote=names, limits=limits or Limits())
+    stage = Stage(database, *runners, remote=names, limits=limits or Limits())
     await stage.start()
     try:
         await stage.add_caller(OTHER)
@@ -101,8 +101,8 @@ async def service(
         await stage.close()
 
 
-async def test_a_job_from_submission_to_callback(tmp_path: Path) -> None:
-    async with service(tmp_path) as here:
+async def test_a_job_from_submission_to_callback(database: Database) -> None:
+    async with service(database) as here:
         here.stage.sender.answers[URL] = [FAILS, OK]
         headers = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
         job_id = await here.submit(
@@ -149,8 +149,8 @@ async def test_a_job_from_submission_to_callback(tmp_path: Path) -> None:
         assert sent["traceparent"] == headers["traceparent"]
 
 
-async def test_a_key_used_many_times_at_once_makes_one_job(tmp_path: Path) -> None:
-    async with service(tmp_path) as here:
+async def test_a_key_used_many_times_at_once_makes_one_job(database: Database) -> None:
+    async with service(database) as here:
         headers = {"Idempotency-Key": "same"}
         answers = await asyncio.gather(
             *(here.call("POST", "/v1/jobs", json=WORK, headers=headers) for _ in range(12))
@@ -164,7 +164,7 @@ async def test_a_key_used_many_times_at_once_makes_one_job(tmp_path: Path) -> No
         assert len((await here.call("GET", "/v1/jobs")).json["items"]) == 1
 
 
-async def test_a_running_job_is_stopped(tmp_path: Path) -> None:
+async def test_a_running_job_is_stopped(database: Database) -> None:
     begun = asyncio.Event()
 
     async def forever(leased: LeasedJob, report: RunReport) -> JobOutcome:
@@ -172,7 +172,7 @@ async def test_a_running_job_is_stopped(tmp_path: Path) -> None:
         await asyncio.Event().wait()
         return Succeeded(b"null")
 
-    async with service(tmp_path, ScriptedRunner(forever)) as here:
+    async with service(database, ScriptedRunner(forever)) as here:
         job_id = await here.submit()
         await begun.wait()
         assert (await here.call("GET", f"/v1/jobs/{job_id}")).json["status"] == "running"
@@ -187,18 +187,18 @@ async def test_a_running_job_is_stopped(tmp_path: Path) -> None:
         assert result.json["error"]["code"] == "canceled"
 
 
-async def test_a_waiting_job_ends_at_once(tmp_path: Path) -> None:
-    async with service(tmp_path) as here:
+async def test_a_waiting_job_ends_at_once(database: Database) -> None:
+    async with service(database) as here:
         job_id = await here.submit({**WORK, "delaySeconds": 60})
         canceled = await here.call("POST", f"/v1/jobs/{job_id}/cancel")
         assert (canceled.status, canceled.json["status"]) == (200, "canceled")
 
 
-async def test_a_failed_job_tells_why(tmp_path: Path) -> None:
+async def test_a_failed_job_tells_why(database: Database) -> None:
     async def fails(leased: LeasedJob, report: RunReport) -> JobOutcome:
         return Failed("no-data", "There is nothing.")
 
-    async with service(tmp_path, ScriptedRunner(fails)) as here:
+    async with service(database, ScriptedRunner(fails)) as here:
         job_id = await here.submit()
         await here.ended(job_id)
         answer = await here.call("GET", f"/v1/jobs/{job_id}/result")
@@ -209,8 +209,8 @@ async def test_a_failed_job_tells_why(tmp_path: Path) -> None:
         }
 
 
-async def test_lists_page_and_filter(tmp_path: Path) -> None:
-    async with service(tmp_path) as here:
+async def test_lists_page_and_filter(database: Database) -> None:
+    async with service(database) as here:
         done = [await here.submit() for _ in range(4)]
         for job_id in done:
             await here.ended(job_id)
@@ -236,13 +236,13 @@ async def test_lists_page_and_filter(tmp_path: Path) -> None:
         assert other.status == 404
 
 
-async def test_a_large_result_stands_behind_its_link(tmp_path: Path) -> None:
+async def test_a_large_result_stands_behind_its_link(database: Database) -> None:
     large = b'"' + b"x" * 70_000 + b'"'
 
     async def makes_much(leased: LeasedJob, report: RunReport) -> JobOutcome:
         return Succeeded(large)
 
-    async with service(tmp_path, ScriptedRunner(makes_much)) as here:
+    async with service(database, ScriptedRunner(makes_much)) as here:
         job_id = await here.submit({**WORK, "input": "y" * 70_000})
         await here.ended(job_id)
         read = (await here.call("GET", f"/v1/jobs/{job_id}")).json
@@ -252,8 +252,8 @@ async def test_a_large_result_stands_behind_its_link(tmp_path: Path) -> None:
         assert (await here.call("GET", f"/v1/jobs/{job_id}/result")).body == large
 
 
-async def test_a_service_that_stops_says_so(tmp_path: Path) -> None:
-    async with service(tmp_path) as here:
+async def test_a_service_that_stops_says_so(database: Database) -> None:
+    async with service(database) as here:
         assert (await here.call("GET", "/readyz")).status == 200
         await here.stage.engine.stop()
         here.stage.started = False
@@ -263,9 +263,11 @@ async def test_a_service_that_stops_says_so(tmp_path: Path) -> None:
         assert (await here.call("GET", "/healthz")).status == 200
 
 
-async def test_more_submissions_at_once_than_may_be_held_are_turned_away(tmp_path: Path) -> None:
+async def test_more_submissions_at_once_than_may_be_held_are_turned_away(
+    database: Database,
+) -> None:
     """Promise 7: memory is bounded by settings, not by the load."""
-    async with service(tmp_path, limits=Limits(submissions_at_once=1)) as here:
+    async with service(database, limits=Limits(submissions_at_once=1)) as here:
         gate = here.stage.faults.hold("add_jobs")
         first = asyncio.create_task(here.submit())
         await gate.reached()
@@ -277,9 +279,9 @@ async def test_more_submissions_at_once_than_may_be_held_are_turned_away(tmp_pat
         await here.submit()
 
 
-async def test_one_caller_does_not_keep_the_others_from_submitting(tmp_path: Path) -> None:
+async def test_one_caller_does_not_keep_the_others_from_submitting(database: Database) -> None:
     """A quarter of the submissions under way may be one caller's."""
-    async with service(tmp_path, limits=Limits(submissions_at_once=4)) as here:
+    async with service(database, limits=Limits(submissions_at_once=4)) as here:
         gate = here.stage.faults.hold("add_jobs")
         first = asyncio.create_task(here.submit())
         await gate.reached()

@@ -14,8 +14,8 @@ from tests.store.postgres_server import empty_database
 from tests.whole.rig import GATE_APP, Gate, Rig, rig
 
 ON_BOTH: Final = {
-    *("test_client", "test_crash", "test_drain", "test_endpoints", "test_http_jobs"),
-    *("test_redeliver", "test_runners", "test_workers"),
+    *("test_bulk", "test_client", "test_crash", "test_drain", "test_endpoints", "test_fuzz"),
+    *("test_http_jobs", "test_listening", "test_redeliver", "test_runners", "test_workers"),
 }
 """The modules whose tests run on SQLite, and once more on PostgreSQL."""
 

@@ -14,10 +14,10 @@ pytestmark = pytest.mark.whole
 
 async def test_whatever_moment_it_is_killed_at_nothing_is_lost(tmp_path: Path) -> None:
     seed = random.SystemRandom().randrange(1_000_000)
-    outcome = await run(Trial(kills=3, seed=seed, most_seconds=0.8), tmp_path)
-    assert outcome.faults == [], f"to draw the same chances: scripts/crash --kills 3 --seed {seed}"
+    outcome = await run(Trial(kills=2, seed=seed, most_seconds=0.8), tmp_path)
+    assert outcome.faults == [], f"to draw the same chances: scripts/crash --kills 2 --seed {seed}"
     # It really was under load, and really was interrupted.
-    assert outcome.kills >= 3
+    assert outcome.kills >= 2
     assert outcome.jobs > 20
     assert outcome.submissions_sent_again > 0
     assert outcome.callbacks > outcome.callbacks_accepted == outcome.jobs

@@ -55,7 +55,7 @@ class Traffic:
                 ) as answer:
                     body = await answer.json()
             except aiohttp.ClientError:
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.02)  # between tries: that it serves again gives no signal
                 continue
             self.answers[answer.status] += 1
             if answer.status == 202:

@@ -17,7 +17,7 @@ from dispatcher.adapters.postgres.opening import Opening, begin
 from dispatcher.adapters.postgres.pausing import Standing
 from dispatcher.adapters.postgres.registered import with_asked
 from dispatcher.adapters.postgres.rooms import Rooms
-from dispatcher.adapters.postgres.rows import JOB_ROW_WIDTH, columns, job_of, job_row, late_at
+from dispatcher.adapters.postgres.rows import columns, job_of, job_row, late_at
 from dispatcher.adapters.postgres.session import Kind, Session, Witness
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.changes import LeasedJob
@@ -179,7 +179,8 @@ async def _insert(
     seqs = await coming.wait(session)
     rows = [each.row(seqs) for each in placed if isinstance(each, _Placed)]
     if rows:
-        asked = await session.fetch(_JOBS_ADD, *columns(rows, JOB_ROW_WIDTH + 1))
+        callers = list({new.job.caller_id for new in news})
+        asked = await session.fetch(_JOBS_ADD, rows, callers)
         session.witnesses.append(Witness(Kind.JOB, rows[0][0]))
     await keys.forget(session)
     answers = [each.answer() if isinstance(each, _Placed) else each for each in placed]

@@ -38,6 +38,17 @@ _TOGETHER = (FinishJob, ReleaseJob, RecordAttempt)
 """Of these a batch is a few statements, whatever its size."""
 
 
+def carried(changes: Sequence[Change | Audited]) -> int:
+    """How many bytes changes carry: what may be large are results and outputs."""
+    size = 0
+    for change in changes:
+        if isinstance(change, FinishJob):
+            size += len(change.result or b"")
+        elif isinstance(change, NoteOutput):
+            size += len(change.output)
+    return size
+
+
 async def apply(
     session: Session, entries: Sequence[Entry[Change | Audited]], terms: DeliveryTerms
 ) -> list[ApplyResult]:

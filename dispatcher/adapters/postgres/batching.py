@@ -3,7 +3,7 @@
 A batcher takes calls of one kind, so that a batch is a few statements whatever its size, and has a
 connection of its own. An idle store commits at once. After a batch of several calls those whom it
 answered have a moment to come back with what they do next, which then shares a transaction: a batch
-costs ten round trips whatever its size.
+costs several round trips whatever its size.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ _log: Final = logging.getLogger("dispatcher.store")
 
 BATCH_ITEMS: Final = 500
 """A batch takes no more calls once it has this many items: it bounds how long others wait."""
+
+BATCH_BYTES: Final = 4 * 1024 * 1024
+"""Nor one with which it would have more bytes than this to carry: a statement must end in time."""
 
 BUSY_CALLS: Final = 4
 """After a batch of so many calls the store is busy, even if nothing waits at that moment."""
@@ -50,20 +53,22 @@ RunBy = Callable[[Session, Sequence[Entry[Item]], Terms], Awaitable[list[Answer]
 
 
 class _Call:
-    """One call: some items, and who waits for their answers."""
+    """One call: some items, their size in bytes, and who waits for their answers."""
 
-    __slots__ = ("future", "items", "key", "run")
+    __slots__ = ("future", "items", "key", "run", "size")
 
     def __init__(
         self,
         run: Run[Any, Any],
         key: object,
         items: Sequence[Any],
+        size: int,
         future: asyncio.Future[list[Any]],
     ) -> None:
         self.run = run
         self.key = key
         self.items = items
+        self.size = size
         self.future = future
 
 
@@ -100,22 +105,26 @@ class Batcher:
         await self._transactor.close()
 
     async def each_by(
-        self, run: RunBy[Item, Terms, Answer], items: Sequence[Item], terms: Terms
+        self, run: RunBy[Item, Terms, Answer], items: Sequence[Item], terms: Terms, size: int = 0
     ) -> list[Answer | Exception]:
         """As `each`, by terms."""
 
         async def by_terms(session: Session, entries: Sequence[Entry[Item]]) -> list[Answer]:
             return await run(session, entries, terms)
 
-        return await self._ask(by_terms, (run, terms), items)
+        return await self._ask(by_terms, (run, terms), items, size)
 
-    async def each(self, run: Run[Item, Answer], items: Sequence[Item]) -> list[Answer | Exception]:
+    async def each(
+        self, run: Run[Item, Answer], items: Sequence[Item], size: int = 0
+    ) -> list[Answer | Exception]:
         """Run on each item; an item that fails has its exception as its answer.
+
+        `size` is how many bytes the items carry, where that may be much.
 
         When the whole store is in trouble, each answer is a `StoreError` of its own. Raises
         `StoreUnavailable` if the store is closed. Cancelling the wait does not cancel the work.
         """
-        return await self._ask(run, run, items)
+        return await self._ask(run, run, items, size)
 
     async def one(self, run: Run[Item, Answer], item: Item) -> Answer:
         """Run on one item; raises what it raised."""
@@ -125,14 +134,14 @@ class Batcher:
         return answer
 
     async def _ask(
-        self, run: Run[Item, Answer], key: object, items: Sequence[Item]
+        self, run: Run[Item, Answer], key: object, items: Sequence[Item], size: int
     ) -> list[Answer | Exception]:
         if self._closed or self._worker is None:
             raise StoreUnavailable("The store is closed.")
         future: asyncio.Future[list[Answer | Exception]] = (
             asyncio.get_running_loop().create_future()
         )
-        self._waiting.append(_Call(run, key, items, future))
+        self._waiting.append(_Call(run, key, items, size, future))
         self._arrived.set()
         return await future
 
@@ -150,13 +159,26 @@ class Batcher:
                 await self._arrived.wait()
 
     def _gather(self) -> list[_Call]:
-        """The call that has waited longest, and those behind it that may go with it."""
+        """The call that has waited longest, and those behind it that may go with it.
+
+        Calls of another kind are passed over and keep their places: nobody who waits for an answer
+        can tell, and whichever is first then has its turn next.
+        """
         first = self._waiting.popleft()
-        batch, count = [first], len(first.items)
-        while self._waiting and count < self._most and self._waiting[0].key == first.key:
+        batch, count, size = [first], len(first.items), first.size
+        passed: list[_Call] = []
+        while self._waiting and count < self._most:
             call = self._waiting.popleft()
+            if call.key != first.key:
+                passed.append(call)
+                continue
+            size += call.size
+            if size > BATCH_BYTES:  # those behind it must not overtake it, however small
+                passed.append(call)
+                break
             batch.append(call)
             count += len(call.items)
+        self._waiting.extendleft(reversed(passed))
         return batch
 
     async def _serve(self, batch: list[_Call]) -> None:
@@ -172,7 +194,8 @@ class Batcher:
         except Exception as error:  # noqa: BLE001  # whatever it is, those who wait must hear of it
             failure = StoreUnavailable(f"The store met an unexpected error: {error!r}")
             failure.__cause__ = error
-        self._tell(clock() - began, len(entries), failed=failure is not None)
+        failed = failure is not None or all(isinstance(each, StoreError) for each in answers)
+        self._tell(clock() - began, len(entries), failed=failed)
         at = 0
         for call in batch:
             size = len(call.items)

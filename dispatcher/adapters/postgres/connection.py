@@ -19,6 +19,13 @@ from dispatcher.core.errors import StoreError, StoreUnavailable
 
 OLDEST_POSTGRES: Final = 14
 _STATEMENTS_KEPT: Final = 512
+_NEXT_HOST: Final = (
+    OSError,  # TimeoutError too
+    asyncpg.CannotConnectNowError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.TargetServerAttributeNotMatched,
+)
+"""What another host of the URL may not meet. A wrong password, say, it would meet as well."""
 
 SETTINGS: Final[Mapping[str, str]] = {
     "statement_timeout": "8s",
@@ -82,6 +89,26 @@ class Address(Struct, frozen=True):
         place = parts.netloc.rpartition("@")[2] or given.get("host", "")
         return cls(dsn, f"postgresql://{place}{parts.path}", pooled)
 
+    def hosts(self) -> tuple[str, ...]:
+        """A `dsn` for each of its hosts, in their order; `dsn` itself if it names none."""
+        parts = urlsplit(self.dsn)
+        user, at, named = parts.netloc.rpartition("@")
+        if named:
+            hosts = [host for host in named.split(",") if host] or [named]
+            netlocs = [f"{user}{at}{host}" for host in hosts]
+            return tuple(urlunsplit(parts._replace(netloc=each)) for each in netlocs)
+        options = dict(parse_qsl(parts.query, keep_blank_values=True))
+        hosts, ports = options.get("host", "").split(","), options.get("port", "").split(",")
+        if len(ports) == 1:
+            ports *= len(hosts)
+        if len(hosts) == 1 or len(hosts) != len(ports):
+            return (self.dsn,)  # the driver says what is wrong with it
+        queries = [
+            urlencode({**options, "host": host} | ({"port": port} if port else {}), safe="/")
+            for host, port in zip(hosts, ports, strict=True)
+        ]
+        return tuple(urlunsplit(parts._replace(query=each)) for each in queries)
+
 
 class Connector:
     """Makes connections to one database, each on the event loop that asks for it."""
@@ -89,6 +116,13 @@ class Connector:
     def __init__(self, address: Address, patience: Patience) -> None:
         self.address = address
         self.patience = patience
+        self._hosts = address.hosts()
+        self._worked = self._hosts[0]
+
+    @property
+    def connect_seconds(self) -> float:
+        """How long `connect` may take: each host has its own time."""
+        return self.patience.connect_seconds * len(self._hosts)
 
     def begin(self, sql: str) -> str:
         """The statement that begins a transaction on a connection that was made to serve.
@@ -111,16 +145,7 @@ class Connector:
         Nothing but its settings depends on a session's state, so a pooler may stand between.
         """
         try:
-            async with asyncio.timeout(self.patience.connect_seconds):
-                return await asyncpg.connect(
-                    self.address.dsn,
-                    timeout=self.patience.connect_seconds,
-                    command_timeout=self.patience.answer_seconds,
-                    statement_cache_size=0 if self.address.pooled else _STATEMENTS_KEPT,
-                    max_cached_statement_lifetime=0,
-                    target_session_attrs=SessionAttribute.read_write,
-                    server_settings=dict(settings),
-                )
+            return await self._reach(settings)
         except TROUBLE as error:
             raise self.failure(error) from error
         except ValueError as error:
@@ -128,6 +153,34 @@ class Connector:
                 f"The URL of the store can't be understood ({error}): "
                 "postgresql://user:password@host:5432/database"
             ) from None
+
+    async def _reach(self, settings: Mapping[str, str]) -> asyncpg.Connection:
+        """Try the host that worked last, then the others in their order, until one takes writes.
+
+        The driver has one time for all of them, which a host that is silent would use up.
+        """
+        failed: list[Exception] = []
+        for host in sorted(self._hosts, key=lambda each: each != self._worked):
+            try:
+                async with asyncio.timeout(self.patience.connect_seconds):
+                    connection = await asyncpg.connect(
+                        host,
+                        timeout=self.patience.connect_seconds,
+                        command_timeout=self.patience.answer_seconds,
+                        statement_cache_size=0 if self.address.pooled else _STATEMENTS_KEPT,
+                        max_cached_statement_lifetime=0,
+                        target_session_attrs=SessionAttribute.read_write,
+                        server_settings=dict(settings),
+                    )
+            except _NEXT_HOST as error:
+                failed.append(error)
+            else:
+                self._worked = host
+                return connection
+        # That one is a standby says less than why another, which may be the primary, failed.
+        raise min(
+            failed, key=lambda each: isinstance(each, asyncpg.TargetServerAttributeNotMatched)
+        )
 
     def failure(self, error: Exception) -> StoreError:
         """The error for whoever asked, when the store can't be used."""
@@ -156,10 +209,13 @@ class Connections:
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[asyncpg.Connection]:
-        """A connection for as long as the block lasts."""
+        """A connection for as long as the block lasts.
+
+        Raises `StoreUnavailable` if none is free for as long as a statement may take.
+        """
         if self._closed:
             raise StoreUnavailable("The store is closed.")
-        async with self._room:
+        async with self._a_place():
             connection = await self._take()
             try:
                 yield connection
@@ -171,6 +227,26 @@ class Connections:
             finally:
                 if not connection.is_closed():
                     self._idle.append(connection)
+
+    @asynccontextmanager
+    async def _a_place(self) -> AsyncIterator[None]:
+        """One of so many as may be out at once.
+
+        Its wait has a limit: when the database is silent, each of those before it takes its time.
+        """
+        limit = self._connector.patience.answer_seconds
+        try:
+            async with asyncio.timeout(limit):
+                await self._room.acquire()
+        except TimeoutError:
+            raise StoreUnavailable(
+                f"No connection to {self._connector.address.shown} was free within {limit:g} s: "
+                "see that PostgreSQL answers, look at its load, or raise postgres_connections."
+            ) from None
+        try:
+            yield
+        finally:
+            self._room.release()
 
     async def _take(self) -> asyncpg.Connection:
         while self._idle:

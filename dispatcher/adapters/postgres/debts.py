@@ -191,11 +191,8 @@ class Debt:
         )
 
 
-DELIVERY_WIDTH: Final = 16
-"""So many columns has the row of a debt's delivery,"""
-
 EVENT_WIDTH: Final = 7
-"""and so many that of an event."""
+"""So many columns has the row of an event."""
 
 
 def debts_of(session: Session, told: Told) -> list[Debt]:

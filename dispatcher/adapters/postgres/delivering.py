@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from dispatcher.adapters.postgres import breakers, chains, gates, places
+from dispatcher.adapters.postgres import chains, places
 from dispatcher.adapters.postgres.aftermath import (
     after_deaths,
 )
 from dispatcher.adapters.postgres.freeing import Freed, came_free
+from dispatcher.adapters.postgres.gated import Gated
 from dispatcher.adapters.postgres.gates import OWN_LINE
 from dispatcher.adapters.postgres.locking import Locked
-from dispatcher.adapters.postgres.owing import wait_at
 from dispatcher.adapters.postgres.places import where_of
 from dispatcher.adapters.postgres.rows import (
     DELIVERY_LEASE,
     Row,
 )
-from dispatcher.adapters.postgres.sending import lease_next
 from dispatcher.adapters.postgres.session import Session
+from dispatcher.adapters.postgres.settling import Ended, settle
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.changes import (
     AskCancelDelivery,
     EndDelivery,
-    RecordAttempt,
     Redeliver,
     ReleaseDelivery,
 )
@@ -32,7 +31,6 @@ from dispatcher.ports.records import (
     Applied,
     ApplyResult,
     DeliveryTerms,
-    LeasedDelivery,
     Stale,
 )
 
@@ -40,8 +38,6 @@ _RELEASE = statement("delivery_release")
 _END = statement("delivery_end")
 _ASK_CANCEL = statement("delivery_ask_cancel")
 _REDELIVER = statement("delivery_redeliver")
-_WHERE = statement("delivery_where")
-_LINE = statement("deliveries_line")
 
 
 async def change_delivery(
@@ -82,7 +78,8 @@ async def _end(
     if change.to is DeliveryState.DEAD:
         (ready_at,) = await after_deaths(session, ((change.delivery_id, change.at),), terms)
     if row["chain"] is not None:
-        ready_at = places.earliest(ready_at, await chains.advance(session, row["chain"]))
+        let_go = await chains.advance(session, {row["chain"]})
+        ready_at = places.earliest(ready_at, *let_go.values())
     return Applied(delivery_ready_at=ready_at)
 
 
@@ -116,7 +113,9 @@ async def _release(
     )
     place = (await places.look(session, (freed.where,)))[freed.where]
     if not place.plain or row["chain"] is not None or terms.rate_per_second is not None:
-        return await settle(session, freed, None, row["chain"], terms)
+        ended = Ended(freed, None, row["url"], row["target_seq"], row["chain"])
+        (applied,) = await settle(session, (ended,), terms)
+        return applied
     before = {freed.where: place.ready_at}
     (applied,) = await came_free(session, (freed,), before, terms)
     return applied
@@ -135,43 +134,15 @@ async def _redeliver(
         return Stale()  # it was deleted
     where, chain = where_of(row), row["chain"]
     place = (await places.look(session, (where,)))[where]
-    line = OWN_LINE if place.plain else await breakers.line_of(session, place.seq, row["url"])
-    blocked = chain is not None and await chains.must_wait_again(session, chain, row[0])
+    gated = await Gated.look(session, (place,), ((place.seq, row["url"]),), (), terms)
+    line = gated.line(place, row["url"])
+    blocked = chain is not None and chain in await chains.running(session, ((chain, row[0]),))
     due_at = session.now
-    stands = (due_at, change.round, change.at, line, blocked)
+    stands = (due_at, change.round, change.at, OWN_LINE if line is None else line.number, blocked)
     await session.execute(_REDELIVER, row[0], place.seq, *stands)
     if blocked:
         return Applied()
-    return Applied(delivery_ready_at=await wait_at(session, place, line, due_at, terms))
-
-
-async def settle(
-    session: Session,
-    freed: Freed,
-    change: RecordAttempt | None,
-    chain: str | None,
-    terms: DeliveryTerms,
-) -> Applied:
-    """What follows where more than slots counts: a breaker, a rate, a pause, an order.
-
-    `change` is the attempt that freed the slot; None: nothing was sent in it.
-    """
-    seq, place = freed.seq, freed.place
-    url, line = await session.one(_WHERE, seq) or ("", OWN_LINE)
-    moved = () if change is None else await breakers.tell(session, place, url, change, terms)
-    if freed.due_at is not None:
-        now_in = await breakers.line_of(session, place, url)
-        if now_in != line:
-            await session.execute(_LINE, [seq], [now_in])
-    await breakers.renew_lines(session, place, url, line, terms)
-    other_at = None
-    if chain is not None and freed.due_at is None:
-        other_at = await chains.advance(session, chain)
-    handed: tuple[LeasedDelivery, ...] = ()
-    if change is not None and change.hand_off:
-        leased = await lease_next(session, place, terms)
-        if leased is not None:
-            handed = (leased,)
-            await breakers.renew_lines(session, place, leased.delivery.url, line, terms)
-    ready_at = places.earliest(await gates.renew(session, place, terms), other_at)
-    return Applied(handed, delivery_ready_at=ready_at, canceled=freed.canceled, breakers=moved)
+    ready_at = gated.wait(place, line, due_at)
+    await places.write(session, (place,))
+    await gated.write()
+    return Applied(delivery_ready_at=ready_at)

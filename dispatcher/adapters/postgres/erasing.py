@@ -91,8 +91,7 @@ class Eraser:
             return Erasure.SENDING
         blocked = await chains.blocked_by(session, [seq])
         await self.erase(session, [seq], _NONE_KEPT)
-        for chain in blocked:
-            await chains.advance(session, chain)
+        await chains.advance(session, blocked)
         if self._kept_ms:
             session.witnesses.append(Witness(Kind.ERASED, wanted.job_id))
         return Erasure.ERASED

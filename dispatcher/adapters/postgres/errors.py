@@ -19,24 +19,28 @@ class Meaning(Enum):
     """It crossed another transaction: the same may be tried again at once."""
     LOST = "lost"
     """The connection is gone: the same may be tried again on another."""
+    HELD = "held"
+    """Somebody holds a lock for long: what does not want it may be tried without the rest."""
     STORE = "store"
     """The store can't be used now, whatever is asked."""
 
 
 # SQLSTATEs (PostgreSQL's documentation, appendix A).
 _CROSSED: Final = frozenset({"40001", "40P01"})  # serialization_failure, deadlock_detected
+_HELD: Final = "55P03"  # lock_not_available: nothing asks with NOWAIT, so a wait took too long
 _CORRUPT: Final = frozenset({"XX001", "XX002"})  # data_corrupted, index_corrupted
-_OTHER_SCHEMA: Final = frozenset({"3F000", "42P01", "42703", "42883"})  # no such schema, table, …
+# No such schema, table, column, function, type.
+_OTHER_SCHEMA: Final = frozenset({"3F000", "42P01", "42703", "42883", "42704"})
 _POOLER: Final = frozenset({"26000", "42P05"})  # a prepared statement is another's, or gone
 _NO_PARAMETER: Final = "unsupported startup parameter"  # PgBouncer's words, as a 08P01
 _LOST_CLASSES: Final = frozenset({"08", "57P01", "57P02", "57P05", "25P03", "25P04"})
-_STORE_CLASSES: Final = frozenset({"53", "57", "58", "55P03", "25006", "28", "3D000", "42501"})
+_STORE_CLASSES: Final = frozenset({"53", "57", "58", _HELD, "25006", "28", "3D000", "42501"})
 _ADVICE: Final[dict[str, str]] = {
     "53100": "its disk is full: make room",
     "53300": "it has no connection left: raise max_connections, or lower postgres_connections",
     "57014": "a statement took too long: look at its load",
     "57P03": "it is starting up or shutting down",
-    "55P03": "a lock was held for too long: look for a transaction that stays open",
+    _HELD: "a lock was held for too long: look for a transaction that stays open",
     "25006": "it is a standby, or read-only: the address must lead to the primary",
     "28P01": "the password is wrong",
     "28000": "it refuses this user: look at pg_hba.conf",
@@ -72,6 +76,8 @@ def meaning(error: BaseException) -> Meaning:
         return Meaning.CROSSED
     if code[:2] in _LOST_CLASSES or code in _LOST_CLASSES:
         return Meaning.LOST
+    if code == _HELD:
+        return Meaning.HELD
     if whole_store(error, "") is not None:
         return Meaning.STORE
     return Meaning.ITEM

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from dispatcher.adapters.postgres import places
-from dispatcher.adapters.postgres.lines import take_turns
+from dispatcher.adapters.postgres.lines import heads, take_turns
 from dispatcher.adapters.postgres.places import Place, Where
-from dispatcher.adapters.postgres.sending import heads, lease
+from dispatcher.adapters.postgres.sending import lease
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.core.model import Instant
 from dispatcher.ports.records import Applied, DeliveryTerms, LeasedDelivery
@@ -45,8 +45,10 @@ async def came_free(
     full, and they wait for this slot.
     """
     known = await places.stand(session, {each.where for each in freed})
+    mark, stands = places.mark(session), session.stands
     handed, emptied = await _hand_on(session, known, freed, terms)
-    known.update(await places.look(session, emptied))
+    again = await places.look(session, emptied)
+    known.update(again)
     following: dict[Where, Instant | None] = {}
     for where, place in known.items():
         next_at, full_slots = place.next_at(session.now, terms.slots)
@@ -54,11 +56,12 @@ async def came_free(
         was = before[where]
         following[where] = next_at if was is None or (next_at or was) < was else None
     await places.write(session, known.values())
-    again = {seq for seq, _ in handed.values()}
+    places.still(session, mark, stands | again)
+    gone_on = {seq for seq, _ in handed.values()}
     answers = []
     for n, each in enumerate(freed):
         mine = (handed[n][1],) if n in handed else ()
-        own = None if each.due_at is None or each.seq in again else max(each.due_at, session.now)
+        own = None if each.due_at is None or each.seq in gone_on else max(each.due_at, session.now)
         ready_at = places.earliest(own, following[each.where])
         answers.append(Applied(mine, delivery_ready_at=ready_at, canceled=each.canceled))
     return answers

@@ -6,11 +6,11 @@ that is read here is read under the destination's lock.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
 
-from dispatcher.adapters.postgres.places import earliest
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core import rate
@@ -18,9 +18,8 @@ from dispatcher.core.breaker import Breaker, allowance
 from dispatcher.core.model import Instant
 from dispatcher.ports.records import DeliveryTerms
 
-_GATE = statement("destination_gate")
-_RATE = statement("destination_rate")
-_SET = statement("destinations_set")
+_GATES = statement("destinations_gates")
+_RATES = statement("destinations_rates")
 _LINE_NEXT = statement("line_next")
 _LINE_LOAD = statement("line_load")
 _TARGET_GATE = statement("target_gate")
@@ -61,6 +60,11 @@ class Gate(NamedTuple):
         """The rate in force: its own, or that of the terms."""
         return terms.rate_per_second if self.rate_per_second is None else self.rate_per_second
 
+    def rate_taken(self, terms: DeliveryTerms, now: Instant, count: int) -> int | None:
+        """When the next may go by the rate in force after so many have gone; None without one."""
+        per_second = self.rate(terms)
+        return None if per_second is None else rate.taken(per_second, self.rate_us, now, count)
+
     def room(self, terms: DeliveryTerms, now: Instant) -> Room:
         """How many more may be sent, paused or not."""
         allowed = allowance(self.breaker, terms.slots, now)
@@ -77,23 +81,35 @@ class Gate(NamedTuple):
         return Room(free, now)
 
 
+PLAIN: Final = Gate(None, None, None, False, False, False, 0, None)
+"""Of a destination that nothing holds back but its slots, while nothing is being sent."""
+
+
+async def gates_of(session: Session, seqs: Sequence[int]) -> dict[int, Gate]:
+    """How destinations stand, read anew, by their numbers."""
+    rows = await session.fetch(_GATES, seqs, session.now)
+    return {
+        seq: Gate(None if text is None else breaker_of(text), *rest) for seq, text, *rest in rows
+    }
+
+
 async def gate(session: Session, seq: int) -> Gate:
     """How a destination stands, read anew."""
-    row = await session.one(_GATE, seq, session.now)
-    if row is None:
-        raise AssertionError("a destination that is locked is there")
-    text, *rest = row
-    return Gate(None if text is None else breaker_of(text), *rest)
+    return (await gates_of(session, (seq,)))[seq]
 
 
-async def count_rate(
-    session: Session, seq: int, here: Gate, terms: DeliveryTerms, count: int
+async def count_rates(
+    session: Session, here: dict[int, Gate], counts: Mapping[int, int], terms: DeliveryTerms
 ) -> None:
-    """Keep that so many have gone, if there is a rate."""
-    per_second = here.rate(terms)
-    if per_second is not None and count:
-        rate_us = rate.taken(per_second, here.rate_us, session.now, count)
-        await session.execute(_RATE, seq, rate_us)
+    """Keep how many have gone to destinations, of those that have a rate."""
+    taken: dict[int, int] = {}
+    for seq, count in counts.items():
+        rate_us = here[seq].rate_taken(terms, session.now, count)
+        if rate_us is not None and count:
+            taken[seq] = rate_us
+            here[seq] = here[seq]._replace(rate_us=rate_us)
+    if taken:
+        await session.execute(_RATES, list(taken), list(taken.values()))
 
 
 async def line_room(session: Session, seq: int, target: int, terms: DeliveryTerms) -> Room:
@@ -102,18 +118,20 @@ async def line_room(session: Session, seq: int, target: int, terms: DeliveryTerm
     breaker = None if row is None or row[0] is None else breaker_of(row[0])
     if breaker is None:
         return Room(terms.slots, session.now)
-    allowed = allowance(breaker, terms.slots, session.now)
+    load = await session.one(_LINE_LOAD, seq, target, session.now) or (0, None)
+    return room_of_line(breaker, load, terms, session.now)
+
+
+def room_of_line(
+    breaker: Breaker, load: tuple[int, Instant | None], terms: DeliveryTerms, now: Instant
+) -> Room:
+    """The same; `load`: how many of its leases are alive, and when the first of them ends."""
+    allowed = allowance(breaker, terms.slots, now)
     if allowed == 0:
-        return Room(0, breaker.open_until or session.now)
-    sending, first_until = await session.one(_LINE_LOAD, seq, target, session.now) or (0, None)
-    at = session.now if allowed > sending or first_until is None else first_until
+        return Room(0, breaker.open_until or now)
+    sending, first_until = load
+    at = now if allowed > sending or first_until is None else first_until
     return Room(max(allowed - sending, 0), at)
-
-
-async def line_next(session: Session, seq: int, line: int = OWN_LINE) -> Instant | None:
-    """When the next of a line is due, slots or no slots."""
-    row = await session.one(_LINE_NEXT, seq, line)
-    return None if row is None else row[0]
 
 
 # --- When it is ready --------------------------------------------------------------------------
@@ -126,39 +144,28 @@ class Next(NamedTuple):
     full_slots: int | None = None
 
 
-async def next_for(session: Session, seq: int, terms: DeliveryTerms, here: Gate) -> Next:
+def next_of(due_at: Instant | None, here: Gate, terms: DeliveryTerms, now: Instant) -> Next:
     """When the next for a destination can be claimed: while it is full, when a lease ends.
 
-    Whether it is paused does not count.
+    `due_at` is when the next is due, slots or no slots. Whether it is paused does not count.
     """
-    due_at = await line_next(session, seq)
-    if here.lined:
-        row = await session.one(_TARGETS_NEXT, seq)
-        due_at = earliest(due_at, None if row is None else row[0])
     if due_at is None:
         return Next(None)
-    room = here.room(terms, session.now)
+    room = here.room(terms, now)
     if room.free == 0 and room.at > due_at:
-        return Next(max(room.at, session.now), terms.slots if room.full else None)
-    return Next(max(due_at, session.now))
+        return Next(max(room.at, now), terms.slots if room.full else None)
+    return Next(max(due_at, now))
 
 
-async def set_next(session: Session, seq: int, following: Next) -> None:
-    """Say when the next for a destination can be claimed."""
-    await session.execute(_SET, [seq], [following.at], [following.full_slots])
-
-
-async def renew(session: Session, seq: int, terms: DeliveryTerms) -> Instant | None:
-    """Work out anew when the next can be claimed; None: never, as it stands (paused, say)."""
-    here = await gate(session, seq)
-    following = await next_for(session, seq, terms, here)
-    await set_next(session, seq, following)
-    return None if here.stopped else following.at
+async def targets_next(session: Session, seqs: Sequence[int]) -> dict[int, Instant | None]:
+    """When the next of the lines of destinations' targets can be claimed."""
+    rows = await session.fetch(_TARGETS_NEXT, seqs) if seqs else ()
+    return {row[0]: row[1] for row in rows}
 
 
 async def renew_line(session: Session, seq: int, target: int, terms: DeliveryTerms) -> None:
     """Work out anew when the next of a target's line can be claimed."""
-    due_at = await line_next(session, seq, target)
+    (due_at,) = await session.one(_LINE_NEXT, seq, target) or (None,)
     at = None
     if due_at is not None:
         room = await line_room(session, seq, target, terms)

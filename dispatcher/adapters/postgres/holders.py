@@ -96,7 +96,7 @@ class Pulse:
         if self._turn is None:
             self._turn = asyncio.Lock()
         patience = self._connector.patience
-        limit = patience.connect_seconds + patience.answer_seconds + MARGIN_SECONDS
+        limit = self._connector.connect_seconds + patience.answer_seconds + MARGIN_SECONDS
         async with self._turn:
             try:
                 async with asyncio.timeout(limit):

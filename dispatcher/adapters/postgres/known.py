@@ -2,7 +2,8 @@
 
 They come before anything is read: what does not fit their guards is read under its lock instead.
 Rows are locked as they are changed: first jobs, then deliveries, each kind in the order of ids; but
-where the ends of a batch drop deliveries, all of these are locked before, in one order.
+where the ends of a batch drop deliveries, all of these are locked before, in one order. A batch of
+which all is known is settled in one round trip, its destinations included (docs/adr/0030).
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
+from dispatcher.adapters.postgres import places
+from dispatcher.adapters.postgres.places import Where
 from dispatcher.adapters.postgres.remembered import Sending
 from dispatcher.adapters.postgres.rows import Row, as_json, attempt_row, columns
 from dispatcher.adapters.postgres.session import Session
@@ -23,6 +26,12 @@ from dispatcher.core.model import DeliveryState, Job, JobState
 
 _END = statement("jobs_end")
 _TRIED = statement("deliveries_tried")
+_SETTLE = statement("settle")
+
+_ENDED: Final = 1
+_RECORDED: Final = 2
+_STANDS: Final = 3
+"""What a row of `settle.sql` tells of."""
 
 _ENDS: Final = JOB_TRANSITIONS[JobState.RUNNING] & TERMINAL_EVENT.keys()
 
@@ -41,6 +50,17 @@ class Recorded(NamedTuple):
     sending: Sending
 
 
+class Settled(NamedTuple):
+    """What was changed of what was known. `all`: all of it, and its destinations are locked.
+
+    `recorded` None: no attempt yet, since there are jobs to be locked before deliveries.
+    """
+
+    ended: dict[str, Ended]
+    recorded: dict[str, Recorded] | None
+    all: bool
+
+
 def ended(job: Job, change: FinishJob) -> Job:
     """The job as it stands after its end."""
     return replace(
@@ -57,8 +77,69 @@ def ended(job: Job, change: FinishJob) -> Job:
     )
 
 
-async def end_known(session: Session, changes: Sequence[Change]) -> dict[str, Ended]:
-    """End the jobs that are known to be as they were leased; those that were ended, by id."""
+class Known:
+    """What of a batch stands as this process left it, so that it need not be read.
+
+    What is remembered of it is taken: whoever makes this has to try. `count` is of changes.
+    """
+
+    __slots__ = ("_ends", "_jobs", "_sendings", "_tries")
+
+    def __init__(self, session: Session, changes: Sequence[Change]) -> None:
+        self._jobs, self._ends = _ends_of(session, changes)
+        self._sendings, self._tries = _tries_of(session, changes)
+
+    @property
+    def count(self) -> int:
+        """How many changes these are."""
+        return len(self._ends) + len(self._tries)
+
+    def where(self) -> set[Where]:
+        """The destinations that they need."""
+        owing = {
+            (job.caller_id, job.callback.origin, "")
+            for job in self._jobs.values()
+            if job.callback is not None
+        }
+        return owing | {each.where for each in self._sendings.values()}
+
+    async def settle(self, session: Session, where: set[Where]) -> Settled:
+        """Make them all; lock the destinations and look at them, if nothing was left out."""
+        found = sorted(where)
+        ids = [session.ids.new("dst") for _ in found]
+        wanted = (ids, *columns(found, 3), session.told)
+        rows = await session.fetch(_SETTLE, self._ends, self._tries, *wanted)
+        ended = self._ended([row[1:3] for row in rows if row[0] == _ENDED])
+        if len(ended) < len(self._ends):
+            return Settled(ended, None, all=False)
+        recorded = self._recorded([row[1:3] for row in rows if row[0] == _RECORDED])
+        stands = [row[3:] for row in rows if row[0] == _STANDS]
+        if stands:
+            session.now, session.xid = stands[0][:2]
+            places.looked(session, stands)
+        return Settled(ended, recorded, all=bool(stands))
+
+    async def end(self, session: Session) -> Settled:
+        """End the jobs alone."""
+        rows = await session.fetch(_END, self._ends) if self._ends else ()
+        return Settled(self._ended(rows), None, all=False)
+
+    async def record(self, session: Session) -> dict[str, Recorded]:
+        """Record the attempts; the deliveries whose rows were as they were leased, by id."""
+        return self._recorded(await session.fetch(_TRIED, self._tries)) if self._tries else {}
+
+    def _ended(self, rows: Sequence[Row]) -> dict[str, Ended]:
+        return {row[0]: Ended(row[1], self._jobs[row[0]]) for row in rows}
+
+    def _recorded(self, rows: Sequence[Row]) -> dict[str, Recorded]:
+        return {row[0]: Recorded(row[1], self._sendings[row[0]]) for row in rows}
+
+
+def _ends_of(session: Session, changes: Sequence[Change]) -> tuple[dict[str, Job], list[Row]]:
+    """Ends of jobs that are known to be as they were leased: the jobs as they stand then, by id.
+
+    With each goes a row of `job_ended`, in the order of ids.
+    """
     named = Counter(change.job_id for change in changes if hasattr(change, "job_id"))
     jobs: dict[str, Job] = {}
     rows: list[Row] = []
@@ -83,16 +164,14 @@ async def end_known(session: Session, changes: Sequence[Change]) -> dict[str, En
                 change.result,
             )
         )
-    if not rows:
-        return {}
-    found = await session.fetch(_END, *columns(sorted(rows, key=_id), 10))
-    return {row[0]: Ended(row[1], jobs[row[0]]) for row in found}
+    return jobs, sorted(rows, key=_id)
 
 
-async def record_known(session: Session, changes: Sequence[Change]) -> dict[str, Recorded]:
-    """Record first attempts at deliveries that are known to be as they were leased, by id.
+def _tries_of(session: Session, changes: Sequence[Change]) -> tuple[dict[str, Sending], list[Row]]:
+    """First attempts at deliveries that are known to be as they were leased, by id.
 
-    Not those that leave a delivery dead: more follows from these.
+    Not those that leave a delivery dead: more follows from these. With each goes a row of
+    `delivery_tried`, in the order of ids.
     """
     named = Counter(change.delivery_id for change in changes if hasattr(change, "delivery_id"))
     known: dict[str, Sending] = {}
@@ -111,10 +190,7 @@ async def record_known(session: Session, changes: Sequence[Change]) -> dict[str,
         stands = (to.value, change.due_at, finished_at, int(change.uses_entry))
         guard = (change.delivery_id, change.lease, sending.until)
         rows.append((*guard, *stands, *attempt_row(attempt)))
-    if not rows:
-        return {}
-    found = await session.fetch(_TRIED, *columns(sorted(rows, key=_id), 13))
-    return {row[0]: Recorded(row[1], known[row[0]]) for row in found}
+    return known, sorted(rows, key=_id)
 
 
 def _id(row: Row) -> str:

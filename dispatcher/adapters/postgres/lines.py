@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from collections.abc import Mapping
+from typing import Final
 
 from dispatcher.adapters.postgres import gates
-from dispatcher.adapters.postgres.gates import OWN_LINE
+from dispatcher.adapters.postgres.gates import OWN_LINE, Gate, Next
+from dispatcher.adapters.postgres.places import Place, Where, earliest
 from dispatcher.adapters.postgres.rows import columns
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.turns import in_turn
 from dispatcher.ports.records import DeliveryTerms
 
-_HEADS = statement("line_heads")
+_HEADS = statement("deliveries_heads")
+_LINE_HEADS = statement("line_heads")
 _DUE_LINED = statement("deliveries_due_lined")
 _LOST_AWAY = statement("deliveries_lost_lined")
 _LINE = statement("deliveries_line")
@@ -25,21 +28,45 @@ LOOK_LINES: Final = 100
 """and looks at no more of these lines."""
 
 
-class Chosen(NamedTuple):
-    """What may be sent to a destination now, and how that stood before."""
+async def choose(
+    session: Session, wanted: Mapping[int, int], here: Mapping[int, Gate], terms: DeliveryTerms
+) -> dict[int, list[int]]:
+    """Deliveries to be sent now, up to so many of each destination, by its number.
 
-    here: gates.Gate
-    deliveries: list[int]
+    `here` tells how the destinations stand.
+    """
+    chosen: dict[int, list[int]] = {}
+    own: dict[int, int] = {}
+    for seq, most in wanted.items():
+        gate = here[seq]
+        limit = min(most, 0 if gate.stopped else gate.room(terms, session.now).free)
+        if limit > 0 and gate.lined:
+            chosen[seq] = await _of_lines(session, seq, limit, terms)
+        elif limit > 0:
+            own[seq] = limit
+    for seq, (fresh, retried) in (await heads(session, own)).items():
+        chosen[seq] = take_turns(session, seq, fresh, retried, own[seq])
+    return chosen
 
 
-async def choose(session: Session, seq: int, limit: int, terms: DeliveryTerms) -> Chosen:
-    """Up to `limit` deliveries of a destination to be sent now, paused or not."""
-    here = await gates.gate(session, seq)
-    limit = min(limit, 0 if here.stopped else here.room(terms, session.now).free)
-    if limit == 0:
-        return Chosen(here, [])
-    if not here.lined:
-        return Chosen(here, await _of_line(session, seq, OWN_LINE, limit))
+async def heads(
+    session: Session, limits: Mapping[int, int]
+) -> dict[int, tuple[list[int], list[int]]]:
+    """Up to so many of the own line of each destination to be sent now, the oldest due first.
+
+    First those that were never tried, then the retries.
+    """
+    if not limits:
+        return {}
+    rows = await session.fetch(_HEADS, list(limits), list(limits.values()), session.now)
+    found: dict[int, tuple[list[int], list[int]]] = {}
+    for place, seq, retried in rows:
+        found.setdefault(place, ([], []))[1 if retried else 0].append(seq)
+    return found
+
+
+async def _of_lines(session: Session, seq: int, limit: int, terms: DeliveryTerms) -> list[int]:
+    """Up to `limit` of a destination that has lines besides its own, from each in turn."""
     await _move(session, seq, limit, terms)
     queues = [await _of_line(session, seq, OWN_LINE, limit)]
     for target in await _ready_targets(session, seq):
@@ -48,16 +75,32 @@ async def choose(session: Session, seq: int, limit: int, terms: DeliveryTerms) -
     chosen: list[int] = []
     for turn in range(limit):
         chosen += [queue[turn] for queue in queues if turn < len(queue)]
-    return Chosen(here, chosen[:limit])
+    return chosen[:limit]
 
 
-async def next_for(session: Session, seq: int, terms: DeliveryTerms) -> gates.Next:
-    """When the next can be claimed, after a look at a destination and at those of its lines."""
-    here = await gates.gate(session, seq)
-    if here.lined:
-        for target in await _ready_targets(session, seq):
-            await gates.renew_line(session, seq, target, terms)
-    return await gates.next_for(session, seq, terms, here)
+async def renew(
+    session: Session, known: Mapping[Where, Place], here: Mapping[int, Gate], terms: DeliveryTerms
+) -> dict[Where, Next]:
+    """When the next of destinations can be claimed, as they stand now, paused or not.
+
+    They were looked at just now (`known`); so were their gates, but for what is being sent.
+    """
+    lined = [place.seq for place in known.values() if here[place.seq].lined]
+    targets = await gates.targets_next(session, lined)
+    following: dict[Where, Next] = {}
+    for where, place in known.items():
+        due_at = earliest(place.due_at, targets.get(place.seq))
+        gate = here[place.seq]._replace(sending=place.sending, first_until=place.first_until)
+        following[where] = gates.next_of(due_at, gate, terms, session.now)
+    return following
+
+
+async def renew_ready(session: Session, here: Mapping[int, Gate], terms: DeliveryTerms) -> None:
+    """Work out anew when the next of lines can be claimed, after a look at those that are ready."""
+    for seq, gate in here.items():
+        if gate.lined:
+            for target in await _ready_targets(session, seq):
+                await gates.renew_line(session, seq, target, terms)
 
 
 def take_turns(
@@ -75,7 +118,7 @@ async def _ready_targets(session: Session, seq: int) -> list[int]:
 
 async def _of_line(session: Session, seq: int, line: int, limit: int) -> list[int]:
     """Up to `limit` of a line, first attempts and retries in turn, each the oldest due first."""
-    rows = await session.fetch(_HEADS, seq, line, session.now, limit)
+    rows = await session.fetch(_LINE_HEADS, seq, line, session.now, limit)
     fresh = [number for number, retried in rows if not retried]
     again = [number for number, retried in rows if retried]
     return take_turns(session, seq, fresh, again, limit)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from dispatcher.adapters.postgres import keys, lanes, places
 from dispatcher.adapters.postgres.concerned import lock_endpoints
-from dispatcher.adapters.postgres.known import Ended, Recorded, end_known, record_known
+from dispatcher.adapters.postgres.known import Ended, Known, Recorded
 from dispatcher.adapters.postgres.rows import JOB_LEASE, Row, job_of
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
@@ -97,8 +97,15 @@ async def lock_all(
 ) -> Locked:
     """Lock what changes are about, and the jobs of these ids besides, then read the clock."""
     locked = Locked()
-    locked.ended = await end_known(session, changes)
-    jobs = {change.job_id for change in changes if isinstance(change, JobChange)} | {*besides}
+    known = Known(session, changes)
+    besides = {*besides}
+    alone = known.where() if known.count == len(changes) and not besides else set()
+    settled = await (known.settle(session, alone) if alone else known.end(session))
+    locked.ended = settled.ended
+    if settled.all:
+        locked.recorded = settled.recorded or {}
+        return locked
+    jobs = {change.job_id for change in changes if isinstance(change, JobChange)} | besides
     jobs -= locked.ended.keys()
     deliveries = {change.delivery_id for change in changes if isinstance(change, DeliveryChange)}
     if jobs:
@@ -107,7 +114,8 @@ async def lock_all(
     noted = [row[0] for id_, row in locked.jobs.items() if id_ in ends and row["event_count"] > 0]
     if noted:  # what they still owe of earlier events is dropped: all is locked in one order before
         await session.execute(_DROPPED, noted, list(deliveries))
-    locked.recorded = await record_known(session, changes)
+    recorded = settled.recorded
+    locked.recorded = await known.record(session) if recorded is None else recorded
     deliveries -= locked.recorded.keys()
     if deliveries:
         locked.deliveries = await _by_id(session, _DELIVERIES, deliveries)

@@ -28,7 +28,7 @@ from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.lifecycle import DELIVERY_LIFE_MS
-from dispatcher.core.model import Delivery, Job
+from dispatcher.core.model import Delivery, Instant, Job
 from dispatcher.ports.records import Overdue
 
 _LOST_JOBS = statement("sweep_lost_jobs")
@@ -44,6 +44,7 @@ _FORGET_HOLDERS = statement("holders_forget")
 _FORGET_LANES = statement("prune_lanes")
 _FORGET_AUDIT = statement("prune_audit")
 _FORGET_TARGETS = statement("prune_targets")
+_LOCK_DESTINATIONS = statement("prune_destinations_lock")
 _FORGET_DESTINATIONS = statement("prune_destinations")
 _STATUS = statement("xact_status")
 _SAVEPOINT = statement("savepoint")
@@ -190,8 +191,7 @@ class Pruning:
     async def _erase_some(self, session: Session, going: Sequence[int]) -> int:
         blocked = await blocked_by(session, going)
         erased = await self._eraser.erase(session, going, session.now - self._dead_kept_ms)
-        for chain in blocked:  # what dead deliveries kept waiting may go
-            await advance(session, chain)
+        await advance(session, blocked)  # what dead deliveries kept waiting may go
         return erased
 
     async def _forget(self, session: Session, limit: int) -> None:
@@ -205,10 +205,20 @@ class Pruning:
             ("a holder", partial(execute, _FORGET_HOLDERS, now, HOLDER_KEPT_MS)),
             ("a lane", partial(execute, _FORGET_LANES, limit)),
             ("a URL", partial(execute, _FORGET_TARGETS, closed_since, open_since, limit)),
-            ("a destination", partial(execute, _FORGET_DESTINATIONS, now, open_since, limit)),
+            ("a destination", partial(_forget_destinations, session, open_since, limit)),
             ("an entry of the audit log", partial(execute, _FORGET_AUDIT, past, limit)),
         )
         await self._passing.each(session, steps, _each_step, itemgetter(0))
+
+
+async def _forget_destinations(session: Session, open_since: Instant, limit: int) -> None:
+    """Forget destinations for which nothing is open.
+
+    Two statements: what was committed before a destination could be locked is seen by the second.
+    """
+    rows = await session.fetch(_LOCK_DESTINATIONS, session.now, open_since, limit)
+    if rows:
+        await session.execute(_FORGET_DESTINATIONS, [row[0] for row in rows])
 
 
 async def _each_step(steps: Sequence[_Step]) -> int:

@@ -122,8 +122,12 @@ class Place:
 
     def be_ready_by(self, at: Instant | None, full_slots: int | None) -> None:
         """See to it that it is looked at by then; in steady traffic it is, and nothing is done."""
-        if at is not None and (self.ready_at is None or self.ready_at > at):
+        if at is None:
+            return
+        if self.ready_at is None or self.ready_at > at:
             self.set(at, full_slots)
+        elif self.ready_at == at and full_slots is not None:
+            self.set(at, full_slots)  # sooner for whoever has more slots
 
     def set(self, ready_at: Instant | None, full_slots: int | None) -> None:
         """Say when the next can be claimed."""
@@ -171,16 +175,25 @@ def mark(session: Session) -> bool:
     return session.stands_since == session.asked
 
 
-def still(session: Session, marked: bool) -> None:
-    """They do so still: what was written since the mark is told to the places as well."""
+def still(session: Session, marked: bool, stands: dict[Where, Place] | None = None) -> None:
+    """They do so still: what was written since the mark is told to the places as well.
+
+    `stands`: all of them, if some were looked at again since.
+    """
     if marked:
+        session.stands = session.stands if stands is None else stands
         session.stands_since = session.asked
+
+
+def looked(session: Session, rows: Sequence[Row]) -> None:
+    """A statement has looked at locked destinations: rows as of `destinations_loads.sql`."""
+    session.stands = {(row[2], row[3], row[4]): Place(*row[5:]) for row in rows}
+    session.stands_since = session.asked
 
 
 async def _look(session: Session, found: Sequence[Where], now: Instant | None) -> list[Row]:
     rows = await session.fetch(_LOADS, *columns(found, 3), now)
-    session.stands = {(row[2], row[3], row[4]): Place(*row[5:]) for row in rows}
-    session.stands_since = session.asked
+    looked(session, rows)
     return rows
 
 

@@ -61,8 +61,11 @@ class Readers:
             await connection.execute(self._begin)
             try:
                 return await question(self._make_session(connection))
+            except asyncio.CancelledError:
+                connection.terminate()  # a statement may be under way
+                raise
             finally:
-                if not connection.is_closed() and not _cancelled():
+                if not connection.is_closed():
                     await connection.execute(_ROLLBACK)
 
     def _known(self, error: Exception) -> StoreError:
@@ -71,9 +74,3 @@ class Readers:
     async def close(self) -> None:
         """Answer what was asked, then close."""
         await self._connections.close()
-
-
-def _cancelled() -> bool:
-    """Whether who asked has gone: then a statement may be under way."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from dispatcher.adapters.postgres import places
 from dispatcher.adapters.postgres.aftermath import NOTHING, Aftermath, Tried, after_attempts
-from dispatcher.adapters.postgres.delivering import settle
 from dispatcher.adapters.postgres.freeing import Freed, came_free
 from dispatcher.adapters.postgres.gates import OWN_LINE
 from dispatcher.adapters.postgres.known import Recorded
@@ -15,6 +14,7 @@ from dispatcher.adapters.postgres.locking import Locked
 from dispatcher.adapters.postgres.places import Where, where_of
 from dispatcher.adapters.postgres.rows import DELIVERY_LEASE, Row, attempt_row, columns
 from dispatcher.adapters.postgres.session import Kind, Session, Witness
+from dispatcher.adapters.postgres.settling import Ended, settle
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.breaker import Sign
 from dispatcher.core.changes import RecordAttempt
@@ -26,6 +26,7 @@ _RECORD = statement("deliveries_record")
 _RECORD_FIRST = statement("deliveries_record_first")
 _ATTEMPTS_FIND = statement("attempts_find")
 _ATTEMPTS_ADD = statement("attempts_add")
+_URLS = statement("deliveries_urls")
 
 _TROUBLE: Final = frozenset({Sign.NO_SERVICE, Sign.NO_CONNECTION})
 
@@ -70,7 +71,7 @@ async def record_attempts(
 ) -> list[ApplyResult]:
     """Record what came of attempts, each delivery named once; see `RecordAttempt`.
 
-    Where nothing but slots counts they are recorded together, elsewhere one after another.
+    What follows is found in one way where nothing but slots counts, and in another elsewhere.
     """
     batch = _Batch(changes, locked)
     answers: dict[int, ApplyResult] = await _again(session, batch.late)
@@ -80,31 +81,37 @@ async def record_attempts(
     }
     slow |= batch.troubled(terms)
     freed = {n: _freed_known(session, *each) for n, each in batch.known.items()}
-    quick = {n: each for n, each in batch.held.items() if where_of(each[1]) not in slow}
-    written, tried = await _record(session, list(quick.values()))
-    follows = dict(zip(quick, await _follow(session, tried, locked, terms), strict=True))
-    freed.update(zip(quick, written, strict=True))
+    written, tried = await _record(session, list(batch.held.values()))
+    follows = dict(zip(batch.held, await _follow(session, tried, locked, terms), strict=True))
+    freed.update(zip(batch.held, written, strict=True))
     free = sorted(n for n, each in freed.items() if each.where not in slow)
     before = {where: place.ready_at for where, place in stand.items()}
     went_on = await came_free(session, [freed[n] for n in free], before, terms)
-    for n, applied in zip(free, went_on, strict=True):
+    gated = sorted(freed.keys() - set(free))
+    went_on += await settle(session, await _ended(session, batch, freed, gated), terms)
+    for n, applied in zip((*free, *gated), went_on, strict=True):
         answers[n] = follows.get(n, NOTHING).told(applied)
-    for n in sorted((batch.held.keys() | batch.known.keys()) - set(free)):
-        if n in batch.known:
-            answers[n] = await settle(session, freed[n], batch.known[n][0], None, terms)
-        else:
-            answers[n] = await _slowly(session, *batch.held[n], locked, terms)
     locked.forget_deliveries(change.delivery_id for change, _ in batch.held.values())
+    # A lease that had ended may be one that this batch has yet to record: it is another's now.
+    locked.forget_deliveries(each.delivery.id for applied in went_on for each in applied.handed)
     return [answers.get(n, Stale()) for n in range(len(changes))]
 
 
-async def _slowly(
-    session: Session, change: RecordAttempt, row: Row, locked: Locked, terms: DeliveryTerms
-) -> Applied:
-    """Record one where more than slots counts."""
-    (freed,), tried = await _record(session, ((change, row),))
-    (follows,) = await _follow(session, tried, locked, terms)
-    return follows.told(await settle(session, freed, change, row["chain"], terms))
+async def _ended(
+    session: Session, batch: _Batch, freed: Mapping[int, Freed], gated: Sequence[int]
+) -> list[Ended]:
+    """The slots that came free where more than slots counts."""
+    unread = [freed[n].seq for n in gated if n in batch.known]
+    urls = {row[0]: row[1] for row in await session.fetch(_URLS, unread)} if unread else {}
+    ended = []
+    for n in gated:
+        if n in batch.known:  # written without being read: in its place's own line, in no order
+            change, _ = batch.known[n]
+            ended.append(Ended(freed[n], change, urls[freed[n].seq], OWN_LINE, None))
+        else:
+            change, row = batch.held[n]
+            ended.append(Ended(freed[n], change, row["url"], row["target_seq"], row["chain"]))
+    return ended
 
 
 async def _follow(

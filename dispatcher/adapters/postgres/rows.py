@@ -49,8 +49,6 @@ JOB_LEASE: Final = JOB_COLUMNS.index("lease")
 JOB_HOLDER: Final = JOB_COLUMNS.index("holder_id")
 JOB_KEY_PLACE: Final = JOB_COLUMNS.index("key_place")
 JOB_LAST_LEASE: Final = JOB_COLUMNS.index("last_lease")
-JOB_ROW_WIDTH: Final = JOB_WIDTH - 3
-"""The columns of a new job, as `job_row` gives them."""
 
 EVENT_COLUMNS: Final = (
     *("seq", "id", "caller_id", "job_seq", "type", "sequence", "at", "links_base", "data"),

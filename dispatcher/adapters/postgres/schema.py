@@ -38,6 +38,9 @@ TRIES: Final = 20
 GIVE_WAY_SECONDS: Final = 0.5
 """How often a step is tried, and how long whoever waits behind it is let past in between; each try
 waits for a second (`begin_migration.sql`)."""
+STEP_SECONDS: Final = 3600.0
+"""For a step, and for its COMMIT: one may rewrite a table. Its connection's own limit is for the
+statements of a service, and the server's is lifted (`begin_migration.sql`)."""
 
 
 class Migration(NamedTuple):
@@ -121,9 +124,9 @@ async def _step(connection: asyncpg.Connection, address: Address, *, migrate: bo
             await connection.execute(_MAKE)
             now = missing = migrations()
         for step in now:
-            await connection.execute(step.sql)
+            await connection.execute(step.sql, timeout=STEP_SECONDS)
             await connection.execute(_MARK, step.number, step.name, step.mark)
-        await connection.execute(_COMMIT)
+        await connection.execute(_COMMIT, timeout=STEP_SECONDS)
     except BaseException:
         if not connection.is_closed():
             await connection.execute(_ROLLBACK)
@@ -188,5 +191,5 @@ async def _check_feed(connection: asyncpg.Connection, address: Address, *, migra
             "that events could not be read: run `dispatcher migrate` once, then start the nodes."
         )
     await connection.execute(_BEGIN)
-    await connection.execute(_RENUMBER)
-    await connection.execute(_COMMIT)
+    await connection.execute(_RENUMBER, timeout=STEP_SECONDS)
+    await connection.execute(_COMMIT, timeout=STEP_SECONDS)

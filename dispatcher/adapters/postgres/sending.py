@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from dispatcher.adapters.postgres import gates, lines, places
 from dispatcher.adapters.postgres.batching import Batcher, Entry
+from dispatcher.adapters.postgres.gates import Gate
 from dispatcher.adapters.postgres.places import Place, Where
 from dispatcher.adapters.postgres.registered import by_id
 from dispatcher.adapters.postgres.rows import (
@@ -34,7 +35,6 @@ _READY = statement("destinations_ready")
 _READY_LOCKED = statement("destinations_ready_locked")
 _LOCK_READY = statement("destinations_lock_ready")
 _NEXT = statement("destinations_next")
-_HEADS = statement("deliveries_heads")
 _LEASE = statement("deliveries_lease")
 _LEASE_KNOWN = statement("deliveries_lease_known")
 
@@ -154,25 +154,21 @@ async def _rounds(
     groups = dict(known)
     while groups and left > len(taken):
         share = ceil((left - len(taken)) / len(groups))
-        chosen = await _choose(session, groups, share, terms, taken)
+        chosen, here = await _choose(session, groups, share, terms, taken)
         picked: dict[int, Where] = {}
         counts: Counter[Where] = Counter()
         for turn in range(share):
-            for where, (_, queue) in chosen.items():
+            for where, queue in chosen.items():
                 room = left - len(taken) - len(picked)
                 if turn < len(queue) and room > 0 and _may(claim.room, where[0]):
                     picked[queue[turn]] = where
                     counts[where] += 1
-        for where, count in counts.items():
-            here = chosen[where].here
-            if here is not None:
-                await gates.count_rate(session, known[where].seq, here, terms, count)
+        gone = {known[where].seq: count for where, count in counts.items()}
+        await gates.count_rates(session, here, gone, terms)
         leased = await lease(session, list(picked), terms)
         taken += [leased[seq] for seq in picked if seq in leased]
-        served |= {known[where].seq for where in counts}
-        groups = {
-            where: known[where] for where, (_, queue) in chosen.items() if len(queue) == share
-        }
+        served |= gone.keys()
+        groups = {where: known[where] for where, queue in chosen.items() if len(queue) == share}
         if len(leased) < len(picked) or not picked:  # one left out is being changed just now
             break
     await _settle(session, known, served, claim)
@@ -189,37 +185,32 @@ def _may(room: Mapping[str, int], caller_id: str) -> bool:
     return left > 0
 
 
-class _Chosen(NamedTuple):
-    """What may be sent to a destination now; its gate, if more than slots counts."""
-
-    here: gates.Gate | None
-    deliveries: list[int]
-
-
 async def _choose(
     session: Session,
     groups: Mapping[Where, Place],
     share: int,
     terms: DeliveryTerms,
     taken: Sequence[LeasedDelivery],
-) -> dict[Where, _Chosen]:
-    """Up to `share` deliveries of each destination to be sent now."""
+) -> tuple[dict[Where, list[int]], dict[int, Gate]]:
+    """Up to `share` deliveries of each destination to be sent now, and how these stand."""
     under_way = Counter(where_of(leased.delivery) for leased in taken)
-    chosen: dict[Where, _Chosen] = {}
-    limits: dict[int, int] = {}
+    here = await _gates(session, groups, terms)
     for where, place in groups.items():
-        if place.plain and terms.rate_per_second is None:
-            free = terms.slots - place.sending - under_way[where]
-            limits[place.seq] = max(min(share, free), 0)
-    found = await heads(session, {seq: limit for seq, limit in limits.items() if limit})
-    for where, place in groups.items():
-        if place.seq in limits:
-            fresh, retried = found.get(place.seq, ([], []))
-            queue = lines.take_turns(session, place.seq, fresh, retried, limits[place.seq])
-            chosen[where] = _Chosen(None, queue)
-        else:
-            chosen[where] = _Chosen(*await lines.choose(session, place.seq, share, terms))
-    return chosen
+        if place.seq not in here:
+            sending = place.sending + under_way[where]
+            here[place.seq] = gates.PLAIN._replace(sending=sending, first_until=place.first_until)
+    wanted = {place.seq: share for place in groups.values()}
+    chosen = await lines.choose(session, wanted, here, terms)
+    return {where: chosen.get(place.seq, []) for where, place in groups.items()}, here
+
+
+async def _gates(
+    session: Session, known: Mapping[Where, Place], terms: DeliveryTerms
+) -> dict[int, Gate]:
+    """How destinations stand of which more counts than slots."""
+    rated = terms.rate_per_second is not None
+    asked = [place.seq for place in known.values() if rated or not place.plain]
+    return await gates.gates_of(session, asked) if asked else {}
 
 
 def where_of(delivery: Delivery) -> Where:
@@ -234,46 +225,16 @@ async def _settle(
 
     One that was not served keeps its place, unless its caller has enough for now.
     """
-    terms, now = claim.terms, session.now
-    plain = {w: p for w, p in known.items() if p.plain and terms.rate_per_second is None}
-    after = await places.look(session, plain)
+    here = await _gates(session, known, claim.terms)
+    await lines.renew_ready(session, here, claim.terms)
+    after = await places.look(session, known)
+    here = {place.seq: here.get(place.seq, gates.PLAIN) for place in after.values()}
+    following = await lines.renew(session, after, here, claim.terms)
     for where, place in after.items():
-        ready_at, full_slots = place.next_at(now, terms.slots)
-        if place.seq in served or ready_at != now or claim.room.get(where[0]) == 0:
-            place.set(ready_at, full_slots)
+        at, full_slots = following[where]
+        if place.seq in served or at != session.now or claim.room.get(where[0]) == 0:
+            place.set(at, full_slots)
     await places.write(session, after.values())
-    for where, place in known.items():
-        if where not in plain:
-            following = await lines.next_for(session, place.seq, terms)
-            if place.seq in served or following.at != now or claim.room.get(where[0]) == 0:
-                await gates.set_next(session, place.seq, following)
-
-
-async def heads(
-    session: Session, limits: Mapping[int, int]
-) -> dict[int, tuple[list[int], list[int]]]:
-    """Up to so many deliveries of each plain destination to be sent now, the oldest due first.
-
-    First those that were never tried, then the retries.
-    """
-    if not limits:
-        return {}
-    rows = await session.fetch(_HEADS, list(limits), list(limits.values()), session.now)
-    found: dict[int, tuple[list[int], list[int]]] = {}
-    for place_seq, seq, retried in rows:
-        found.setdefault(place_seq, ([], []))[1 if retried else 0].append(seq)
-    return found
-
-
-async def lease_next(session: Session, seq: int, terms: DeliveryTerms) -> LeasedDelivery | None:
-    """Lease the delivery whose turn it is at a destination; None if none may be sent now."""
-    chosen = await lines.choose(session, seq, 1, terms)
-    if not chosen.deliveries:
-        return None
-    leased = await lease(session, chosen.deliveries, terms)
-    if leased:
-        await gates.count_rate(session, seq, chosen.here, terms, 1)
-    return leased.get(chosen.deliveries[0])
 
 
 async def lease(

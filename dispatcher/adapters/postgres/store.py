@@ -10,7 +10,7 @@ import asyncpg
 from dispatcher.adapters.postgres import callers, claiming, holders, reading, sending
 from dispatcher.adapters.postgres.adding import add_jobs
 from dispatcher.adapters.postgres.answers import Answers
-from dispatcher.adapters.postgres.applying import apply
+from dispatcher.adapters.postgres.applying import apply, carried
 from dispatcher.adapters.postgres.arriving import refuse_half_moved
 from dispatcher.adapters.postgres.audit import AuditKept
 from dispatcher.adapters.postgres.batching import REST_SECONDS, Batcher
@@ -182,7 +182,9 @@ class PostgresStore(Answers, CallersKept, EndpointsKept, AuditKept, LeasesKept):
 
     async def add_jobs(self, jobs: Sequence[NewJob]) -> list[AddResult | Exception]:
         """See `JobStore.add_jobs`."""
-        return await self._adds.each(add_jobs, jobs) if jobs else []
+        if not jobs:
+            return []
+        return await self._adds.each(add_jobs, jobs, sum(len(new.input) for new in jobs))
 
     async def claim_jobs(self, claim: JobClaim) -> ClaimedJobs:
         """See `JobStore.claim_jobs`."""
@@ -201,7 +203,7 @@ class PostgresStore(Answers, CallersKept, EndpointsKept, AuditKept, LeasesKept):
         """See `JobStore.apply`."""
         if not changes:
             return []
-        return await self._changes.each_by(apply, changes, terms)
+        return await self._changes.each_by(apply, changes, terms, carried(changes))
 
     async def sweep(self, limit: int) -> Overdue:
         """See `JobStore.sweep`."""

@@ -23,7 +23,7 @@ The clock must be the test's own, since leases end by the thousand. A database t
 clock needs a way to be told the time in tests; `Backend.now` and `Backend.advance` are that way.
 
 `CONFORMANCE_EXAMPLES` and `CONFORMANCE_STEPS` in the environment make the state machine's run
-longer (100 examples of 40 steps by default).
+longer (60 examples of 40 steps by default).
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ from dispatcher.testing.conformance.feeding import (
     TestFollowing,
     TestHeads,
 )
-from dispatcher.testing.conformance.flowing import TestFlowOfEndpoints
+from dispatcher.testing.conformance.flowing import TestFlowInOneCall, TestFlowOfEndpoints
 from dispatcher.testing.conformance.grants import (
     TestKeysOfCallers,
     TestListsOfCallers,
@@ -89,6 +89,7 @@ from dispatcher.testing.conformance.grants import (
     TestServiceKeys,
 )
 from dispatcher.testing.conformance.handed import (
+    TestAttemptsThatAreLate,
     TestDeliveriesChangedByAnother,
     TestJobsChangedByAnother,
     TestWaitingChangedByAnother,
@@ -147,6 +148,7 @@ __all__ = [
     "TestAdding",
     "TestAskingToCancel",
     "TestAskingToCancelDeliveries",
+    "TestAttemptsThatAreLate",
     "TestAuditLog",
     "TestAuditedCallers",
     "TestAuditedChanges",
@@ -178,6 +180,7 @@ __all__ = [
     "TestFailingEndpoints",
     "TestFeed",
     "TestFinishing",
+    "TestFlowInOneCall",
     "TestFlowOfEndpoints",
     "TestFollowing",
     "TestHandOffOfDeliveries",

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from msgspec.structs import replace
 
 from dispatcher.core.breaker import Sign
-from dispatcher.core.model import DeliveryState
+from dispatcher.core.changes import PauseDestination, ReleaseDelivery
+from dispatcher.core.model import Callback, DeliveryState, Job
+from dispatcher.core.ordering import OnDead
+from dispatcher.ports.records import Applied, DeliveryTerms
+from dispatcher.ports.views import DestinationFilter
+from dispatcher.testing.conformance.breakers import fail, to_path
 from dispatcher.testing.conformance.registered import owed_to, registered, sent_to
 from dispatcher.testing.conformance.scene import Scene
-from dispatcher.testing.conformance.values import TERMS
+from dispatcher.testing.conformance.values import OTHER_ORIGIN, TERMS, a_callback
 
 
 class TestFlowOfEndpoints:
@@ -98,3 +105,145 @@ class TestFlowOfEndpoints:
         await scene.store.enable_endpoint(endpoint.id)
         probe = await sent_to(scene, endpoint.id)
         await scene.apply(scene.tried(probe, DeliveryState.DELIVERED, sign=Sign.ANSWERED))
+
+
+async def ends(
+    scene: Scene, owed: Sequence[Job | Callback], terms: DeliveryTerms = TERMS
+) -> list[Applied]:
+    """Waiting jobs that end in one call, what they owe to be handed off; the answers in order.
+
+    In place of a job its callback will do.
+    """
+    jobs = [scene.job(callback=each) if isinstance(each, Callback) else each for each in owed]
+    await scene.add_all(*(scene.new(job) for job in jobs))
+    changes = [replace(scene.end_waiting(job), hand_off=True) for job in jobs]
+    results = await scene.apply_all(*changes, terms=terms)
+    assert all(isinstance(each, Applied) for each in results)
+    return [each for each in results if isinstance(each, Applied)]
+
+
+def handed(applied: Sequence[Applied]) -> list[int]:
+    """How many each handed off."""
+    return [len(each.handed) for each in applied]
+
+
+class TestFlowInOneCall:
+    """What is owed in one call, where more than slots counts: as if one came after another."""
+
+    async def test_of_a_chain_the_first_goes_and_the_others_wait_for_it(self, scene: Scene) -> None:
+        ordered = replace(a_callback(), ordered=OnDead.SKIP)
+        jobs = [scene.job(callback=ordered, ordering_key="k") for _ in range(3)]
+        applied = await ends(scene, jobs)
+        assert handed(applied) == [1, 0, 0]
+        assert [each.delivery_ready_at for each in applied[1:]] == [None, None]
+        (sending,) = applied[0].handed
+        for job in jobs:
+            assert sending.delivery.job_id == job.id
+            assert (await scene.lease()).deliveries == ()
+            await scene.apply(scene.tried(sending, DeliveryState.DELIVERED))
+            if job is not jobs[-1]:
+                (sending,) = (await scene.lease()).deliveries
+
+    async def test_of_a_rate_so_many_go_as_it_lets_through(self, scene: Scene) -> None:
+        terms = replace(TERMS, rate_per_second=0.5)
+        both = [a_callback(), a_callback(OTHER_ORIGIN)]
+        applied = await ends(scene, [*both, *both], terms)
+        assert handed(applied) == [1, 1, 0, 0]
+        assert [each.delivery_ready_at for each in applied[2:]] == [scene.now + 2_000] * 2
+        assert (await scene.lease(terms=terms)).deliveries == ()
+        await scene.advance(2)
+        assert len((await scene.lease(terms=terms)).deliveries) == len(both)
+
+    @pytest.mark.parametrize("slots", [1, 2])
+    async def test_where_slots_lack_it_waits_for_a_lease_to_end(
+        self, scene: Scene, slots: int
+    ) -> None:
+        """By a rate that holds nobody back."""
+        terms = replace(TERMS, rate_per_second=1_000_000.0, slots=slots)
+        applied = await ends(scene, [a_callback()] * 3, terms)
+        assert handed(applied) == [1] * slots + [0] * (3 - slots)
+        lease_ms = round(terms.lease_seconds * 1_000)
+        assert {each.delivery_ready_at for each in applied[slots:]} == {scene.now + lease_ms}
+        (first,) = applied[0].handed
+        await scene.apply(scene.tried(first, DeliveryState.DELIVERED), terms=terms)
+        assert len((await scene.lease(terms=terms)).deliveries) == 1
+
+    async def test_of_a_breaker_that_was_open_one_probes(self, scene: Scene) -> None:
+        await fail(scene, Sign.NO_CONNECTION)
+        applied = await ends(scene, [a_callback()] * 2)
+        open_until = scene.now + round(TERMS.breaker.first_seconds * 1_000)
+        assert [(each.handed, each.delivery_ready_at) for each in applied] == [((), open_until)] * 2
+        await scene.advance(TERMS.breaker.first_seconds)
+        (probe,) = (await scene.lease()).deliveries
+        more = await ends(scene, [a_callback()] * 2)
+        assert handed(more) == [0, 0]
+        await scene.apply(scene.tried(probe, DeliveryState.DELIVERED, sign=Sign.ANSWERED))
+        assert (await scene.lease()).deliveries != ()
+
+    async def test_those_of_a_url_in_trouble_wait_apart(self, scene: Scene) -> None:
+        await fail(scene, Sign.NO_SERVICE)
+        other = to_path("elsewhere")
+        applied = await ends(scene, [a_callback(), other, a_callback(), other])
+        assert handed(applied) == [0, 1, 0, 1]
+        assert (await scene.lease()).deliveries == ()
+        for each in (applied[1], applied[3]):
+            await scene.apply(scene.tried(each.handed[0], DeliveryState.DELIVERED))
+        await scene.advance(TERMS.breaker.first_seconds)
+        (probe,) = (await scene.lease()).deliveries
+        assert probe.delivery.url == a_callback().url
+
+    async def test_nothing_goes_where_it_is_paused(self, scene: Scene) -> None:
+        (sent,) = (await ends(scene, [a_callback()]))[0].handed
+        await scene.apply(scene.tried(sent, DeliveryState.DELIVERED))
+        page = await scene.store.list_destinations(DestinationFilter(), limit=2, before=None)
+        (place,) = page.items
+        await scene.apply(PauseDestination(place.id, scene.now))
+        applied = await ends(scene, [a_callback()] * 2)
+        assert [(each.handed, each.delivery_ready_at) for each in applied] == [((), None)] * 2
+        assert (await scene.lease()).deliveries == ()
+
+    async def test_a_slot_that_goes_on_to_a_url_in_trouble_tells_when_more_may(
+        self, scene: Scene
+    ) -> None:
+        terms = replace(TERMS, lease_seconds=300.0)
+        await fail(scene, Sign.NO_SERVICE)
+        await ends(scene, [a_callback()] * 2)
+        (other,) = (await ends(scene, [to_path("elsewhere")], terms))[0].handed
+        await scene.advance(TERMS.breaker.first_seconds)
+        tried = scene.tried(other, DeliveryState.DELIVERED, sign=Sign.ANSWERED, hand_off=True)
+        applied = await scene.apply(tried, terms=terms)
+        (probe,) = applied.handed
+        assert probe.delivery.url == a_callback().url
+        assert applied.delivery_ready_at in (None, scene.now + 300_000)
+
+    @pytest.mark.parametrize("rate", [None, 1_000_000.0])
+    async def test_whoever_has_more_slots_sends_what_waits_for_one(
+        self, scene: Scene, rate: float | None
+    ) -> None:
+        terms = replace(TERMS, slots=1, rate_per_second=rate)
+        assert handed(await ends(scene, [a_callback()], terms)) == [1]
+        await scene.advance(0.001)
+        assert handed(await ends(scene, [a_callback()], terms)) == [0]
+        more = replace(terms, slots=2)
+        assert len((await scene.lease(terms=more)).deliveries) == 1
+
+    @pytest.mark.parametrize("rate", [None, 1_000_000.0])
+    async def test_what_is_handed_on_is_not_given_back_by_its_old_lease(
+        self, scene: Scene, rate: float | None
+    ) -> None:
+        terms = replace(TERMS, slots=2, rate_per_second=rate)
+        (late,) = (await ends(scene, [a_callback()], terms))[0].handed
+        await scene.advance(TERMS.lease_seconds - 1)
+        (soon,) = (await ends(scene, [a_callback()], terms))[0].handed
+        await scene.advance(2)
+        done, back = await scene.apply_all(
+            scene.tried(soon, DeliveryState.DELIVERED, hand_off=True),
+            ReleaseDelivery(late.delivery.id, late.lease, scene.now),
+            terms=terms,
+        )
+        assert isinstance(done, Applied)
+        state = (await scene.delivery(late.delivery.id)).state
+        assert (handed([done]), state) in (
+            ([1], DeliveryState.SENDING),
+            ([0], DeliveryState.PENDING),
+        ), back

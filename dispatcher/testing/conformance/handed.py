@@ -6,6 +6,10 @@ reads everything each time.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
 import pytest
 from msgspec.structs import replace
 
@@ -13,14 +17,27 @@ from dispatcher.core.breaker import BreakerState, BreakerTerms, Sign
 from dispatcher.core.changes import (
     AskCancel,
     AskCancelDelivery,
+    Change,
     EndDelivery,
     LeasedJob,
     NoteOutput,
     NoteProgress,
+    PauseDestination,
+    RecordAttempt,
     Redeliver,
+    ReleaseDelivery,
 )
 from dispatcher.core.model import DeliveryState, EventType, JobState, Progress
-from dispatcher.ports.records import Added, LeasedDelivery, Stale
+from dispatcher.core.ordering import OnDead
+from dispatcher.ports.records import (
+    Added,
+    Applied,
+    ApplyResult,
+    DeliveryTerms,
+    LeasedDelivery,
+    Stale,
+)
+from dispatcher.ports.views import DestinationFilter
 from dispatcher.testing.conformance.delivering import ONE_SLOT
 from dispatcher.testing.conformance.registered import owed_to, registered
 from dispatcher.testing.conformance.scene import Scene
@@ -28,9 +45,13 @@ from dispatcher.testing.conformance.values import (
     ANN,
     EVERY_EVENT,
     LEASE_SECONDS,
+    ORIGIN,
+    OTHER_ORIGIN,
     TERMS,
     a_callback,
 )
+
+Together: TypeAlias = Callable[..., Awaitable[list[ApplyResult]]]
 
 _FRAGILE = replace(TERMS, breaker=BreakerTerms(failures=1))
 """One failure opens a breaker."""
@@ -254,3 +275,64 @@ class TestWaitingChangedByAnother:
         await scene.other.erase_job(job_id, ANN, ONE_SLOT, cancel_deliveries=True)
         done = scene.tried(sending, DeliveryState.DELIVERED, hand_off=True)
         assert (await scene.apply(done, terms=ONE_SLOT)).handed == ()
+
+
+class TestAttemptsThatAreLate:
+    """Between changes of one batch: what comes after them goes by what came before."""
+
+    @pytest.fixture
+    async def late(self, scene: Scene) -> RecordAttempt:
+        """An attempt whose lease is another's by now, at a destination of its own."""
+        job = await scene.running(callback=a_callback(OTHER_ORIGIN))
+        (sending,) = (await scene.apply(scene.finish(job, hand_off=True))).handed
+        return replace(scene.tried(sending, DeliveryState.DELIVERED), lease="lse_other")
+
+    @pytest.fixture(params=["in one call", "in calls of their own"])
+    def together(self, scene: Scene, request: pytest.FixtureRequest) -> Together:
+        async def apply(*changes: Change, terms: DeliveryTerms = TERMS) -> list[ApplyResult]:
+            if request.param == "in one call":
+                return await scene.apply_all(*changes, terms=terms)
+            calls = [scene.apply_all(change, terms=terms) for change in changes]
+            return [answer for each in await asyncio.gather(*calls) for answer in each]
+
+        return apply
+
+    async def test_a_destination_that_was_paused_is(
+        self, scene: Scene, late: RecordAttempt, together: Together
+    ) -> None:
+        first = await scene.running(callback=a_callback())
+        (sending,) = (await scene.apply(scene.finish(first, hand_off=True))).handed
+        await scene.apply(scene.tried(sending, DeliveryState.DELIVERED))
+        page = await scene.other.list_destinations(DestinationFilter(), limit=10, before=None)
+        (here,) = [each for each in page.items if each.origin == ORIGIN]
+        job = await scene.running(callback=a_callback())
+        answers = await together(
+            PauseDestination(here.id, scene.now), late, scene.finish(job, hand_off=True)
+        )
+        assert isinstance(answers[2], Applied)
+        assert answers[2].handed == ()
+
+    async def test_a_slot_that_was_taken_is(
+        self, scene: Scene, late: RecordAttempt, together: Together
+    ) -> None:
+        ordered = replace(a_callback(), ordered=OnDead.SKIP)
+        jobs = [await scene.running(callback=each) for each in (ordered, a_callback())]
+        first, second = (scene.finish(job, hand_off=True) for job in jobs)
+        answers = await together(first, late, second, terms=ONE_SLOT)
+        assert sum(len(each.handed) for each in answers if isinstance(each, Applied)) == 1
+
+    async def test_what_waits_is_looked_at(
+        self, scene: Scene, late: RecordAttempt, together: Together
+    ) -> None:
+        """The last that was at a destination is canceled there, and something else comes."""
+        ordered = replace(a_callback(), ordered=OnDead.SKIP)
+        first = await scene.running(callback=ordered)
+        (sending,) = (await scene.apply(scene.finish(first, hand_off=True))).handed
+        await scene.apply(AskCancelDelivery(sending.delivery.id, scene.now))
+        job = await scene.running(callback=a_callback(schedule=(60.0, 60.0)))
+        back = ReleaseDelivery(sending.delivery.id, sending.lease, scene.now)
+        await together(back, late, scene.finish(job))
+        await scene.advance(100)
+        (waits,) = await scene.deliveries(job.job.id)
+        claimed = (await scene.lease()).deliveries
+        assert waits.id in {each.delivery.id for each in claimed}

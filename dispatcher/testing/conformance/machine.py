@@ -338,7 +338,7 @@ def stateful(
     if os.environ.get("CONFORMANCE_SHRINK"):
         phases.append(Phase.shrink)
     case.settings = settings(  # type: ignore[attr-defined]  # Hypothesis reads it from the class
-        max_examples=int(os.environ.get("CONFORMANCE_EXAMPLES", "100")),
+        max_examples=int(os.environ.get("CONFORMANCE_EXAMPLES", "60")),
         stateful_step_count=int(os.environ.get("CONFORMANCE_STEPS", "40")),
         deadline=None,
         phases=phases,

@@ -1,4 +1,4 @@
-"""Long walks through breakers, lines, rates and pauses: nothing is stuck, nothing is overfull."""
+"""Long walks through breakers, lines, rates, orders and pauses: nothing is stuck, or overfull."""
 
 from __future__ import annotations
 
@@ -6,16 +6,25 @@ import random
 from collections import Counter
 
 import pytest
+from msgspec.structs import replace
 
 from dispatcher.core.breaker import BreakerTerms, Sign
-from dispatcher.core.changes import PauseDestination, ReleaseDelivery, ResumeDestination
+from dispatcher.core.changes import (
+    Change,
+    FinishJob,
+    PauseDestination,
+    RecordAttempt,
+    ReleaseDelivery,
+    ResumeDestination,
+)
 from dispatcher.core.lifecycle import (
     FINAL_DELIVERY_STATES,
     decide_cancel_delivery,
     decide_redeliver,
 )
-from dispatcher.core.model import DeliveryState
-from dispatcher.ports.records import DeliveryTerms, LeasedDelivery
+from dispatcher.core.model import Callback, DeliveryState
+from dispatcher.core.ordering import OnDead
+from dispatcher.ports.records import Applied, DeliveryTerms, LeasedDelivery
 from dispatcher.ports.views import DestinationFilter
 from dispatcher.testing.conformance.breakers import owe, to_path
 from dispatcher.testing.conformance.scene import Scene
@@ -51,7 +60,29 @@ class Walk:
         return None
 
     async def record(self, *, well: bool = False) -> None:
-        """Something comes of an attempt."""
+        """Something comes of an attempt, or of several in one call, beside jobs that end."""
+        count = min(len(self.sending), self.chance.choice([1, 1, 5]))
+        changes: list[Change] = [self._outcome(well=well) for _ in range(count)]
+        if not well and self.chance.random() < 0.3:
+            changes += await self._ends(self.chance.choice([1, 4]))
+        for applied in await self.scene.apply_all(*changes, terms=self.terms):
+            assert isinstance(applied, Applied)
+            self.sending += applied.handed
+
+    async def _ends(self, count: int) -> list[FinishJob]:
+        """Jobs that end, what they owe to be handed off."""
+        callback = self.callback()
+        jobs = [self.scene.job(callback=callback, ordering_key="k") for _ in range(count)]
+        await self.scene.add_all(*(self.scene.new(job) for job in jobs))
+        return [replace(self.scene.end_waiting(job), hand_off=True) for job in jobs]
+
+    def callback(self) -> Callback:
+        """To one of the places, maybe in order."""
+        origin, path = self.chance.choice(WHERE)
+        ordered = self.chance.choice([None, None, OnDead.SKIP])
+        return replace(to_path(path, origin), ordered=ordered)
+
+    def _outcome(self, *, well: bool) -> RecordAttempt:
         one = self.sending.pop(self.chance.randrange(len(self.sending)))
         sign = Sign.ANSWERED if well else self.chance.choice(SIGNS)
         to = DeliveryState.PENDING
@@ -59,7 +90,7 @@ class Walk:
             to = DeliveryState.DELIVERED
         elif self.chance.random() < 0.3:
             to = DeliveryState.DEAD
-        change = self.scene.tried(
+        return self.scene.tried(
             one,
             to,
             after_seconds=self.chance.choice([0, 1, 60]),
@@ -67,8 +98,6 @@ class Walk:
             jitter=self.chance.random(),
             hand_off=self.chance.random() < 0.5,
         )
-        applied = await self.scene.apply(change, terms=self.terms)
-        self.sending += applied.handed
 
     async def steer(self) -> None:
         """A caller, an operator or a drain does something."""
@@ -97,10 +126,9 @@ class Walk:
         scene, chance = self.scene, self.chance
         match chance.randrange(8):
             case 0 | 1:
-                origin, path = chance.choice(WHERE)
                 caller_id = chance.choice([ANN, BEN])
                 count = chance.choice([1, 2, 7])
-                await owe(scene, count, to_path(path, origin), caller_id=caller_id)
+                await owe(scene, count, self.callback(), caller_id=caller_id, ordering_key="k")
             case 2:
                 await self.claim()
             case 3 | 4 if self.sending:

@@ -17,13 +17,7 @@ UPDATE dispatcher.delivery AS delivery SET
   first_status_code = tried.status_code,
   first_error = tried.error,
   first_body = tried.body
-FROM unnest(
-  $1::text[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::integer[],
-  $8::integer[], $9::bigint[], $10::bigint[], $11::integer[], $12::text[], $13::bytea[]
-) AS tried (
-  id, lease, until, state, due_at, finished_at, used,
-  number, at, duration_ms, status_code, error, body
-)
+FROM unnest($1::dispatcher.delivery_tried[]) AS tried
 WHERE delivery.id = tried.id AND delivery.lease = tried.lease AND delivery.lease_until = tried.until
   AND delivery.attempt_count = 0 AND delivery.cancel_requested_at IS NULL
   AND delivery.endpoint_id IS NULL AND delivery.chain IS NULL AND delivery.target_seq = 0

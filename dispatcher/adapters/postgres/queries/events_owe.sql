@@ -2,10 +2,8 @@
 -- names its event by its place among those given, which get their numbers in that order.
 WITH added AS (
   INSERT INTO dispatcher.event (id, caller_id, job_seq, type, sequence, at, links_base, data)
-  SELECT id, caller_id, job_seq, type, sequence, at, $8::text, data
-  FROM unnest(
-    $1::text[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bytea[]
-  )
+  SELECT id, caller_id, job_seq, type, sequence, at, $2::text, data
+  FROM unnest($1::dispatcher.event_new[])
     WITH ORDINALITY AS new (id, caller_id, job_seq, type, sequence, at, data, place)
   ORDER BY place
   RETURNING seq, at
@@ -21,14 +19,9 @@ SELECT
   owed.id, owed.destination_seq, owed.job_seq, numbers.seqs[owed.event], owed.url, owed.origin, owed.state,
   owed.lease, owed.lease_until, numbers.ats[owed.event], owed.due_at, owed.caller_id,
   owed.line, owed.chain, owed.on_dead, owed.blocked, owed.endpoint_id, 0, 0, 0
-FROM unnest(
-  $9::text[], $10::bigint[], $11::bigint[], $12::integer[], $13::text[], $14::text[], $15::text[],
-  $16::text[], $17::bigint[], $18::bigint[], $19::text[], $20::bigint[], $21::text[], $22::text[],
-  $23::boolean[], $24::text[]
-) WITH ORDINALITY AS owed (
+FROM unnest($3::dispatcher.delivery_owed[]) WITH ORDINALITY AS owed (
   id, destination_seq, job_seq, event, url, origin, state,
-  lease, lease_until, due_at, caller_id, line, chain, on_dead, blocked, endpoint_id,
-  place
+  lease, lease_until, due_at, caller_id, line, chain, on_dead, blocked, endpoint_id, place
 )
 CROSS JOIN numbers
 ORDER BY owed.place

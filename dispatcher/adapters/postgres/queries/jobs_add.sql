@@ -1,15 +1,8 @@
 -- New jobs with their inputs; they get their numbers in the order given. The columns stand in the
--- order of the table (`rows.job_row`). Gives what enabled endpoints of their callers are subscribed to, by caller.
+-- order of the table (`rows.job_row`). Gives what enabled endpoints of these callers are subscribed to,
+-- by caller.
 WITH new AS (
-  SELECT * FROM unnest(
-    $1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::smallint[], $7::text[],
-    $8::text[], $9::text[], $10::integer[], $11::integer[], $12::double precision[],
-    $13::double precision[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[],
-    $18::bigint[], $19::bigint[], $20::bigint[], $21::bigint[], $22::bigint[], $23::bigint[],
-    $24::boolean[], $25::text[], $26::text[], $27::bigint[], $28::text[], $29::text[],
-    $30::text[], $31::text[], $32::text[], $33::text[], $34::bigint[], $35::bigint[],
-    $36::text[], $37::smallint[], $38::bytea[]
-  ) WITH ORDINALITY AS new (
+  SELECT * FROM unnest($1::dispatcher.job_new[]) WITH ORDINALITY AS new (
     id, caller_id, type, queue, lane_seq, priority, state, lease, holder_id, attempt_count,
     max_attempts, timeout_seconds, retention_seconds, created_at, due_at, late_at, run_at,
     start_by, deadline, started_at, finished_at, expires_at, cancel_requested_at, retrying,

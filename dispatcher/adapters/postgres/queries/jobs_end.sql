@@ -13,12 +13,7 @@ WITH ended AS (
     result_bytes = ended.result_bytes,
     version = job.version + 1,
     event_count = job.event_count + 1
-  FROM unnest(
-    $1::text[], $2::text[], $3::bigint[],
-    $4::text[], $5::bigint[], $6::bigint[], $7::text[], $8::text[], $9::bigint[], $10::bytea[]
-  ) AS ended (
-    id, lease, version, state, finished_at, expires_at, progress, error, result_bytes, body
-  )
+  FROM unnest($1::dispatcher.job_ended[]) AS ended
   WHERE job.id = ended.id AND job.lease = ended.lease AND job.version = ended.version
     AND job.key_place = 0 AND coalesce(job.holder_id, '') <> job.lease
     AND NOT EXISTS (

@@ -1,4 +1,0 @@
--- Keep how the breaker of a destination stands.
-UPDATE dispatcher.destination
-SET breaker = $2, breaker_state = $3, open_until = $4, breaker_at = $5
-WHERE seq = $1
