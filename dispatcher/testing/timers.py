@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 from collections.abc import Callable
 from itertools import count
 
 from dispatcher.ports.system import Alarm
 from dispatcher.testing.clock import ManualClock
+
+_FLOAT_MS = 1e-6
+"""So much of a millisecond may be there for sums of floats alone."""
 
 
 class _ManualAlarm:
@@ -28,12 +32,18 @@ class ManualTimers:
         self._waiting: list[tuple[int, int, _ManualAlarm]] = []
 
     def after(self, seconds: float, call: Callable[[], None]) -> Alarm:
-        """See `Timers.after`. What is due already is called in the loop's next turn."""
+        """See `Timers.after`. What is due already is called in the loop's next turn.
+
+        What is due between two milliseconds goes off at the second: whoever finds that it was
+        called too soon and asks for the rest would else be called at the same instant for ever.
+        """
         alarm = _ManualAlarm(call)
         if seconds <= 0:
             asyncio.get_running_loop().call_soon(self._ring, alarm)
         else:
-            due_ms = round((self._clock.monotonic() + seconds) * 1000)
+            now = self._clock.monotonic()
+            due_ms = math.ceil((now + seconds) * 1000 - _FLOAT_MS)
+            due_ms = max(due_ms, round(now * 1000) + 1)
             heapq.heappush(self._waiting, (due_ms, next(self._order), alarm))
         return alarm
 

@@ -301,14 +301,15 @@ class Service:
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None  # noqa: S101  # it was opened as a pipe
-        for line in process.stdout:
-            with self._said:
-                self._lines.append(line.rstrip("\n"))
-                self._said.notify_all()
+        # Closed by who reads it: another's close would wait for the read, and so for all that the
+        # process has started and that still holds the pipe.
+        with process.stdout as output:
+            for line in output:
+                with self._said:
+                    self._lines.append(line.rstrip("\n"))
+                    self._said.notify_all()
 
     def _close(self) -> None:
         if self._reader is not None:
             self._reader.join(timeout=5)
             self._reader = None
-        if self._process is not None and self._process.stdout is not None:
-            self._process.stdout.close()

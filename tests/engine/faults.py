@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from dispatcher.core.errors import StoreUnavailable
@@ -17,6 +17,8 @@ class FaultyStore:
         self.real = real
         self.calls: dict[str, int] = {}
         self._called = asyncio.Event()
+        self._applying = 0
+        self._applied = asyncio.Event()
         self.after_beat: Callable[[], None] = lambda: None
         self._before: dict[str, list[BaseException]] = {}
         self._after: dict[str, list[BaseException]] = {}
@@ -56,6 +58,18 @@ class FaultyStore:
                 self._called.clear()
                 await self._called.wait()
 
+    @property
+    def applying(self) -> bool:
+        """Whether the store has a change that it has not decided on."""
+        return self._applying > 0
+
+    async def until_applied(self) -> None:
+        """Wait until the store has decided on all changes."""
+        async with asyncio.timeout(60):
+            while self.applying:
+                self._applied.clear()
+                await self._applied.wait()
+
     def heal(self) -> None:
         """Nothing fails and nothing waits any more."""
         self._before.clear()
@@ -76,7 +90,7 @@ class FaultyStore:
             try:
                 if self._before.get(verb):
                     raise self._before[verb].pop(0)
-                answer = await real(*arguments, **named)
+                answer = await self._done(verb, real(*arguments, **named))
                 gate = self._gates.get(verb)
                 if gate is not None:
                     await gate.pass_through()
@@ -88,6 +102,14 @@ class FaultyStore:
             return answer
 
         return call
+
+    async def _done(self, verb: str, work: Awaitable[Any]) -> Any:
+        self._applying += verb == "apply"
+        try:
+            return await work
+        finally:
+            self._applying -= verb == "apply"
+            self._applied.set()
 
 
 class FaultyHeart:

@@ -275,16 +275,21 @@ class Stage:
     async def rest(self) -> None:
         """Have both loops look twice from now on, so that what could be claimed has been.
 
-        Then neither claims any more, unless somebody wakes it, and what was claimed is being sent.
+        Then neither claims any more, unless somebody wakes it, what was claimed is being sent, and
+        the store has taken what was to be said of it by then.
         """
         await self._look("jobs", self.engine.jobs.loop)
         await self._look("deliveries", self.engine.deliveries.loop)
-        while not (self.jobs_watch.rests and self.deliveries_watch.rests):
+        while True:
             await self.jobs_watch.until_it_rests()
             await self.deliveries_watch.until_it_rests()
-        await self.turns()  # what was claimed last begins
-        await self.look_ups.until_done()
-        await self.turns()
+            await self.turns()  # what was claimed last begins
+            await self.look_ups.until_done()
+            await self.turns()
+            await self.faults.until_applied()
+            await self.turns()
+            if self.jobs_watch.rests and self.deliveries_watch.rests and not self.faults.applying:
+                return
 
     async def rest_out_of_touch(self) -> None:
         """The same of a process that has lost its lease: it claims deliveries, but no jobs."""
