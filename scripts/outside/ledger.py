@@ -29,13 +29,19 @@ from .runs import Halt, Run, overlaps
 # Enough entries that even a receiver that fails at random is tried until it does not.
 SCHEDULE: Final = [0, 0.2, 0.5] + [1] * 40
 AGAIN_SECONDS: Final = 0.02
+SHORT_SECONDS: Final = 0.4
+LONG_PART: Final = 0.05
 
 
 class Ledger:
     """Submits, receives, and finds what is wrong."""
 
-    def __init__(self, seed: int, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, seed: int, host: str = "127.0.0.1", *, longest_seconds: float = SHORT_SECONDS
+    ) -> None:
+        """Of the jobs that take their time, one in twenty takes up to `longest_seconds`."""
         self._chance = random.Random(seed)
+        self._longest_seconds = longest_seconds
         self.receiver = Receiver(answer=self._answer, host=host)
         self._numbers = itertools.count()
         self.jobs: dict[int, str] = {}
@@ -99,7 +105,8 @@ class Ledger:
 
     def _body(self, number: int, ordering_key: str | None) -> dict[str, Any]:
         chance = self._chance
-        seconds = round(chance.uniform(0, 0.4), 3)
+        most = self._longest_seconds if chance.random() < LONG_PART else SHORT_SECONDS
+        seconds = round(chance.uniform(0, most), 3)
         type_, given = chance.choice(
             [
                 ("dispatcher.echo", {"number": number}),
