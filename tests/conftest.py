@@ -41,7 +41,8 @@ class FailuresAtOnce:
 class HangsEnd:
     """Ends the process of a test that hangs while it clears up, and says where.
 
-    pytest's own watch (`faulthandler_timeout`) does so before, but is called off by any failure.
+    pytest's own watch (`faulthandler_timeout`) is called off by any failure. What the process had
+    begun (services, a PostgreSQL) is left behind, to be looked at.
     """
 
     def __init__(self, output: int) -> None:

@@ -30,7 +30,7 @@ from .runs import Halt, Run, overlaps
 SCHEDULE: Final = [0, 0.2, 0.5] + [1] * 40
 AGAIN_SECONDS: Final = 0.02
 SHORT_SECONDS: Final = 0.4
-LONG_PART: Final = 0.05
+LONG_PART: Final = 0.1
 
 
 class Ledger:
@@ -39,7 +39,10 @@ class Ledger:
     def __init__(
         self, seed: int, host: str = "127.0.0.1", *, longest_seconds: float = SHORT_SECONDS
     ) -> None:
-        """Of the jobs that take their time, one in twenty takes up to `longest_seconds`."""
+        """Of the jobs that wait, one in ten waits for up to `longest_seconds`.
+
+        Not of those that run in threads: nothing can stop one when its lease is lost.
+        """
         self._chance = random.Random(seed)
         self._longest_seconds = longest_seconds
         self.receiver = Receiver(answer=self._answer, host=host)
@@ -105,13 +108,13 @@ class Ledger:
 
     def _body(self, number: int, ordering_key: str | None) -> dict[str, Any]:
         chance = self._chance
+        seconds = round(chance.uniform(0, SHORT_SECONDS), 3)
         most = self._longest_seconds if chance.random() < LONG_PART else SHORT_SECONDS
-        seconds = round(chance.uniform(0, most), 3)
         type_, given = chance.choice(
             [
                 ("dispatcher.echo", {"number": number}),
                 ("dispatcher.echo", {"number": number, "pad": "x" * chance.randrange(100_000)}),
-                ("crash.sleep", seconds),
+                ("crash.sleep", round(chance.uniform(0, most), 3)),
                 ("crash.thread", seconds),
                 ("crash.again", None),
                 ("crash.fragile", seconds),

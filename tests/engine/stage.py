@@ -314,10 +314,13 @@ class Stage:
     async def passes_until(self, wanted: Awaitable[T]) -> T:
         """Let time pass, as slowly as the store works, until something has happened."""
         task = asyncio.ensure_future(wanted)
-        async with asyncio.timeout(60):
-            while not (await asyncio.wait((task,), timeout=0.001))[0]:
-                self.advance(0.05)
-        return await task
+        try:
+            async with asyncio.timeout(60):
+                while not (await asyncio.wait((task,), timeout=0.001))[0]:
+                    self.advance(0.05)
+            return await task
+        finally:
+            task.cancel()
 
     async def looks_until(self, wanted: Awaitable[T]) -> T:
         """Have the loops look until something has happened, while no time passes.
