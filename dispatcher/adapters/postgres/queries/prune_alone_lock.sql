@@ -1,5 +1,6 @@
 -- Lock the deliveries of events of no job that are to be erased, in one order. Each event's are looked
--- up by themselves: for all at once the planner of PostgreSQL 16 would read those of no job whole.
+-- up by themselves: for all at once the planners of PostgreSQL 15 and 16 would read those of no job
+-- whole.
 WITH found AS MATERIALIZED (
   SELECT alone.seq FROM unnest($1::bigint[]) AS event (seq)
   CROSS JOIN LATERAL (
