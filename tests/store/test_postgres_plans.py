@@ -69,6 +69,7 @@ INDEXES = {
     "deliveries_lost_lined": ["delivery_sending"],
     "deliveries_put_back": ["delivery_pkey"],
     "deliveries_record_first": ["delivery_pkey"],
+    "deliveries_redeliver": ["delivery_pkey"],
     "delivery_summaries": ["delivery_of_job"],
     "destinations_gates": ["delivery_sending"],
     "destinations_hold": ["destination_of_endpoint"],

@@ -12,6 +12,7 @@ from dispatcher.adapters.postgres.delivering import change_delivery
 from dispatcher.adapters.postgres.destinations_kept import change_destination
 from dispatcher.adapters.postgres.locking import DeliveryChange, Locked, Steering, lock_all
 from dispatcher.adapters.postgres.recording import record_attempts
+from dispatcher.adapters.postgres.redelivering import redeliver
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.core.changes import (
     AskCancel,
@@ -34,7 +35,7 @@ from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms
 
 _Numbered: TypeAlias = tuple[int, Change]
 
-_TOGETHER = (FinishJob, ReleaseJob, RecordAttempt)
+_TOGETHER = (FinishJob, ReleaseJob, RecordAttempt, Redeliver)
 """Of these a batch is a few statements, whatever its size."""
 
 
@@ -135,11 +136,14 @@ async def _apply_alike(
         case ReleaseJob():
             back = [change for change in changes if isinstance(change, ReleaseJob)]
             return await release_jobs(session, back, locked)
+        case Redeliver():
+            again = [change for change in changes if isinstance(change, Redeliver)]
+            return await redeliver(session, again, locked, terms)
         case AskCancel():
             return [await ask_cancel(session, first, locked)]
         case NoteProgress() | NoteOutput() | NoteStarted():
             return [await note(session, first, locked, terms)]
-        case ReleaseDelivery() | EndDelivery() | AskCancelDelivery() | Redeliver():
+        case ReleaseDelivery() | EndDelivery() | AskCancelDelivery():
             return [await change_delivery(session, first, locked, terms)]
         case PauseDestination() | ResumeDestination():
             return [await change_destination(session, first)]

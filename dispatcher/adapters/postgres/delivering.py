@@ -7,8 +7,6 @@ from dispatcher.adapters.postgres.aftermath import (
     after_deaths,
 )
 from dispatcher.adapters.postgres.freeing import Freed, came_free
-from dispatcher.adapters.postgres.gated import Gated
-from dispatcher.adapters.postgres.gates import OWN_LINE
 from dispatcher.adapters.postgres.locking import Locked
 from dispatcher.adapters.postgres.places import where_of
 from dispatcher.adapters.postgres.rows import (
@@ -21,7 +19,6 @@ from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.changes import (
     AskCancelDelivery,
     EndDelivery,
-    Redeliver,
     ReleaseDelivery,
 )
 from dispatcher.core.lifecycle import DELIVERY_TRANSITIONS, FINAL_DELIVERY_STATES, settled
@@ -37,12 +34,11 @@ from dispatcher.ports.records import (
 _RELEASE = statement("delivery_release")
 _END = statement("delivery_end")
 _ASK_CANCEL = statement("delivery_ask_cancel")
-_REDELIVER = statement("delivery_redeliver")
 
 
 async def change_delivery(
     session: Session,
-    change: ReleaseDelivery | EndDelivery | AskCancelDelivery | Redeliver,
+    change: ReleaseDelivery | EndDelivery | AskCancelDelivery,
     locked: Locked,
     terms: DeliveryTerms,
 ) -> ApplyResult:
@@ -58,8 +54,6 @@ async def change_delivery(
             return await _end(session, change, row, terms)
         case AskCancelDelivery():
             return await _ask_cancel(session, change, row)
-        case Redeliver():
-            return await _redeliver(session, change, row, terms)
 
 
 async def _end(
@@ -119,30 +113,3 @@ async def _release(
     before = {freed.where: place.ready_at}
     (applied,) = await came_free(session, (freed,), before, terms)
     return applied
-
-
-async def _redeliver(
-    session: Session, change: Redeliver, row: Row, terms: DeliveryTerms
-) -> ApplyResult:
-    """Begin a new round; see `Redeliver`."""
-    if row["round"] >= change.round:
-        return Applied()
-    if row["round"] + 1 != change.round or row["state"] not in FINAL_DELIVERY_STATES:
-        return Stale()
-    endpoint_id = row["endpoint_id"]
-    if endpoint_id is not None and session.registered.find(endpoint_id) is None:
-        return Stale()  # it was deleted
-    where, chain = where_of(row), row["chain"]
-    place = (await places.look(session, (where,)))[where]
-    gated = await Gated.look(session, (place,), ((place.seq, row["url"]),), (), terms)
-    line = gated.line(place, row["url"])
-    blocked = chain is not None and chain in await chains.running(session, ((chain, row[0]),))
-    due_at = session.now
-    stands = (due_at, change.round, change.at, OWN_LINE if line is None else line.number, blocked)
-    await session.execute(_REDELIVER, row[0], place.seq, *stands)
-    if blocked:
-        return Applied()
-    ready_at = gated.wait(place, line, due_at)
-    await places.write(session, (place,))
-    await gated.write()
-    return Applied(delivery_ready_at=ready_at)

@@ -128,6 +128,7 @@ from dispatcher.testing.conformance.redelivering import (
     TestAskingToCancelDeliveries,
     TestRedelivering,
 )
+from dispatcher.testing.conformance.redelivering_together import TestRedeliveringTogether
 from dispatcher.testing.conformance.rooms import TestRoom
 from dispatcher.testing.conformance.scene import Scene, scene
 from dispatcher.testing.conformance.stale import TestStaleDeliveries, TestStaleJobs
@@ -217,6 +218,7 @@ __all__ = [
     "TestRate",
     "TestRecordingAttempts",
     "TestRedelivering",
+    "TestRedeliveringTogether",
     "TestReleasing",
     "TestRemoteLeases",
     "TestRoom",
