@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from dispatcher.core.errors import SettingsError
 
 POSTGRES_SCHEMES: Final = frozenset({"postgresql", "postgres"})
+_POSTGRES_FORM: Final = "postgresql://user:password@host:5432/dispatcher"
 
 
 def is_sqlite(store: str) -> bool:
@@ -38,11 +39,25 @@ def database_of(store: str) -> Path:
 
 
 def check_postgres(store: str, *, keyed: bool) -> None:
-    """Refuse what can't work on PostgreSQL; `keyed`: there is a key to seal secrets with."""
-    if urlsplit(store).path in {"", "/"}:
+    """Refuse what can't work on PostgreSQL; `keyed`: there is a key to seal secrets with.
+
+    No part of the URL is quoted: what looks like a host, a port or a name may be a password.
+    """
+    try:
+        parts = urlsplit(store)
+    except ValueError:
+        raise SettingsError(f"store: the URL is not one of a host: {_POSTGRES_FORM}") from None
+    if "@" in parts.path:
         raise SettingsError(
-            "store: a URL of PostgreSQL ends with the name of a database: "
-            "postgresql://user:password@host:5432/dispatcher"
+            "store: the URL has an @ behind its host. What has a meaning of its own in a URL is "
+            "percent-encoded in a user or a password: / is %2F, @ is %40, : is %3A, # is %23, "
+            "? is %3F, % is %25"
+        )
+    if not all(map(_is_host, parts.netloc.rpartition("@")[2].split(","))):
+        raise SettingsError(f"store: behind the host comes a port, in digits: {_POSTGRES_FORM}")
+    if parts.path in {"", "/"}:
+        raise SettingsError(
+            f"store: a URL of PostgreSQL ends with the name of a database: {_POSTGRES_FORM}"
         )
     if not keyed:
         raise SettingsError(
@@ -52,9 +67,19 @@ def check_postgres(store: str, *, keyed: bool) -> None:
         )
 
 
+def _is_host(place: str) -> bool:
+    """Whether it is a host with or without a port, rather than a user and a password."""
+    _, colon, port = place.rpartition("]")[2].rpartition(":")
+    return not colon or not port or (port.isascii() and port.isdigit())
+
+
 def shown(store: str) -> str:
     """The store as it may be shown: without a password."""
-    if is_sqlite(store):
-        return str(database_of(store))
-    parts = urlsplit(store)
-    return f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return str(database_of(store)) if is_sqlite(store) else postgres_shown(store)
+
+
+def postgres_shown(url: str) -> str:
+    """The same of a URL of PostgreSQL, which may name its host as an option (a socket's folder)."""
+    parts = urlsplit(url)
+    place = parts.netloc.rpartition("@")[2] or parse_qs(parts.query).get("host", [""])[-1]
+    return f"postgresql://{place}{parts.path}"

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from dispatcher.adapters.postgres.errors import TROUBLE, ends_connection, whole_store
 from dispatcher.core.errors import StoreError, StoreUnavailable
+from dispatcher.settings.store_url import postgres_shown
 
 OLDEST_POSTGRES: Final = 14
 _STATEMENTS_KEPT: Final = 512
@@ -86,8 +87,7 @@ class Address(Struct, frozen=True):
             if name not in {"pgbouncer", "statement_cache_size"}
         ]
         dsn = urlunsplit(("postgresql", parts.netloc, parts.path, urlencode(kept, safe="/"), ""))
-        place = parts.netloc.rpartition("@")[2] or given.get("host", "")
-        return cls(dsn, f"postgresql://{place}{parts.path}", pooled)
+        return cls(dsn, postgres_shown(url), pooled)
 
     def hosts(self) -> tuple[str, ...]:
         """A `dsn` for each of its hosts, in their order; `dsn` itself if it names none."""
@@ -148,9 +148,9 @@ class Connector:
             return await self._reach(settings)
         except TROUBLE as error:
             raise self.failure(error) from error
-        except ValueError as error:
+        except ValueError:  # it may quote a part of the password
             raise StoreError(
-                f"The URL of the store can't be understood ({error}): "
+                "The URL of the store can't be understood: "
                 "postgresql://user:password@host:5432/database"
             ) from None
 
