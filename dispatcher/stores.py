@@ -21,7 +21,7 @@ from dispatcher.ports.hints import Hint, Hints
 from dispatcher.ports.moving import MoveTarget
 from dispatcher.ports.observer import CommitTold, Observer, tell_nobody
 from dispatcher.ports.store import Store
-from dispatcher.ports.system import Random
+from dispatcher.ports.system import Clock, Ids, Random
 from dispatcher.ports.vault import Vault
 from dispatcher.settings import Settings
 
@@ -38,20 +38,25 @@ async def open_store(
     *,
     patient: bool = False,
     migrate: bool = False,
+    clock: Clock | None = None,
+    ids: Ids | None = None,
     on_commit: CommitTold = tell_nobody,
 ) -> AsyncIterator[Store]:
     """The store that the settings name, open; raises `StoreError`.
 
     `patient`: wait for a busy service beside us to let go of the database, as commands can afford.
-    `migrate`: bring a schema with data up to date, which on SQLite is always done. `on_commit` is
-    told of each commit, by whatever makes it.
+    `migrate`: bring a schema with data up to date, which on SQLite is always done. `clock` and
+    `ids` are those of a process that has its own already: two clocks, neither of which runs
+    backwards, would differ once the machine's was set back. `on_commit` is told of each commit, by
+    whatever makes it.
     """
+    ids = Uuid7Ids() if ids is None else ids
     links_base = settings.links_base() if links_base is None else links_base
     if settings.on_sqlite:
         store: Store = SqliteStore(
             settings.database,
-            clock=SystemClock(),
-            ids=Uuid7Ids(),
+            clock=SystemClock() if clock is None else clock,
+            ids=ids,
             links_base=links_base,
             dead_kept_seconds=settings.dead_kept_seconds,
             erased_kept_seconds=settings.erased_kept_seconds,
@@ -60,7 +65,7 @@ async def open_store(
             on_commit=on_commit,
         )
     else:
-        store = _on_postgres(settings, links_base, migrate=migrate, on_commit=on_commit)
+        store = _on_postgres(settings, ids, links_base, migrate=migrate, on_commit=on_commit)
     await store.open()
     try:
         yield store
@@ -69,11 +74,11 @@ async def open_store(
 
 
 def _on_postgres(
-    settings: Settings, links_base: str, *, migrate: bool, on_commit: CommitTold
+    settings: Settings, ids: Ids, links_base: str, *, migrate: bool, on_commit: CommitTold
 ) -> Store:
     made: Store = _driver("store").PostgresStore(
         settings.store,
-        ids=Uuid7Ids(),
+        ids=ids,
         links_base=links_base,
         dead_kept_seconds=settings.dead_kept_seconds,
         erased_kept_seconds=settings.erased_kept_seconds,

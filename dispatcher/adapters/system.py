@@ -40,9 +40,10 @@ class SystemClock:
         return self._behind()
 
     def _behind(self) -> Instant:
-        if self._set_back is None:
-            self._set_back = (self._last, self._monotonic())
-        began_at, began = self._set_back
+        since = self._set_back  # another thread may find meanwhile that the clock has caught up
+        if since is None:
+            since = self._set_back = (self._last, self._monotonic())
+        began_at, began = since
         self._last = max(self._last, began_at + int((self._monotonic() - began) * 500))
         return self._last
 

@@ -25,6 +25,7 @@ from dispatcher.adapters.runners.processes import Children
 from dispatcher.adapters.runners.watch import LoopWatch
 from dispatcher.adapters.system import StoreTime, SystemClock, SystemRandom, Uuid7Ids
 from dispatcher.adapters.timers import LoopTimers
+from dispatcher.compose.ending import EXIT_UNFINISHED, Ending
 from dispatcher.compose.nodes import (
     cancel,
     edge_of,
@@ -56,7 +57,6 @@ from dispatcher.web.auth import Keys
 from dispatcher.web.services import Services
 
 BACKLOG: Final = 1024
-EXIT_UNFINISHED: Final = 1
 
 
 class Running(Struct, frozen=True):
@@ -113,15 +113,15 @@ async def service(
     url, local_url = settings.links_base(port), settings.local_url(port)
     catalog = Catalog(served_types(settings, app))
     terms = engine_terms(settings, catalog.all())
-    time, timers = StoreTime(), LoopTimers()
+    time, timers, ids = StoreTime(), LoopTimers(), Uuid7Ids()
     clock = SystemClock() if settings.on_sqlite else SystemClock(time.time_ns)
     async with AsyncExitStack() as opened:
         opened.enter_context(serve_lock(settings))
         seeing = await seeing_of(opened, settings, catalog, terms, clock, timers, observer)
         store = await opened.enter_async_context(
-            open_store(settings, url, on_commit=seeing.metrics.committed)
+            open_store(settings, url, clock=clock, ids=ids, on_commit=seeing.metrics.committed)
         )
-        system = System(clock, timers, SystemRandom(), Uuid7Ids(), seeing.told)
+        system = System(clock, timers, SystemRandom(), ids, seeing.told)
         if not settings.on_sqlite:
             await opened.enter_async_context(keeping_time(store, time, system))
         vault = await open_vault_of(settings, store, system.random)
@@ -172,19 +172,14 @@ def serve(
     process = None if child is None else child.number
     announce = announce if child is None else child.say
     end_logging = configure_logging(settings.log_level, settings.log_format, process=process)
+    ending = Ending(announce, end_logging)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            stuck = runner.run(_serve(settings, app, announce, greet, child))
-            if stuck:
-                announce(
-                    "Something did not end within the grace: a handler that does not stop, or a "
-                    "store that does not answer. What is unfinished is taken up at the next start; "
-                    "this process exits now."
-                )
-                end_logging()
-                os._exit(EXIT_UNFINISHED)  # its thread would keep an ordinary exit waiting
+            if runner.run(_serve(settings, app, announce, greet, child, ending)):
+                ending.unfinished()
         return 0
     finally:
+        ending.done()
         end_logging()
 
 
@@ -194,6 +189,7 @@ async def _serve(
     announce: Callable[[str], None],
     greet: Callable[[Settings, Running], str],
     child: Child | None,
+    ending: Ending,
 ) -> bool:
     raise_open_files()
     stop = asyncio.Event()
@@ -228,6 +224,7 @@ async def _serve(
             greeting = greet(settings, running)
             announce(greeting) if child is None else child.ready(greeting)
             await stop.wait()
+            ending.begun(settings.grace_seconds)
     return running.engine.stuck
 
 

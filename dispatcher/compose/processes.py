@@ -22,6 +22,8 @@ from typing import Final
 
 import msgspec
 
+from dispatcher.compose.ending import EXIT_UNFINISHED
+
 FIRST_WAIT_SECONDS: Final = 0.5
 LONGEST_WAIT_SECONDS: Final = 30.0
 STEADY_SECONDS: Final = 60.0
@@ -30,7 +32,6 @@ STEADY_SECONDS: Final = 60.0
 LEEWAY_SECONDS: Final = 30.0
 """Beyond their grace children have so long to end, then they are killed."""
 
-EXIT_UNFINISHED: Final = 1
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 
 

@@ -153,9 +153,8 @@ class Engine:
         self.jobs.loop.stop()
         self.deliveries.loop.stop()
         for name in ("sweep", "prune"):
-            upkeep = self._tasks.pop(name, None)
-            if upkeep is not None:
-                upkeep.cancel()
+            if name in self._tasks:
+                self._tasks[name].cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         self.jobs.slots.close()
         ended = await self.jobs.drain(max(until - self._system.clock.monotonic(), 0.0))

@@ -67,6 +67,41 @@ async def test_a_drained_service_has_nothing_more_to_send_after_its_start(gated:
     assert (await gated.api.job(job_id))["delivery"]["attemptCount"] == 1
 
 
+SILENT = """\
+import asyncio, time
+from dispatcher import Dispatcher
+from dispatcher.compose import ending
+from dispatcher.engine.holder import Holder
+
+ending.LATE_SECONDS = 0.3
+
+async def never(self, *, release):
+    {waits}
+
+Holder.stop = never
+app = Dispatcher()
+"""
+
+
+@pytest.mark.parametrize("waits", ["await asyncio.sleep(3600)", "time.sleep(3600)"])
+def test_a_drain_that_waits_for_ever_does_not_keep_the_process(tmp_path: Path, waits: str) -> None:
+    """As for a disk that does not answer: of a task, and of a thread that holds up the loop."""
+    app = tmp_path / "silent.py"
+    app.write_text(SILENT.format(waits=waits))
+    command = [dispatcher_command(), "serve", "--port", "0", "--config", "short.toml", str(app)]
+    (tmp_path / "short.toml").write_text("grace_seconds = 0.3\n")
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            assert any(line.startswith("Set --public-url") for line in process.stdout)
+            process.terminate()
+            said = process.stdout.read()
+            assert process.wait(20) == 1
+        finally:
+            process.kill()
+    assert "Something did not end within the grace" in said
+
+
 def test_it_stops_even_if_nobody_reads_what_it_says_any_more(tmp_path: Path) -> None:
     # As with `dispatcher serve | head -1`.
     command = [dispatcher_command(), "serve", "--port", "0"]
