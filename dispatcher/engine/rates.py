@@ -8,11 +8,11 @@ from typing import Final
 
 from msgspec import Struct
 
-from dispatcher.core.errors import StoreError
 from dispatcher.core.facts import SubmissionRefused
 from dispatcher.core.model import Caller
 from dispatcher.core.quotas import RATE, CallerLimits
 from dispatcher.core.ratelimit import Bucket, Rate, Standing, take
+from dispatcher.engine.asking import answer_of, ask
 from dispatcher.ports.observer import Observer
 from dispatcher.ports.system import Clock
 from dispatcher.ports.tokens import Grant, TokenStore
@@ -38,13 +38,11 @@ class _Share(Struct):
     more_at: float = 0.0
     empty_until: float = 0.0
     waiting: int = 0
-    asking: asyncio.Future[None] | None = None
+    asking: asyncio.Task[None] | None = None
 
-    def asked(self, asking: asyncio.Future[None]) -> None:
-        """An answer has come; whoever waited may have gone."""
+    def asked(self, _: asyncio.Task[None]) -> None:
+        """An answer has come."""
         self.asking = None
-        if not asking.cancelled():
-            asking.exception()
 
 
 class Rates:
@@ -128,12 +126,9 @@ class Rates:
     async def _ask(self, tokens: TokenStore, caller_id: str, share: _Share) -> None:
         """Take a block; who comes meanwhile waits for the same answer."""
         if share.asking is None:
-            share.asking = asyncio.ensure_future(self._taking(tokens, caller_id, share))
+            share.asking = ask(self._taking(tokens, caller_id, share))
             share.asking.add_done_callback(share.asked)
-        try:
-            await asyncio.shield(share.asking)
-        except StoreError as error:  # an exception is never shared between tasks
-            raise type(error)(*error.args) from None
+        await answer_of(share.asking)
 
     async def _taking(self, tokens: TokenStore, caller_id: str, share: _Share) -> None:
         block = min(max(share.rate.requests // BLOCKS, share.waiting, 1), MOST_TOKENS)

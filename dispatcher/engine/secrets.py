@@ -10,6 +10,7 @@ from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 from msgspec import Struct
 
 from dispatcher.core.ed25519 import PrivateKey
+from dispatcher.engine.asking import answer_of, ask
 from dispatcher.engine.service_keys import open_service_key
 from dispatcher.ports.callers import CallerStore, ServiceKeyStore
 from dispatcher.ports.endpoints import EndpointStore
@@ -49,7 +50,7 @@ class _ForAMoment(Generic[Value]):
         self._keep_seconds = keep_seconds
         self._most = most
         self._kept: dict[str, _Kept[Value]] = {}
-        self._asking: dict[str, asyncio.Future[Value]] = {}
+        self._asking: dict[str, asyncio.Task[Value]] = {}
 
     def forget(self, key: str | None) -> None:
         if key is None:
@@ -72,12 +73,12 @@ class _ForAMoment(Generic[Value]):
             return kept
         asking = self._asking.get(key)
         if asking is None:
-            asking = asyncio.ensure_future(self._load(key))
+            asking = ask(self._load(key))
             self._asking[key] = asking
             asking.add_done_callback(partial(self._asked, key))
-        return await asyncio.shield(asking)
+        return await answer_of(asking)
 
-    def _asked(self, key: str, asked: asyncio.Future[Value]) -> None:
+    def _asked(self, key: str, asked: asyncio.Task[Value]) -> None:
         if self._asking.get(key) is asked:
             del self._asking[key]
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from dispatcher.core.ed25519 import PublicKey
 from dispatcher.core.payload import encode
+from dispatcher.engine.asking import answer_of, ask
 from dispatcher.web.queries import read_query
 from dispatcher.web.services import Services
 
@@ -36,7 +37,7 @@ class PublicKeys:
         self._store = services.store
         self._clock = services.clock
         self._kept: _Kept | None = None
-        self._asking: asyncio.Future[_Kept] | None = None
+        self._asking: asyncio.Task[_Kept] | None = None
 
     async def show(self, request: web.Request) -> web.Response:
         """`GET`: `{keys: [{kty, crv, x, kid, use, alg, whpk}]}`, newest first; all of them sign."""
@@ -44,9 +45,9 @@ class PublicKeys:
         kept = self._kept
         if kept is None or kept.until <= self._clock.monotonic():
             if self._asking is None:  # who comes meanwhile waits for the same look-up
-                self._asking = asyncio.ensure_future(self._look_up())
+                self._asking = ask(self._look_up())
                 self._asking.add_done_callback(self._asked)
-            kept = await asyncio.shield(self._asking)
+            kept = await answer_of(self._asking)
         return web.Response(body=kept.body, headers=_HEADERS)
 
     async def _look_up(self) -> _Kept:
@@ -55,5 +56,5 @@ class PublicKeys:
         self._kept = kept = _Kept(encode({"keys": keys}), now + KEPT_SECONDS)
         return kept
 
-    def _asked(self, _: asyncio.Future[_Kept]) -> None:
+    def _asked(self, _: asyncio.Task[_Kept]) -> None:
         self._asking = None
