@@ -12,15 +12,24 @@ import pytest
 from msgspec.structs import replace
 
 from dispatcher.adapters.postgres import overdue
-from dispatcher.core.changes import EndDelivery, LeasedJob
+from dispatcher.core.breaker import Sign
+from dispatcher.core.changes import Change, EndDelivery, LeasedJob, Redeliver
 from dispatcher.core.model import DeliveryState, JobState
 from dispatcher.core.ordering import OnDead
 from dispatcher.ports.records import Added, Applied, Concurrency, HandOff, NewJob, RemoteTerms
 from dispatcher.ports.store import Store
+from dispatcher.testing.conformance.breakers import owe, to_path
 from dispatcher.testing.conformance.keys import KEY, claimed, keyed
-from dispatcher.testing.conformance.ordering import ordered
+from dispatcher.testing.conformance.ordering import end, ordered
 from dispatcher.testing.conformance.scene import Scene
-from dispatcher.testing.conformance.values import ANN, LEASE_SECONDS, MAIL, REPORT, a_callback
+from dispatcher.testing.conformance.values import (
+    ANN,
+    LEASE_SECONDS,
+    MAIL,
+    REPORT,
+    TERMS,
+    a_callback,
+)
 from tests.store.postgres_backend import PostgresBackend
 
 KEYS = 4
@@ -331,3 +340,32 @@ class TestGrowing:
             assert found.until == leased.until
         finally:
             await ask(backend, "ALTER TABLE dispatcher.job DROP COLUMN later")
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_claim_that_moves_callbacks_to_the_line_of_their_url_waits_for_none_of_them(
+    backend: PostgresBackend, scene: Scene, again: bool
+) -> None:
+    """Whoever changes them has their rows, and waits for the destination that the claim has."""
+    before = await circles(backend)
+    for n in range(6):
+        callback = to_path(f"hook-{n}", f"https://receiver-{n}.example")
+        await owe(scene, 40, callback)
+        ids = [each.id for each in await scene.deliveries() if each.url == callback.url]
+        changes: list[Change] = [end(each, scene) for each in ids]
+        if again:  # a new round of each has begun, and is asked for once more
+            await scene.apply_all(*changes)
+            changes = [Redeliver(delivery_id=each, round=2, at=scene.now) for each in ids]
+            await scene.apply_all(*changes)
+        for _ in range(TERMS.breaker.failures):
+            (one,) = (await scene.lease(limit=1)).deliveries
+            change = scene.tried(one, DeliveryState.DEAD, sign=Sign.NO_SERVICE)
+            await scene.apply(change)
+        await asyncio.gather(scene.lease(), scene.apply_all(*changes))
+        stands = [await scene.delivery(each) for each in ids]
+        left = [each for each in stands if each.state is DeliveryState.PENDING]
+        assert len(left) == (40 - TERMS.breaker.failures if again else 0)
+        assert (await scene.lease()).deliveries == ()
+        await scene.apply_all(*(end(each.id, scene) for each in left))
+    await backend.drop()  # whoever waited in a circle tells of it when he goes
+    assert await circles(backend) == before

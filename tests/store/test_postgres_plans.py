@@ -67,6 +67,7 @@ INDEXES = {
     "deliveries_lock_to_erase": ["delivery_of_job"],
     "deliveries_lock_seqs": ["delivery_pkey"],
     "deliveries_lost_lined": ["delivery_sending"],
+    "deliveries_move": ["delivery_pkey"],
     "deliveries_put_back": ["delivery_pkey"],
     "deliveries_record_first": ["delivery_pkey"],
     "deliveries_redeliver": ["delivery_pkey"],

@@ -18,7 +18,7 @@ _HEADS = statement("deliveries_heads")
 _LINE_HEADS = statement("line_heads")
 _DUE_LINED = statement("deliveries_due_lined")
 _LOST_AWAY = statement("deliveries_lost_lined")
-_LINE = statement("deliveries_line")
+_MOVE = statement("deliveries_move")
 _TARGETS_READY = statement("targets_ready")
 
 MOST_MOVED: Final = 1_000
@@ -136,15 +136,14 @@ async def _move(session: Session, seq: int, limit: int, terms: DeliveryTerms) ->
         while stay < limit and left > 0:
             rows = await session.fetch(_DUE_LINED, seq, retried, session.now, min(limit, left))
             away = [(number, line) for number, line in rows if line is not None]
-            stay = len(rows) - len(away)
-            if not away:
+            gone = await session.fetch(_MOVE, *columns(away, 2)) if away else ()
+            stay = len(rows) - len(gone)
+            if not gone:
                 break
-            await session.execute(_LINE, *columns(away, 2))
-            moved.update(line for _, line in away)
-            left -= len(away)
+            moved.update(line for (line,) in gone)
+            left -= len(gone)
     lost = await session.fetch(_LOST_AWAY, seq, session.now, limit)
     if lost:
-        await session.execute(_LINE, *columns(lost, 2))
-        moved.update(line for _, line in lost)
+        moved.update(line for (line,) in await session.fetch(_MOVE, *columns(lost, 2)))
     for line in moved:
         await gates.renew_line(session, seq, line, terms)
