@@ -296,7 +296,7 @@ class Deliveries:
             ("callback-attempt", str(delivery.attempt_count + 1)),
         ]
         headers += self._own_headers(leased)
-        return Callout(delivery.url, headers, body)
+        return Callout(delivery.url, headers, body, delivery.caller_id)
 
     def _own_headers(self, leased: LeasedDelivery) -> list[tuple[str, str]]:
         """What the job brought along, and what its callback or the endpoint wants besides."""

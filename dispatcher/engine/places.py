@@ -1,4 +1,4 @@
-"""Places for what is sent at once in this process, shared fairly between callers."""
+"""Places for what is done at once in this process, shared fairly between callers."""
 
 from __future__ import annotations
 

@@ -11,11 +11,16 @@ from dispatcher.core.outcome import SendResult
 
 
 class Callout(Struct, frozen=True):
-    """What to POST, complete: the URL exactly as checked, every header, the body."""
+    """What to POST, complete: the URL exactly as checked, every header, the body.
+
+    `caller_id` says on whose account: of what sending takes, each caller has its share. It is not
+    sent.
+    """
 
     url: str
     headers: Sequence[tuple[str, str]]
     body: bytes
+    caller_id: str
 
 
 class Sender(Protocol):

@@ -54,6 +54,7 @@ async def test_it_is_tried_by_the_schedule_until_it_lands(stages: Stages) -> Non
     assert facts[2].next_at is None
     assert {webhook_id(callout) for callout in stage.sender.sent} == {facts[0].event_id}
     assert len({callout.body for callout in stage.sender.sent}) == 1
+    assert {callout.caller_id for callout in stage.sender.sent} == {facts[0].caller_id}
     attempts = [dict(callout.headers)["callback-attempt"] for callout in stage.sender.sent]
     assert attempts == ["1", "2", "3"]
     (record,) = await stage.deliveries(job)

@@ -284,6 +284,51 @@ def test_an_error_belongs_to_whoever_waits_and_the_thread_goes_on() -> None:
     assert pool.submit(lambda: 3).result(10) == 3
 
 
+def no_more_threads(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_what_was_refused_for_want_of_a_thread_never_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its attempt was recorded as failed, and is made again: it would run twice."""
+    pool: Threads[None] = Threads("test", 1)
+    ran: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_more_threads)
+        with pytest.raises(RuntimeError, match="can't start"):
+            pool.submit(lambda: ran.append("refused"))
+    pool.submit(lambda: ran.append("next")).result(10)
+    assert ran == ["next"]
+    assert [thread.is_alive() for thread in pool._threads] == [True]
+
+
+def test_where_a_thread_lives_it_does_the_work_of_those_that_could_not_be_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool: Threads[threading.Thread] = Threads("test", 3)
+    go = threading.Event()
+
+    def wait() -> threading.Thread:
+        assert go.wait(10)
+        return threading.current_thread()
+
+    works = [pool.submit(wait)]
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_more_threads)
+        works += [pool.submit(threading.current_thread) for _ in range(5)]
+    go.set()
+    assert {work.result(10) for work in works} == set(pool._threads)
+    assert len(pool._threads) == 1
+
+    # As soon as there may be more, there are: three that wait for each other all begin.
+    together = threading.Barrier(3)
+
+    def meet() -> threading.Thread:
+        together.wait(10)
+        return threading.current_thread()
+
+    assert len({work.result(10) for work in [pool.submit(meet) for _ in range(3)]}) == 3
+
+
 def test_the_threads_end_with_their_pool() -> None:
     pool: Threads[threading.Thread] = Threads("test", 2)
     thread = pool.submit(threading.current_thread).result(10)

@@ -42,8 +42,8 @@ HEADERS = (
 )
 
 
-def callout(url: str, body: bytes = b'{"id":"evt_1"}') -> Callout:
-    return Callout(url=url, headers=HEADERS, body=body)
+def callout(url: str, body: bytes = b'{"id":"evt_1"}', caller_id: str = "caller_1") -> Callout:
+    return Callout(url=url, headers=HEADERS, body=body, caller_id=caller_id)
 
 
 class Names:
@@ -53,7 +53,7 @@ class Names:
         self._answers = {host.replace("_", "."): list(found) for host, found in answers.items()}
         self.asked: list[str] = []
 
-    async def addresses(self, host: str) -> tuple[str, ...]:
+    async def addresses(self, host: str, caller_id: str) -> tuple[str, ...]:
         self.asked.append(host)
         answers = self._answers.get(host)
         if answers is None:

@@ -67,10 +67,10 @@ async def test_one_who_connects_while_it_is_closed_hears_of_it_afterwards() -> N
     """And its connection is closed."""
 
     class Slow(Names):
-        async def addresses(self, host: str) -> tuple[str, ...]:
+        async def addresses(self, host: str, caller_id: str) -> tuple[str, ...]:
             asked.set()
             await go.wait()
-            return await super().addresses(host)
+            return await super().addresses(host, caller_id)
 
     asked, go = asyncio.Event(), asyncio.Event()
     sender = NarrowSender(DEV, PATIENT, ManualClock(), Slow(receiver_test=[("127.0.0.1",)]))
@@ -193,7 +193,7 @@ async def test_a_long_body_goes_over_tls_whole(
 )
 async def test_no_header_can_begin_another(sender: AnySender, header: tuple[str, str]) -> None:
     async with Receiver() as receiver:
-        result = await sender.send(Callout(receiver.url, (header,), b"{}"))
+        result = await sender.send(Callout(receiver.url, (header,), b"{}", "caller_1"))
         assert isinstance(result, NotSent)
         assert "log" in result.detail
         assert isinstance(await sender.send(callout(receiver.url)), Answered)
@@ -219,7 +219,7 @@ async def test_the_narrow_one_writes_its_framing_itself(
     if sender_name != "narrow":
         pytest.skip("aiohttp's takes some of them as given")
     async with Receiver() as receiver:
-        result = await make_sender().send(Callout(receiver.url, (header,), b"{}"))
+        result = await make_sender().send(Callout(receiver.url, (header,), b"{}", "caller_1"))
         assert isinstance(result, NotSent)
         assert "log" in result.detail
         assert receiver.connection_count == 0

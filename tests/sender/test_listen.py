@@ -49,7 +49,7 @@ def signed(url: str, body: bytes, event_id: str = "evt_1", secret: str = DEV_SEC
         ("callback-attempt", "3"),
         ("correlation-id", "order-7"),
     )
-    return Callout(url, headers, body)
+    return Callout(url, headers, body, "caller_1")
 
 
 def address_of(url: str) -> tuple[str, int]:
@@ -178,7 +178,7 @@ async def test_what_a_stranger_sends_can_not_steer_the_terminal(sender: AnySende
 @pytest.mark.parametrize("body", [b"", b"not json", b"\xff\xfe", b'{\n"a":\r\n1}', b"[]"])
 async def test_a_line_is_a_line_whatever_came(sender: AnySender, body: bytes) -> None:
     async with Listening("--jsonl") as listening:
-        assert await statuses(sender, Callout(listening.url, (), body)) == [401]
+        assert await statuses(sender, Callout(listening.url, (), body, "caller_1")) == [401]
         line = json.loads(await listening.line())
     assert line["verified"] is False
     assert line["reason"].startswith("missing-header")
@@ -189,7 +189,8 @@ async def test_a_body_may_have_four_mebibytes_and_no_more(sender: AnySender) -> 
     async with Listening() as listening:
         large = event(result="x" * (4 * 2**20 - 1_000))
         assert await statuses(sender, signed(listening.url, large)) == [200]
-        assert await statuses(sender, Callout(listening.url, (), b"x" * (4 * 2**20 + 1))) == [413]
+        larger = Callout(listening.url, (), b"x" * (4 * 2**20 + 1), "caller_1")
+        assert await statuses(sender, larger) == [413]
         _, out, _ = await listening.stop(signal.SIGTERM)
     assert "verified" in out
     assert len(out) < 5_000  # what is shown is cut

@@ -36,7 +36,7 @@ def pool_of(sender: AnySender) -> int:
 class AnyName:
     """Every name leads to this machine."""
 
-    async def addresses(self, host: str) -> tuple[str, ...]:
+    async def addresses(self, host: str, caller_id: str) -> tuple[str, ...]:
         return ("127.0.0.1",)
 
 

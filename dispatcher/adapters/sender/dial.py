@@ -35,12 +35,13 @@ class AddressRefused(OSError):
 
 
 class Dial:
-    """One attempt on its way: where it goes, how far it has come, and why it was stopped."""
+    """One attempt on its way: where it goes and for whom, how far it has come, why it stopped."""
 
-    __slots__ = ("phase", "refused", "status", "target")
+    __slots__ = ("caller_id", "phase", "refused", "status", "target")
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, caller_id: str) -> None:
         self.target = target
+        self.caller_id = caller_id
         self.phase = "queue"  # then "dns" of a name, "connect", and "answer" once it is connected
         self.refused: Refused | None = None
         self.status: int | None = None
@@ -53,7 +54,7 @@ class Dial:
             AddressRefused: policy refuses one of its addresses.
         """
         self.phase = "dns"
-        addresses = await names.addresses(self.target.host)
+        addresses = await names.addresses(self.target.host, self.caller_id)
         self.refused = judge_addresses(addresses, policy, self.target)
         if self.refused is not None:
             raise AddressRefused(self.refused.detail)

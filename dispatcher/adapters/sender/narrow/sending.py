@@ -97,7 +97,7 @@ class NarrowSender:
             return NotAllowed(route.reason, route.detail)
         started = self._clock.monotonic()
         parts = self._parts or self._open()
-        dial = Dial(route.target)
+        dial = Dial(route.target, callout.caller_id)
         deadline = parts.deadlines.begin()
         line: Line | None = None
         try:

@@ -51,8 +51,8 @@ class Call(Dial):
 
     __slots__ = ("line",)
 
-    def __init__(self, target: Target) -> None:
-        super().__init__(target)
+    def __init__(self, target: Target, caller_id: str) -> None:
+        super().__init__(target, caller_id)
         self.line: Line | None = None
 
 

@@ -82,7 +82,7 @@ class AiohttpSender:
         if isinstance(route, Refused):
             return NotAllowed(route.reason, route.detail)
         started = self._clock.monotonic()
-        call = Call(route.target)
+        call = Call(route.target, callout.caller_id)
         token = current_call.set(call)
         try:
             async with asyncio.timeout(self._terms.total_seconds):
