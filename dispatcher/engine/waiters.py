@@ -59,7 +59,7 @@ Key = TypeVar("Key", str, str | None)
 
 
 class Places:
-    """How many may wait at once: `most` in all, `each` of one caller. Bounds memory."""
+    """Places for what goes on at once: `most` in all, `each` of one caller. Bounds memory."""
 
     def __init__(self, most: int, each: int) -> None:
         self.most = most

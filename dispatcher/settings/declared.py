@@ -301,8 +301,8 @@ _LIMITS: Final[dict[str, Meta]] = {
     "default_priority": _says("The priority of a job that names none.", 0, 9),
     "idempotency_seconds": _says("How long an `Idempotency-Key` is kept.", 1, 365 * _DAY),
     "submissions_at_once": _says(
-        "Submissions under way at once at most, a quarter of them one caller's; more are answered "
-        "503. Bounds memory.",
+        "Submissions under way at once at most, a quarter of them one caller's, and as many bodies "
+        "of whatever call that are still coming; more are answered 503. Bounds memory.",
         1,
         1_000_000,
     ),

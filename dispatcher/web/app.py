@@ -15,6 +15,7 @@ from dispatcher.ports.observer import REQUEST_ID as OBSERVED_REQUEST_ID
 from dispatcher.web.afterwards import Afterwards
 from dispatcher.web.audit import AuditLog
 from dispatcher.web.auth import REQUEST_ID_KEY, Identity, Keys
+from dispatcher.web.body import BODIES, SENDER, body_places
 from dispatcher.web.callers import CallerCalls
 from dispatcher.web.deliveries import Deliveries
 from dispatcher.web.description import Description
@@ -104,6 +105,7 @@ def make_app(services: Services, keys: Keys | None = None) -> web.Application:
     )
     guarded += (*_queue_calls(services), *_lease_calls(services))
     app = web.Application(middlewares=[_edge(services)], client_max_size=services.limits.body_bytes)
+    app[BODIES] = body_places(services.limits)
     app.on_shutdown.append(_let_go(services.waiters))
     _add_routes(app, services, keys, guarded)
     return app
@@ -219,6 +221,7 @@ def _known(keys: Keys, roles: frozenset[Role], handler: KnownHandler) -> Handler
     async def handle(request: web.Request) -> web.StreamResponse:
         who = await keys.identify(request)
         who.require(roles)
+        request[SENDER] = who.caller.id
         return await handler(request, who)
 
     return handle

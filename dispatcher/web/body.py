@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, TypeVar
 
 import msgspec
 from aiohttp import HttpVersion11, web
 
-from dispatcher.core.errors import InvalidFields, MalformedBody
+from dispatcher.core.errors import InvalidFields, MalformedBody, Overloaded
 from dispatcher.core.limits import Limits
+from dispatcher.engine.waiters import Places
 from dispatcher.web.faults import find_faults, whole_numbers
 from dispatcher.web.headers import is_json
 from dispatcher.web.refusals import BodyTooLarge, BodyTooSlow, WrongMediaType
@@ -24,13 +27,27 @@ _BYTE: Final = re.compile(r" \(byte \d+\)")
 _SECONDS: Final = 30.0
 """How long a body may take to come: a caller that drips must not hold a connection for ever."""
 
+NOTHING_BYTES: Final = 256
+"""What a call that takes no body reads at most: an empty object, with space around it."""
+
+BODIES: Final = web.AppKey("bodies", Places)
+"""The places of bodies that are still coming, of all calls together. They bound memory."""
+
+SENDER: Final = web.RequestKey("sender", str)
+"""Which caller's place a body takes; those without a key share one caller's."""
+
+
+def body_places(limits: Limits) -> Places:
+    """As many as submissions may be under way; a quarter for each caller, as there."""
+    return Places(limits.submissions_at_once, max(limits.submissions_at_once // 4, 1))
+
 
 async def read_json(request: web.Request, limits: Limits, most: int | None = None) -> bytes:
     """The bytes of a JSON body that `check_json` passed; `most`, unless it is as the limits say.
 
     Raises:
         WrongMediaType: it is not `application/json`, or compressed.
-        BodyTooLarge, BodyTooSlow, MalformedBody, InvalidFields.
+        BodyTooLarge, BodyTooSlow, MalformedBody, InvalidFields, Overloaded.
     """
     _check_media_type(request)
     body = await read_bytes(request, limits.body_bytes if most is None else most)
@@ -64,7 +81,7 @@ async def read_nothing(request: web.Request, limits: Limits) -> None:
     """
     if not request.body_exists:
         return
-    body = await read_bytes(request, limits.body_bytes)
+    body = await read_bytes(request, min(limits.body_bytes, NOTHING_BYTES))
     if not body.strip():
         return
     _check_media_type(request)
@@ -109,9 +126,10 @@ def _is_whole(body: bytes) -> bool:
 
 
 async def read_bytes(request: web.Request, limit: int) -> bytes:
-    """The body as it came.
+    """The body as it came. One that did not come with its head has a place until it is whole.
 
     Raises:
+        Overloaded: there is no place for it; it is neither asked for nor read.
         BodyTooLarge: it has more than `limit` bytes; not more than that is read.
         BodyTooSlow: it did not come within half a minute.
         MalformedBody: it never came whole.
@@ -119,20 +137,40 @@ async def read_bytes(request: web.Request, limit: int) -> bytes:
     length = request.content_length
     if length is not None and length > limit:
         raise BodyTooLarge(limit)
+    if request.content.is_eof():  # a small body comes with its head: it need not be waited for
+        await _ask_for_it(request)
+        whole = request.content.read_nowait()
+        if len(whole) > limit:
+            raise BodyTooLarge(limit)
+        return whole
+    with _place(request):
+        await _ask_for_it(request)
+        return await _read_what_comes(request, limit)
+
+
+@contextmanager
+def _place(request: web.Request) -> Iterator[None]:
+    places, sender = request.app[BODIES], request.get(SENDER, "")
+    if not places.take(sender):
+        raise Overloaded("too many bodies are being read")
+    try:
+        yield
+    finally:
+        places.give(sender)
+
+
+async def _ask_for_it(request: web.Request) -> None:
     # Who waits to be asked for it is; there is nothing of the kind in HTTP/1.0 (RFC 9110, 10.1.1).
     if "Expect" in request.headers and request.version >= HttpVersion11:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # the answer itself has not begun
-    content = request.content
-    if content.is_eof():  # a small body comes with its head: it need not be waited for
-        whole = content.read_nowait()
-        if len(whole) > limit:
-            raise BodyTooLarge(limit)
-        return whole
+
+
+async def _read_what_comes(request: web.Request, limit: int) -> bytes:
     chunks = bytearray()
     try:
         async with asyncio.timeout(_SECONDS):
-            while chunk := await content.readany():
+            while chunk := await request.content.readany():
                 chunks += chunk
                 if len(chunks) > limit:
                     raise BodyTooLarge(limit)

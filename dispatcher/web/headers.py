@@ -23,24 +23,6 @@ def sane_request_id(text: str | None) -> str | None:
     return text if text is not None and _REQUEST_ID.fullmatch(text) else None
 
 
-# --- Prefer --------------------------------------------------------------------------------------
-
-LONGEST_WAIT_SECONDS: Final = 50
-_WAIT: Final = re.compile(r"wait\s*=\s*\"?([0-9]{1,9})\"?", re.ASCII | re.IGNORECASE)
-
-
-def parse_wait(values: Sequence[str]) -> int | None:
-    """The seconds of `Prefer: wait=N` (RFC 7240, 4.3), 50 at most; None: there is no such wish.
-
-    A preference that can't be understood is no wish: they never make a request fail (section 2).
-    """
-    for preference in ",".join(values).split(","):
-        match = _WAIT.fullmatch(preference.partition(";")[0].strip())
-        if match is not None:
-            return min(int(match[1]), LONGEST_WAIT_SECONDS)
-    return None
-
-
 # --- Idempotency-Key ---------------------------------------------------------------------------
 
 # RFC 8941, 3.3: an Item that is a String, with Parameters that mean nothing here.

@@ -17,7 +17,7 @@ from dispatcher.engine.leases import RemoteWork
 from dispatcher.ports.records import RemoteTerms
 from dispatcher.web.auth import Identity
 from dispatcher.web.body import read_as
-from dispatcher.web.headers import parse_wait
+from dispatcher.web.holding import REST_SECONDS, Holding
 from dispatcher.web.queries import read_query
 from dispatcher.web.schemas import Schemas
 from dispatcher.web.services import Services
@@ -47,12 +47,15 @@ class Leases:
         self._clock = services.clock
         self._limits = services.limits
         self._public_url = services.public_url
+        self._holding = Holding(services.waiters, services.clock)
         self._schemas = Schemas()
 
     async def lease(self, request: web.Request, who: Identity) -> web.Response:
-        """`POST /v1/leases`: 200 with what there is to do; with `Prefer: wait=N` it may wait."""
+        """`POST /v1/leases`: 200 with what there is to do; with `Prefer: wait=N` it may wait.
+
+        Without a place to wait it rests as others do, so that a worker does not ask without end.
+        """
         read_query(request)
-        wait = parse_wait(request.headers.getall("Prefer", ()))
         asked = await self._read(request, LeasesBody)
         faults = [
             fault for at, name in enumerate(asked.types) for fault in self._check_type(at, name)
@@ -60,15 +63,16 @@ class Leases:
         if faults:
             raise InvalidFields(tuple(faults))
         seconds = LEASE_SECONDS if asked.lease_seconds is None else asked.lease_seconds
-        leased = await self._remote.lease(
-            list(dict.fromkeys(asked.types)),
-            asked.limit or 1,
-            RemoteTerms(who.caller.id, seconds),
-            wait_seconds=wait or 0,
-        )
+        with self._holding.wishes(request, who.caller.id) as wishes:
+            leased = await self._remote.lease(
+                list(dict.fromkeys(asked.types)),
+                asked.limit or 1,
+                RemoteTerms(who.caller.id, seconds),
+                wait_seconds=REST_SECONDS if wishes.no_place else wishes.wait or 0,
+            )
         headers = dict(_JSON)
-        if wait is not None:
-            headers["Preference-Applied"] = f"wait={wait}"
+        if applied := wishes.applied():
+            headers["Preference-Applied"] = applied
         body = encode({"leases": [self._shown(each) for each in leased]})
         return web.Response(body=body, headers=headers)
 

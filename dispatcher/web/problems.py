@@ -114,7 +114,7 @@ _TABLE: Final[tuple[tuple[type[Exception], HTTPStatus, dict[str, str]], ...]] = 
 
 # What a caller hears where the error's own words are for operators, or are aiohttp's.
 _OTHER_WORDS: Final[dict[type[Exception], tuple[str, str]]] = {
-    Overloaded: ("overloaded", "Too many submissions are under way at once; try again."),
+    Overloaded: ("overloaded", "Too many requests with a body are under way at once; try again."),
     QueueFull: (
         "queue-full",
         "As many jobs wait in this queue as may, of all callers; try again when some have begun.",

@@ -13,7 +13,8 @@ import pytest
 
 from dispatcher.core.facts import DeliveryAttemptEnded, JobAttemptEnded
 from dispatcher.core.model import ApiKey, JobType, Role
-from dispatcher.web.headers import parse_wait
+from dispatcher.engine.waiters import Places
+from dispatcher.web.holding import REST_SECONDS
 from tests.databases import Database
 from tests.web.edge import Answer
 from tests.web.test_whole_path import OTHER, URL, Service, service
@@ -249,6 +250,40 @@ async def test_who_waits_is_given_what_comes(database: Database) -> None:
         assert answer.headers["Preference-Applied"] == "wait=2"
 
 
+async def test_workers_wait_within_the_places_that_there_are(database: Database) -> None:
+    """So `limit_waits_at_once` bounds them too; who has none is answered after a moment."""
+    async with at_work(database) as (here, worker):
+        here.stage.waiters.waits = Places(2, 1)
+        asked, headers = {"types": [AUDIO.name]}, {"Prefer": "wait=50"}
+        waiting = asyncio.create_task(worker.call("/v1/leases", asked, headers=headers))
+        async with asyncio.timeout(10):
+            while not here.stage.engine.remote._lines:  # noqa: ASYNC110  # a wait that has begun tells nobody
+                await asyncio.sleep(0)
+        before = here.stage.clock.monotonic()
+        answer = await here.stage.passes_until(worker.call("/v1/leases", asked, headers=headers))
+        assert (answer.status, answer.json) == (200, {"leases": []})
+        assert "Preference-Applied" not in answer.headers
+        assert REST_SECONDS <= here.stage.clock.monotonic() - before < 20
+        stranger = Worker(here, "stranger")
+        brief = {"Prefer": "wait=2"}
+        answer = await here.stage.passes_until(stranger.call("/v1/leases", asked, headers=brief))
+        assert answer.headers["Preference-Applied"] == "wait=2"
+        assert not waiting.done()
+        await here.submit(JOB)
+        async with asyncio.timeout(10):
+            answer = await waiting
+        assert (len(answer.json["leases"]), answer.headers["Preference-Applied"]) == (1, "wait=50")
+        assert here.stage.waiters.waits.taken == 0
+
+
+async def test_without_a_place_to_wait_what_is_there_is_leased_at_once(database: Database) -> None:
+    async with at_work(database) as (here, worker):
+        here.stage.waiters.waits = Places(0, 0)
+        await here.submit(JOB)
+        async with asyncio.timeout(10):
+            await worker.lease(headers={"Prefer": "wait=50"})
+
+
 async def test_the_end_of_the_service_lets_waiters_go(database: Database) -> None:
     async with at_work(database) as (here, worker):
         asked = worker.call("/v1/leases", {"types": [AUDIO.name]}, headers={"Prefer": "wait=50"})
@@ -304,21 +339,3 @@ async def test_jobs_of_a_key_are_leased_one_after_another(database: Database) ->
         async with asyncio.timeout(10):
             (lease,) = await waiting
         assert lease["job"]["id"] == second
-
-
-@pytest.mark.parametrize(
-    ("values", "seconds"),
-    [
-        ((), None),
-        (("wait=5",), 5),
-        (("respond-async, wait=10",), 10),
-        (("respond-async", "Wait=7; x=1"), 7),
-        (('wait="3"',), 3),
-        (("wait=1000",), 50),
-        (("wait=-1",), None),
-        (("wait=soon, handling=lenient",), None),
-        (("waited=5",), None),
-    ],
-)
-def test_the_wish_to_wait(values: tuple[str, ...], seconds: int | None) -> None:
-    assert parse_wait(values) == seconds

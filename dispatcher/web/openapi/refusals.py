@@ -15,6 +15,7 @@ from dispatcher.core.errors import (
     InvalidParameter,
     MalformedBody,
     NotFound,
+    Overloaded,
     StoreError,
     StoreUnavailable,
     Unauthenticated,
@@ -47,6 +48,7 @@ _WITH_BODY: Final[tuple[Refusal, ...]] = (
     WrongMediaType,
     BodyTooLarge,
     BodyTooSlow,
+    Overloaded,
 )
 
 

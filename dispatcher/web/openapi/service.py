@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct
 
-from dispatcher.core.errors import MalformedBody, Stopping
+from dispatcher.core.errors import MalformedBody, Overloaded, Stopping
 from dispatcher.core.limits import Limits
 from dispatcher.web.openapi.described import Answer, Call, Operation, Parameter
 from dispatcher.web.openapi.jobs_shown import ENDED
@@ -169,7 +169,7 @@ _RECEIVE: Final = Operation(
     summary="A receiver to try callbacks with",
     description="Give its URL as `callbackUrl`. What is POSTed to it is verified and kept a while.",
     answers=(Answer(status=204, description="The signature holds."),),
-    problems=(BodyTooLarge, BodyTooSlow, MalformedBody, (401, "unverified")),
+    problems=(BodyTooLarge, BodyTooSlow, MalformedBody, Overloaded, (401, "unverified")),
 )
 _LOOK: Final = Operation(
     id="getInbox",
