@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta, Struct
 
-from dispatcher.adapters.runners.forms import decoder, encode
+from dispatcher.adapters.runners.decoding import decoder
+from dispatcher.adapters.runners.encoding import encode
 from dispatcher.adapters.runners.schemas import DIALECT, input_schema, result_schema
 
 

@@ -205,11 +205,13 @@ async def test_a_handler_that_its_module_does_not_declare_is_told_to_operators(
     assert "handlers with process=True are declared when their module is imported" in caplog.text
 
 
+@pytest.mark.parametrize("name", ["json.py", "runpy.py", "dispatcher.py"])
 async def test_a_module_that_is_a_file_is_found_again(
-    children: Children, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    children: Children, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])
-    file = tmp_path / "json.py"  # a name that another module has
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / name  # which another module has
     file.write_text(
         "from dispatcher import Dispatcher\n"
         "app = Dispatcher()\n"

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from numbers import Integral, Real
 from typing import Any, Final
 
-from dispatcher.adapters.runners.forms import encode
+from dispatcher.adapters.runners.encoding import encode
 from dispatcher.adapters.runners.text import safe_text
 from dispatcher.core.errors import Cancel
 from dispatcher.core.model import Instant, Job, Progress

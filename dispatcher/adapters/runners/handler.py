@@ -10,7 +10,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from dispatcher.adapters.runners.context import JobContext
-from dispatcher.adapters.runners.forms import Decode, decoder
+from dispatcher.adapters.runners.decoding import Decode, decoder
 from dispatcher.adapters.runners.schemas import input_schema, result_schema
 from dispatcher.core.errors import SettingsError
 

@@ -12,8 +12,8 @@ from typing import Any, Final
 import msgspec
 
 from dispatcher.adapters.runners.context import JobContext, ThreadContext
+from dispatcher.adapters.runners.encoding import encode
 from dispatcher.adapters.runners.endings import BAD_INPUT, BAD_RESULT, ending, ids_of, logger
-from dispatcher.adapters.runners.forms import encode
 from dispatcher.adapters.runners.handler import Handler
 from dispatcher.adapters.runners.text import safe_text
 from dispatcher.adapters.runners.threads import Threads

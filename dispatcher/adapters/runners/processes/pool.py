@@ -131,9 +131,9 @@ class ProcessRunner:
                 return worker
             await worker.end()
         environment = dict(os.environ)
-        child = await self._children.start(
-            [sys.executable, "-m", "dispatcher.adapters.runners.processes.worker"], environment
-        )
+        # -P: what lies in the working folder, such as an app called queue.py, must not come first.
+        module = "dispatcher.adapters.runners.processes.worker"
+        child = await self._children.start([sys.executable, "-P", "-m", module], environment)
         worker = _Worker(child)
         try:
             await worker.boot(self._home, self._type.name, said)
