@@ -1,4 +1,7 @@
-"""The only wiring: settings become adapters, adapters and engine become a running service."""
+"""The wiring of what serves: settings become adapters, adapters and engine a running service.
+
+Commands that open the store themselves, beside a service, take theirs from `dispatcher.stores`.
+"""
 
 from __future__ import annotations
 

@@ -273,6 +273,13 @@ def unrun(job: Job, lease: str, due_at: Instant) -> ReleaseJob:
     return ReleaseJob(job_id=job.id, lease=lease, due_at=due_at, retrying=False, refund=True)
 
 
+def late_at(job: Job) -> Instant | None:
+    """From when a job that has not ended is too late: its deadline, or its unmet `start_by`."""
+    if job.start_by is None or job.started_at is not None:
+        return job.deadline
+    return job.start_by if job.deadline is None else min(job.start_by, job.deadline)
+
+
 def decide_overdue(job: Job, lease: str | None, *, now: Instant, event_id: str) -> FinishJob | None:
     """End a job whose `deadline` or `startBy` has passed; None when neither has.
 

@@ -20,7 +20,6 @@ from dispatcher.ports.records import Added, Applied, JobClaim, LeasedDelivery, S
 from tests.store.sqlite_scene import HOLDER, ORIGIN, TERMS, SqliteScene, sqlite_scene
 
 READS_JOB = "SELECT job.* FROM job WHERE id ="
-READS_DELIVERY = "-- A delivery as a change compares it"
 
 
 @pytest.fixture

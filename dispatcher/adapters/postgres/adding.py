@@ -17,10 +17,11 @@ from dispatcher.adapters.postgres.opening import Opening, begin
 from dispatcher.adapters.postgres.pausing import Standing
 from dispatcher.adapters.postgres.registered import with_asked
 from dispatcher.adapters.postgres.rooms import Rooms
-from dispatcher.adapters.postgres.rows import columns, job_of, job_row, late_at
+from dispatcher.adapters.postgres.rows import columns, job_of, job_row
 from dispatcher.adapters.postgres.session import Kind, Session, Witness
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.changes import LeasedJob
+from dispatcher.core.lifecycle import late_at
 from dispatcher.core.model import Instant, Job, JobState
 from dispatcher.ports.records import (
     Added,

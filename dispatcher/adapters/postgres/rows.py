@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from dispatcher.core.lifecycle import late_at
 from dispatcher.core.model import (
     Attempt,
     AttemptError,
@@ -20,7 +21,6 @@ from dispatcher.core.model import (
     DeliveryState,
     Event,
     EventType,
-    Instant,
     Job,
     JobError,
     JobState,
@@ -116,13 +116,6 @@ def columns(rows: Iterable[Row], width: int) -> list[list[Any]]:
 
 
 # --- Jobs --------------------------------------------------------------------------------------
-
-
-def late_at(job: Job) -> Instant | None:
-    """From when a job that has not ended is too late: its deadline, or its unmet `start_by`."""
-    if job.start_by is None or job.started_at is not None:
-        return job.deadline
-    return job.start_by if job.deadline is None else min(job.start_by, job.deadline)
 
 
 def job_row(

@@ -13,12 +13,12 @@ from dispatcher.adapters.sqlite.rows import (
     is_plain,
     job_of,
     job_row,
-    late_at,
     plain_job_row,
 )
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.changes import LeasedJob
+from dispatcher.core.lifecycle import late_at
 from dispatcher.core.model import Job, JobState
 from dispatcher.core.quotas import Full, Room
 from dispatcher.ports.records import (

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from dispatcher.core.endpoints import DisabledReason, Endpoint
+from dispatcher.core.lifecycle import late_at
 from dispatcher.core.model import (
     Attempt,
     AttemptError,
@@ -19,7 +20,6 @@ from dispatcher.core.model import (
     DeliveryState,
     Event,
     EventType,
-    Instant,
     Job,
     JobError,
     JobState,
@@ -111,13 +111,6 @@ def terms_row(terms: CallerTerms) -> str | None:
 
 
 # --- Jobs --------------------------------------------------------------------------------------
-
-
-def late_at(job: Job) -> Instant | None:
-    """From when a job that has not ended is too late: its deadline, or its unmet `start_by`."""
-    if job.start_by is None or job.started_at is not None:
-        return job.deadline
-    return job.start_by if job.deadline is None else min(job.start_by, job.deadline)
 
 
 def job_row(

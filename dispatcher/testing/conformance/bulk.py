@@ -26,8 +26,6 @@ from dispatcher.testing.conformance.values import (
     a_callback,
 )
 
-FAR = 10**15
-
 
 async def the_deliveries(scene: Scene, *, limit: int = 100, **members: Any) -> list[Delivery]:
     """All that a selection gives, through all pages."""

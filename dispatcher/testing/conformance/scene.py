@@ -247,12 +247,6 @@ class Scene:
         assert len(claimed.deliveries) == 1
         return claimed.deliveries[0]
 
-    async def sending_to(self, origin: str) -> LeasedDelivery:
-        """A delivery for that origin that was owed and claimed; no other there may be due."""
-        (owed,) = await self.owed(origin)
-        (leased,) = (one for one in (await self.lease()).deliveries if one.delivery.id == owed)
-        return leased
-
     def tried(
         self,
         leased: LeasedDelivery,
