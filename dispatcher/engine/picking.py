@@ -136,5 +136,7 @@ class Picker:
     def _replay(self, job: Job, body: bytes | None) -> Choice | None:
         if body is None or not self._may_replay(job, body):
             return None
+        if self._room is not None and self._room.never_for(len(body)):
+            return None  # the first ran at once, or was let in before: this would wait for ever
         again = submission_of(job, body, now=self._clock.now())
         return Choice(NewJob(self._accept.job(self._caller, again), body, room=self._room))

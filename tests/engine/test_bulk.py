@@ -235,6 +235,23 @@ async def test_replays_wait_until_there_is_room_for_them(stages: Stages) -> None
     assert {fact.job.replay_of for fact in replays} == {each.id for each in failed}
 
 
+async def test_a_replay_for_which_there_will_never_be_room_holds_up_no_others(
+    stages: Stages,
+) -> None:
+    """The first of it ran at once: it never had to wait, and was not too large for that."""
+    here = BulkStage(stages, failing, limits=Limits(bytes_waiting=10))
+    stage = await here.start()
+    fit = await ended(stage, 1)
+    large = await stage.submit(b'"%s"' % (20 * b"x"), callback=a_callback(OTHER_URL))
+    await stage.seen(JobEnded, lambda fact: fact.job.id == large.id)
+    fit += await ended(stage, 2)
+    job = await order(stage, BulkKind.REPLAY)
+    result = await stage.passes_until(result_of(stage, job))
+    assert (result["matched"], result["replayed"], result["skipped"]) == (4, 3, 1)
+    replays = await stage.seen(JobEnded, lambda fact: fact.job.replay_of is not None, count=3)
+    assert {fact.job.replay_of for fact in replays} == {each.id for each in fit}
+
+
 # --- what comes in between ---------------------------------------------------------------------
 
 
