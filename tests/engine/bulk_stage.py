@@ -54,6 +54,13 @@ class BulkStage:
 async def order(stage: Stage, kind: BulkKind, caller: Caller | None = None, **asked: Any) -> Job:
     """Submit a bulk operation, a moment after everything else."""
     stage.advance(0.001)
+    return await order_at_once(stage, kind, caller, **asked)
+
+
+async def order_at_once(
+    stage: Stage, kind: BulkKind, caller: Caller | None = None, **asked: Any
+) -> Job:
+    """The same within the millisecond in which everything else was submitted."""
     return await stage.submit(
         json.dumps(asked).encode(), kind=kind.value, queue="dispatcher", caller=caller
     )

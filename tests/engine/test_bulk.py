@@ -29,6 +29,7 @@ from tests.engine.bulk_stage import (
     dead,
     failing,
     order,
+    order_at_once,
     result_of,
 )
 from tests.engine.conftest import Stages
@@ -171,6 +172,23 @@ async def test_jobs_of_one_type_queue_and_status(stages: Stages) -> None:
     assert (await result_of(stage, job))["canceled"] == 1
     assert (await stage.job(meant)).state is JobState.CANCELED
     assert (await stage.job(other)).state is JobState.WAITING
+
+
+async def test_what_came_before_it_is_meant_even_in_the_same_millisecond(stages: Stages) -> None:
+    stage = await BulkStage(stages).start()
+    later = stage.clock.now() + 60_000
+    meant = [await stage.submit(run_at=later) for _ in range(3)]
+    gate = stage.faults.hold("bulk_state")
+    job = await order_at_once(stage, BulkKind.CANCEL)
+    await gate.reached()
+    late = await stage.submit(run_at=later)
+    gate.open()
+    assert (await result_of(stage, job))["canceled"] == 3
+    assert {(await stage.job(each)).state for each in meant} == {JobState.CANCELED}
+    assert (await stage.job(late)).state is JobState.WAITING
+    at = f"2026-01-31T12:00:00.{late.created_at % 1000:03d}Z"
+    job = await order(stage, BulkKind.CANCEL, createdBefore=at)
+    assert (await result_of(stage, job))["matched"] == 0
 
 
 # --- dispatcher.replay -------------------------------------------------------------------------
