@@ -87,6 +87,15 @@ async def dead(stage: Stage, count: int, url: str = OTHER_URL, **more: Any) -> l
     return jobs
 
 
+async def ended(stage: Stage, count: int, **more: Any) -> list[Job]:
+    """Jobs that have ended, one after another."""
+    jobs = []
+    for n in range(count):
+        jobs.append(await stage.submit(b"%d" % n, callback=a_callback(OTHER_URL), **more))
+        await stage.seen(JobEnded, lambda fact, id_=jobs[-1].id: fact.job.id == id_)  # type: ignore[misc]  # bound now
+    return jobs
+
+
 async def failing(leased: object, report: object) -> Failed:
     """A handler that fails."""
     return Failed("no", "said the test")

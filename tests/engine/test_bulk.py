@@ -27,6 +27,7 @@ from tests.engine.bulk_stage import (
     OTHER_URL,
     BulkStage,
     dead,
+    ended,
     failing,
     order,
     order_at_once,
@@ -192,14 +193,6 @@ async def test_what_came_before_it_is_meant_even_in_the_same_millisecond(stages:
 
 
 # --- dispatcher.replay -------------------------------------------------------------------------
-
-
-async def ended(stage: Stage, count: int, **more: Any) -> list[Job]:
-    jobs = []
-    for n in range(count):
-        jobs.append(await stage.submit(b"%d" % n, callback=a_callback(OTHER_URL), **more))
-        await stage.seen(JobEnded, lambda fact, id_=jobs[-1].id: fact.job.id == id_)  # type: ignore[misc]  # bound now
-    return jobs
 
 
 async def test_each_that_failed_is_submitted_once_more(stages: Stages) -> None:
