@@ -79,6 +79,10 @@ class Room(Struct, frozen=True, kw_only=True):
             return Full.QUEUE
         return None
 
+    def never_for(self, bytes_: int) -> bool:
+        """Whether a job with an input that large could not wait even if nothing else did."""
+        return self.full(jobs=1, bytes_=bytes_, queue_jobs=1) is not None
+
 
 def room_for(limits: CallerLimits, queue_jobs: int | None) -> Room | None:
     """The room that limits leave; None: nothing needs to be counted."""

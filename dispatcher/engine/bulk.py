@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from dispatcher.core.bulk import BulkKind, BulkOrder
@@ -32,8 +33,16 @@ from dispatcher.engine.jobs import Jobs
 from dispatcher.engine.picking import COUNT_ITEMS, Choice, Picked, Picker
 from dispatcher.engine.run import StopReason
 from dispatcher.engine.terms import System
-from dispatcher.ports.bulk import BulkState, BulkStep, BulkStepped
-from dispatcher.ports.records import Added, AddResult, Applied, ApplyResult, DeliveryTerms, NoRoom
+from dispatcher.ports.bulk import BulkState, BulkStep, BulkStepped, took_effect
+from dispatcher.ports.records import (
+    Added,
+    AddResult,
+    Applied,
+    ApplyResult,
+    DeliveryTerms,
+    NewJob,
+    NoRoom,
+)
 from dispatcher.ports.runner import RunReport
 from dispatcher.ports.store import Store
 
@@ -56,6 +65,14 @@ DONE_WORDS: Final = {
     BulkKind.REPLAY: "replayed",
     BulkKind.CANCEL: "canceled",
 }
+
+
+class _Sent(Struct):
+    """What the last step of a run was to do, until its answer is there."""
+
+    picked: Picked | None = None
+    changed: int = 0
+    """How many had been changed before it."""
 
 
 class Bulk:
@@ -88,10 +105,10 @@ class Bulk:
         It is given back when the service shuts down, and waits while the store can't be used. The
         result is `{"matched", "redelivered" | "replayed" | "canceled", "skipped", "dryRun"}`.
         """
-        failed = False
+        failed, sent = False, _Sent()
         while True:
             try:
-                state = await self._go_on(order, leased, report)
+                state = await self._go_on(order, leased, report, sent)
                 break
             except StoreError as error:
                 if not failed:
@@ -113,12 +130,18 @@ class Bulk:
         return Succeeded(encode(result))
 
     async def _go_on(
-        self, order: BulkOrder, leased: LeasedJob, report: RunReport
+        self, order: BulkOrder, leased: LeasedJob, report: RunReport, sent: _Sent
     ) -> BulkState | None:
-        """Take steps to the end, or until the service stops; None: the lease was lost."""
+        """Take steps to the end, or until the service stops; None: the lease was lost.
+
+        Of a step that was `sent` before a `StoreError`, and stands all the same, it tells first.
+        """
         dry_run = order.dry_run
         picker = await self._picker(order, leased.job)
         state = await self._store.bulk_state(leased.job.id)
+        if sent.picked is not None and sent.picked.after == state.after:
+            self._tell_unanswered(sent.picked, state.changed - sent.changed)
+        sent.picked = None
         if not state.after and not dry_run:
             state = replace(state, total=await picker.count())
         most = limit = COUNT_ITEMS if dry_run else STEP_ITEMS
@@ -128,7 +151,9 @@ class Bulk:
                 return state
             began = self._clock.monotonic()
             picked = await picker.pick(state.after, limit, count_only=dry_run)
+            sent.picked, sent.changed = picked, state.changed
             stepped = await _seen_through(self._step(leased, state, picked, dry_run=dry_run))
+            sent.picked = None
             if isinstance(stepped, NoRoom):
                 limit = max(limit // 2, 1)
                 await pause(self._timers, NO_ROOM_SECONDS)
@@ -167,24 +192,46 @@ class Bulk:
             return stepped
         if not isinstance(stepped, BulkStepped):
             return None
-        if stepped.results:  # none, if it had been taken before
+        if stepped.results:
             for choice, result in zip(picked.choices, stepped.results, strict=True):
-                self._tell(choice, result)
+                self._wake_for(result)
+                if took_effect(result):
+                    self._tell(choice)
+        else:  # it had been taken before, or had nothing to do
+            self._tell_unanswered(picked, stepped.state.changed - state.changed)
         return stepped.state
 
-    def _tell(self, choice: Choice, result: ApplyResult | AddResult) -> None:
+    def _wake_for(self, result: ApplyResult | AddResult) -> None:
         if isinstance(result, Added):
-            self._observer.saw(JobAccepted(result.job, handed_off=False))
             self._jobs.wake(result.job.due_at, result.job.type)
         if isinstance(result, Applied):
             self._jobs.wake_for(result)
-            if choice.delivery is not None:
-                self._observer.saw(Redelivered(choice.delivery))
-            elif isinstance(choice.item, AskCancel) and choice.job is not None:
-                self._jobs.stop(choice.job.id, StopReason.CANCEL)
-                self._observer.saw(CancelAsked(choice.job))
-            elif isinstance(choice.item, FinishJob) and choice.job is not None:
-                self._observer.saw(JobEnded(choice.job, choice.item.to))
+
+    def _tell_unanswered(self, picked: Picked, changed: int) -> None:
+        """Tell of a step that was taken, and changed so many, but of which no answer came.
+
+        What became of each is known only if all of them were changed. But whatever may be claimed
+        now is looked for at once.
+        """
+        if not picked.choices:
+            return
+        now = self._clock.now()
+        self._jobs.wake_for(Applied(job_ready_at=now, delivery_ready_at=now))
+        if changed == len(picked.choices):
+            for choice in picked.choices:
+                self._tell(choice)
+
+    def _tell(self, choice: Choice) -> None:
+        """Tell of something that was done."""
+        if isinstance(choice.item, NewJob):
+            self._observer.saw(JobAccepted(choice.item.job, handed_off=False))
+        elif choice.delivery is not None:
+            self._observer.saw(Redelivered(choice.delivery))
+        elif isinstance(choice.item, AskCancel) and choice.job is not None:
+            self._jobs.stop(choice.job.id, StopReason.CANCEL)
+            self._observer.saw(CancelAsked(choice.job))
+        elif isinstance(choice.item, FinishJob) and choice.job is not None:
+            self._observer.saw(JobEnded(choice.job, choice.item.to))
 
 
 async def _seen_through(step: Coroutine[Any, Any, Answer]) -> Answer:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from dispatcher.core.bulk import BulkKind, BulkOrder
 from dispatcher.core.lifecycle import decide_cancel, decide_redeliver
-from dispatcher.core.model import Caller, Delivery, Instant, Job
+from dispatcher.core.model import Caller, Delivery, Job
 from dispatcher.core.replay import submission_of
 from dispatcher.engine.accept import Accept
 from dispatcher.engine.terms import System
@@ -69,8 +69,6 @@ class Picker:
         self._ids = system.ids
         self._caller = caller
         self._room = accept.room(caller)
-        asked = order.created_before
-        self._before: Instant = job.created_at if asked is None else min(asked, job.created_at)
 
     async def count(self) -> int | None:
         """How many there are, None if that is too much to count."""
@@ -90,14 +88,16 @@ class Picker:
         return await self._pick_jobs(after, limit, count_only=count_only)
 
     async def _pick_deliveries(self, after: int, limit: int, *, count_only: bool) -> Picked:
-        order = self._order
+        order, before = self._order, self._job.created_at  # they are not in one order with jobs
+        if order.created_before is not None:
+            before = min(before, order.created_before)
         wanted = DeliveryFilter(
             caller_id=self._caller.id,
             state=order.state,
             event_type=order.event_type,
             url=order.url,
             created_after=order.created_after,
-            created_before=self._before,
+            created_before=before,
         )
         page = await self._store.select_deliveries(wanted, after=after, limit=limit)
         now = self._clock.now()
@@ -116,7 +116,7 @@ class Picker:
             type=order.type,
             queue=order.queue,
             created_after=order.created_after,
-            created_before=self._before,
+            created_before=order.created_before,
         )
         replays = order.kind is BulkKind.REPLAY and not count_only
         page = await self._store.select_jobs(
@@ -136,5 +136,7 @@ class Picker:
     def _replay(self, job: Job, body: bytes | None) -> Choice | None:
         if body is None or not self._may_replay(job, body):
             return None
+        if self._room is not None and self._room.never_for(len(body)):
+            return None  # the first ran at once, or was let in before: this would wait for ever
         again = submission_of(job, body, now=self._clock.now())
         return Choice(NewJob(self._accept.job(self._caller, again), body, room=self._room))

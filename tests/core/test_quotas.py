@@ -50,6 +50,14 @@ def test_room(room: Room, jobs: int, bytes_: int, queue_jobs: int, full: Full | 
     assert room.full(jobs=jobs, bytes_=bytes_, queue_jobs=queue_jobs) == full
 
 
+def test_what_never_has_room() -> None:
+    assert not Room().never_for(10**9)
+    assert not Room(jobs=1, bytes=2, queue_jobs=1).never_for(2)
+    assert Room(bytes=2).never_for(3)
+    assert Room(jobs=0).never_for(0)
+    assert Room(queue_jobs=0).never_for(0)
+
+
 def test_a_queue_s_limit_alone_makes_room_too() -> None:
     assert room_for(CallerLimits(body_bytes=1), 5) == Room(queue_jobs=5)
     assert room_for(CallerLimits(jobs_waiting=3), None) == Room(jobs=3)

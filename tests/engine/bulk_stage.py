@@ -54,6 +54,13 @@ class BulkStage:
 async def order(stage: Stage, kind: BulkKind, caller: Caller | None = None, **asked: Any) -> Job:
     """Submit a bulk operation, a moment after everything else."""
     stage.advance(0.001)
+    return await order_at_once(stage, kind, caller, **asked)
+
+
+async def order_at_once(
+    stage: Stage, kind: BulkKind, caller: Caller | None = None, **asked: Any
+) -> Job:
+    """The same within the millisecond in which everything else was submitted."""
     return await stage.submit(
         json.dumps(asked).encode(), kind=kind.value, queue="dispatcher", caller=caller
     )
@@ -77,6 +84,15 @@ async def dead(stage: Stage, count: int, url: str = OTHER_URL, **more: Any) -> l
         job = await stage.submit(callback=callback, caller=more.get("caller"))
         await stage.seen(DeliveryAttemptEnded, lambda fact, id_=job.id: fact.job_id == id_)  # type: ignore[misc]  # bound now
         jobs.append(job)
+    return jobs
+
+
+async def ended(stage: Stage, count: int, **more: Any) -> list[Job]:
+    """Jobs that have ended, one after another."""
+    jobs = []
+    for n in range(count):
+        jobs.append(await stage.submit(b"%d" % n, callback=a_callback(OTHER_URL), **more))
+        await stage.seen(JobEnded, lambda fact, id_=jobs[-1].id: fact.job.id == id_)  # type: ignore[misc]  # bound now
     return jobs
 
 

@@ -27,8 +27,10 @@ from tests.engine.bulk_stage import (
     OTHER_URL,
     BulkStage,
     dead,
+    ended,
     failing,
     order,
+    order_at_once,
     result_of,
 )
 from tests.engine.conftest import Stages
@@ -173,15 +175,24 @@ async def test_jobs_of_one_type_queue_and_status(stages: Stages) -> None:
     assert (await stage.job(other)).state is JobState.WAITING
 
 
+async def test_what_came_before_it_is_meant_even_in_the_same_millisecond(stages: Stages) -> None:
+    stage = await BulkStage(stages).start()
+    later = stage.clock.now() + 60_000
+    meant = [await stage.submit(run_at=later) for _ in range(3)]
+    gate = stage.faults.hold("bulk_state")
+    job = await order_at_once(stage, BulkKind.CANCEL)
+    await gate.reached()
+    late = await stage.submit(run_at=later)
+    gate.open()
+    assert (await result_of(stage, job))["canceled"] == 3
+    assert {(await stage.job(each)).state for each in meant} == {JobState.CANCELED}
+    assert (await stage.job(late)).state is JobState.WAITING
+    at = f"2026-01-31T12:00:00.{late.created_at % 1000:03d}Z"
+    job = await order(stage, BulkKind.CANCEL, createdBefore=at)
+    assert (await result_of(stage, job))["matched"] == 0
+
+
 # --- dispatcher.replay -------------------------------------------------------------------------
-
-
-async def ended(stage: Stage, count: int, **more: Any) -> list[Job]:
-    jobs = []
-    for n in range(count):
-        jobs.append(await stage.submit(b"%d" % n, callback=a_callback(OTHER_URL), **more))
-        await stage.seen(JobEnded, lambda fact, id_=jobs[-1].id: fact.job.id == id_)  # type: ignore[misc]  # bound now
-    return jobs
 
 
 async def test_each_that_failed_is_submitted_once_more(stages: Stages) -> None:
@@ -233,6 +244,23 @@ async def test_replays_wait_until_there_is_room_for_them(stages: Stages) -> None
     assert (result["matched"], result["replayed"]) == (5, 5)
     replays = await stage.seen(JobEnded, lambda fact: fact.job.replay_of is not None, count=5)
     assert {fact.job.replay_of for fact in replays} == {each.id for each in failed}
+
+
+async def test_a_replay_for_which_there_will_never_be_room_holds_up_no_others(
+    stages: Stages,
+) -> None:
+    """The first of it ran at once: it never had to wait, and was not too large for that."""
+    here = BulkStage(stages, failing, limits=Limits(bytes_waiting=10))
+    stage = await here.start()
+    fit = await ended(stage, 1)
+    large = await stage.submit(b'"%s"' % (20 * b"x"), callback=a_callback(OTHER_URL))
+    await stage.seen(JobEnded, lambda fact: fact.job.id == large.id)
+    fit += await ended(stage, 2)
+    job = await order(stage, BulkKind.REPLAY)
+    result = await stage.passes_until(result_of(stage, job))
+    assert (result["matched"], result["replayed"], result["skipped"]) == (4, 3, 1)
+    replays = await stage.seen(JobEnded, lambda fact: fact.job.replay_of is not None, count=3)
+    assert {fact.job.replay_of for fact in replays} == {each.id for each in fit}
 
 
 # --- what comes in between ---------------------------------------------------------------------
