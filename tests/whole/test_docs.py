@@ -26,6 +26,7 @@ PAGES = (
     "docs/howto/operate.md",
     "docs/howto/make-an-endpoint-asynchronous.md",
     "docs/howto/runbook.md",
+    "docs/reference/handlers.md",
 )
 
 
