@@ -140,6 +140,11 @@ def parse_key(text: str, source: str) -> bytes:
     return key
 
 
+def given_key(text: str) -> bytes:
+    """The key of the setting `secret_key`; raises `SecretsUnreadable` if it is none."""
+    return parse_key(text, "the setting secret_key (DISPATCHER_SECRET_KEY)")
+
+
 def key_file(database: Path) -> Path:
     """Where the key of a SQLite file lies: beside it, so that one volume carries both."""
     return database.with_name(database.name + ".key")
@@ -254,7 +259,7 @@ async def open_vault(
     proof = await store.key_check(None)
     source = None if isinstance(database, str) else key_file(database)
     if secret_key is not None:
-        key: bytes | None = parse_key(secret_key, "the setting secret_key (DISPATCHER_SECRET_KEY)")
+        key: bytes | None = given_key(secret_key)
     elif source is None:
         raise SecretsUnreadable(f"{database} needs DISPATCHER_SECRET_KEY: there is no key file")
     else:

@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from dispatcher.adapters.runners.declared import missing_program
-from dispatcher.adapters.secrets import key_file
+from dispatcher.adapters.secrets import given_key, key_file
 from dispatcher.adapters.sqlite.connection import Use, connect
 from dispatcher.adapters.sqlite.schema import APPLICATION_ID, migrations
 from dispatcher.adapters.system import SystemRandom
@@ -45,6 +45,7 @@ def examine(
     yield from _public_url(parsed.settings)
     yield from _types(parsed.settings)
     yield from _files(parsed.settings)
+    yield from _given_key(parsed.settings)
     if parsed.settings.on_sqlite:
         yield from _database(parsed.settings)
     else:
@@ -103,6 +104,18 @@ def _files(settings: Settings) -> Iterator[Finding]:
         yield Finding("open files", Level.OK, f"{most} allowed")
 
 
+def _given_key(settings: Settings) -> Iterator[Finding]:
+    """Whether the key of the settings is one: that needs no database to try it on."""
+    if settings.secret_key is None:
+        return
+    try:
+        given_key(settings.secret_key.reveal())
+    except DispatcherError as error:
+        yield Finding("key", Level.FAIL, str(error), "without it the service does not start")
+    else:
+        yield Finding("key", Level.OK, "from the setting secret_key")
+
+
 # --- The database ------------------------------------------------------------------------------
 
 
@@ -133,7 +146,8 @@ def _database(settings: Settings) -> Iterator[Finding]:
     schema = _schema(path)
     yield schema
     if schema.level is Level.OK:
-        yield _key_file(settings)
+        if settings.secret_key is None:
+            yield _key_file(settings)
         yield from asyncio.run(_open(settings))
 
 
@@ -196,8 +210,6 @@ def _schema(path: Path) -> Finding:
 
 
 def _key_file(settings: Settings) -> Finding:
-    if settings.secret_key is not None:
-        return Finding("key", Level.OK, "from the setting secret_key")
     path = key_file(settings.database)
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
