@@ -73,6 +73,20 @@ async def open_store(
         await store.close()
 
 
+async def is_made(settings: Settings) -> bool:
+    """Whether the store that the settings name is there already; nothing is made.
+
+    Raises:
+        StoreError: its server can't be asked.
+    """
+    if not settings.on_sqlite:
+        return (await _driver("looking").look(settings.store)).schema is not None
+    try:
+        return settings.database.exists()
+    except OSError:  # a folder that this user may not look into; opening the file says so
+        return True
+
+
 def _on_postgres(
     settings: Settings, ids: Ids, links_base: str, *, migrate: bool, on_commit: CommitTold
 ) -> Store:
