@@ -135,13 +135,20 @@ def _driver(module: str) -> ModuleType:
         ) from None
 
 
-async def open_vault_of(settings: Settings, store: Store, random: Random) -> Vault:
-    """The vault that goes with the store. Raises `SecretsUnreadable`, `StoreError`."""
+async def open_vault_of(
+    settings: Settings, store: Store, random: Random, *, only_look: bool = False
+) -> Vault:
+    """The vault that goes with the store. Raises `SecretsUnreadable`, `StoreError`.
+
+    `only_look` is as of `open_vault`.
+    """
     key = None if settings.secret_key is None else settings.secret_key.reveal()
     if key is None and settings.dev and not settings.on_sqlite:
         key = DEV_KEY
     database = settings.database if settings.on_sqlite else settings.store_shown
-    return await open_vault(store, secret_key=key, database=database, random=random)
+    return await open_vault(
+        store, secret_key=key, database=database, random=random, only_look=only_look
+    )
 
 
 def moving_target(settings: Settings) -> AbstractAsyncContextManager[MoveTarget]:

@@ -150,11 +150,12 @@ def key_file(database: Path) -> Path:
     return database.with_name(database.name + ".key")
 
 
-def read_key(path: Path) -> bytes | None:
+def read_key(path: Path, *, only_look: bool = False) -> bytes | None:
     """The key in a file, None if there is no such file.
 
     Others than the owner must not read it. Copies and volumes often lose the mode, so it is set
-    to 600 again where this process may, and a warning tells; else the file is refused.
+    to 600 again where this process may, and a warning tells; else the file is refused. With
+    `only_look` the mode stays as it is.
 
     Raises:
         SecretsUnreadable: the file can't be read, is open to others, or holds no key.
@@ -162,7 +163,7 @@ def read_key(path: Path) -> bytes | None:
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            if mode & 0o077:
+            if mode & 0o077 and not only_look:
                 os.fchmod(file.fileno(), 0o600)
                 _log.warning(
                     "%s could be read by others (mode %o): its mode is 600 now", path, mode
@@ -244,13 +245,19 @@ _PROOF_OWNER: Final = "key-check"
 
 
 async def open_vault(
-    store: KeyProof, *, secret_key: str | None, database: Path | str, random: Random
+    store: KeyProof,
+    *,
+    secret_key: str | None,
+    database: Path | str,
+    random: Random,
+    only_look: bool = False,
 ) -> Vault:
     """The vault of a database, with the key proven to be its own.
 
     `database` is the file beside which the key file lies, or how a database that is no file is
     shown; that has no key file. `secret_key` wins over it. On a database without a proof (its first
-    start) the key file is made if need be, and the proof is stored.
+    start) the key file is made if need be, and the proof is stored. `only_look`: of one that has a
+    proof nothing is changed, the mode of its key file neither.
 
     Raises:
         SecretsUnreadable: the key is missing, malformed, or not the one of this database.
@@ -263,7 +270,7 @@ async def open_vault(
     elif source is None:
         raise SecretsUnreadable(f"{database} needs DISPATCHER_SECRET_KEY: there is no key file")
     else:
-        key = read_key(source)
+        key = read_key(source, only_look=only_look)
         if key is None and proof is None:
             key = make_key(source, random)
     if key is None:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sqlite3
+import stat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -195,8 +196,38 @@ def test_check_of_a_key_that_others_can_read(capsys: pytest.CaptureFixture[str])
     key_file(DATABASE).chmod(0o644)
     report = check(capsys)
     assert report.code == 0
-    assert report.levels["key"] == "warn"
+    assert (report.levels["key"], report.levels["secrets"]) == ("warn", "ok")
     assert "mode 644" in report.text
+    assert stat.S_IMODE(key_file(DATABASE).stat().st_mode) == 0o644  # it only looks
+
+
+def test_check_of_a_key_that_others_can_read_and_that_is_somebody_else_s(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main(["migrate"])
+    capsys.readouterr()
+    key_file(DATABASE).chmod(0o644)
+    monkeypatch.setattr("os.geteuid", lambda: key_file(DATABASE).stat().st_uid + 1)
+    report = check(capsys)
+    assert report.code == 1
+    assert report.levels["key"] == "fail"
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal"])
+def test_check_of_a_database_that_others_can_read(
+    capsys: pytest.CaptureFixture[str], suffix: str
+) -> None:
+    main(["migrate"])
+    capsys.readouterr()
+    assert "file mode" not in check(capsys).levels
+    file = Path(f"{DATABASE}{suffix}")
+    file.touch()
+    file.chmod(0o644)
+    report = check(capsys)
+    assert report.code == 0
+    assert report.levels["file mode"] == "warn"
+    assert f"chmod 600 {file}" in report.text
+    assert not file.exists() or stat.S_IMODE(file.stat().st_mode) == 0o644
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
