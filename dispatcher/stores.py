@@ -73,6 +73,20 @@ async def open_store(
         await store.close()
 
 
+async def is_made(settings: Settings) -> bool:
+    """Whether the store that the settings name is there already; nothing is made.
+
+    Raises:
+        StoreError: its server can't be asked.
+    """
+    if not settings.on_sqlite:
+        return (await _driver("looking").look(settings.store)).schema is not None
+    try:
+        return settings.database.exists()
+    except OSError:  # a folder that this user may not look into; opening the file says so
+        return True
+
+
 def _on_postgres(
     settings: Settings, ids: Ids, links_base: str, *, migrate: bool, on_commit: CommitTold
 ) -> Store:
@@ -121,13 +135,20 @@ def _driver(module: str) -> ModuleType:
         ) from None
 
 
-async def open_vault_of(settings: Settings, store: Store, random: Random) -> Vault:
-    """The vault that goes with the store. Raises `SecretsUnreadable`, `StoreError`."""
+async def open_vault_of(
+    settings: Settings, store: Store, random: Random, *, only_look: bool = False
+) -> Vault:
+    """The vault that goes with the store. Raises `SecretsUnreadable`, `StoreError`.
+
+    `only_look` is as of `open_vault`.
+    """
     key = None if settings.secret_key is None else settings.secret_key.reveal()
     if key is None and settings.dev and not settings.on_sqlite:
         key = DEV_KEY
     database = settings.database if settings.on_sqlite else settings.store_shown
-    return await open_vault(store, secret_key=key, database=database, random=random)
+    return await open_vault(
+        store, secret_key=key, database=database, random=random, only_look=only_look
+    )
 
 
 def moving_target(settings: Settings) -> AbstractAsyncContextManager[MoveTarget]:

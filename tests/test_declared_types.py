@@ -147,6 +147,18 @@ def test_names_that_cannot_be(name: str) -> None:
         types_of(f'[types."{name}"]\n{HTTP}')
 
 
+@pytest.mark.parametrize("name", ["pdf.render", "pdf.render.v2"])
+def test_a_name_with_dots_that_is_not_quoted(name: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        types_of(f"[types.{name}]\n{HTTP}")
+    assert f'a name with dots is quoted: [types."{name}"]' in str(refused.value)
+
+
+def test_the_table_of_the_environment_is_no_part_of_a_name() -> None:
+    with pytest.raises(SettingsError, match="runner is one of command, http"):
+        types_of('[types.x.environment]\nLANG = "C"')
+
+
 @pytest.mark.parametrize("found", [3, {"x": 3}, [{}]])
 def test_types_that_are_no_tables(found: object) -> None:
     with pytest.raises(SettingsError, match="types are tables"):

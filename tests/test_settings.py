@@ -197,7 +197,7 @@ def value_of(settings: Settings, name: str) -> object:
         ("PORT", "65536", "<= 65535"),
         ("PORT", "-1", ">= 0"),
         ("PORT", "80.5", "expected `int`"),
-        ("DEV", "maybe", "expected `bool`"),
+        ("DEV", "yes", "DISPATCHER_DEV: dev is true or false, not 'yes'"),
         ("ROLE", "boss", "one of all, api, jobs, delivery, not 'boss'"),
         ("LOG_LEVEL", "loud", "one of debug, info, warning, error"),
         ("GRACE_SECONDS", "nan", ">= 0"),
@@ -222,6 +222,8 @@ def test_a_value_that_does_not_fit_names_where_it_stands(name: str, value: str, 
 def test_the_file_is_typed() -> None:
     with pytest.raises(SettingsError, match=r"dispatcher\.toml: port can't be '80'"):
         from_toml("port = '80'")
+    with pytest.raises(SettingsError, match=r"dispatcher\.toml: dev is true or false, not 'yes'"):
+        from_toml("dev = 'yes'")
     with pytest.raises(SettingsError, match=r"allow_callbacks can't be 'http://a:9000'"):
         from_toml("allow_callbacks = 'http://a:9000'")
 

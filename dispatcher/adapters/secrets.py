@@ -140,16 +140,22 @@ def parse_key(text: str, source: str) -> bytes:
     return key
 
 
+def given_key(text: str) -> bytes:
+    """The key of the setting `secret_key`; raises `SecretsUnreadable` if it is none."""
+    return parse_key(text, "the setting secret_key (DISPATCHER_SECRET_KEY)")
+
+
 def key_file(database: Path) -> Path:
     """Where the key of a SQLite file lies: beside it, so that one volume carries both."""
     return database.with_name(database.name + ".key")
 
 
-def read_key(path: Path) -> bytes | None:
+def read_key(path: Path, *, only_look: bool = False) -> bytes | None:
     """The key in a file, None if there is no such file.
 
     Others than the owner must not read it. Copies and volumes often lose the mode, so it is set
-    to 600 again where this process may, and a warning tells; else the file is refused.
+    to 600 again where this process may, and a warning tells; else the file is refused. With
+    `only_look` the mode stays as it is.
 
     Raises:
         SecretsUnreadable: the file can't be read, is open to others, or holds no key.
@@ -157,7 +163,7 @@ def read_key(path: Path) -> bytes | None:
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            if mode & 0o077:
+            if mode & 0o077 and not only_look:
                 os.fchmod(file.fileno(), 0o600)
                 _log.warning(
                     "%s could be read by others (mode %o): its mode is 600 now", path, mode
@@ -239,13 +245,19 @@ _PROOF_OWNER: Final = "key-check"
 
 
 async def open_vault(
-    store: KeyProof, *, secret_key: str | None, database: Path | str, random: Random
+    store: KeyProof,
+    *,
+    secret_key: str | None,
+    database: Path | str,
+    random: Random,
+    only_look: bool = False,
 ) -> Vault:
     """The vault of a database, with the key proven to be its own.
 
     `database` is the file beside which the key file lies, or how a database that is no file is
     shown; that has no key file. `secret_key` wins over it. On a database without a proof (its first
-    start) the key file is made if need be, and the proof is stored.
+    start) the key file is made if need be, and the proof is stored. `only_look`: of one that has a
+    proof nothing is changed, the mode of its key file neither.
 
     Raises:
         SecretsUnreadable: the key is missing, malformed, or not the one of this database.
@@ -254,11 +266,11 @@ async def open_vault(
     proof = await store.key_check(None)
     source = None if isinstance(database, str) else key_file(database)
     if secret_key is not None:
-        key: bytes | None = parse_key(secret_key, "the setting secret_key (DISPATCHER_SECRET_KEY)")
+        key: bytes | None = given_key(secret_key)
     elif source is None:
         raise SecretsUnreadable(f"{database} needs DISPATCHER_SECRET_KEY: there is no key file")
     else:
-        key = read_key(source)
+        key = read_key(source, only_look=only_look)
         if key is None and proof is None:
             key = make_key(source, random)
     if key is None:

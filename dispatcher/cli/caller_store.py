@@ -22,9 +22,11 @@ class UnknownCaller(DispatcherError):
 
 
 @asynccontextmanager
-async def callers_of(settings: Settings) -> AsyncIterator[tuple[Store, Callers]]:
-    """The store, open, and what is done about the callers in it."""
-    async with opened(settings) as both:
+async def callers_of(
+    settings: Settings, *, make: bool = False
+) -> AsyncIterator[tuple[Store, Callers]]:
+    """The store, open, and what is done about the callers in it; with `make` it may be new."""
+    async with opened(settings, make=make) as both:
         clock, ids, random = SystemClock(), Uuid7Ids(), SystemRandom()
         yield both.store, Callers(both.store, both.vault, clock, ids, random, both.telling)
 

@@ -160,7 +160,7 @@ def create_command(
 
 
 async def _create(settings: Settings, name: str, role: Role) -> CreatedCaller:
-    async with callers_of(settings) as (_, callers):
+    async with callers_of(settings, make=True) as (_, callers):
         return await callers.create(name, role, CLI)
 
 

@@ -1,4 +1,4 @@
-"""What `dispatcher check` looks at. No database, key or schema is made."""
+"""What `dispatcher check` looks at. Nothing is made, migrated or mended."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from dispatcher.adapters.runners.declared import missing_program
-from dispatcher.adapters.secrets import key_file
+from dispatcher.adapters.secrets import given_key, key_file
 from dispatcher.adapters.sqlite.connection import Use, connect
 from dispatcher.adapters.sqlite.schema import APPLICATION_ID, migrations
 from dispatcher.adapters.system import SystemRandom
@@ -28,6 +28,9 @@ from dispatcher.stores import open_store, open_vault_of
 MIB: Final = 2**20
 DISK_FAIL_BYTES: Final = 100 * MIB
 DISK_WARN_BYTES: Final = 1024 * MIB
+OTHERS: Final = 0o077
+"""What a file's mode grants to others than its owner."""
+
 SPARE_FILES: Final = 256
 """Open files that the service needs besides its callbacks: the store, callers, the log."""
 
@@ -45,6 +48,7 @@ def examine(
     yield from _public_url(parsed.settings)
     yield from _types(parsed.settings)
     yield from _files(parsed.settings)
+    yield from _given_key(parsed.settings)
     if parsed.settings.on_sqlite:
         yield from _database(parsed.settings)
     else:
@@ -103,6 +107,18 @@ def _files(settings: Settings) -> Iterator[Finding]:
         yield Finding("open files", Level.OK, f"{most} allowed")
 
 
+def _given_key(settings: Settings) -> Iterator[Finding]:
+    """Whether the key of the settings is one: that needs no database to try it on."""
+    if settings.secret_key is None:
+        return
+    try:
+        given_key(settings.secret_key.reveal())
+    except DispatcherError as error:
+        yield Finding("key", Level.FAIL, str(error), "without it the service does not start")
+    else:
+        yield Finding("key", Level.OK, "from the setting secret_key")
+
+
 # --- The database ------------------------------------------------------------------------------
 
 
@@ -130,10 +146,12 @@ def _database(settings: Settings) -> Iterator[Finding]:
             "`dispatcher serve` makes it at its first start; if it should be there, check store",
         )
         return
+    yield from _open_to_others(path)
     schema = _schema(path)
     yield schema
     if schema.level is Level.OK:
-        yield _key_file(settings)
+        if settings.secret_key is None:
+            yield _key_file(settings)
         yield from asyncio.run(_open(settings))
 
 
@@ -156,6 +174,22 @@ def _disk(folder: Path) -> Finding:
     if free < DISK_WARN_BYTES:
         return Finding("disk", Level.WARN, detail, "make room before it is full")
     return Finding("disk", Level.OK, detail)
+
+
+def _open_to_others(path: Path) -> Iterator[Finding]:
+    """The database, and the log beside it, that somebody other than its owner may read."""
+    for each in (path, path.with_name(f"{path.name}-wal")):
+        try:
+            mode = stat.S_IMODE(each.stat().st_mode)
+        except OSError:  # not there, or `_schema` says what is wrong
+            continue
+        if mode & OTHERS:
+            yield Finding(
+                "file mode",
+                Level.WARN,
+                f"{each} can be read by others (mode {mode:o}), with inputs and results in clear",
+                f"close it to them: chmod 600 {each}",
+            )
 
 
 def _schema(path: Path) -> Finding:
@@ -196,11 +230,9 @@ def _schema(path: Path) -> Finding:
 
 
 def _key_file(settings: Settings) -> Finding:
-    if settings.secret_key is not None:
-        return Finding("key", Level.OK, "from the setting secret_key")
     path = key_file(settings.database)
     try:
-        mode = stat.S_IMODE(path.stat().st_mode)
+        found = path.stat()
     except OSError as error:
         return Finding(
             "key",
@@ -208,12 +240,20 @@ def _key_file(settings: Settings) -> Finding:
             f"the key file {path}: {error.strerror}",
             "put it back from where the database was copied, or set DISPATCHER_SECRET_KEY",
         )
-    if mode & 0o077:
+    mode = stat.S_IMODE(found.st_mode)
+    if mode & OTHERS and os.geteuid() not in {0, found.st_uid}:
+        return Finding(
+            "key",
+            Level.FAIL,
+            f"{path} can be read by others (mode {mode:o}), and is not this user's",
+            "chown it, and chmod 600: the service does not start with it",
+        )
+    if mode & OTHERS:
         return Finding(
             "key",
             Level.WARN,
             f"{path} can be read by others (mode {mode:o})",
-            "it is set to 600 when the service reads it; find out what opened it",
+            f"close it to them: chmod 600 {path} (the service does when it starts)",
         )
     return Finding("key", Level.OK, str(path))
 
@@ -233,7 +273,7 @@ async def _key(settings: Settings, store: Store) -> Finding:
     if await store.key_check(None) is None:
         return Finding("secrets", Level.OK, "none are kept yet")
     try:
-        await open_vault_of(settings, store, SystemRandom())
+        await open_vault_of(settings, store, SystemRandom(), only_look=True)
     except DispatcherError as error:
         return Finding("secrets", Level.FAIL, str(error))
     return Finding("secrets", Level.OK, "can be read with this key")

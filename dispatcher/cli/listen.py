@@ -275,16 +275,23 @@ def _introduce(
 ) -> Callable[[str], None]:
     signer = "the secret of --dev" if secrets == (DEV_SECRET,) else "the secret given"
     answers = ", then ".join(str(status) for status in respond)
+    with_dev = DEV_SECRET in secrets  # what --dev sends does not verify with another
 
     def introduce(url: str) -> None:
         # With --jsonl standard output is for the callbacks alone.
         click.echo(
             f"Listening on {url} (any path); signatures are checked with {signer}.\n"
-            f"Each callback is answered {answers}. Ctrl-C ends it.\n"
-            "Try it, with `dispatcher serve --dev` running:\n"
-            f'  dispatcher submit dispatcher.echo \'{{"hello": "world"}}\' --callback {url}hook\n',
+            f"Each callback is answered {answers}. Ctrl-C ends it.",
             err=jsonl,
         )
+        if with_dev:
+            click.echo(
+                "Try it, with `dispatcher serve --dev` running:\n"
+                "  dispatcher submit dispatcher.echo "
+                f'\'{{"hello": "world"}}\' --callback {url}hook',
+                err=jsonl,
+            )
+        click.echo(err=jsonl)
 
     return introduce
 

@@ -66,5 +66,5 @@ def _bring_up(config: Path | None, store: str | None, *, as_json: bool) -> None:
 
 
 async def _migrate(settings: Settings) -> None:
-    async with opened(settings, migrate=True) as both:
+    async with opened(settings, make=True, migrate=True) as both:
         await both.store.check()

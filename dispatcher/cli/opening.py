@@ -9,13 +9,18 @@ from contextlib import asynccontextmanager
 from msgspec import Struct
 
 from dispatcher.adapters.system import SystemRandom
+from dispatcher.core.errors import DispatcherError
 from dispatcher.core.facts import ActionAudited, Fact
 from dispatcher.engine.audit import hint_of
 from dispatcher.ports.hints import Hint
 from dispatcher.ports.store import Store
 from dispatcher.ports.vault import Vault
 from dispatcher.settings import Settings
-from dispatcher.stores import open_store, open_vault_of, tell_once
+from dispatcher.stores import is_made, open_store, open_vault_of, tell_once
+
+
+class NoDatabase(DispatcherError):
+    """There is none where the settings say: perhaps the command was run in the wrong folder."""
 
 
 class Telling:
@@ -40,16 +45,25 @@ class Opened(Struct, frozen=True):
 
 
 @asynccontextmanager
-async def opened(settings: Settings, *, migrate: bool = False) -> AsyncIterator[Opened]:
-    """Open the store, safe beside a running service; made if need be, and on SQLite migrated.
+async def opened(
+    settings: Settings, *, make: bool = False, migrate: bool = False
+) -> AsyncIterator[Opened]:
+    """Open the store, safe beside a running service; on SQLite it is migrated.
 
-    `migrate`: on PostgreSQL too. At the end running services are told of what was done, so that
-    they read it at once and not a few seconds later.
+    `make`: make it, with its key, if it is not there. `migrate`: on PostgreSQL too. At the end
+    running services are told of what was done, so that they read it at once and not a few seconds
+    later.
 
     Raises:
+        NoDatabase: it is not there, and is not to be made; nothing was.
         StoreError: it can't be used.
         SecretsUnreadable: the key is missing or not the store's.
     """
+    if not make and not await is_made(settings):
+        raise NoDatabase(
+            f"there is no database at {_place(settings)}: if a service has one, run this in its "
+            "folder, or with its --config or --store; `dispatcher migrate` makes a new one"
+        )
     async with open_store(settings, patient=True, migrate=migrate) as store:
         vault = await open_vault_of(settings, store, SystemRandom())
         telling = Telling()
@@ -57,6 +71,10 @@ async def opened(settings: Settings, *, migrate: bool = False) -> AsyncIterator[
             yield Opened(store, vault, telling)
         finally:
             await tell_once(settings, telling.hints)
+
+
+def _place(settings: Settings) -> str:
+    return str(settings.database.absolute()) if settings.on_sqlite else settings.store_shown
 
 
 def tell_made_new(settings: Settings) -> None:

@@ -47,7 +47,8 @@ class Address(Struct, frozen=True):
             host, port = None, None
         if not host or parts.scheme not in {"http", "https"} or parts.query or "@" in parts.netloc:
             raise SettingsError(
-                f"DISPATCHER_URL must be the address of the service, such as {DEFAULT_URL}"
+                "the URL of the service (--url, else DISPATCHER_URL) must be one such as "
+                f"{DEFAULT_URL}"
             )
         if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
             raise SettingsError("DISPATCHER_API_KEY has characters that no API key has")

@@ -114,6 +114,11 @@ def check_times(
         yield FieldError("/startBy", "too-late", "startBy must not be later than deadline.")
 
 
+def _plain(seconds: float) -> str:
+    """To the millisecond, never with an exponent."""
+    return f"{seconds:.3f}".rstrip("0").rstrip(".")
+
+
 def check_duration(
     at: str, seconds: float, at_most: float, *, whose: str = "this service"
 ) -> Iterator[FieldError]:
@@ -122,7 +127,7 @@ def check_duration(
         yield FieldError(
             at,
             "out-of-range",
-            f"It must be more than 0 and at most {at_most:g} seconds, the bound of {whose}.",
+            f"It must be more than 0 and at most {_plain(at_most)} seconds, the bound of {whose}.",
         )
 
 
@@ -224,5 +229,5 @@ def check_schedule(
             yield FieldError(
                 at + pointer(index),
                 "out-of-range",
-                f"Each entry is the wait before an attempt, 0 to {longest:g} seconds.",
+                f"Each entry is the wait before an attempt, 0 to {_plain(longest)} seconds.",
             )

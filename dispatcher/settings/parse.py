@@ -164,6 +164,8 @@ def _parse(setting: Setting, raw: object, source: str, *, text: bool = False) ->
     try:
         value = msgspec.convert(raw, setting.type, strict=not text)
     except msgspec.ValidationError as error:
+        if get_args(setting.type)[0] is bool:
+            raise SettingsError(f"{what} is true or false, not {raw!r}") from None
         # Texts of `Literal`s come without the choices.
         choices = get_args(get_args(setting.type)[0])
         if choices and all(isinstance(choice, str) for choice in choices):

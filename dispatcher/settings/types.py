@@ -180,6 +180,11 @@ def _parse_type(name: str, table: dict[str, Any], source: str) -> DeclaredType:
     if name.startswith(_RESERVED):
         raise SettingsError(f"{source}: the type {name!r}: names in `{_RESERVED}*` are built in")
     where = f"{source}: the type {name!r}"
+    if (unquoted := _unquoted(name, table)) is not None:
+        raise SettingsError(
+            f"{source}: [types.{unquoted}] is a table in a table; a name with dots is quoted: "
+            f'[types."{unquoted}"]'
+        )
     kind = RUNNERS.get(str(table.get("runner")))
     if kind is None:
         raise SettingsError(f'{where}: runner is one of {", ".join(RUNNERS)}: runner = "command"')
@@ -200,6 +205,18 @@ def _parse_type(name: str, table: dict[str, Any], source: str) -> DeclaredType:
     except (SettingsError, msgspec.ValidationError) as error:
         raise SettingsError(f"{where}: {error}") from None
     return declared
+
+
+def _unquoted(name: str, table: dict[str, Any]) -> str | None:
+    """The name that was meant if its dots made tables in tables; `environment` may be one."""
+    steps = [name]
+    while table and "environment" not in table:
+        if not all(isinstance(each, dict) for each in table.values()):
+            break
+        step = next(iter(table))
+        steps.append(step)
+        table = table[step]
+    return ".".join(steps) if len(steps) > 1 else None
 
 
 def _read_schema(what: str, path: str | None) -> bytes | None:

@@ -88,6 +88,7 @@ def test_what_can_not_be_set(capsys: Capture, shop: Any, flag: str, value: str) 
 
 
 def test_of_nobody(capsys: Capture) -> None:
+    done(capsys, "migrate")
     assert "no caller 'nobody'" in failed(capsys, "callers", "limits", "nobody")
 
 

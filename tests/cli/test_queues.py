@@ -11,6 +11,7 @@ from dispatcher.cli.main import main
 from tests.cli.scripted import Reply, Scripted, serving
 
 SINCE = "2026-01-31T12:00:00.000Z"
+ALL = f"All queues are paused since {SINCE}:"
 REPORTS: dict[str, Any] = {
     "name": "reports",
     "depth": 3,
@@ -55,12 +56,10 @@ def test_a_line_for_each_queue(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (("pause",), "/v1/pause", f"All queues are paused since {SINCE}.\n"),
         (
-            ("pause", "a/b"),
-            "/v1/queues/a%2Fb/pause",
-            f"The queue a/b is paused since {SINCE}.\n",
+            ("pause", "reports"),
+            "/v1/queues/reports/pause",
+            f"The queue reports is paused since {SINCE}.\n",
         ),
-        (("resume",), "/v1/resume", "The queues go on.\n"),
-        (("resume", "reports"), "/v1/queues/reports/resume", "The queue reports goes on.\n"),
     ],
     ids=str,
 )
@@ -72,3 +71,55 @@ def test_pausing(
     assert capsys.readouterr().out == printed
     asked(*words, "--json", replies=[reply])
     assert json.loads(capsys.readouterr().out) == {"pausedAt": SINCE}
+
+
+@pytest.mark.parametrize(
+    ("words", "queues", "all_at", "printed"),
+    [
+        ("resume", [IDLE], SINCE, "The queues go on."),
+        ("resume", [REPORTS], SINCE, "The queues go on. Still paused by name: reports."),
+        ("resume", [IDLE], None, "They were not all paused."),
+        ("resume reports", [IDLE, REPORTS], None, "The queue reports goes on."),
+        (
+            "resume reports",
+            [REPORTS],
+            SINCE,
+            f"The queue reports goes on. {ALL} `dispatcher resume` ends that.",
+        ),
+        (
+            "resume report",
+            [IDLE, REPORTS],
+            None,
+            "The queue report was not paused. Paused by name: reports.",
+        ),
+        ("resume default", [IDLE], None, "The queue default was not paused. No queue is by name."),
+    ],
+)
+def test_what_was_paused_is_told_when_it_is_resumed(
+    words: str,
+    queues: list[dict[str, Any]],
+    all_at: str | None,
+    printed: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    page = Reply(200, {"items": queues, "nextCursor": None, "pausedAt": all_at})
+    _, queue = words.split() if " " in words else (words, None)
+    path = "/v1/resume" if queue is None else f"/v1/queues/{queue}/resume"
+    seen = asked(*words.split(), replies=[page, page, Reply(200, {"pausedAt": None})])
+    assert seen[-1] == ("POST", path)
+    assert capsys.readouterr().out == f"{printed}\n"
+
+
+def test_as_json_it_is_the_answer_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    seen = asked("resume", "report", "--json", replies=[Reply(200, {"pausedAt": None})])
+    assert seen == [("POST", "/v1/queues/report/resume")]
+    assert json.loads(capsys.readouterr().out) == {"pausedAt": None}
+
+
+@pytest.mark.parametrize("name", ["Bad Name", "a/b", "-x", "a" * 101, "a\n", ""])
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+def test_a_name_that_no_queue_can_have(
+    verb: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([verb, "--url", "http://127.0.0.1:1", "--", name]) == 2
+    assert "1 to 100 of a-z 0-9 . _ -" in capsys.readouterr().err

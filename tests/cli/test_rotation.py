@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,8 +58,37 @@ def is_revoked(api_key: str) -> bool:
 
 
 @pytest.fixture
+def made(capsys: Capture) -> None:
+    """A database that nobody has served yet."""
+    done(capsys, "migrate")
+
+
+@pytest.fixture
 def shop(capsys: Capture) -> Any:
     return done(capsys, "callers", "create", "shop")
+
+
+# --- without a database ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "callers list",
+        "callers limits shop",
+        "callers rotate-secret shop",
+        "callers keys create shop",
+        "callers keys revoke shop key_1",
+        "keys list",
+        "keys rotate",
+    ],
+)
+def test_where_there_is_no_database_none_is_made(capsys: Capture, words: str) -> None:
+    told = failed(capsys, *words.split())
+    place = Path("dispatcher.db").absolute()
+    assert told.startswith(f"dispatcher: there is no database at {place}: if a service has one")
+    assert told.count("\n") == 1
+    assert list(Path().iterdir()) == []
 
 
 # --- callers -----------------------------------------------------------------------------------
@@ -123,6 +153,7 @@ def test_too_many_rotations(capsys: Capture, shop: Any) -> None:
     "command",
     [("rotate-secret", "nobody"), ("keys", "create", "nobody"), ("keys", "revoke", "nobody", "k")],
 )
+@pytest.mark.usefixtures("made")
 def test_a_caller_that_is_not_there(capsys: Capture, command: tuple[str, ...]) -> None:
     assert failed(capsys, "callers", *command) == (
         "dispatcher: there is no caller 'nobody': `dispatcher callers list` shows who is there\n"
@@ -168,11 +199,13 @@ def test_a_key_that_is_not_there(capsys: Capture, shop: Any) -> None:
 # --- keys --------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("made")
 def test_before_the_first_start_there_is_no_key(capsys: Capture) -> None:
     assert done(capsys, "keys", "list") == {"items": []}
     assert "There is none yet" in said(capsys, "keys", "list")
 
 
+@pytest.mark.usefixtures("made")
 def test_the_service_s_key_is_rotated(capsys: Capture) -> None:
     first = done(capsys, "keys", "rotate")
     assert first["others"] == []
@@ -187,6 +220,7 @@ def test_the_service_s_key_is_rotated(capsys: Capture) -> None:
     assert done(capsys, "keys", "list")["items"] == [third["key"]]
 
 
+@pytest.mark.usefixtures("made")
 def test_what_a_person_sees_of_keys(capsys: Capture) -> None:
     text = said(capsys, "keys", "rotate")
     (whpk,) = re.findall(r"whpk_\S{44}", text)
@@ -196,6 +230,7 @@ def test_what_a_person_sees_of_keys(capsys: Capture) -> None:
     assert len(said(capsys, "keys", "list").splitlines()) == 2
 
 
+@pytest.mark.usefixtures("made")
 def test_too_many_service_keys(capsys: Capture) -> None:
     for _ in range(5):
         done(capsys, "keys", "rotate")

@@ -136,8 +136,8 @@ def test_the_input_may_come_from_a_file_or_standard_input(
         (["t", "1", "--thin"], "give --callback too"),
         (["t"], "Missing argument"),
         (["t", "1", "--priority", "high"], "not a valid integer"),
-        (["t", "1", "--url", "localhost:8080"], "DISPATCHER_URL must be"),
-        (["t", "1", "--url", "http://user:pw@host"], "DISPATCHER_URL must be"),
+        (["t", "1", "--url", "localhost:8080"], "(--url, else DISPATCHER_URL) must be"),
+        (["t", "1", "--url", "http://user:pw@host"], "(--url, else DISPATCHER_URL) must be"),
     ],
 )
 def test_wrong_usage_is_told_before_anything_is_sent(

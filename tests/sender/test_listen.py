@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from click.testing import CliRunner
 
-from dispatcher.cli.listen import DEV_SECRET, listen_command
+from dispatcher.cli.listen import DEV_SECRET, _introduce, listen_command
 from dispatcher.compose import parts
 from dispatcher.core.outcome import Answered
 from dispatcher.core.signature import format_secret, parse_secret, sign
@@ -151,7 +151,7 @@ async def test_people_are_told_where_to_send_and_what_came(sender: AnySender) ->
         assert "the secret given" in listening.intro
         assert OTHER_SECRET not in listening.intro
         assert "500, then 200" in listening.intro
-        assert f"--callback {listening.url}hook" in listening.intro
+        assert "serve --dev" not in listening.intro
         body = event(result={"rows": 3})
         good = signed(listening.url, body, secret=OTHER_SECRET)
         assert await statuses(sender, good, good, signed(listening.url, body)) == [500, 200, 401]
@@ -261,6 +261,24 @@ def test_wrong_options_are_refused(arguments: list[str]) -> None:
     result = CliRunner().invoke(listen_command, arguments)
     assert result.exit_code == 2
     assert arguments[0] in result.output
+
+
+@pytest.mark.parametrize(
+    ("secrets", "told"),
+    [((DEV_SECRET,), True), ((OTHER_SECRET, DEV_SECRET), True), ((OTHER_SECRET,), False)],
+)
+@pytest.mark.parametrize("jsonl", [True, False])
+def test_dev_is_named_only_if_what_it_sends_verifies(
+    secrets: tuple[str, ...], told: bool, jsonl: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _introduce(secrets, (200,), jsonl=jsonl)("http://127.0.0.1:9000/")
+    out, err = capsys.readouterr()
+    text = err if jsonl else out
+    assert text.startswith("Listening on http://127.0.0.1:9000/")
+    assert ("serve --dev" in text) is told
+    assert ("--callback http://127.0.0.1:9000/hook\n" in text) is told
+    assert (out if not jsonl else err).endswith("\n\n")
+    assert not (err if not jsonl else out)
 
 
 def test_the_secret_is_that_of_dev() -> None:

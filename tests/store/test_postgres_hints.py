@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 
 from dispatcher.adapters.postgres.hints import PAYLOAD_BYTES, Pace, PostgresHints, tell_once
+from dispatcher.adapters.postgres.looking import look
 from dispatcher.adapters.secrets import new_key
 from dispatcher.adapters.system import SystemRandom
 from dispatcher.cli.main import main
@@ -210,6 +211,17 @@ async def test_what_commands_change_is_heard_at_once(
             await node.until_heard(of_caller)
         await run("keys", "rotate")
         await node.until_heard(Hint(Topic.SERVICE_KEYS))
+
+
+async def test_a_command_that_reads_leaves_an_empty_database_empty(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with empty_database() as empty:
+        monkeypatch.setenv("DISPATCHER_STORE", empty)
+        monkeypatch.setenv("DISPATCHER_SECRET_KEY", new_key(SystemRandom()))
+        assert await asyncio.to_thread(main, ["callers", "list"]) == 1
+        assert "there is no database at postgresql://" in capsys.readouterr().err
+        assert (await look(empty)).schema is None
 
 
 async def test_more_than_one_notification_holds_is_a_hint_at_everything(url: str) -> None:
