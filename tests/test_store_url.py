@@ -17,8 +17,10 @@ from dispatcher.settings import Settings
         ("postgresql://user:12/hunter2@host:5432/db", "percent-encoded"),
         ("postgresql://user:hunter2/db", "a port, in digits"),
         ("postgresql://user:hunter2,b/db", "a port, in digits"),
-        ("postgresql://user:hun#ter2@host/db", "a port, in digits"),
-        ("postgresql://user:12?hunter2@host/db", "ends with the name of a database"),
+        ("postgresql://user:hun#ter2@host/db", "percent-encoded"),
+        ("postgresql://user:12?hunter2@host/db", "percent-encoded"),
+        ("postgresql://user:12/hun#ter2@host/db", "percent-encoded"),
+        ("postgresql://user:12/hun?ter2@host/db", "percent-encoded"),
         ("postgresql://user:hunter2@[host/db", "not one of a host"),
     ],
 )

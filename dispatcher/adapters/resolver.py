@@ -184,7 +184,7 @@ class Resolver:
             addresses = self._lookup(lookup.host)
         except OSError as error:  # gaierror is one
             failure = LookupFailed(error.strerror or "the lookup failed")
-        except (ValueError, MemoryError):  # the idna codec's, of a name that it can't encode
+        except Exception:  # noqa: BLE001  # the idna codec's, say: whatever it is, the place is given back
             failure = LookupFailed("the name can't be looked up")
         if failure is None and not addresses:
             failure = LookupFailed("the name has no address")

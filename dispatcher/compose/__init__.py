@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from typing import Final
 
 import uvloop
@@ -180,6 +180,7 @@ def serve(
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             if runner.run(_serve(settings, app, announce, greet, child, ending)):
                 ending.unfinished()
+        ending.finished()
         return 0
     finally:
         ending.done()
@@ -204,13 +205,14 @@ async def _serve(
                 os._exit(EXIT_UNFINISHED)
             return  # it reached the whole group and was passed on, too: the parent ends who is late
         stop.set()
-        if child is None:  # or its parent says so, once for all
-            with suppress(OSError):  # nobody may be left to read it
-                announce(f"Stopping: what is in flight has {settings.grace_seconds:g} s to finish.")
+        said = f"Stopping: what is in flight has {settings.grace_seconds:g} s to finish."
+        # Of a child its parent says so, once for all.
+        ending.begun(settings.grace_seconds, said if child is None else None)
 
     def on_orphaned() -> None:
         loop.remove_reader(child.life if child else -1)
         stop.set()
+        ending.begun(settings.grace_seconds)
 
     loop.add_signal_handler(signal.SIGTERM, on_signal)
     if child is None:
@@ -227,7 +229,6 @@ async def _serve(
             greeting = greet(settings, running)
             announce(greeting) if child is None else child.ready(greeting)
             await stop.wait()
-            ending.begun(settings.grace_seconds)
     return running.engine.stuck
 
 

@@ -13,6 +13,9 @@ EXIT_UNFINISHED: Final = 1
 LATE_SECONDS = 10.0
 """So long after the grace a drain must have come to its end, whatever it waits for."""
 
+LAST_WORD_SECONDS: Final = 1.0
+"""So long is waited for whoever should read what is said at the end."""
+
 _UNFINISHED: Final = (
     "Something did not end within the grace: a handler that does not stop, or a store that does "
     "not answer. What is unfinished is taken up at the next start; this process exits now."
@@ -26,23 +29,48 @@ class Ending:
         self._announce = announce
         self._end_logging = end_logging
         self._timer: threading.Timer | None = None
+        self._telling: threading.Thread | None = None
 
-    def begun(self, grace_seconds: float) -> None:
-        """The drain has begun. A thread sees to its end: the event loop itself may be held up."""
+    def begun(self, grace_seconds: float, said: str | None = None) -> None:
+        """The drain has begun, which is `said`; nothing waits until somebody has read that.
+
+        A thread sees to the end of it: the event loop itself may be held up.
+        """
+        if self._timer is not None:
+            return
+        if said is not None:
+            self._telling = threading.Thread(target=self._tell, args=(said,), daemon=True)
+            self._telling.start()
         self._timer = threading.Timer(grace_seconds + LATE_SECONDS, self.unfinished)
         self._timer.daemon = True
         self._timer.start()
 
+    def _tell(self, said: str) -> None:
+        with suppress(OSError):  # nobody may be left to read it
+            self._announce(said)
+
+    def finished(self) -> None:
+        """All was finished in time; if nobody reads what is said, an ordinary exit would hang."""
+        if self._telling is not None:
+            self._telling.join(LAST_WORD_SECONDS)
+            if self._telling.is_alive():
+                os._exit(0)
+
     def done(self) -> None:
-        """All has come to its end."""
+        """The process goes on by itself, whatever has become of the service."""
         if self._timer is not None:
             self._timer.cancel()
 
     def unfinished(self) -> NoReturn:
         """Exit now: threads that never end would keep an ordinary exit waiting."""
+        # In a thread, since nobody may read what is said: then saying it takes for ever.
+        last = threading.Thread(target=self._say_so, daemon=True)
         try:
-            with suppress(OSError):  # nobody may be left to read it
-                self._announce(_UNFINISHED)
-            self._end_logging()
+            last.start()
+            last.join(LAST_WORD_SECONDS)
         finally:
             os._exit(EXIT_UNFINISHED)
+
+    def _say_so(self) -> None:
+        self._tell(_UNFINISHED)
+        self._end_logging()

@@ -47,11 +47,11 @@ def check_postgres(store: str, *, keyed: bool) -> None:
         parts = urlsplit(store)
     except ValueError:
         raise SettingsError(f"store: the URL is not one of a host: {_POSTGRES_FORM}") from None
-    if "@" in parts.path:
+    if "@" in parts.path or "#" in store or "@" in parts.query.partition("=")[0]:
         raise SettingsError(
-            "store: the URL has an @ behind its host. What has a meaning of its own in a URL is "
-            "percent-encoded in a user or a password: / is %2F, @ is %40, : is %3A, # is %23, "
-            "? is %3F, % is %25"
+            "store: the URL has an @ behind its host, or a #. What has a meaning of its own in a "
+            "URL is percent-encoded in a user, a password or a name: / is %2F, @ is %40, : is %3A, "
+            "# is %23, ? is %3F, % is %25"
         )
     if not all(map(_is_host, parts.netloc.rpartition("@")[2].split(","))):
         raise SettingsError(f"store: behind the host comes a port, in digits: {_POSTGRES_FORM}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from decimal import Decimal
 from typing import (
     Annotated,
     Any,
@@ -83,6 +84,43 @@ class Pair(NamedTuple):
     second: int = 2
 
 
+class Numbers(Struct):
+    a: dict[str, int]
+    b: list[str]
+    c: tuple[int, ...]
+
+
+class Listed(Struct):
+    b: list[Request]
+
+
+class Deep(Struct):
+    """Its annotations are made anew each time they are asked for."""
+
+    one: Numbers
+    two: Listed
+
+
+@dataclasses.dataclass
+class Child:
+    name: str = "?"
+    children: list[Child] = dataclasses.field(default_factory=list)
+    parent: Child | None = dataclasses.field(default=None, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for each in self.children:
+            each.parent = self
+
+
+@dataclasses.dataclass
+class Precise:
+    n: int
+    exact: Decimal = Decimal(0)
+    loose: Any = None
+    f: float = 0.0
+    many: list[float] = dataclasses.field(default_factory=list)
+
+
 Order = NewType("Order", Request)
 
 WHOLE = {"month": "1", "pages": 3, "tags": [], "scale": 1.0}
@@ -114,6 +152,44 @@ def test_a_handler_that_gives_back_its_input_loses_no_default(
 ) -> None:
     value = decoder(annotation)(msgspec.json.encode(given))
     assert msgspec.json.decode(encode(value)) == wanted
+
+
+@pytest.mark.parametrize("_", range(30))
+def test_a_dataclass_is_found_wherever_it_is(_: int) -> None:
+    given = {"one": {"a": {}, "b": [], "c": []}, "two": {"b": [{"month": "1"}]}}
+    value = decoder(Deep)(msgspec.json.encode(given))
+    assert msgspec.json.decode(encode(value))["two"] == {"b": [WHOLE]}
+
+
+def test_objects_may_name_each_other() -> None:
+    value = decoder(Child)(b'{"children": [{"children": [{}]}, {}]}')
+    first, second = value.children
+    assert first.parent is second.parent is value
+    assert vars(second) == {"name": "?", "children": [], "parent": value}
+
+
+def test_what_is_whole_is_all_that_is_rewritten() -> None:
+    read = decoder(Precise)
+    value = read(b'{"n": 2.0, "exact": 0.1234567890123456789012345, "f": -0.0, "loose": 1.5}')
+    assert value.exact == Decimal("0.1234567890123456789012345")
+    assert (value.n, str(value.f), value.loose) == (2, "-0.0", 1.5)
+    for refused in (b'{"n": 1e300}', b'{"n": 2.0, "loose": "%b"}' % (b"x" * 70_000)):
+        with pytest.raises(msgspec.ValidationError):
+            read(refused)
+
+
+def test_numbers_are_not_looked_through_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[Any] = []
+    real = decoding._complete
+
+    def spied(value: Any, seen: set[int]) -> None:
+        looked.append(value)
+        real(value, seen)
+
+    monkeypatch.setattr(decoding, "_complete", spied)
+    value = decoder(Precise)(b'{"n": 1, "many": [1, 2, 3]}')
+    assert len(looked) == 1
+    assert vars(value) == vars(Precise(1, many=[1.0, 2.0, 3.0]))
 
 
 def test_it_is_as_if_it_had_been_made_in_python() -> None:

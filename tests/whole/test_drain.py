@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
 from pathlib import Path
 
@@ -117,3 +119,28 @@ def test_it_stops_even_if_nobody_reads_what_it_says_any_more(tmp_path: Path) -> 
             assert process.wait(timeout=10) == 0
         finally:
             process.kill()
+
+
+def test_it_stops_even_if_nobody_reads_and_nobody_has_gone(tmp_path: Path) -> None:
+    """The pipe is full, so that whoever writes into it waits."""
+    reading, writing = os.pipe()
+    command = [dispatcher_command(), "serve", "--port", "0"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=writing, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            said = b""
+            while b"--public-url" not in said:
+                said += os.read(reading, 65_536)
+            # A description of its own: that of the service goes on to block.
+            filling = os.open(f"/proc/self/fd/{writing}", os.O_WRONLY | os.O_NONBLOCK)
+            for size in (65_536, 4_096, 1):
+                with contextlib.suppress(BlockingIOError):
+                    while True:
+                        os.write(filling, b"x" * size)
+            process.terminate()
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+            for each in (reading, writing, filling):
+                os.close(each)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import math
 from collections.abc import Callable
+from types import NoneType
 from typing import (
     Any,
     Final,
     ForwardRef,
     Literal,
     TypeAlias,
+    TypeVar,
     cast,
     get_args,
     get_origin,
@@ -19,12 +20,18 @@ from typing import (
 )
 
 import msgspec
+from msgspec import Raw
 
 from dispatcher.adapters.runners.schemas import pydantic_adapter, says_nothing
 
 Decode: TypeAlias = Callable[[bytes], Any]
 
 _MAX_FAULTS: Final = 5
+_PLAIN: Final = (str, int, float, bool, NoneType, bytes)
+_EXACT: Final = 2**53
+_WORTH_A_LOOK: Final[dict[type, frozenset[str]]] = {}
+_MOST_REWRITTEN: Final = 65_536
+"""A larger input is not read a second time: others wait meanwhile."""
 
 
 def decoder(annotation: Any) -> Decode:
@@ -45,32 +52,57 @@ def decoder(annotation: Any) -> Decode:
 
 def _msgspec_decoder(annotation: Any) -> Decode:
     read = msgspec.json.Decoder(annotation).decode
-    incomplete = _may_hold_dataclasses(annotation, set())
+    incomplete = _may_hold_dataclasses(annotation)
 
     def decode(data: bytes) -> Any:
         try:
             value = read(data)
         except msgspec.ValidationError:
             # 2.0 is an integer in JSON Schema (2020-12, core, 6.3), so that it was let in.
-            whole = msgspec.json.encode(_whole(msgspec.json.decode(data)))
+            whole = data if len(data) > _MOST_REWRITTEN else _whole(data)
+            if whole == data:
+                raise
             try:
                 value = read(whole)
             except msgspec.ValidationError:
                 value = read(data)  # which says what is wrong with what was sent
         if incomplete:
-            _complete(value)
+            _complete(value, set())
         return value
 
     return decode
 
 
-def _may_hold_dataclasses(annotation: Any, seen: set[int]) -> bool:
-    """Whether what is read may have a dataclass in it; True where that can't be told."""
+def _whole(raw: bytes) -> bytes:
+    """The same JSON with whole numbers as integers; what else stands in it keeps its bytes."""
+    raw = raw.strip()
+    match raw[:1]:
+        case b"{":
+            members = msgspec.json.decode(raw, type=dict[str, Raw])
+            return msgspec.json.encode({k: Raw(_whole(bytes(v))) for k, v in members.items()})
+        case b"[":
+            items = msgspec.json.decode(raw, type=list[Raw])
+            return msgspec.json.encode([Raw(_whole(bytes(each))) for each in items])
+        case b'"' | b"t" | b"f" | b"n":
+            return raw
+    value = float(raw)
+    is_whole = value.is_integer() and abs(value) < _EXACT and not raw.isdigit()
+    return b"%d" % value if is_whole and value else raw
+
+
+def _may_hold_dataclasses(annotation: Any, seen: dict[int, Any] | None = None) -> bool:
+    """Whether what is read may have a dataclass in it; True where that can't be told.
+
+    `seen` keeps what was looked at: another that is made meanwhile would have its identity.
+    """
+    seen = {} if seen is None else seen
     origin = get_origin(annotation)
     if id(annotation) in seen or origin is Literal:
         return False
-    seen.add(id(annotation))
-    if isinstance(annotation, str | ForwardRef) or dataclasses.is_dataclass(origin or annotation):
+    seen[id(annotation)] = annotation
+    if isinstance(annotation, str | ForwardRef | TypeVar):
+        return True
+    if dataclasses.is_dataclass(origin or annotation):
         return True
     parts = [*get_args(annotation), origin]
     parts += [getattr(annotation, name, None) for name in ("__supertype__", "__value__")]
@@ -82,55 +114,62 @@ def _may_hold_dataclasses(annotation: Any, seen: set[int]) -> bool:
     return any(_may_hold_dataclasses(part, seen) for part in parts if part is not None)
 
 
-def _whole(value: Any) -> Any:
-    """The same JSON with whole numbers as integers."""
-    if isinstance(value, list):
-        return [_whole(each) for each in value]
-    if isinstance(value, dict):
-        return {key: _whole(each) for key, each in value.items()}
-    if isinstance(value, float) and math.isfinite(value) and value.is_integer():
-        return int(value)
-    return value
+def _worth_a_look(kind: Any) -> frozenset[str]:
+    """The members of a class that may hold dataclasses: a long list of numbers does not."""
+    known = _WORTH_A_LOOK.get(kind)
+    if known is not None:
+        return known
+    names = {*getattr(kind, "__struct_fields__", ())}
+    names |= {each.name for each in getattr(kind, "__attrs_attrs__", ())}
+    if dataclasses.is_dataclass(kind):
+        names |= {each.name for each in dataclasses.fields(kind)}
+    try:
+        hints = get_type_hints(kind)
+    except Exception:  # noqa: BLE001  # as above
+        hints = {}
+    found = frozenset(name for name in names if _may_hold_dataclasses(hints.get(name, "?")))
+    _WORTH_A_LOOK[kind] = found
+    return found
 
 
-def _complete(value: Any) -> None:
+def _complete(value: Any, seen: set[int]) -> None:
     """Write down what dataclasses were not given.
 
     msgspec leaves a plain default to the class, and writes only what the instance has: without this
-    a handler that gives back its input, or a part of it, would lose every default in it.
+    a handler that gives back its input, or a part of it, would lose every default in it. `seen` are
+    the objects that were looked at, for they may name each other.
     """
+    if isinstance(value, _PLAIN):
+        return
     if isinstance(value, list | tuple | set | frozenset):
         for each in value:
-            _complete(each)
+            _complete(each, seen)
     elif isinstance(value, dict):
         for each in value.values():
-            _complete(each)
-    elif isinstance(value, msgspec.Struct):
-        for name in value.__struct_fields__:
-            _complete(getattr(value, name))
-    elif dataclasses.is_dataclass(value):
-        _complete_dataclass(value)
-    else:
-        for attribute in getattr(type(value), "__attrs_attrs__", ()):
-            _complete(getattr(value, attribute.name))
+            _complete(each, seen)
+    elif id(value) not in seen:
+        seen.add(id(value))
+        if dataclasses.is_dataclass(value):
+            _complete_dataclass(value)
+        for name in _worth_a_look(type(value)):
+            if hasattr(value, name):
+                _complete(getattr(value, name), seen)
 
 
 def _complete_dataclass(value: Any) -> None:
     own = getattr(value, "__dict__", None)  # with slots all are there
-    given = [field.name for field in dataclasses.fields(value) if hasattr(value, field.name)]
-    if own is not None and not own.keys() >= set(given):
-        left_out = {
-            field.name
-            for field in dataclasses.fields(value)
-            if field.init and getattr(type(value), field.name, own) is field.default
-        }
-        stands = {
-            name: getattr(value, name) for name in given if name in own or name in left_out
-        } | own
-        own.clear()
-        own.update(stands)
-    for name in given:
-        _complete(getattr(value, name))
+    fields = dataclasses.fields(value)
+    if own is None or own.keys() >= {field.name for field in fields}:
+        return
+    left_out = {
+        field.name
+        for field in fields
+        if field.init and getattr(type(value), field.name, own) is field.default
+    }
+    names = [field.name for field in fields if field.name in own or field.name in left_out]
+    stands = {name: getattr(value, name) for name in names} | own
+    own.clear()
+    own.update(stands)
 
 
 def _pydantic_decoder(adapter: Any) -> Decode:
