@@ -130,7 +130,8 @@ def test_it_stops_even_if_nobody_reads_and_nobody_has_gone(tmp_path: Path) -> No
     ) as process:
         try:
             said = b""
-            while b"--public-url" not in said:
+            # To its very end: the service would else write the rest of it into a full pipe.
+            while b"Set --public-url" not in said or not said.endswith(b"\n"):
                 said += os.read(reading, 65_536)
             # A description of its own: that of the service goes on to block.
             filling = os.open(f"/proc/self/fd/{writing}", os.O_WRONLY | os.O_NONBLOCK)
