@@ -51,10 +51,12 @@ class Ending:
 
     def finished(self) -> None:
         """All was finished in time; if nobody reads what is said, an ordinary exit would hang."""
-        if self._telling is not None:
-            self._telling.join(LAST_WORD_SECONDS)
-            if self._telling.is_alive():
-                os._exit(0)
+        if self._telling is None:
+            return
+        self._telling.join(LAST_WORD_SECONDS)
+        if self._telling.is_alive():
+            self._within_a_moment(self._end_logging)
+            os._exit(0)
 
     def done(self) -> None:
         """The process goes on by itself, whatever has become of the service."""
@@ -63,13 +65,16 @@ class Ending:
 
     def unfinished(self) -> NoReturn:
         """Exit now: threads that never end would keep an ordinary exit waiting."""
-        # In a thread, since nobody may read what is said: then saying it takes for ever.
-        last = threading.Thread(target=self._say_so, daemon=True)
         try:
-            last.start()
-            last.join(LAST_WORD_SECONDS)
+            self._within_a_moment(self._say_so)
         finally:
             os._exit(EXIT_UNFINISHED)
+
+    def _within_a_moment(self, last: Callable[[], None]) -> None:
+        """In a thread, since nobody may read what is said: then saying it takes for ever."""
+        thread = threading.Thread(target=last, daemon=True)
+        thread.start()
+        thread.join(LAST_WORD_SECONDS)
 
     def _say_so(self) -> None:
         self._tell(_UNFINISHED)
