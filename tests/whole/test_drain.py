@@ -124,6 +124,8 @@ def test_it_stops_even_if_nobody_reads_what_it_says_any_more(tmp_path: Path) -> 
 def test_it_stops_even_if_nobody_reads_and_nobody_has_gone(tmp_path: Path) -> None:
     """The pipe is full, so that whoever writes into it waits."""
     reading, writing = os.pipe()
+    # A description of its own: that of the service goes on to block.
+    filling = os.open(f"/proc/self/fd/{writing}", os.O_WRONLY | os.O_NONBLOCK)
     command = [dispatcher_command(), "serve", "--port", "0"]
     with subprocess.Popen(
         command, cwd=tmp_path, stdout=writing, stderr=subprocess.DEVNULL
@@ -133,8 +135,6 @@ def test_it_stops_even_if_nobody_reads_and_nobody_has_gone(tmp_path: Path) -> No
             # To its very end: the service would else write the rest of it into a full pipe.
             while b"Set --public-url" not in said or not said.endswith(b"\n"):
                 said += os.read(reading, 65_536)
-            # A description of its own: that of the service goes on to block.
-            filling = os.open(f"/proc/self/fd/{writing}", os.O_WRONLY | os.O_NONBLOCK)
             for size in (65_536, 4_096, 1):
                 with contextlib.suppress(BlockingIOError):
                     while True:
