@@ -10,12 +10,14 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from dispatcher.client import Client
 from scripts.outside.api import Api
 from scripts.outside.process import Credentials, Service
 from scripts.outside.receiver import Receiver
+from tests.metrics_text import Shown
 from tests.store.postgres_server import empty_database
 from tests.whole.rig import DEV_SECRET, GATE_APP, SCHEDULE, SECONDS, Gate
 
@@ -96,6 +98,15 @@ async def gate() -> AsyncIterator[Gate]:
         yield listening
 
 
+async def until_open(node: Service, name: str, count: int) -> None:
+    """Return once a process says that so many wait there, or listen."""
+    async with aiohttp.ClientSession(node.url) as session, asyncio.timeout(SECONDS):
+        while True:
+            async with session.get("/metrics") as answer:
+                if Shown(await answer.read()).value(name) == count:
+                    return
+
+
 async def test_a_wait_on_one_ends_at_once_when_another_ends_the_job(
     nodes: Nodes, gate: Gate
 ) -> None:
@@ -116,7 +127,7 @@ async def test_a_wait_on_one_ends_at_once_when_another_ends_the_job(
                 headers={"Prefer": "wait=20"},
             )
         )
-        await asyncio.sleep(0.1)  # both are under way, which nothing tells from outside
+        await until_open(here, "dispatcher_waits_open", 2)
         began = time.monotonic()
         await gate.let_through(running)
         answer, events = await waiting, await follows
@@ -139,7 +150,7 @@ async def test_a_stream_on_one_shows_what_another_does(nodes: Nodes, gate: Gate)
                 came[event.type] = time.monotonic()
 
         following = asyncio.create_task(follow())
-        await asyncio.sleep(0.3)  # the stream is open, which nothing tells from outside
+        await until_open(here, "dispatcher_streams_open", 1)
         began = time.monotonic()
         await gate.let_through(running)
         await following
