@@ -10,6 +10,7 @@ from collections.abc import Set as AbstractSet
 
 from dispatcher.adapters.postgres import places
 from dispatcher.adapters.postgres.breakers import lines_of
+from dispatcher.adapters.postgres.errors import RowHeld
 from dispatcher.adapters.postgres.gates import OWN_LINE
 from dispatcher.adapters.postgres.rows import columns
 from dispatcher.adapters.postgres.session import Session
@@ -43,6 +44,8 @@ async def advance(session: Session, chains: AbstractSet[str]) -> dict[str, Insta
     """One of each chain has ended: let the next go; from when it may, of those of which one does.
 
     Whatever else holds its destination back is found by whoever looks there.
+
+    Raises `RowHeld` if somebody changes the next one, who may be waiting for its destination.
     """
     if not chains:
         return {}
@@ -69,7 +72,8 @@ async def advance(session: Session, chains: AbstractSet[str]) -> dict[str, Insta
         unblocked.append((seq, line))
         if line != OWN_LINE:
             lines_at[line] = min(at[chain], lines_at.get(line, at[chain]))
-    await session.execute(_UNBLOCK, *columns(unblocked, 2))
+    if len(await session.fetch(_UNBLOCK, *columns(unblocked, 2))) < len(unblocked):
+        raise RowHeld("Somebody changes the next delivery of an order.")
     if lines_at:
         await session.execute(_TARGETS_LOWER, *columns(list(lines_at.items()), 2))
     await session.execute(_LOWER, *columns(list(places_at.items()), 2))

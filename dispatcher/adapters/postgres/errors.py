@@ -25,6 +25,10 @@ class Meaning(Enum):
     """The store can't be used now, whatever is asked."""
 
 
+class RowHeld(Exception):
+    """Somebody changes a row, and may be waiting for what this transaction holds already."""
+
+
 # SQLSTATEs (PostgreSQL's documentation, appendix A).
 _CROSSED: Final = frozenset({"40001", "40P01"})  # serialization_failure, deadlock_detected
 _HELD: Final = "55P03"  # lock_not_available: nothing asks with NOWAIT, so a wait took too long
@@ -67,7 +71,7 @@ def meaning(error: BaseException) -> Meaning:
         return Meaning.ITEM  # a value that the client could not even send
     if isinstance(error, NO_CONNECTION) and not isinstance(error, ValueError):
         return Meaning.STORE if isinstance(error, TimeoutError) else Meaning.LOST
-    if isinstance(error, asyncpg.InvalidCachedStatementError):
+    if isinstance(error, RowHeld | asyncpg.InvalidCachedStatementError):
         return Meaning.CROSSED  # a migration added columns: by now the driver has forgotten it
     code = sqlstate(error)
     if code is None:
@@ -98,7 +102,7 @@ def whole_store(error: BaseException, shown: str) -> StoreError | None:
     """
     if isinstance(error, StoreError):
         return error
-    code = sqlstate(error)
+    code = _HELD if isinstance(error, RowHeld) else sqlstate(error)
     if code is None:
         if isinstance(error, NO_CONNECTION) and not isinstance(error, ValueError):
             why = str(error) or type(error).__name__
@@ -136,5 +140,5 @@ def ends_connection(error: BaseException) -> bool:
     """Whether the connection that met this error is of no more use."""
     code = sqlstate(error)
     if code is None:
-        return not isinstance(error, ValueError)
+        return not isinstance(error, ValueError | RowHeld)
     return code == "25006" or code[:2] in {"08", "XX"} or code.startswith("57P")

@@ -1,10 +1,10 @@
 """One transaction for a batch: run together, apart if an item is at fault, again if it may be.
 
 A transaction that was not committed leaves nothing behind, so it may be run again: when it crossed
-another (deadlock, serialization), and once when the connection was lost. An item that the database
-refuses is found by halving the batch, each half under a savepoint, so that it fails alone. One that
-wants what somebody holds for long is found in the same way, but in transactions: what went well is
-let go at once.
+another (deadlock, serialization, a row that may not be waited for), and once when the connection
+was lost. An item that the database refuses is found by halving the batch, each half under a
+savepoint, so that it fails alone. One that wants what somebody holds for long, or crosses others
+again and again, is found in the same way, but in transactions: what went well is let go at once.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Transactor:
                         await asyncio.sleep(_PAUSE_SECONDS * crossed)
                     case Meaning.LOST if lost + 1 < LOST_TRIES:
                         lost += 1
-                    case Meaning.HELD if len(entries) > 1:
+                    case Meaning.HELD | Meaning.CROSSED if len(entries) > 1:
                         why = self._connector.failure(error)
                         return await self._halves(run, entries, apart or _Apart.begin(why))
                     case _:
