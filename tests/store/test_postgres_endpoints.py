@@ -25,7 +25,7 @@ from tests.store.postgres_backend import PostgresBackend
 from tests.store.postgres_wire import Fault, wire
 
 ROUNDS = 5
-SHORT = Patience(connect_seconds=1.0, answer_seconds=0.4, commit_seconds=0.4, outcome_seconds=10.0)
+SHORT = Patience(connect_seconds=4.0, answer_seconds=2.0, commit_seconds=0.4, outcome_seconds=10.0)
 
 
 @pytest.fixture

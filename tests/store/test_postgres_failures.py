@@ -23,7 +23,7 @@ from dispatcher.testing.conformance.values import ANN, LEASE_SECONDS, TERMS, a_c
 from tests.store.postgres_backend import PostgresBackend
 from tests.store.postgres_wire import Fault, Wire, wire
 
-SHORT = Patience(connect_seconds=1.0, answer_seconds=0.4, commit_seconds=0.4, outcome_seconds=10.0)
+SHORT = Patience(connect_seconds=4.0, answer_seconds=2.0, commit_seconds=0.4, outcome_seconds=10.0)
 
 
 class Cable(Scene):
