@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import pytest
+
 from dispatcher.testing.conformance import stateful
 from tests.store.postgres_backend import PostgresBackend
 
 TestStateful = stateful(PostgresBackend)
+
+pytestmark = pytest.mark.timeout(600)  # one test of many hundred steps, on a busy machine
