@@ -185,6 +185,23 @@ async def test_a_defect_of_ours_leaves_nothing(work: Runners, tmp_path: Path) ->
     assert isinstance(await run(work["work.async"], 0), Succeeded)
 
 
+async def test_what_a_handler_left_behind_tells_nothing_of_the_next_job(work: Runners) -> None:
+    """A task of one caller's job once put its outputs into the job of another."""
+    first, second = Recorder(), Recorder()
+    assert await run(work["work.leave"], report=first) == Succeeded(b"null")
+    assert await run(work["work.leave"], report=second) == Succeeded(b"null")
+    assert (first.kept, first.told) == ([], [])
+    assert (second.kept, second.told) == ([b'"its own"'], [])
+
+
+async def test_a_defect_in_the_worker_ends_the_attempt(
+    work: Runners, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The worker lived on and said nothing: the job hung until its timeout."""
+    assert await run(work["work.defect"]) == WorkerLost()
+    assert "no name" in caplog.text
+
+
 async def test_an_output_that_cannot_be_kept_fails_the_attempt(work: Runners) -> None:
     report = Recorder()
     report.refusal = StoreUnavailable("disk full")

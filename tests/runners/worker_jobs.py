@@ -71,3 +71,40 @@ async def asynchronous(job: JobContext, seconds: float) -> int:
     await asyncio.sleep(seconds)
     await job.output("slept")
     return os.getpid()
+
+
+_left: list[asyncio.Task[None]] = []
+_go_on = asyncio.Event()
+
+
+@app.job("work.leave", process=True, concurrency=1)
+async def leave(job: JobContext) -> None:
+    """Leaves a task behind that tells of this job while the worker is at the next."""
+
+    async def later() -> None:
+        await _go_on.wait()
+        await job.progress(7, message="of another job")
+        await job.output("of another job")
+        _go_on.clear()
+
+    if _left:
+        _go_on.set()
+        await _left.pop()
+        await job.output("its own")
+    else:
+        _left.append(asyncio.create_task(later()))
+
+
+class _Nameless(type):
+    @property
+    def __name__(cls) -> str:  # type: ignore[override]  # nothing keeps a class from it
+        raise RuntimeError("no name")
+
+
+class _Unnamed(Exception, metaclass=_Nameless):
+    """What our own code trips over when it tells of it."""
+
+
+@app.job("work.defect", process=True, concurrency=1)
+def defect() -> None:
+    raise _Unnamed
