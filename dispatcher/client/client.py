@@ -104,7 +104,7 @@ class Client:
         `ValueError` for a time without a zone.
         """
         body = body_of(type, input, options)
-        headers = {"Idempotency-Key": f'"{options.get("idempotency_key") or uuid.uuid4()}"'}
+        headers = {"Idempotency-Key": _quoted(options.get("idempotency_key"))}
         for name in ("traceparent", "tracestate"):
             if value := options.get(name):
                 headers[name] = str(value)
@@ -227,3 +227,13 @@ class Client:
 
 def _path(job: Job | str) -> str:
     return _ONE_JOB + quote(job if isinstance(job, str) else job.id, safe="")
+
+
+def _quoted(key: str | None) -> str:
+    """A key as a string of structured fields (RFC 8941, 3.3.3).
+
+    An empty one is sent, to be refused: with another in its place two submissions that were to be
+    one job would be two.
+    """
+    text = str(uuid.uuid4()) if key is None else key
+    return '"{}"'.format(text.replace("\\", r"\\").replace('"', r"\""))

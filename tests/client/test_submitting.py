@@ -31,6 +31,8 @@ from dispatcher.client import (
     Unreachable,
 )
 from dispatcher.core.errors import FieldError, SettingsError
+from dispatcher.core.limits import Limits
+from dispatcher.web.headers import parse_idempotency_key
 from tests.client.played import Reply, job, played
 
 
@@ -100,6 +102,19 @@ async def test_every_option_becomes_its_member_or_header() -> None:
     assert seen.headers["prefer"] == "respond-async, wait=20"
     assert seen.headers["traceparent"].startswith("00-4bf9")
     assert seen.headers["tracestate"] == "congo=t61rcWkgMzE"
+
+
+@pytest.mark.parametrize(
+    ("key", "sent"), [("", '""'), ('bill-"7"', r'"bill-\"7\""'), ("a\\b", r'"a\\b"')]
+)
+async def test_a_key_is_sent_as_it_was_given(key: str, sent: str) -> None:
+    """For an empty one each call had a random key: what was to be one job was one a call."""
+    async with played(Reply(202, job())) as (service, client):
+        await client.submit("t", 1, idempotency_key=key)
+    (seen,) = service.seen
+    assert seen.headers["idempotency-key"] == sent
+    if key:
+        assert parse_idempotency_key([sent], Limits()) == key
 
 
 async def test_a_time_without_a_zone_is_refused_before_anything_is_sent() -> None:
