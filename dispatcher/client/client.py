@@ -12,6 +12,7 @@ from urllib.parse import quote
 import msgspec
 
 from dispatcher.client.answers import DEFAULT_TIMEOUT_SECONDS, DEFAULT_URL, Address, Patience
+from dispatcher.client.errors import Unreachable
 from dispatcher.client.feed import Feed
 from dispatcher.client.following import Following
 from dispatcher.client.keys import PublicKeys
@@ -164,7 +165,14 @@ class Client:
         `msgspec.ValidationError` if it is no `as_type`.
         """
         answer = await self._transport.call("GET", f"{_path(job)}/result")
-        return msgspec.json.decode(answer.body, type=as_type)
+        try:
+            return msgspec.json.decode(answer.body, type=as_type)
+        except msgspec.ValidationError:
+            raise
+        except (msgspec.DecodeError, ValueError):  # what answered was a proxy's page, say
+            raise Unreachable(
+                "the answer is no result: is that the dispatcher? Check DISPATCHER_URL"
+            ) from None
 
     async def cancel(self, job: Job | str) -> Job:
         """Cancel, and give the job as it is now: one that runs is asked to stop. Idempotent."""
