@@ -28,7 +28,7 @@ from dispatcher.core.outcome import (
 )
 from dispatcher.ports.runner import Runner
 from tests.runners.fakes import Recorder, leased, runner_of
-from tests.runners.processes_seen import pids_in, until_gone
+from tests.runners.processes_seen import is_there, pids_in, until_gone
 from tests.runners.worker_jobs import app
 
 Runners = dict[str, Runner]
@@ -119,6 +119,18 @@ async def test_a_crash_ends_the_attempt_and_nothing_else(
         assert "worker_jobs.py" in caplog.text  # faulthandler says where
     assert await run(work["work.crash"], how) == WorkerLost()  # in another process
     assert isinstance(await run(work["work.pid"]), Succeeded)
+
+
+async def test_a_crash_is_noticed_though_another_holds_the_pipes(
+    work: Runners, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job went on until that process ended, beyond its timeout and for ever."""
+    monkeypatch.setattr("dispatcher.adapters.runners.processes.pool.LINGER_SECONDS", 0.05)
+    file = tmp_path / "runaway"
+    assert await run(work["work.runaway"], str(file)) == WorkerLost()
+    (pid,) = await pids_in(file, 1)
+    assert is_there(pid)
+    os.kill(pid, 9)
 
 
 async def test_a_worker_that_dies_while_it_is_idle_is_replaced(work: Runners) -> None:

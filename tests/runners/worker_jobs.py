@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import logging
 import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -71,6 +72,20 @@ async def asynchronous(job: JobContext, seconds: float) -> int:
     await asyncio.sleep(seconds)
     await job.output("slept")
     return os.getpid()
+
+
+@app.job("work.runaway", process=True, concurrency=1)
+def runaway(file: str) -> None:
+    """Leaves a process behind that has its pipes and is not of its group; then it crashes."""
+    if os.fork() == 0:
+        os.setsid()
+        signal.alarm(60)  # in case that the test does not end it
+        Path(file).write_text(f"{os.getpid()}\n", encoding="utf-8")
+        while True:
+            signal.pause()
+    while not Path(file).exists():
+        time.sleep(0.005)  # a handler that is no coroutine has nothing to wait on: it looks
+    os._exit(7)
 
 
 _left: list[asyncio.Task[None]] = []
