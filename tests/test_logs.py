@@ -222,6 +222,15 @@ def test_one_event_can_not_look_like_two(form: str) -> None:
     assert "\x1b" not in lines[0]
 
 
+def test_a_traceback_in_text_does_not_command_the_terminal() -> None:
+    log = Log(form="text")
+    error = ValueError("\x1b]0;owned\x07\x1b[2J\rgone\u2028")
+    logging.getLogger("other").error("failed", exc_info=error)
+    first, last = log.lines()
+    assert first.endswith("failed")
+    assert last == r"ValueError: \x1b]0;owned\x07\x1b[2J\rgone\u2028"
+
+
 def test_what_is_not_unicode_is_logged_too() -> None:
     # Formatted here, and not logged: pytest-xdist can't carry such a text in its reports.
     record = logging.LogRecord("x", logging.WARNING, "", 0, "half a pair: \ud800", None, None)

@@ -76,9 +76,12 @@ def test_config_names_another_file_and_so_does_the_environment(tmp_path: Path) -
     assert parse_settings(environ=environ, config=named).settings.port == 1
 
 
-def test_a_file_that_was_named_must_be_there() -> None:
+def test_a_file_that_was_named_or_is_linked_must_be_there() -> None:
     with pytest.raises(SettingsError, match=r"gone\.toml: can't be read: No such file"):
         parse_settings(environ={}, config=Path("gone.toml"))
+    Path("dispatcher.toml").symlink_to("not-mounted/it")  # which left all at its defaults
+    with pytest.raises(SettingsError, match=r"dispatcher\.toml: can't be read: No such file"):
+        parse_settings(environ={})
 
 
 @pytest.mark.parametrize("content", [b"port = ", b"\xff\xfe", b"port 1"])

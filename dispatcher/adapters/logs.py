@@ -107,6 +107,10 @@ class JsonLines(logging.Formatter):
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
+# Of a traceback its own lines and tabs stay.
+_CONTROLS_IN_LINES: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
 class TextLines(logging.Formatter):
     """For people: time, level, event, then `name=value`; a traceback on the lines below.
 
@@ -132,7 +136,9 @@ class TextLines(logging.Formatter):
         ]
         parts += [f"{name}={_shown(value)}" for name, value in fields.items() if value is not None]
         line = " ".join(parts)
-        return _masked(f"{line}\n{trace_back}" if trace_back else line)
+        if trace_back:  # it ends with what somebody sent, as often as not
+            line += "\n" + _CONTROLS_IN_LINES.sub(_escaped, trace_back)
+        return _masked(line)
 
 
 def _one_line(record: logging.LogRecord) -> str:

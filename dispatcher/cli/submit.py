@@ -68,7 +68,9 @@ def submit_command(
     """
     service = service_of(url)
     body = msgspec.json.encode(submission(type_, _input(input_), **fields))
-    job = submit_job(service, body, key or str(uuid.uuid4()), sleep=time.sleep)
+    # An empty key is sent, and refused: it is a variable that was not set, no wish for two jobs.
+    own = str(uuid.uuid4()) if key is None else key
+    job = submit_job(service, body, own, sleep=time.sleep)
     if not as_json:
         print(f"{job['id']} {job['status']}", file=sys.stderr if wait else sys.stdout)
     if wait:

@@ -45,7 +45,8 @@ class Address(Struct, frozen=True):
             host, port = parts.hostname, parts.port
         except ValueError:
             host, port = None, None
-        if not host or parts.scheme not in {"http", "https"} or parts.query or "@" in parts.netloc:
+        cut = {"?", "#"} & set(url)  # behind these the path of a call would be none
+        if not host or cut or parts.scheme not in {"http", "https"} or "@" in parts.netloc:
             raise SettingsError(
                 "the URL of the service (--url, else DISPATCHER_URL) must be one such as "
                 f"{DEFAULT_URL}"
@@ -116,7 +117,8 @@ class Patience(Struct, frozen=True):
 
     `tries` in all; `first_seconds` before the second, then twice as long each time, up to
     `longest_seconds`, of which chance takes up to a half away. A `Retry-After` is kept instead;
-    one beyond `longest_seconds` ends the trying.
+    one beyond `longest_seconds` ends the trying, and one of 0 is none: with it, or a date by a
+    clock that is behind, all tries would be over in a moment.
     """
 
     tries: int = 5
@@ -130,7 +132,7 @@ class Patience(Struct, frozen=True):
         """
         if failed >= self.tries:
             return None
-        if wish is None:
+        if not wish:
             pause = min(self.first_seconds * 2.0 ** (failed - 1), self.longest_seconds)
             return pause * (1 - unit / 2)
         if wish > self.longest_seconds:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import msgspec
 
 from dispatcher.client.answers import DEFAULT_TIMEOUT_SECONDS, DEFAULT_URL, Address, Patience
+from dispatcher.client.errors import Unreachable
 from dispatcher.client.feed import Feed
 from dispatcher.client.following import Following
 from dispatcher.client.keys import PublicKeys
@@ -104,7 +105,7 @@ class Client:
         `ValueError` for a time without a zone.
         """
         body = body_of(type, input, options)
-        headers = {"Idempotency-Key": f'"{options.get("idempotency_key") or uuid.uuid4()}"'}
+        headers = {"Idempotency-Key": _quoted(options.get("idempotency_key"))}
         for name in ("traceparent", "tracestate"):
             if value := options.get(name):
                 headers[name] = str(value)
@@ -164,7 +165,14 @@ class Client:
         `msgspec.ValidationError` if it is no `as_type`.
         """
         answer = await self._transport.call("GET", f"{_path(job)}/result")
-        return msgspec.json.decode(answer.body, type=as_type)
+        try:
+            return msgspec.json.decode(answer.body, type=as_type)
+        except msgspec.ValidationError:
+            raise
+        except (msgspec.DecodeError, ValueError):  # what answered was a proxy's page, say
+            raise Unreachable(
+                "the answer is no result: is that the dispatcher? Check DISPATCHER_URL"
+            ) from None
 
     async def cancel(self, job: Job | str) -> Job:
         """Cancel, and give the job as it is now: one that runs is asked to stop. Idempotent."""
@@ -227,3 +235,13 @@ class Client:
 
 def _path(job: Job | str) -> str:
     return _ONE_JOB + quote(job if isinstance(job, str) else job.id, safe="")
+
+
+def _quoted(key: str | None) -> str:
+    """A key as a string of structured fields (RFC 8941, 3.3.3).
+
+    An empty one is sent, to be refused: with another in its place two submissions that were to be
+    one job would be two.
+    """
+    text = str(uuid.uuid4()) if key is None else key
+    return '"{}"'.format(text.replace("\\", r"\\").replace('"', r"\""))

@@ -131,7 +131,7 @@ def _check_enough(
 def _read(body: bytes) -> ReceivedEvent:
     try:
         return _decoder.decode(body)
-    except msgspec.DecodeError:  # ValidationError is one too
+    except (msgspec.DecodeError, RecursionError):  # ValidationError is one too; nested too deep
         raise VerificationError(
             "bad-body", "the signature is good, but the body is not an event of this service"
         ) from None

@@ -20,6 +20,7 @@ from aiohttp import web
 from msgspec import Struct
 from msgspec.structs import replace
 
+from dispatcher.adapters.forks import kept_from_forks
 from dispatcher.adapters.logs import LogObserver, configure_logging
 from dispatcher.adapters.open_files import raise_open_files
 from dispatcher.adapters.runners.bulk import serve_bulk
@@ -221,9 +222,11 @@ async def _serve(
         loop.add_reader(child.life, on_orphaned)
     with ExitStack() as bound:
         listening = bound.enter_context(bind(settings, shared=child is not None))
+        bound.enter_context(kept_from_forks(listening.fileno()))
         own = None
         if child is not None and settings.metrics_port:
             own = bound.enter_context(bind(settings, settings.metrics_port + child.number - 1))
+            bound.enter_context(kept_from_forks(own.fileno()))
         async with service(settings, app, listening, LogObserver(), own=own) as running:
             _tune_collector()
             greeting = greet(settings, running)

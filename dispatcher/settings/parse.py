@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -126,8 +127,8 @@ def _made_of(
 def _config_from(environ: Mapping[str, str]) -> Path | None:
     if named := environ.get("DISPATCHER_CONFIG", "").strip():
         return Path(named)
-    usual = Path(CONFIG_FILE)
-    return usual if usual.is_file() else None
+    # A link that leads nowhere is there, too: without its settings another store would be served.
+    return Path(CONFIG_FILE) if os.path.lexists(CONFIG_FILE) else None
 
 
 def _read(path: Path) -> dict[str, object]:

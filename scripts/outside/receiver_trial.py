@@ -199,6 +199,7 @@ def _tampered(headers: dict[str, str], body: bytes) -> Iterator[tuple[str, dict[
     yield "another id", headers | {"webhook-id": "evt_" + "0" * 32}, body
     yield "another time", headers | {"webhook-timestamp": later}, body
     yield "no time at all", headers | {"webhook-timestamp": "now"}, body
+    yield "a time beyond all clocks", headers | {"webhook-timestamp": "9" * 400}, body
     for wrong in ("nonsense", "v1", "v1,!!!! v1a,!!!!", "v1, v1a,", "v1,AAAA v1a,AAAA"):
         yield f"the signature {wrong!r}", headers | {"webhook-signature": wrong}, body
     names = ("webhook-id", "webhook-timestamp", "webhook-signature")

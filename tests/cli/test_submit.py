@@ -65,6 +65,14 @@ def test_a_job_is_submitted_and_shown(play: Play, capsys: pytest.CaptureFixture[
     assert "authorization" not in seen.headers
 
 
+def test_an_empty_key_is_no_wish_for_another(play: Play) -> None:
+    """`--idempotency-key "$ORDER"` made a job a call where ORDER was not set."""
+    service = play(Reply(400, {"code": "invalid-header"}))
+    assert main(["submit", "t", "1", "--idempotency-key", ""]) == 1
+    (seen,) = service.seen
+    assert seen.headers["idempotency-key"] == ""
+
+
 def test_every_option_becomes_its_member(play: Play) -> None:
     service = play(Reply(202, job()))
     words = shlex.split(

@@ -31,6 +31,8 @@ from dispatcher.client import (
     Unreachable,
 )
 from dispatcher.core.errors import FieldError, SettingsError
+from dispatcher.core.limits import Limits
+from dispatcher.web.headers import parse_idempotency_key
 from tests.client.played import Reply, job, played
 
 
@@ -102,6 +104,19 @@ async def test_every_option_becomes_its_member_or_header() -> None:
     assert seen.headers["tracestate"] == "congo=t61rcWkgMzE"
 
 
+@pytest.mark.parametrize(
+    ("key", "sent"), [("", '""'), ('bill-"7"', r'"bill-\"7\""'), ("a\\b", r'"a\\b"')]
+)
+async def test_a_key_is_sent_as_it_was_given(key: str, sent: str) -> None:
+    """For an empty one each call had a random key: what was to be one job was one a call."""
+    async with played(Reply(202, job())) as (service, client):
+        await client.submit("t", 1, idempotency_key=key)
+    (seen,) = service.seen
+    assert seen.headers["idempotency-key"] == sent
+    if key:
+        assert parse_idempotency_key([sent], Limits()) == key
+
+
 async def test_a_time_without_a_zone_is_refused_before_anything_is_sent() -> None:
     async with played(Reply(202, job())) as (service, client):
         with pytest.raises(ValueError, match="run_at needs a zone"):
@@ -163,6 +178,7 @@ def test_chance_only_shortens_a_pause_and_only_lengthens_a_wish(unit: float) -> 
     assert wished is not None
     assert 5.0 <= wished <= 5.5
     assert patience.pause(1, 10.5, unit) is None
+    assert patience.pause(2, 0.0, unit) == patience.pause(2, None, unit)
     assert patience.pause(5, None, unit) is None
 
 
@@ -239,7 +255,14 @@ async def test_an_answer_that_is_no_problem_is_told_all_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "key"), [("localhost:8080", None), ("http://u:p@host", None), ("http://h", "a\n")]
+    ("url", "key"),
+    [
+        ("localhost:8080", None),
+        ("http://u:p@host", None),
+        ("http://h?", None),
+        ("http://h#jobs", None),
+        ("http://h", "a\n"),
+    ],
 )
 def test_what_can_be_no_service_is_told_at_once(url: str, key: str | None) -> None:
     with pytest.raises(SettingsError):
@@ -277,6 +300,13 @@ async def test_a_result_is_what_the_caller_wants_it_to_be() -> None:
             await client.result("job_1", list[int])
     assert anything == {"pages": 3}
     assert report == Report(3)
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"\xff", b""])
+async def test_what_is_no_result_is_not_taken_for_one(body: bytes) -> None:
+    async with played(Reply(200, body)) as (_, client):
+        with pytest.raises(Unreachable, match="no result"):
+            await client.result("job_1")
 
 
 async def test_where_it_is_may_stand_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

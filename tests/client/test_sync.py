@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
 
-from dispatcher.client import Job, NotFound, SyncClient, WaitTimedOut
+from dispatcher.client import (
+    Job,
+    NotFound,
+    Patience,
+    SyncClient,
+    Unavailable,
+    Unreachable,
+    WaitTimedOut,
+)
 from tests.client.played import Played, Reply, event, job, page, played, streaming, written
 
 
@@ -97,3 +107,80 @@ async def test_its_thread_ends_with_it(service: Played) -> None:
     await asyncio.to_thread(client.close)
     await asyncio.to_thread(client.close)
     assert own() == []
+
+
+async def test_closing_ends_what_other_threads_wait_for(service: Played) -> None:
+    """They waited for ever: the loop that should have told them had stopped."""
+    asked, tested = asyncio.Event(), asyncio.Event()
+
+    async def silent(_: web.Request) -> web.StreamResponse:
+        asked.set()
+        await tested.wait()
+        return web.Response()
+
+    service.acts = [silent]
+    client = SyncClient(service.url)
+    waiting = asyncio.create_task(asyncio.to_thread(client.wait, "job_1"))
+    async with asyncio.timeout(5):
+        await asked.wait()
+        await asyncio.to_thread(client.close)
+        with pytest.raises(Unreachable, match="was closed before"):
+            await waiting
+    tested.set()
+    with pytest.raises(RuntimeError, match="is closed"):
+        client.get("job_1")
+
+
+async def test_what_it_calls_must_not_call_it(service: Played) -> None:
+    """Its thread would wait for itself, and all others for it."""
+    service.acts = [Reply(200, job("running"))]
+
+    def work() -> None:
+        with SyncClient(service.url) as client:
+            with pytest.raises(RuntimeError, match="must not call it"):
+                client.wait("job_1", on_change=client.cancel)
+            with pytest.raises(RuntimeError, match="must not call it"):
+                client.wait("job_1", on_change=lambda _: client.close())
+
+    async with asyncio.timeout(5):
+        await asyncio.to_thread(work)
+
+
+async def test_a_feed_goes_on_after_an_error(service: Played) -> None:
+    """It had ended then, without a word: a program went on as if there were no more events."""
+    service.acts = [
+        Reply(200, page(event(1), after="p1")),
+        Reply(503),
+        Reply(200, page(event(2), after="p2")),
+    ]
+
+    def work() -> list[str]:
+        with SyncClient(service.url, patience=Patience(tries=1)) as client:
+            feed = client.events()
+            first = next(feed)
+            with pytest.raises(Unavailable):
+                next(feed)
+            return [first.id, next(feed).id]
+
+    assert await asyncio.to_thread(work) == ["evt_1", "evt_2"]
+    assert "cursor=p1" in service.seen[-1].target
+
+
+def test_after_a_fork_it_says_so() -> None:
+    """The child has no thread that would do its calls."""
+    code = """
+import os
+from dispatcher.client import SyncClient
+client = SyncClient()
+if os.fork() == 0:
+    try:
+        client.get("job_1")
+    except RuntimeError as error:
+        client.close()
+        os._exit(0 if "fork" in str(error) else 1)
+_, status = os.wait()
+client.close()
+raise SystemExit(os.waitstatus_to_exitcode(status))
+"""
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    assert subprocess.run(command, check=False, timeout=20).returncode == 0

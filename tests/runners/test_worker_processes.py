@@ -28,7 +28,7 @@ from dispatcher.core.outcome import (
 )
 from dispatcher.ports.runner import Runner
 from tests.runners.fakes import Recorder, leased, runner_of
-from tests.runners.processes_seen import pids_in, until_gone
+from tests.runners.processes_seen import is_there, pids_in, until_gone
 from tests.runners.worker_jobs import app
 
 Runners = dict[str, Runner]
@@ -121,6 +121,18 @@ async def test_a_crash_ends_the_attempt_and_nothing_else(
     assert isinstance(await run(work["work.pid"]), Succeeded)
 
 
+async def test_a_crash_is_noticed_though_another_holds_the_pipes(
+    work: Runners, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job went on until that process ended, beyond its timeout and for ever."""
+    monkeypatch.setattr("dispatcher.adapters.runners.processes.pool.LINGER_SECONDS", 0.05)
+    file = tmp_path / "runaway"
+    assert await run(work["work.runaway"], str(file)) == WorkerLost()
+    (pid,) = await pids_in(file, 1)
+    assert is_there(pid)
+    os.kill(pid, 9)
+
+
 async def test_a_worker_that_dies_while_it_is_idle_is_replaced(work: Runners) -> None:
     first = await run(work["work.pid"])
     assert isinstance(first, Succeeded)
@@ -183,6 +195,23 @@ async def test_a_defect_of_ours_leaves_nothing(work: Runners, tmp_path: Path) ->
     with pytest.raises(LookupError):
         await run(work["work.async"], 600, Broken())
     assert isinstance(await run(work["work.async"], 0), Succeeded)
+
+
+async def test_what_a_handler_left_behind_tells_nothing_of_the_next_job(work: Runners) -> None:
+    """A task of one caller's job once put its outputs into the job of another."""
+    first, second = Recorder(), Recorder()
+    assert await run(work["work.leave"], report=first) == Succeeded(b"null")
+    assert await run(work["work.leave"], report=second) == Succeeded(b"null")
+    assert (first.kept, first.told) == ([], [])
+    assert (second.kept, second.told) == ([b'"its own"'], [])
+
+
+async def test_a_defect_in_the_worker_ends_the_attempt(
+    work: Runners, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The worker lived on and said nothing: the job hung until its timeout."""
+    assert await run(work["work.defect"]) == WorkerLost()
+    assert "no name" in caplog.text
 
 
 async def test_an_output_that_cannot_be_kept_fails_the_attempt(work: Runners) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import logging
 import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -71,3 +72,54 @@ async def asynchronous(job: JobContext, seconds: float) -> int:
     await asyncio.sleep(seconds)
     await job.output("slept")
     return os.getpid()
+
+
+@app.job("work.runaway", process=True, concurrency=1)
+def runaway(file: str) -> None:
+    """Leaves a process behind that has its pipes and is not of its group; then it crashes."""
+    if os.fork() == 0:
+        os.setsid()
+        signal.alarm(60)  # in case that the test does not end it
+        Path(file).write_text(f"{os.getpid()}\n", encoding="utf-8")
+        while True:
+            signal.pause()
+    while not Path(file).exists():
+        time.sleep(0.005)  # a handler that is no coroutine has nothing to wait on: it looks
+    os._exit(7)
+
+
+_left: list[asyncio.Task[None]] = []
+_go_on = asyncio.Event()
+
+
+@app.job("work.leave", process=True, concurrency=1)
+async def leave(job: JobContext) -> None:
+    """Leaves a task behind that tells of this job while the worker is at the next."""
+
+    async def later() -> None:
+        await _go_on.wait()
+        await job.progress(7, message="of another job")
+        await job.output("of another job")
+        _go_on.clear()
+
+    if _left:
+        _go_on.set()
+        await _left.pop()
+        await job.output("its own")
+    else:
+        _left.append(asyncio.create_task(later()))
+
+
+class _Nameless(type):
+    @property
+    def __name__(cls) -> str:  # type: ignore[override]  # nothing keeps a class from it
+        raise RuntimeError("no name")
+
+
+class _Unnamed(Exception, metaclass=_Nameless):
+    """What our own code trips over when it tells of it."""
+
+
+@app.job("work.defect", process=True, concurrency=1)
+def defect() -> None:
+    raise _Unnamed

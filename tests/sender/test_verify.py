@@ -116,7 +116,15 @@ def test_a_changed_body_does_not_verify() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{}", b"[]", b"not json", b"\xff", b'{"id":"evt_1","type":1,"timestamp":"","data":{}}'],
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"not json",
+        b"\xff",
+        b'{"id":"evt_1","type":1,"timestamp":"","data":{}}',
+        b'{"id":"evt_1","type":"ping","timestamp":"","data":' + b'{"a":' * 20_000,
+    ],
 )
 def test_a_signed_body_that_is_no_event_is_refused(body: bytes) -> None:
     with pytest.raises(VerificationError) as caught:

@@ -256,6 +256,29 @@ class TestTrouble:
             Added
         ]
 
+    @pytest.mark.parametrize("at_once", [1, 20])
+    async def test_a_file_that_was_removed_or_replaced_is_told(
+        self, scene: SqliteScene, at_once: int
+    ) -> None:
+        """SQLite goes on without a word: jobs were answered 202 and gone with the process."""
+
+        async def added() -> list[type[object]]:
+            calls = [scene.store.add_jobs([scene.new(scene.job())]) for _ in range(at_once)]
+            return [type(answer) for (answer,) in await asyncio.gather(*calls)]
+
+        assert (
+            await added() == await added() == [Added] * at_once
+        )  # the second on the loop, if many
+        away = scene.path.with_name("away.db")
+        scene.path.rename(away)
+        assert await added() == [StoreUnavailable] * at_once
+        scene.path.touch()
+        assert await added() == [StoreUnavailable] * at_once
+        with pytest.raises(StoreUnavailable, match="removed or replaced"):
+            await scene.store.check()
+        away.rename(scene.path)
+        assert await added() == [Added] * at_once
+
     async def test_a_damaged_file_is_told(self, tmp_path: Path) -> None:
         async with sqlite_scene(tmp_path) as first:
             await first.ended(50, ORIGIN)

@@ -13,6 +13,21 @@ from dispatcher import Dispatcher, JobContext
 app = Dispatcher()
 
 
+@app.job("fork")
+def fork() -> int:
+    """Leaves a child behind, as a pool of `multiprocessing` does whose process was killed."""
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()  # the service alone is killed, and not its group, as these tests do
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for stream in (1, 2):  # who reads the service's output waits for its end
+            os.dup2(nothing, stream)
+        signal.alarm(60)  # in case that the test does not end it
+        while True:
+            signal.pause()
+    return pid
+
+
 @app.job("block.thread")
 def in_a_thread(seconds: float) -> str:
     time.sleep(seconds)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -203,3 +205,16 @@ async def test_nothing_is_left_after_the_service_was_killed(tmp_path: Path) -> N
             assert (await made.api.job(each))["attemptCount"] == 2
         made.service.kill()
         assert await until_gone(*pids) == set()
+
+
+async def test_what_a_handler_has_forked_keeps_no_service_from_starting(tmp_path: Path) -> None:
+    """Pools of `multiprocessing` outlive a service that was killed: they held its port and lock."""
+    async with rig(tmp_path, app=APP) as made:
+        pid = (await ended(made, "fork"))["result"]
+        try:
+            made.service.kill()
+            await made.service.start()
+            assert is_there(pid)
+            assert (await ended(made, given="after it"))["result"] == "after it"
+        finally:
+            os.kill(pid, signal.SIGKILL)

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from dispatcher.adapters.forks import kept_from_forks
 from dispatcher.core.errors import StoreLocked, StoreUnavailable
 
 
@@ -25,6 +26,7 @@ class ServeLock:
         database = database.resolve()  # whatever links lead to it, it has one lock
         self.path = database.with_name(database.name + ".lock")
         self._descriptor: int | None = None
+        self._held = contextlib.ExitStack()
 
     def acquire(self) -> None:
         """Take the lock, and write this process's id into it.
@@ -54,10 +56,12 @@ class ServeLock:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         self._descriptor = descriptor
+        self._held.enter_context(kept_from_forks(descriptor))  # flock is a fork's, too
 
     def release(self) -> None:
         """Let go. The file stays: removing it would let two processes lock two files."""
         if self._descriptor is not None:
+            self._held.close()
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)

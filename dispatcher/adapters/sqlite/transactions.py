@@ -18,7 +18,7 @@ from typing import Any
 from dispatcher.adapters.sqlite.connection import Use, connect
 from dispatcher.adapters.sqlite.errors import needs_new_connection, whole_store
 from dispatcher.adapters.sqlite.session import Session
-from dispatcher.core.errors import StoreError
+from dispatcher.core.errors import StoreError, StoreUnavailable
 
 
 class Call:
@@ -77,6 +77,7 @@ class Transactions:
         self._make_session = make_session
         self.lock_seconds = lock_seconds
         self._patient = True
+        self._file: tuple[int, int] | None = None
         self.connection: sqlite3.Connection | None = None
 
     # --- in the writing thread -----------------------------------------------------------------
@@ -90,6 +91,7 @@ class Transactions:
                 connection.execute("ROLLBACK")
                 connection.execute("BEGIN IMMEDIATE")
                 self._run_apart(connection, batch)
+            self._check_file()
             connection.execute("COMMIT")
         except Exception as error:
             self._recover(error)
@@ -99,6 +101,7 @@ class Transactions:
         """Commit what `begin` and the calls after it have run; raises as `commit` does."""
         try:
             if self.connection is not None:
+                self._check_file()
                 self.connection.execute("COMMIT")
         except Exception as error:
             self._recover(error)
@@ -111,6 +114,8 @@ class Transactions:
             connection = connect(self._path, Use.WRITE, lock_seconds=self.lock_seconds)
             self.connection = connection
             self._patient = True
+            if self._file is None:  # that of the first: what is remembered is from there
+                self._file = _file_at(self._path)
             return connection
         if connection.in_transaction:  # begun on the event loop, and something failed there
             connection.execute("ROLLBACK")
@@ -118,6 +123,18 @@ class Transactions:
             connection.execute(f"PRAGMA busy_timeout = {round(self.lock_seconds * 1000)}")
             self._patient = True
         return connection
+
+    def _check_file(self) -> None:
+        """Raise `StoreUnavailable` if the database is not the file that it was.
+
+        SQLite does not look (in WAL mode): it goes on writing to a file that was removed, and all
+        that it commits there is gone with this process.
+        """
+        if _file_at(self._path) != self._file:
+            raise StoreUnavailable(
+                f"The database {self._path} was removed or replaced while it is served: stop the "
+                "service, put the right file there, with its -wal file, and start it again."
+            )
 
     def _run_together(self, connection: sqlite3.Connection, batch: list[Call]) -> bool:
         """Run everything; False if an item failed, which makes all of it void."""
@@ -184,3 +201,12 @@ class Transactions:
         session = self._make_session(connection)
         session.brief = True
         return session
+
+
+def _file_at(path: Path) -> tuple[int, int] | None:
+    """Which file is there; None: none that can be seen."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -60,7 +60,7 @@ def verified(headers: Mapping[str, str], body: bytes) -> dict[str, Any] | None:
         signatures = headers["webhook-signature"].split(" ")
         given = [b64decode(each[4:]) for each in signatures if each.startswith("v1a,")]
         event = json.loads(body) if any(signed(content, each) for each in given) else {}
-    except (KeyError, ValueError):  # a header is missing, or something is garbage
+    except (KeyError, ValueError, OverflowError):  # a header is missing, or something is garbage
         return None
     # The service signs for all its callers with one key: without this, any of them could have it
     # post here.

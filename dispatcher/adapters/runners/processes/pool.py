@@ -56,7 +56,8 @@ STOP_SECONDS: Final = 1.0
 
 
 LINGER_SECONDS: Final = 1.0
-"""Standard error of a worker that has ended is read so much longer, if somebody holds it open."""
+"""What a worker that has ended said is read so much longer: a process that it forked, and that left
+its group with `setsid`, may hold its pipes open for ever."""
 
 
 class Home(Struct, frozen=True):
@@ -150,6 +151,7 @@ class _Worker:
         self._child = child
         self._said: Said | None = None
         self._listening = asyncio.get_running_loop().create_task(self._listen())
+        self._leaving = asyncio.get_running_loop().create_task(self._leave())
         self._busy = False
 
     @property
@@ -223,6 +225,7 @@ class _Worker:
         """Leave nothing of it."""
         await self._child.stop(at_once=True)
         self._listening.cancel()
+        self._leaving.cancel()
         self._child.close()
 
     async def _converse(self, job: Job, report: RunReport) -> Ended | None:
@@ -255,6 +258,12 @@ class _Worker:
     async def _say(self, message: ToWorker) -> None:
         self._child.stdin.write(frame(message))
         await self._child.stdin.drain()
+
+    async def _leave(self) -> None:
+        """Once it has ended, let the rest of what it said be read, and then have done with it."""
+        await self._child.wait()
+        await asyncio.sleep(LINGER_SECONDS)
+        self._child.close()
 
     async def _listen(self) -> None:
         async for line in lines_of(self._child.stderr):

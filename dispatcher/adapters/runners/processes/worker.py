@@ -81,6 +81,7 @@ class _Report:
         self._turn = asyncio.Lock()
         self._kept: asyncio.Future[Kept] | None = None
         self._to_stop = False
+        self._closed = False
         self._latest: Progress | None = None
         self._not_before = 0.0
 
@@ -97,13 +98,15 @@ class _Report:
     def tell(self) -> None:
         """Send the latest progress, if it was not sent yet."""
         progress, self._latest = self._latest, None
-        if progress is not None:
+        if progress is not None and not self._closed:
             self._not_before = self._loop.time() + TELL_SECONDS
             self._pipe.say(Told(progress))
 
     async def output(self, output: bytes) -> None:
         """See `RunReport.output`."""
         async with self._turn:
+            if self._closed:
+                return
             self.tell()
             self._kept = asyncio.get_running_loop().create_future()
             self._pipe.say(Output(Raw(output)))
@@ -117,6 +120,15 @@ class _Report:
 
     def stop(self) -> None:
         self._to_stop = True
+
+    def close(self) -> None:
+        """Send the latest progress, and nothing more.
+
+        No message names its job: what a task or a thread that a handler left behind tells later
+        would be taken for the next job's, which may be another caller's.
+        """
+        self.tell()
+        self._closed = True
 
     def keep(self, kept: Kept) -> None:
         if self._kept is not None and not self._kept.done():
@@ -170,7 +182,10 @@ class Worker:
             outcome: JobOutcome | None = await self._runner.run(leased, report)
         except asyncio.CancelledError:
             outcome = None
-        report.tell()
+        except Exception:  # noqa: BLE001  # a defect of ours: the service would wait for its end
+            traceback.print_exc()
+            os._exit(os.EX_SOFTWARE)
+        report.close()
         self._pipe.say(_ended(outcome))
 
 
