@@ -63,6 +63,9 @@ from dispatcher.core.urls import Refused, Target, parse_url
         ("https://10.0.0.1/", "private"),
         ("http://127.0.0.1:9000/", "loopback"),
         ("https://a.LocalHost/", "local-name"),
+        ("https://localhost.localdomain/", "local-name"),
+        ("https://ip6-localhost/", "local-name"),
+        ("https://ip6-loopback./", "local-name"),
     ],
 )
 def test_reasons(url: str, reason: str) -> None:
