@@ -17,6 +17,7 @@ from dispatcher.core.addresses import (
     judge_url,
 )
 from dispatcher.core.errors import SettingsError
+from dispatcher.core.urls import parse_url
 from tests.core.address_cases import (
     ADDRESSES,
     BAD_HIGH_PORTS,
@@ -68,9 +69,10 @@ def test_address_cases(address: str, allowed: bool, source: str) -> None:
 
 @pytest.mark.parametrize(("url", "addresses", "allowed", "source"), URLS)
 def test_url_cases(url: str, addresses: list[str], allowed: bool, source: str) -> None:
-    assert goes_through(url, addresses, DEFAULT) == allowed, source
     # Those with http are not refused for their scheme alone.
-    assert goes_through(url.replace("http://", "https://"), addresses, DEFAULT) == allowed
+    for each in (url, url.replace("http://", "https://")):
+        assert goes_through(each, addresses, DEFAULT) == allowed, source
+        assert allowed or addresses or isinstance(judge_url(each, DEFAULT), Refused), source
 
 
 @pytest.mark.parametrize("location", REDIRECTS)
@@ -146,6 +148,12 @@ def test_an_allowed_literal_leads_to_just_that() -> None:
     assert reason_of("http://169.254.7.7:9001/", policy) == "link-local"
 
 
+def test_a_literal_that_is_not_allowed_leads_nowhere() -> None:
+    target = parse_url("https://10.0.0.1/")
+    assert isinstance(target, Target)
+    assert judge_address("10.0.0.1", DEFAULT, target) is not None
+
+
 def test_an_allowed_network_has_both_schemes_and_any_port() -> None:
     assert goes_through("http://10.1.2.3:22/", [], NETWORK)
     assert goes_through("https://10.1.2.3/", [], NETWORK)
@@ -210,10 +218,20 @@ def test_dev(url: str, addresses: list[str], allowed: bool) -> None:
     assert goes_through(url, addresses, DEV) == allowed
 
 
-def test_no_address_is_no_permission() -> None:
-    refused = judge_addresses([], DEFAULT)
-    assert refused is not None
-    assert refused.reason == "no-address"
+@pytest.mark.parametrize(
+    ("addresses", "reason"),
+    [
+        ([], "no-address"),  # smokescreen TestSelectTargetAddr
+        (["receiver"], "bad-address"),
+        (["8.8.8.8", ""], "bad-address"),
+        (["2606:4700:4700::1111%eth0"], "zone"),
+    ],
+)
+def test_what_is_no_address_is_no_permission(addresses: list[str], reason: str) -> None:
+    for policy in POLICIES:
+        refused = judge_addresses(addresses, policy)
+        assert refused is not None
+        assert refused.reason == reason
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,9 @@ from yarl import URL
 from dispatcher.core.addresses import Policy, judge_url
 from dispatcher.core.urls import Refused, Target, parse_url
 
+LONGEST_NAME = ("a" * 63 + ".") * 3 + "a" * 61
+"""253 characters (RFC 1035, 2.3.4)."""
+
 
 @pytest.mark.parametrize(
     ("url", "reason"),
@@ -21,9 +24,11 @@ from dispatcher.core.urls import Refused, Target, parse_url
         ("https://example.com/" + "a" * 2_029, "too-long"),
         ("https://example.com/a b", "bad-character"),
         ("https://example.com/\x7f", "bad-character"),
+        ("https://example.com/a\\b", "bad-character"),
         ("https://example.com/\r\nHost:x", "bad-character"),
         ("https://b\u00fccher.example/", "bad-character"),
         ("https://example.com/\u00fc", "bad-character"),
+        ("https", "scheme"),
         ("https:example.com", "scheme"),
         ("https:/example.com", "scheme"),
         ("wss://example.com", "scheme"),
@@ -40,6 +45,7 @@ from dispatcher.core.urls import Refused, Target, parse_url
         ("https://exam*ple.com/", "bad-host"),
         ("https://" + "a" * 64 + ".com/", "bad-host"),
         ("https://" + "a." * 127 + "com/", "bad-host"),
+        (f"https://{LONGEST_NAME}a/", "bad-host"),
         ("https://xn--a/", "bad-host"),  # decodes to a control character
         ("https://xn--localhost-/", "bad-host"),  # decodes to ASCII
         ("https://xn--/", "bad-host"),
@@ -52,11 +58,13 @@ from dispatcher.core.urls import Refused, Target, parse_url
         ("https://127.0.0.01/", "numeric-host"),
         ("https://1.1.1/", "numeric-host"),
         ("https://0X7F.1/", "numeric-host"),
+        ("https://0x7f000001/", "numeric-host"),
         ("https://017700000001/", "numeric-host"),
         ("https://8.8.8.8./", "numeric-host"),
         ("https://example.com:+443/", "bad-port"),
         ("https://example.com:4_43/", "bad-port"),
         ("https://example.com:000/", "bad-port"),
+        ("https://example.com:65536/", "bad-port"),
         ("https://example.com:" + "9" * 1_900, "bad-port"),
         ("http://example.com/", "http"),
         ("http://1.1.1.1/", "http"),
@@ -87,6 +95,8 @@ def test_reasons(url: str, reason: str) -> None:
         ("https://[::ffff:8.8.8.8]/", "https://[::ffff:808:808]", "/"),
         ("https://[::ffff:808:808]/", "https://[::ffff:808:808]", "/"),
         ("https://xn--strae-oqa.de/", "https://xn--strae-oqa.de", "/"),
+        (f"https://{LONGEST_NAME}./", f"https://{LONGEST_NAME}.", "/"),
+        ("https://example.com/" + "a" * 2_028, "https://example.com", "/" + "a" * 2_028),
     ],
 )
 def test_parts(url: str, origin: str, path: str) -> None:
