@@ -53,6 +53,7 @@ LONGEST_NAME = ("a" * 63 + ".") * 3 + "a" * 61
         ("https://[::1/", "bad-host"),
         ("https://[::1]x/", "bad-host"),
         ("https://[]/", "bad-host"),
+        ("https://[2606:4700:4700::1111%25eth0]/", "bad-host"),
         ("https://[2606:4700:4700:0:0:0:0:1111]/", "bad-host"),  # changes when normalised
         ("https://[2606:4700:4700::01111]/", "bad-host"),
         ("https://127.0.0.01/", "numeric-host"),
