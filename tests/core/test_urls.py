@@ -109,6 +109,34 @@ def test_parts(url: str, origin: str, path: str) -> None:
     assert not target.confined
 
 
+def a_label(text: str) -> str:
+    return f"xn--{text.encode('punycode').decode()}"
+
+
+@pytest.mark.parametrize(
+    ("label", "good"),
+    [
+        (a_label("\u00fcber"), True),
+        (
+            a_label("\u0646\u0627\u0645\u0647\u200c\u0627\u06cc"),
+            True,
+        ),  # with a joiner that it needs
+        (a_label("\u0915\u094d\u200d\u0937"), True),
+        (a_label("\u00dcber"), False),  # would become small
+        (a_label("\uff11\uff12"), False),  # would become digits
+        (a_label("\ufb01n"), False),  # would become two letters
+        (a_label("exa\u200bmple"), False),  # can't be seen
+        (a_label("exa\u00admple"), False),
+        (a_label("a\u1680b"), False),  # a space
+        (a_label("a\u3002b"), False),  # a dot to IDNA
+        (a_label("\u0378x"), False),  # no character yet
+        ("xn---9ca", False),  # a second spelling of xn--9ca
+    ],
+)
+def test_labels_in_punycode(label: str, good: bool) -> None:
+    assert isinstance(parse_url(f"https://{label}.example/"), Target) == good
+
+
 fragments = st.sampled_from(
     [
         *("https://", "http://", "HTTP:", "//", "/", "?", "#", "@", ":", "[", "]", "%", ".", ".."),
