@@ -194,6 +194,13 @@ def test_terms_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
         BreakerTerms(**wrong)  # type: ignore[arg-type]  # a mapping has one type for all
 
 
+@pytest.mark.parametrize("terms", [{"failures": 1}, {"rate": 1, "rate_of": 1}])
+def test_the_strictest_terms_open_at_the_first_failure(terms: dict[str, int]) -> None:
+    strict = BreakerTerms(first_seconds=1, max_seconds=1, **terms)
+    breaker = after(None, outcome(failed=True), strict)
+    assert state_of(breaker) is BreakerState.OPEN
+
+
 STEPS = st.lists(
     st.tuples(st.booleans(), st.integers(0, 90_000), st.integers(0, 40_000), st.floats(0, 0.999)),
     max_size=120,
