@@ -147,6 +147,10 @@ class TestRampUp:
             count += 1
         assert count == probes
 
+    def test_no_more_than_the_slots_that_there_are_now(self) -> None:
+        breaker = told(opened(), "." * 7, now=NOW + 30_000)
+        assert [allowance(breaker, slots, NOW + 30_000) for slots in (16, 8, 3, 1)] == [8, 8, 3, 1]
+
     @pytest.mark.parametrize("pattern", ["x", ".xx", "...xx", "....x.x", ".......x.x.x.x"])
     def test_half_of_a_step_opens_it_for_longer(self, pattern: str) -> None:
         now = NOW + 30_000
