@@ -185,6 +185,26 @@ def test_a_schema_that_is_none_is_refused_at_the_start(tmp_path: Path) -> None:
         served_types(settings, None)
 
 
+def test_the_schema_of_a_result_is_read_at_the_start_too() -> None:
+    with pytest.raises(SettingsError, match=r"result_schema 'none\.json' can't be read"):
+        types_of('[types.a]\nrunner = "remote"\nresult_schema = "none.json"')
+
+
+def test_a_bound_may_be_just_what_holds_without_a_word() -> None:
+    bounds = "timeout_seconds = 9\nmax_timeout_seconds = 9\nmax_attempts = 2\nmost_attempts = 2"
+    (found,) = types_of(f'[types.a]\nrunner = "remote"\n{bounds}')
+    assert (found.max_timeout_seconds, found.most_attempts) == (9, 2)
+
+
+@pytest.mark.parametrize(
+    "how", ['"command"\ncommand = ["cat"]', '"http"\nurl = "http://a/"', '"remote"']
+)
+def test_what_holds_for_all_is_asked_of_every_kind(how: str) -> None:
+    for wrong in ('queue = "No Queue"', "most_attempts = 1"):
+        with pytest.raises(SettingsError, match=r"no name|most_attempts can't be less"):
+            types_of(f"[types.a]\nrunner = {how}\n{wrong}")
+
+
 def test_a_type_of_the_app_cannot_be_declared_again() -> None:
     app = Dispatcher()
 

@@ -6,7 +6,14 @@ import logging
 
 import pytest
 
-from dispatcher.client import NotFound, Patience, ReceivedEvent, Unavailable, Unreachable
+from dispatcher.client import (
+    BadRequest,
+    NotFound,
+    Patience,
+    ReceivedEvent,
+    Unavailable,
+    Unreachable,
+)
 from tests.client.played import Reply, event, job, page, played, streaming, written
 
 LAST = event(3, "job.succeeded")
@@ -86,6 +93,34 @@ async def test_a_service_that_does_not_stream_is_asked_for_the_list() -> None:
     assert len(service.pauses) == 1
 
 
+async def test_what_is_listed_has_the_cursor_that_lists_it_again() -> None:
+    acts = [
+        Reply(406),
+        Reply(200, page(event(1), after="c1")),
+        Reply(200, page(event(2), LAST, after=None)),
+    ]
+    async with played(*acts) as (_, client):
+        heard = [(each.id, each.cursor) async for each in client.follow("job_1")]
+    assert heard == [("evt_1", None), ("evt_2", "c1"), ("evt_3", "c1")]
+
+
+async def test_looks_at_the_list_are_close_together_again_after_news() -> None:
+    nothing = [Reply(200, page(after=None)), Reply(200, job("running"))]
+    news = [Reply(200, page(event(1), after=None)), Reply(200, job("running"))]
+    last = Reply(200, page(LAST, after=None))
+    async with played(Reply(406), *nothing * 2, *news, *news, last) as (service, client):
+        assert [each.id async for each in client.follow("job_1")] == ["evt_1", "evt_3"]
+    assert service.pauses == pytest.approx([0.05, 0.075, 0.05, 0.075])
+
+
+async def test_a_job_that_tells_nothing_of_its_end_is_followed_no_longer() -> None:
+    acts = [Reply(406), Reply(200, page(event(1), after=None)), Reply(200, job("succeeded"))]
+    again = Reply(200, page(event(1), after=None))
+    async with played(*acts, again) as (service, client):
+        assert [each.id async for each in client.follow("job_1")] == ["evt_1"]
+    assert len(service.seen) == 4
+
+
 async def test_what_is_no_event_is_not_asked_for_again() -> None:
     async with played(streaming(b"data: <html>\n\n")) as (service, client):
         with pytest.raises(Unreachable, match="no event"):
@@ -93,14 +128,53 @@ async def test_what_is_no_event_is_not_asked_for_again() -> None:
     assert len(service.seen) == 1
 
 
+async def test_what_is_no_list_of_events_is_told() -> None:
+    for answer in (b"[]", b"{}", b'{"items": [1]}'):
+        async with played(Reply(406), Reply(200, answer)) as (_, client):
+            with pytest.raises(Unreachable, match="no list of events"):
+                [each async for each in client.follow("job_1")]
+
+
 async def test_a_stream_that_never_opens_is_given_up() -> None:
     async with played(Reply(503), patience=Patience(tries=2)) as (service, client):
         with pytest.raises(Unavailable):
             [each async for each in client.follow("job_1")]
     assert len(service.seen) == 2
-    async with played(Reply(404, {"code": "job-not-found"})) as (_, client):
+    async with played(Reply(404, {"code": "job-not-found"})) as (service, client):
         with pytest.raises(NotFound):
             [each async for each in client.follow("job_1")]
+    assert len(service.seen) == 1
+
+
+async def test_a_stream_that_does_not_open_is_asked_for_when_the_service_says() -> None:
+    # Twice, since a request without an answer may be sent again below us.
+    acts = [Reply(0), Reply(0), Reply(503, headers={"Retry-After": "7"})]
+    async with played(*acts, streaming(written(LAST, "c3"))) as (service, client):
+        assert [each.id async for each in client.follow("job_1")] == ["evt_3"]
+    assert (service.pauses[0], service.pauses[-1]) == (0.5, 7.0)
+
+
+async def test_a_call_that_can_not_be_understood_is_no_reason_to_ask_for_the_list() -> None:
+    async with played(Reply(400, {"code": "bad-cursor"})) as (service, client):
+        with pytest.raises(BadRequest):
+            [each async for each in client.follow("job_1", cursor="?")]
+    assert len(service.seen) == 1
+
+
+async def test_a_stream_that_opened_has_all_of_the_patience_again() -> None:
+    acts = [Reply(503), streaming(written(event(1), "c1")), Reply(503)]
+    last = streaming(written(LAST, "c3"))
+    async with played(*acts, last, patience=Patience(tries=3)) as (_, client):
+        assert [each.id async for each in client.follow("job_1")] == ["evt_1", "evt_3"]
+
+
+async def test_what_came_as_no_stream_is_left_for_the_list() -> None:
+    async with played(Reply(200, page(LAST, after=None))) as (service, client):
+        assert [each.id async for each in client.follow("job_1", cursor="c2")] == ["evt_3"]
+    assert [each.target for each in service.seen] == [
+        "/v1/jobs/job_1/events",
+        "/v1/jobs/job_1/events?limit=100&cursor=c2",
+    ]
 
 
 # --- The feed ----------------------------------------------------------------------------------

@@ -63,6 +63,7 @@ CASES: list[tuple[str, str, Expected, int | None]] = [
         [("message", "x", "")],
         2000,
     ),  # one case a line
+    ("no ASCII digits", "retry:7\nretry:\u00b2\ndata:x\n\n", [("message", "x", "")], 7),
     (
         "ESP multi-line",
         "event: stock\ndata: YHOO\ndata: +2\ndata: 10\n\n",

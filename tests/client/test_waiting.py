@@ -42,6 +42,30 @@ async def test_a_wait_that_is_cut_short_again_and_again_does_not_spin() -> None:
     assert service.pauses == pytest.approx([0.05, 0.075, 0.1125])
 
 
+async def test_after_an_answer_that_was_held_looks_are_close_together_again() -> None:
+    cut, held = (Reply(200, job("running"), HELD, took=took) for took in (0.0, 45.0))
+    done = Reply(200, job("succeeded"), HELD)
+    async with played(cut, cut, held, cut, cut, done) as (service, client):
+        await client.wait("job_1")
+    assert service.pauses == pytest.approx([0.05, 0.075, 0.05, 0.075])
+
+
+async def test_an_answer_that_is_slow_was_not_held() -> None:
+    slow = Reply(200, job("running"), {"ETag": '"a"'}, took=2.0)
+    for told in (None, lambda _: None):
+        async with played(slow, slow, slow, Reply(200, job("succeeded"))) as (service, client):
+            await client.wait("job_1", on_change=told)
+        # Whoever wants to hear of changes looks twice at first, to learn the tag.
+        assert service.pauses == pytest.approx([0.05, 0.075, 0.1125][: 3 if told is None else 2])
+
+
+async def test_no_pause_is_longer_than_the_time_that_is_left() -> None:
+    async with played(Reply(200, job("running"))) as (service, client):
+        with pytest.raises(WaitTimedOut):
+            await client.wait("job_1", timeout_seconds=0.06)
+    assert service.pauses == pytest.approx([0.05, 0.01])
+
+
 async def test_changes_are_told_once_each() -> None:
     replies = [
         Reply(200, job("queued"), {"Retry-After": "1", "ETag": '"a"'}),

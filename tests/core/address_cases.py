@@ -65,7 +65,7 @@ ADDRESSES = [
     ("2606:4700:4700::1111%eth0", False, "RFC 6874 / WHATWG URL forbids zone ids"),
 ]
 
-# URL, what its host resolves to, allowed, source
+# URL, what its host resolves to ([]: it must not come to that), allowed, source
 URLS: list[tuple[str, list[str], bool, str]] = [
     # ip-literal
     ("http://127.0.0.1:8080/", [], False, "PATT SSRF"),
@@ -156,12 +156,6 @@ URLS: list[tuple[str, list[str], bool, str]] = [
     ("http://company.127.0.0.1.nip.io/", ["127.0.0.1"], False, "PATT SSRF"),
     ("http://169.254.169.254.nip.io/", ["169.254.169.254"], False, "PATT SSRF-Cloud"),
     ("https://example.com./hook", ["93.184.215.14"], True, "smokescreen hostport_test"),
-    (
-        "https://nxdomain.example/",
-        [],
-        False,
-        "smokescreen TestSelectTargetAddr (empty list errors)",
-    ),
     # dns-mixed
     (
         "https://mixed2.example/",
@@ -249,6 +243,53 @@ IPV6_REGISTRY = [
     ("3fff:1000::/128", True),
     ("4000::/128", False),
     ("c000::/128", False),
+]
+
+# address, why it is refused, and whether an allowed name may lead there all the same
+BLOCKS = [
+    ("168.63.129.16", "metadata", False),
+    ("100.100.100.200", "metadata", False),  # in the shared address space, which is inner
+    ("169.254.169.254", "metadata", False),
+    ("192.0.0.192", "metadata", False),
+    ("fd00:ec2::254", "metadata", False),  # in the unique-local block, which is inner
+    ("127.0.0.1", "loopback", True),
+    ("::1", "loopback", True),
+    ("10.0.0.1", "private", True),
+    ("172.16.0.1", "private", True),
+    ("192.168.0.1", "private", True),
+    ("100.64.0.1", "private", True),
+    ("fc00::1", "private", True),
+    ("169.254.0.1", "link-local", False),
+    ("fe80::1", "link-local", False),
+    ("0.0.0.1", "reserved", False),
+    ("192.0.0.1", "reserved", False),
+    ("255.255.255.255", "reserved", False),
+    ("240.0.0.1", "reserved", True),
+    ("::", "reserved", False),
+    ("100::1", "reserved", False),
+    ("100:0:0:1::1", "reserved", False),
+    ("2001:20::1", "reserved", False),
+    ("5f00::1", "reserved", False),
+    ("fec0::1", "reserved", False),
+    ("200::1", "reserved", False),
+    ("4000::1", "reserved", False),
+    ("8000::1", "reserved", False),
+    ("192.0.2.1", "documentation", False),
+    ("198.51.100.1", "documentation", False),
+    ("203.0.113.1", "documentation", False),
+    ("2001:db8::1", "documentation", False),
+    ("3fff::1", "documentation", False),
+    ("198.18.0.1", "benchmarking", True),
+    ("2001:2::1", "benchmarking", False),
+    ("224.0.0.1", "multicast", False),
+    ("ff00::1", "multicast", False),
+    ("192.88.99.1", "transition", False),
+    ("::a00:1", "transition", False),
+    ("::ffff:0:a00:1", "transition", False),
+    ("64:ff9b::a00:1", "transition", False),
+    ("64:ff9b:1::1", "transition", False),
+    ("2001::1", "transition", False),
+    ("2002::1", "transition", False),
 ]
 
 # WHATWG Fetch, "Port blocking" (WPT fetch/api/request/request-bad-port.any.js), those above 1023

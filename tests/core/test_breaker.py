@@ -147,6 +147,10 @@ class TestRampUp:
             count += 1
         assert count == probes
 
+    def test_no_more_than_the_slots_that_there_are_now(self) -> None:
+        breaker = told(opened(), "." * 7, now=NOW + 30_000)
+        assert [allowance(breaker, slots, NOW + 30_000) for slots in (16, 8, 3, 1)] == [8, 8, 3, 1]
+
     @pytest.mark.parametrize("pattern", ["x", ".xx", "...xx", "....x.x", ".......x.x.x.x"])
     def test_half_of_a_step_opens_it_for_longer(self, pattern: str) -> None:
         now = NOW + 30_000
@@ -192,6 +196,13 @@ class TestRampUp:
 def test_terms_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="a breaker"):
         BreakerTerms(**wrong)  # type: ignore[arg-type]  # a mapping has one type for all
+
+
+@pytest.mark.parametrize("terms", [{"failures": 1}, {"rate": 1, "rate_of": 1}])
+def test_the_strictest_terms_open_at_the_first_failure(terms: dict[str, int]) -> None:
+    strict = BreakerTerms(first_seconds=1, max_seconds=1, **terms)
+    breaker = after(None, outcome(failed=True), strict)
+    assert state_of(breaker) is BreakerState.OPEN
 
 
 STEPS = st.lists(

@@ -49,6 +49,30 @@ class TestRate:
         later = NOW + 3_600_000
         assert rate.allowed(10, due_us, later, 1_000) == 1
 
+    def test_after_a_rest_the_next_waits_its_interval_again(self) -> None:
+        due_us = rate.taken(10, None, NOW, 1)
+        later = NOW + 3_600_000
+        assert rate.taken(10, due_us, later, 1) == (later + 100) * 1_000
+
+    def test_none_goes_before_it_is_due(self) -> None:
+        due_us = rate.taken(2, None, NOW, 1)
+        assert [rate.allowed(2, due_us, NOW + ms, 1_000) for ms in (0, 1, 499, 500)] == [0, 0, 0, 1]
+        assert rate.allowed(1_000, (NOW + 3_600_000) * 1_000, NOW, 1_000) == 0
+
+    def test_when_the_next_may_go(self) -> None:
+        assert rate.next_at(None, NOW) == NOW
+        assert rate.next_at(NOW * 1_000 - 1, NOW) == NOW
+        assert rate.next_at((NOW + 7) * 1_000 + 999, NOW) == NOW + 7
+
+    @pytest.mark.parametrize(
+        ("per_second", "interval_us"),
+        [(6, 166_667), (20_000, 50), (1e9, 10), (1 / 86_400, 86_400_000_000), (0, 86_400_000_000)],
+    )
+    def test_intervals_are_of_ten_microseconds_to_a_day(
+        self, per_second: float, interval_us: int
+    ) -> None:
+        assert rate.interval_us(per_second) == interval_us
+
     def test_no_more_than_asked(self) -> None:
         assert rate.allowed(100_000, None, NOW, 7) == 7
 

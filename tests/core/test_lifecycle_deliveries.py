@@ -23,6 +23,7 @@ from dispatcher.core.lifecycle import (
     settled,
 )
 from dispatcher.core.model import Attempt, AttemptError, Delivery, DeliveryState, Instant
+from dispatcher.core.ordering import OnDead
 from dispatcher.core.outcome import Delivered, Gone, Refusal, Retriable, Unknown, Verdict
 from dispatcher.core.retry import DEFAULT_SCHEDULE, Schedule
 from tests.core.samples import DAY, LEASE, NOW, a_delivery, instants, jitters, schedules
@@ -237,6 +238,17 @@ def test_canceling_ends_what_waits_and_notes_it_for_what_is_being_sent(
             assert decide_cancel_delivery(asked, now=NOW) is None
         case _:
             assert change is None
+
+
+@pytest.mark.parametrize("ordered", [None, *OnDead])
+@pytest.mark.parametrize("state", sorted(FINAL_DELIVERY_STATES))
+def test_of_those_that_ended_only_a_dead_one_that_keeps_others_waiting_is_canceled(
+    state: DeliveryState, ordered: OnDead | None
+) -> None:
+    delivery = a_delivery(state=state, ordered=ordered, round=2)
+    blocks = state is DeliveryState.DEAD and ordered is OnDead.BLOCK
+    expected = EndDelivery(delivery.id, DeliveryState.CANCELED, NOW, 2) if blocks else None
+    assert decide_cancel_delivery(delivery, now=NOW) == expected
 
 
 @pytest.mark.parametrize("to", DeliveryState)

@@ -15,6 +15,7 @@ from dispatcher.core.lifecycle import (
     decide_cancel,
     decide_job,
     decide_overdue,
+    late_at,
 )
 from dispatcher.core.model import (
     Instant,
@@ -33,7 +34,7 @@ from dispatcher.core.outcome import (
     Succeeded,
     WorkerLost,
 )
-from dispatcher.core.retry import MAX_AFTER_SECONDS, JobBackoff
+from dispatcher.core.retry import LAST_INSTANT, MAX_AFTER_SECONDS, JobBackoff
 from tests.core.samples import (
     DAY,
     EVENT,
@@ -316,6 +317,16 @@ def test_what_is_overdue_expires(job: Job, lease: str | None, code: str | None) 
 
 
 # --- Whatever comes in -------------------------------------------------------------------------
+
+
+@given(running_jobs | waiting_jobs)
+def test_a_job_is_overdue_from_the_instant_by_which_stores_find_it(job: Job) -> None:
+    late = late_at(job)
+    if late is None:
+        assert decide_overdue(job, None, now=LAST_INSTANT, event_id=EVENT) is None
+    else:
+        assert decide_overdue(job, None, now=late, event_id=EVENT) is not None
+        assert decide_overdue(job, None, now=late - 1, event_id=EVENT) is None
 
 
 @given(running_jobs, outcomes, backoffs, instants, jitters)

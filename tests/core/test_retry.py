@@ -175,6 +175,11 @@ def test_backoff_checks_itself(first: float, factor: float, most: float) -> None
         JobBackoff(first, factor, most)
 
 
+def test_backoff_takes_its_bounds() -> None:
+    same = JobBackoff(604_800, 1, 604_800)
+    assert [job_due_at(same, n, 0, 0.0) for n in (1, 2, 9)] == [7 * DAY] * 3
+
+
 # --- Retry-After -------------------------------------------------------------------------------
 
 RFC_9110 = "RFC 9110 10.2.3 / 5.6.7"
@@ -252,6 +257,14 @@ def test_far_future_is_kept_for_the_caller_to_cap(value: str) -> None:
     far = parse_retry_after(value, at(EVE))
     assert far is not None
     assert delivery_due_at(DEFAULT_SCHEDULE, 1, at(EVE), 0.0, far) == at(EVE) + DAY
+
+
+def test_nothing_is_later_than_the_year_9999() -> None:
+    end = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()) * 1000 + 999
+    for beyond in ("9" * 15, "9" * 5_000, str(end // 1000)):
+        assert parse_retry_after(beyond, NOW) == end
+    assert parse_retry_after(str((end - NOW) // 1000), NOW) == end - 999
+    assert parse_retry_after("Fri, 31 Dec 9999 23:59:60 GMT", NOW) == end
 
 
 def test_leading_zeros_do_not_count_as_length() -> None:

@@ -224,6 +224,7 @@ def test_the_public_library_verifies_what_we_sign(
         headers(signature=f"v1a,AAAA {SIGNATURE}"),
         headers(signature=f"  v1 v1, , ,, nonsense v1,\u2713 \udcff {SIGNATURE}  "),
         headers() | {"Webhook-Id": ID},  # twice the same says one thing
+        headers() | {"X-Trace": "1", "x-trace": "2"},  # what is not signed may be there twice
     ],
 )
 def test_accepted(given_headers: dict[str, str]) -> None:
@@ -331,11 +332,11 @@ def test_v1a_raises_nothing_but_a_verification_error(text: str, body: bytes) -> 
 
 
 @pytest.mark.parametrize(
-    ("offset_seconds", "expected"),
-    [(301, "too-old"), (-301, "too-new"), (299, None), (-299, None), (300, None), (-300, None)],
+    ("offset_ms", "expected"),
+    [(300_001, "too-old"), (-300_001, "too-new"), (300_000, None), (-300_000, None), (-1, None)],
 )
-def test_tolerance_in_both_directions(offset_seconds: int, expected: str | None) -> None:
-    now = NOW + offset_seconds * 1000
+def test_tolerance_in_both_directions(offset_ms: int, expected: str | None) -> None:
+    now = NOW + offset_ms
     if expected is None:
         verify([KEY], headers(), BODY, now=now)
     else:

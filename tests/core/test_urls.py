@@ -13,6 +13,9 @@ from yarl import URL
 from dispatcher.core.addresses import Policy, judge_url
 from dispatcher.core.urls import Refused, Target, parse_url
 
+LONGEST_NAME = ("a" * 63 + ".") * 3 + "a" * 61
+"""253 characters (RFC 1035, 2.3.4)."""
+
 
 @pytest.mark.parametrize(
     ("url", "reason"),
@@ -21,9 +24,11 @@ from dispatcher.core.urls import Refused, Target, parse_url
         ("https://example.com/" + "a" * 2_029, "too-long"),
         ("https://example.com/a b", "bad-character"),
         ("https://example.com/\x7f", "bad-character"),
+        ("https://example.com/a\\b", "bad-character"),
         ("https://example.com/\r\nHost:x", "bad-character"),
         ("https://b\u00fccher.example/", "bad-character"),
         ("https://example.com/\u00fc", "bad-character"),
+        ("https", "scheme"),
         ("https:example.com", "scheme"),
         ("https:/example.com", "scheme"),
         ("wss://example.com", "scheme"),
@@ -40,6 +45,7 @@ from dispatcher.core.urls import Refused, Target, parse_url
         ("https://exam*ple.com/", "bad-host"),
         ("https://" + "a" * 64 + ".com/", "bad-host"),
         ("https://" + "a." * 127 + "com/", "bad-host"),
+        (f"https://{LONGEST_NAME}a/", "bad-host"),
         ("https://xn--a/", "bad-host"),  # decodes to a control character
         ("https://xn--localhost-/", "bad-host"),  # decodes to ASCII
         ("https://xn--/", "bad-host"),
@@ -47,22 +53,28 @@ from dispatcher.core.urls import Refused, Target, parse_url
         ("https://[::1/", "bad-host"),
         ("https://[::1]x/", "bad-host"),
         ("https://[]/", "bad-host"),
+        ("https://[2606:4700:4700::1111%25eth0]/", "bad-host"),
         ("https://[2606:4700:4700:0:0:0:0:1111]/", "bad-host"),  # changes when normalised
         ("https://[2606:4700:4700::01111]/", "bad-host"),
         ("https://127.0.0.01/", "numeric-host"),
         ("https://1.1.1/", "numeric-host"),
         ("https://0X7F.1/", "numeric-host"),
+        ("https://0x7f000001/", "numeric-host"),
         ("https://017700000001/", "numeric-host"),
         ("https://8.8.8.8./", "numeric-host"),
         ("https://example.com:+443/", "bad-port"),
         ("https://example.com:4_43/", "bad-port"),
         ("https://example.com:000/", "bad-port"),
+        ("https://example.com:65536/", "bad-port"),
         ("https://example.com:" + "9" * 1_900, "bad-port"),
         ("http://example.com/", "http"),
         ("http://1.1.1.1/", "http"),
         ("https://10.0.0.1/", "private"),
         ("http://127.0.0.1:9000/", "loopback"),
         ("https://a.LocalHost/", "local-name"),
+        ("https://localhost.localdomain/", "local-name"),
+        ("https://ip6-localhost/", "local-name"),
+        ("https://ip6-loopback./", "local-name"),
     ],
 )
 def test_reasons(url: str, reason: str) -> None:
@@ -84,6 +96,8 @@ def test_reasons(url: str, reason: str) -> None:
         ("https://[::ffff:8.8.8.8]/", "https://[::ffff:808:808]", "/"),
         ("https://[::ffff:808:808]/", "https://[::ffff:808:808]", "/"),
         ("https://xn--strae-oqa.de/", "https://xn--strae-oqa.de", "/"),
+        (f"https://{LONGEST_NAME}./", f"https://{LONGEST_NAME}.", "/"),
+        ("https://example.com/" + "a" * 2_028, "https://example.com", "/" + "a" * 2_028),
     ],
 )
 def test_parts(url: str, origin: str, path: str) -> None:
@@ -93,6 +107,34 @@ def test_parts(url: str, origin: str, path: str) -> None:
     assert target.literal == ("1.1.1.1" in url or "[" in url)
     assert not target.trusted
     assert not target.confined
+
+
+def a_label(text: str) -> str:
+    return f"xn--{text.encode('punycode').decode()}"
+
+
+@pytest.mark.parametrize(
+    ("label", "good"),
+    [
+        (a_label("\u00fcber"), True),
+        (
+            a_label("\u0646\u0627\u0645\u0647\u200c\u0627\u06cc"),
+            True,
+        ),  # with a joiner that it needs
+        (a_label("\u0915\u094d\u200d\u0937"), True),
+        (a_label("\u00dcber"), False),  # would become small
+        (a_label("\uff11\uff12"), False),  # would become digits
+        (a_label("\ufb01n"), False),  # would become two letters
+        (a_label("exa\u200bmple"), False),  # can't be seen
+        (a_label("exa\u00admple"), False),
+        (a_label("a\u1680b"), False),  # a space
+        (a_label("a\u3002b"), False),  # a dot to IDNA
+        (a_label("\u0378x"), False),  # no character yet
+        ("xn---9ca", False),  # a second spelling of xn--9ca
+    ],
+)
+def test_labels_in_punycode(label: str, good: bool) -> None:
+    assert isinstance(parse_url(f"https://{label}.example/"), Target) == good
 
 
 fragments = st.sampled_from(
