@@ -53,6 +53,7 @@ from dispatcher.web.shown import (
     etag,
     job_listed,
     job_shown,
+    path_of,
     retry_after,
 )
 
@@ -81,6 +82,7 @@ class Jobs:
         self._estimates = services.estimates
         self._limits = services.limits
         self._public_url = services.public_url
+        self._path = path_of(services.public_url)
         self._waiters = services.waiters
         self._holding = Holding(services.waiters, services.clock)
         self._under_way: Counter[str] = Counter()
@@ -174,7 +176,7 @@ class Jobs:
         if applied := wishes.applied(accepted=not done):
             headers["Preference-Applied"] = applied
         if done:
-            headers["Content-Location"] = f"/v1/jobs/{record.job.id}"
+            headers["Content-Location"] = f"{self._path}/v1/jobs/{record.job.id}"
         return self._job_response(record, 200 if done else 202, headers)
 
     async def _wait(
@@ -301,6 +303,6 @@ class Jobs:
         if (seconds := retry_after(record.job, now, estimated_at)) is not None:
             headers["Retry-After"] = seconds
         if status == 202:  # noqa: PLR2004  # RFC 9110, 15.3.3: point to a status monitor
-            headers["Location"] = f"/v1/jobs/{record.job.id}"
+            headers["Location"] = f"{self._path}/v1/jobs/{record.job.id}"
         body = encode(job_shown(record, self._public_url, now, estimated_at))
         return web.Response(status=status, body=body, headers=headers)
