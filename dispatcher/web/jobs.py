@@ -11,6 +11,7 @@ from msgspec import structs
 
 from dispatcher.core.errors import (
     IdempotencyKeyReused,
+    IdempotencyKeySpent,
     JobUnsuccessful,
     NotFound,
     Overloaded,
@@ -18,7 +19,7 @@ from dispatcher.core.errors import (
 from dispatcher.core.model import Caller, JobState
 from dispatcher.core.payload import encode
 from dispatcher.engine.waiters import Waiting
-from dispatcher.ports.records import Added, Idempotency, KeyReused, Replayed, Taken
+from dispatcher.ports.records import Added, Idempotency, KeyReused, KeySpent, Replayed, Taken
 from dispatcher.ports.views import DeliveryFilter, JobFilter, JobRecord
 from dispatcher.web.auth import Identity, named_caller
 from dispatcher.web.body import read_json, read_nothing
@@ -163,6 +164,11 @@ class Jobs:
                 raise IdempotencyKeyReused(
                     "This Idempotency-Key was used before with another body. Take a new key for a "
                     "new job, or repeat the body byte for byte."
+                )
+            case KeySpent():
+                raise IdempotencyKeySpent(
+                    "This Idempotency-Key was used before, and its job was erased, with all that "
+                    "was its own. Take a new key to have the work done again."
                 )
             case Replayed(job=job):
                 headers["Idempotency-Replayed"] = "true"
