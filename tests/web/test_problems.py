@@ -25,6 +25,7 @@ MIB = 1_048_576
 def checked(answer: Answer) -> dict[str, Any]:
     """The problem's members, as RFC 9457 (3.1) has them."""
     problem: dict[str, Any] = answer.json
+    assert answer.headers["Server"] == "dispatcher"  # and no version
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.headers["Request-Id"]
     assert problem["status"] == answer.status
