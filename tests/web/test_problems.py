@@ -280,6 +280,15 @@ async def test_half_a_surrogate_pair_is_told_as_what_it_is(edge: Edge, body: byt
     assert "truncated" not in answer.json["detail"]
 
 
+@pytest.mark.parametrize(
+    ("body", "word"), [(b"", "empty"), (b" \n", "empty"), (b"\xef\xbb\xbf{}", "byte order mark")]
+)
+async def test_what_nobody_sees_is_told_as_what_it_is(edge: Edge, body: bytes, word: str) -> None:
+    answer = await edge.submit(body)
+    assert (answer.status, checked(answer)["code"]) == (400, "malformed-json")
+    assert word in answer.json["detail"]
+
+
 @pytest.mark.parametrize("body", [b'{"type":"dispatcher.echo","input":"\\ud800', b'{"type":"x'])
 async def test_a_body_that_breaks_off_is_told_as_such(edge: Edge, body: bytes) -> None:
     assert "truncated" in (await edge.submit(body)).json["detail"]
