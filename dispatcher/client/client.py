@@ -101,8 +101,8 @@ class Client:
         `idempotency_key` to be as sure across restarts of your program. `Submission` says what else
         there is.
 
-        Raises `Invalid` with all its faults, `KeyReused`, `LimitExceeded`, besides the usual;
-        `ValueError` for a time without a zone.
+        Raises `Invalid` with all its faults, `KeyReused`, `Gone` if the job of that key was erased,
+        `LimitExceeded`, besides the usual; `ValueError` for a time without a zone.
         """
         body = body_of(type, input, options)
         headers = {"Idempotency-Key": _quoted(options.get("idempotency_key"))}

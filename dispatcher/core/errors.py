@@ -144,6 +144,12 @@ class DeliveriesSending(RequestError):
     code = "deliveries-sending"
 
 
+class IdempotencyKeySpent(RequestError):
+    """The job that the key made was erased since: another is not made of the same submission."""
+
+    code = "job-gone"
+
+
 class IdempotencyKeyReused(RequestError):
     """The same Idempotency-Key came with another body (the IETF draft: 422)."""
 

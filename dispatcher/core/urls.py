@@ -31,6 +31,10 @@ BAD_PORTS = frozenset(
 )
 
 _VISIBLE_ASCII = re.compile(r"[!-~]+")
+_BAD_CHARACTER = (
+    "A URL consists of visible ASCII characters, without spaces and backslashes; "
+    "write an international name with its xn-- labels."
+)
 _END_OF_AUTHORITY = re.compile("[/?]")
 _PORT = re.compile("0*([0-9]{1,5})")
 _LABEL = re.compile("[a-z0-9_-]{1,63}")
@@ -85,11 +89,7 @@ def parse_url(url: str) -> Target | Refused:
     if len(url) > MAX_URL_LENGTH:
         return Refused("too-long", f"The URL is longer than {MAX_URL_LENGTH} characters.")
     if not _VISIBLE_ASCII.fullmatch(url) or "\\" in url:
-        return Refused(
-            "bad-character",
-            "A URL consists of visible ASCII characters, without spaces and backslashes; "
-            "write an international name with its xn-- labels.",
-        )
+        return Refused("bad-character", _BAD_CHARACTER if url else "The URL is empty.")
     scheme, separator, rest = url.partition("://")
     scheme = scheme.lower()
     if not separator or scheme not in DEFAULT_PORTS:

@@ -220,6 +220,8 @@ class RemoteWork:
         async def stands(job: Job) -> bool:
             if job.state in {JobState.CANCELED, JobState.EXPIRED}:  # what became of the failure
                 return True
+            if isinstance(outcome, Failed) and job.state is not JobState.FAILED:
+                return False  # what was said is that it may be tried again
             error = job.error
             said = (outcome.code, outcome.detail)
             return error is not None and (error.code, error.detail) == said
@@ -227,10 +229,13 @@ class RemoteWork:
         await self._end(lease, owner, outcome, stands)
 
     async def snooze(self, lease: str, owner: str, seconds: float) -> None:
-        """Not now: the job runs again in `seconds`, its attempt given back. As `complete`."""
+        """Not now: the job runs again in `seconds`, its attempt given back. As `complete`.
+
+        Said again it stands whatever its seconds, which nobody keeps.
+        """
 
         async def stands(job: Job) -> bool:
-            return job.state is not JobState.SUCCEEDED and job.state is not JobState.FAILED
+            return _was_given_back(job)
 
         await self._end(lease, owner, Snoozed(seconds), stands)
 
@@ -308,3 +313,19 @@ class RemoteWork:
         if len(self._quiet_until) > _LEASES_KEPT:
             self._quiet_until.popitem(last=False)
         return True
+
+
+def _was_given_back(job: Job) -> bool:
+    """Whether a job may have been snoozed under the lease that it was put back under.
+
+    A lease that was lost, or that ended by a failure, puts it back too, with its attempt used up:
+    then a snooze came too late. While another has the job that shows by the attempt before; where
+    that may have failed earlier nobody can tell, and the worker is told to stop.
+    """
+    match job.state:
+        case JobState.WAITING:
+            return not job.retrying
+        case JobState.RUNNING:
+            return job.error is None or job.error.attempt < job.attempt_count - 1
+        case _:
+            return job.state in {JobState.CANCELED, JobState.EXPIRED}

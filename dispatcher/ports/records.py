@@ -112,13 +112,17 @@ class KeyReused(Struct, frozen=True):
     """The key was used before with another body: nothing was added."""
 
 
+class KeySpent(Struct, frozen=True):
+    """The key was used before with the same body, by a job that was erased: nothing was added."""
+
+
 class NoRoom(Struct, frozen=True):
     """The job would have to wait, and `full` says where there is no room: nothing was added."""
 
     full: Full
 
 
-Taken: TypeAlias = Added | Replayed | KeyReused
+Taken: TypeAlias = Added | Replayed | KeyReused | KeySpent
 AddResult: TypeAlias = Taken | NoRoom
 
 

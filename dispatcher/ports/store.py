@@ -134,10 +134,10 @@ class JobStore(Protocol):
         """Add jobs: the 202 is sent after this returns.
 
         Two jobs with the same key of one caller, in one call, in two at once, or over two stores:
-        one is `Added`, the other `Replayed` or `KeyReused`. A job that would have to wait is added
-        only if there is `room`, else it is `NoRoom`; a known key is answered before that is asked.
-        What waits is counted as of the commit; of jobs that are added at the same time over
-        another store it need not be seen.
+        one is `Added`, the other `Replayed` or `KeyReused`. A key outlives its job, and is
+        `KeySpent` then. A job that would have to wait is added only if there is `room`, else it is
+        `NoRoom`; a known key is answered before that is asked. What waits is counted as of the
+        commit; of jobs that are added at the same time over another store it need not be seen.
         """
         ...
 

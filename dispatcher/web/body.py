@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, TypeVar
@@ -17,7 +18,7 @@ from dispatcher.core.limits import Limits
 from dispatcher.engine.waiters import Places
 from dispatcher.web.faults import find_faults, whole_numbers
 from dispatcher.web.headers import is_json
-from dispatcher.web.refusals import BodyTooLarge, BodyTooSlow, WrongMediaType
+from dispatcher.web.refusals import PUT_ELSEWHERE, BodyTooLarge, BodyTooSlow, WrongMediaType
 from dispatcher.web.strict_json import check_json
 from dispatcher.web.wire import NoBody
 
@@ -81,7 +82,9 @@ async def read_nothing(request: web.Request, limits: Limits) -> None:
     """
     if not request.body_exists:
         return
-    body = await read_bytes(request, min(limits.body_bytes, NOTHING_BYTES))
+    most = min(limits.body_bytes, NOTHING_BYTES)
+    advice = "This call takes none, or an empty object."
+    body = await read_bytes(request, most, advice)
     if not body.strip():
         return
     _check_media_type(request)
@@ -97,13 +100,20 @@ async def read_nothing(request: web.Request, limits: Limits) -> None:
 def _check_media_type(request: web.Request) -> None:
     headers = request.headers
     if not is_json(headers.get("Content-Type")):
-        raise WrongMediaType("Send the body as JSON, with Content-Type: application/json.")
+        raise WrongMediaType("Send the body as JSON in UTF-8, with Content-Type: application/json.")
     if headers.get("Content-Encoding", "identity").lower() != "identity":
         raise WrongMediaType("Send the body as it is, without Content-Encoding.")
 
 
 def not_json(error: msgspec.DecodeError, body: bytes) -> MalformedBody:
     """What to tell when the decoder refused the body as no JSON."""
+    if not body.strip():
+        return MalformedBody("The body is empty: send JSON.")
+    if body.startswith(BOM_UTF8):  # which nobody sees
+        return MalformedBody(
+            "The body begins with a byte order mark, which JSON must not (RFC 8259, 8.1): leave "
+            "out its first three bytes."
+        )
     reason = str(error).removeprefix("JSON is malformed: ")
     # Of half a surrogate pair at the end of a text the decoder may say that the body breaks off.
     if "surrogate" in reason or ("truncated" in reason and _is_whole(body)):
@@ -125,8 +135,10 @@ def _is_whole(body: bytes) -> bool:
     return True
 
 
-async def read_bytes(request: web.Request, limit: int) -> bytes:
+async def read_bytes(request: web.Request, limit: int, advice: str = PUT_ELSEWHERE) -> bytes:
     """The body as it came. One that did not come with its head has a place until it is whole.
+
+    `advice` is what to do about one that is too large.
 
     Raises:
         Overloaded: there is no place for it; it is neither asked for nor read.
@@ -136,16 +148,16 @@ async def read_bytes(request: web.Request, limit: int) -> bytes:
     """
     length = request.content_length
     if length is not None and length > limit:
-        raise BodyTooLarge(limit)
+        raise BodyTooLarge(limit, advice)
     if request.content.is_eof():  # a small body comes with its head: it need not be waited for
         await _ask_for_it(request)
         whole = request.content.read_nowait()
         if len(whole) > limit:
-            raise BodyTooLarge(limit)
+            raise BodyTooLarge(limit, advice)
         return whole
     with _place(request):
         await _ask_for_it(request)
-        return await _read_what_comes(request, limit)
+        return await _read_what_comes(request, limit, advice)
 
 
 @contextmanager
@@ -166,14 +178,14 @@ async def _ask_for_it(request: web.Request) -> None:
         request.writer.output_size = 0  # the answer itself has not begun
 
 
-async def _read_what_comes(request: web.Request, limit: int) -> bytes:
+async def _read_what_comes(request: web.Request, limit: int, advice: str) -> bytes:
     chunks = bytearray()
     try:
         async with asyncio.timeout(_SECONDS):
             while chunk := await request.content.readany():
                 chunks += chunk
                 if len(chunks) > limit:
-                    raise BodyTooLarge(limit)
+                    raise BodyTooLarge(limit, advice)
     except TimeoutError:
         raise BodyTooSlow(f"The body did not come within {_SECONDS:g} seconds.") from None
     except ConnectionError:  # nobody is left to hear it

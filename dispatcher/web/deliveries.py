@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from aiohttp import web
@@ -28,7 +29,7 @@ from dispatcher.web.queries import (
     read_word,
 )
 from dispatcher.web.services import Services
-from dispatcher.web.shown import delivery_listed, delivery_shown
+from dispatcher.web.shown import delivery_listed, delivery_shown, path_of
 
 _DELIVERY_ID: Final = re.compile("dlv_[0-9a-f]{32}")
 _LIST_PARAMETERS: Final = PAGE | {
@@ -52,6 +53,7 @@ class Deliveries:
         self._store = services.store
         self._limits = services.limits
         self._public_url = services.public_url
+        self._path = path_of(services.public_url)
 
     async def list(self, request: web.Request, who: Identity) -> web.Response:
         """`GET /v1/deliveries`: newest first, without their attempts."""
@@ -90,7 +92,8 @@ class Deliveries:
         delivery_id = _delivery_id(request)
         await read_nothing(request, self._limits)
         record = await self._redeliver.redeliver(delivery_id, who.scope, who.acting(request))
-        return _answer(record, 202)
+        where = f"{self._path}/v1/deliveries/{record.delivery.id}"
+        return _answer(record, 202, {"Location": where})  # RFC 9110, 15.3.3
 
     async def cancel(self, request: web.Request, who: Identity) -> web.Response:
         """`POST /v1/deliveries/{id}/cancel`: 200 with the delivery as it is now.
@@ -105,10 +108,10 @@ class Deliveries:
         return _answer(record, 200)
 
 
-def _answer(record: DeliveryRecord, status: int) -> web.Response:
-    headers = {"Content-Type": "application/json"}
-    if status == 202:  # noqa: PLR2004  # RFC 9110, 15.3.3: point to a status monitor
-        headers["Location"] = f"/v1/deliveries/{record.delivery.id}"
+def _answer(
+    record: DeliveryRecord, status: int, more: Mapping[str, str] | None = None
+) -> web.Response:
+    headers = {"Content-Type": "application/json", **(more or {})}
     return web.Response(status=status, body=encode(delivery_shown(record)), headers=headers)
 
 

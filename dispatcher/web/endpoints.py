@@ -32,7 +32,7 @@ from dispatcher.web.queries import (
     read_query,
 )
 from dispatcher.web.services import Services
-from dispatcher.web.shown import delivery_shown
+from dispatcher.web.shown import delivery_shown, path_of
 from dispatcher.web.wire import EndpointBody, EndpointChangeBody, RotationBody
 
 _ENDPOINT_ID: Final = re.compile("ep_[0-9a-f]{32}")
@@ -54,6 +54,7 @@ class EndpointCalls:
         self._policy = services.policy
         self._limits = services.limits
         self._public_url = services.public_url
+        self._path = path_of(services.public_url)
 
     async def create(self, request: web.Request, who: Identity) -> web.Response:
         """`POST /v1/endpoints`: 201 with the endpoint and its secret, shown once."""
@@ -75,7 +76,7 @@ class EndpointCalls:
             self._changed(blank, asked, target), who.acting(request), most=self._limits.endpoints
         )
         shown = _shown(made.record) | {"secret": made.secret}
-        headers = _SECRET_HEADERS | {"Location": f"/v1/endpoints/{blank.id}"}
+        headers = _SECRET_HEADERS | {"Location": f"{self._path}/v1/endpoints/{blank.id}"}
         return web.Response(status=201, body=encode(shown), headers=headers)
 
     async def list(self, request: web.Request, who: Identity) -> web.Response:
@@ -137,7 +138,7 @@ class EndpointCalls:
         endpoint_id = _id_of(request)
         await read_nothing(request, self._limits)
         record = await self._endpoints.ping(endpoint_id, who.scope, who.acting(request))
-        headers = _JSON | {"Location": f"/v1/deliveries/{record.delivery.id}"}
+        headers = _JSON | {"Location": f"{self._path}/v1/deliveries/{record.delivery.id}"}
         return web.Response(status=202, body=encode(delivery_shown(record)), headers=headers)
 
     async def rotate_secret(self, request: web.Request, who: Identity) -> web.Response:

@@ -78,10 +78,12 @@ class Holding:
         """What the request prefers, with a place to wait if it has a wait.
 
         A wait for which there is no place is left out, as a preference may be (RFC 7240, 2), but
-        for the short rest of `hold`.
+        for the short rest of `hold`. That of a HEAD is left out, too: it asks what there is now.
         """
         wishes = read_wishes(request.headers.getall("Prefer", ()))
-        if request.method == "HEAD" or not wishes.wait:
+        if request.method == "HEAD":
+            yield Wishes(wishes.respond_async)
+        elif not wishes.wait:
             yield wishes
         elif not self._waiters.waits.take(caller_id):
             yield Wishes(wishes.respond_async, no_place=True)
@@ -105,7 +107,7 @@ class Holding:
         """
         if wishes.no_place:
             return await self._rest(request, waiting, look)
-        if not wishes.wait or request.method == "HEAD":
+        if not wishes.wait:
             return (await look(waiting)).value
         ends = self._clock.monotonic() + wishes.wait
         with waiting, Client(request, waiting) as client:

@@ -11,6 +11,7 @@ from msgspec import structs
 
 from dispatcher.core.errors import (
     IdempotencyKeyReused,
+    IdempotencyKeySpent,
     JobUnsuccessful,
     NotFound,
     Overloaded,
@@ -18,7 +19,7 @@ from dispatcher.core.errors import (
 from dispatcher.core.model import Caller, JobState
 from dispatcher.core.payload import encode
 from dispatcher.engine.waiters import Waiting
-from dispatcher.ports.records import Added, Idempotency, KeyReused, Replayed, Taken
+from dispatcher.ports.records import Added, Idempotency, KeyReused, KeySpent, Replayed, Taken
 from dispatcher.ports.views import DeliveryFilter, JobFilter, JobRecord
 from dispatcher.web.auth import Identity, named_caller
 from dispatcher.web.body import read_json, read_nothing
@@ -53,6 +54,7 @@ from dispatcher.web.shown import (
     etag,
     job_listed,
     job_shown,
+    path_of,
     retry_after,
 )
 
@@ -81,6 +83,7 @@ class Jobs:
         self._estimates = services.estimates
         self._limits = services.limits
         self._public_url = services.public_url
+        self._path = path_of(services.public_url)
         self._waiters = services.waiters
         self._holding = Holding(services.waiters, services.clock)
         self._under_way: Counter[str] = Counter()
@@ -162,6 +165,11 @@ class Jobs:
                     "This Idempotency-Key was used before with another body. Take a new key for a "
                     "new job, or repeat the body byte for byte."
                 )
+            case KeySpent():
+                raise IdempotencyKeySpent(
+                    "This Idempotency-Key was used before, and its job was erased, with all that "
+                    "was its own. Take a new key to have the work done again."
+                )
             case Replayed(job=job):
                 headers["Idempotency-Replayed"] = "true"
                 record = await self._store.get_job(job.id, caller.id) or JobRecord(job)
@@ -174,7 +182,7 @@ class Jobs:
         if applied := wishes.applied(accepted=not done):
             headers["Preference-Applied"] = applied
         if done:
-            headers["Content-Location"] = f"/v1/jobs/{record.job.id}"
+            headers["Content-Location"] = f"{self._path}/v1/jobs/{record.job.id}"
         return self._job_response(record, 200 if done else 202, headers)
 
     async def _wait(
@@ -301,6 +309,6 @@ class Jobs:
         if (seconds := retry_after(record.job, now, estimated_at)) is not None:
             headers["Retry-After"] = seconds
         if status == 202:  # noqa: PLR2004  # RFC 9110, 15.3.3: point to a status monitor
-            headers["Location"] = f"/v1/jobs/{record.job.id}"
+            headers["Location"] = f"{self._path}/v1/jobs/{record.job.id}"
         body = encode(job_shown(record, self._public_url, now, estimated_at))
         return web.Response(status=status, body=body, headers=headers)

@@ -13,7 +13,14 @@ from dispatcher.engine.queues import Queues
 from dispatcher.ports.views import Backlog, Pauses, QueueBacklog
 from dispatcher.web.auth import Identity
 from dispatcher.web.body import read_nothing
-from dispatcher.web.queries import PAGE, name_cursor, read_limit, read_name_cursor, read_query
+from dispatcher.web.queries import (
+    PAGE,
+    name_cursor,
+    page,
+    read_limit,
+    read_name_cursor,
+    read_query,
+)
 from dispatcher.web.services import Services
 from dispatcher.web.wire import NAME_PATTERN
 
@@ -28,6 +35,7 @@ class Pausing:
         self._queues = queues
         self._catalog = services.catalog
         self._limits = services.limits
+        self._public_url = services.public_url
 
     async def list(self, request: web.Request, who: Identity) -> web.Response:  # noqa: ARG002  # the same for every operator
         """`GET /v1/queues`: by name; those of types, those with open jobs, those that are paused.
@@ -46,12 +54,8 @@ class Pausing:
             for name in wanted[:limit]
         ]
         last = wanted[limit - 1] if len(wanted) > limit else None
-        body = {
-            "items": items,
-            "nextCursor": name_cursor("queues", last),
-            "pausedAt": rfc3339(pauses.all_at),
-        }
-        return web.Response(body=encode(body), headers=_JSON)
+        more = {"pausedAt": rfc3339(pauses.all_at)}
+        return page(request, self._public_url, query, items, name_cursor("queues", last), more)
 
     async def pause(self, request: web.Request, who: Identity) -> web.Response:
         """`POST /v1/queues/{name}/pause`: 200; one that is paused stays so."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from dispatcher.core.errors import InvalidParameter, JobNotDone, RequestError
+
+PUT_ELSEWHERE: Final = "Put large data elsewhere and submit its URL."
 
 
 class BodyTooLarge(RequestError):
@@ -10,10 +14,8 @@ class BodyTooLarge(RequestError):
 
     code = "body-too-large"
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(
-            f"A body has at most {limit} bytes. Put large data elsewhere and submit its URL."
-        )
+    def __init__(self, limit: int, advice: str = PUT_ELSEWHERE) -> None:
+        super().__init__(f"A body has at most {limit} bytes. {advice}")
 
 
 class BodyTooSlow(RequestError):

@@ -17,7 +17,7 @@ from aiohttp.http_exceptions import LineTooLong
 
 from dispatcher.ports.system import Ids
 from dispatcher.web.problems import malformed, problem_of
-from dispatcher.web.request_id import REQUEST_ID
+from dispatcher.web.request_id import REQUEST_ID, sign
 
 KEEPALIVE_SECONDS: Final = 75.0
 """An idle connection is closed after this, and one that never sends a whole head."""
@@ -149,7 +149,7 @@ class _Connection(web.RequestHandler):
         if isinstance(resp, web.HTTPException):
             resp = problem_of(resp, request.rel_url.raw_path, "")
         if REQUEST_ID not in resp.headers:
-            resp.headers[REQUEST_ID] = self._ids.new("req")
+            sign(resp, self._ids.new("req"))
         if self._ends_at < math.inf and self._loop.time() >= self._ends_at and not resp.prepared:
             resp.force_close()  # a stream has been promised otherwise: the answer after it ends it
         return super().finish_response(request, resp, start_time)

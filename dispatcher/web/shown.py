@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hashlib import blake2b
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from msgspec import Raw
 
@@ -20,6 +21,11 @@ from dispatcher.ports.views import DeliveryRecord, DeliverySummary, JobRecord
 
 POLL_SECONDS: Final = SHORTEST_POLL_SECONDS
 """When to ask again if nothing better is known."""
+
+
+def path_of(public_url: str) -> str:
+    """What `Location` begins with: the path under which callers reach the service, often empty."""
+    return urlsplit(public_url).path
 
 
 def etag(record: JobRecord, now: Instant) -> str:

@@ -83,6 +83,10 @@ def test_reasons(url: str, reason: str) -> None:
     assert verdict.reason == reason
 
 
+def test_an_empty_one_is_told_as_what_it_is() -> None:
+    assert parse_url("") == Refused("bad-character", "The URL is empty.")
+
+
 @pytest.mark.parametrize(
     ("url", "origin", "path"),
     [

@@ -173,6 +173,7 @@ def test_what_is_whole_is_all_that_is_rewritten() -> None:
     value = read(b'{"n": 2.0, "exact": 0.1234567890123456789012345, "f": -0.0, "loose": 1.5}')
     assert value.exact == Decimal("0.1234567890123456789012345")
     assert (value.n, str(value.f), value.loose) == (2, "-0.0", 1.5)
+    assert str(read(b'{"n": 0.0, "f": -0.0}').f) == "-0.0"
     for refused in (b'{"n": 1e300}', b'{"n": 2.0, "loose": "%b"}' % (b"x" * 70_000)):
         with pytest.raises(msgspec.ValidationError):
             read(refused)
@@ -220,6 +221,9 @@ def test_where_no_dataclass_can_be_nothing_is_looked_through(
     [
         (int, b"2.0", 2),
         (int, b"1e3", 1_000),
+        (int, b"0.0", 0),
+        (int, b"-0.0", 0),
+        (list[int], b"[0.0, -0.0, 2.0]", [0, 0, 2]),
         (float, b"2.0", 2.0),
         (Request, b'{"month": "1", "pages": 5.0}', Request("1", 5)),
         (list[int], b"[1, 2.0]", [1, 2]),

@@ -17,7 +17,7 @@ from dispatcher.adapters.sqlite.leaving import LeavingFile
 from dispatcher.core.errors import StoreError, StoreLocked, StoreMoved
 from dispatcher.core.model import DeliveryState, JobState
 from dispatcher.moving import move, undo
-from dispatcher.ports.records import Idempotency, Replayed
+from dispatcher.ports.records import Idempotency, KeySpent, Replayed
 from dispatcher.ports.store import Store
 from dispatcher.testing.conformance.feeding import part, whole
 from dispatcher.testing.conformance.scene import Scene, scene
@@ -171,6 +171,18 @@ class TestWhatArrives:
         (answer,) = await store.add_jobs([scene.new(key=key)])
         assert isinstance(answer, Replayed)
         assert answer.job.id == job.id
+
+    async def test_so_is_one_whose_job_was_erased(
+        self, scene: Scene, backend: MovingBackend
+    ) -> None:
+        key = Idempotency("a key", b"d" * 32, scene.now + 10**9)
+        await scene.add_all(scene.new(scene.job(retention_seconds=1), key=key))
+        await scene.apply(scene.finish((await scene.claim()).jobs[0]))
+        await scene.advance(2)
+        assert await scene.store.prune(100) == 1
+        await backend.move()
+        store = await backend.open()
+        assert await store.add_jobs([scene.new(key=key)]) == [KeySpent()]
 
     async def test_what_was_under_way_is_taken_back_at_once(
         self, scene: Scene, backend: MovingBackend

@@ -28,6 +28,7 @@ from dispatcher.ports.records import (
     CallerRecord,
     Idempotency,
     KeyReused,
+    KeySpent,
     Replayed,
     Taken,
 )
@@ -326,7 +327,8 @@ class Taking:
             if job_id:
                 if digest != idempotency.digest:
                     return KeyReused()
-                return Replayed(self._memory.jobs[job_id].job)
+                first = self._memory.jobs.get(job_id)
+                return KeySpent() if first is None else Replayed(first.job)
         now = self._clock.now()
         job = Job(
             id=self._ids.new("job"),

@@ -193,5 +193,6 @@ async def test_what_takes_no_body_reads_next_to_nothing(edge: Edge, framing: str
     headers = {"Content-Type": "application/json"}
     answer = await edge.call(*CANCEL, data=data, headers=headers)
     assert (answer.status, answer.json["code"]) == (413, "body-too-large")
+    assert "takes none" in answer.json["detail"]
     answer = await edge.call(*CANCEL, data=b"{}".ljust(NOTHING_BYTES), headers=headers)
     assert answer.status == 404

@@ -96,6 +96,19 @@ async def test_a_key_used_again_gives_the_first_job_as_it_is_now(edge: Edge) -> 
     assert len(edge.memory.jobs) == 2
 
 
+async def test_a_key_whose_job_was_erased_makes_no_second_one(edge: Edge) -> None:
+    key = {"Idempotency-Key": "k-1"}
+    job_id = (await edge.submit(ECHO, headers=key)).json["id"]
+    succeed(edge, job_id, b"1")
+    assert (await edge.call("DELETE", f"/v1/jobs/{job_id}")).status == 204
+    again = await edge.submit(ECHO, headers=key)
+    assert (again.status, again.json["code"]) == (410, "job-gone")
+    assert "Take a new key" in again.json["detail"]
+    other = await edge.submit({**ECHO, "priority": 7}, headers=key)
+    assert other.json["code"] == "idempotency-key-reused"
+    assert edge.memory.jobs == {}
+
+
 async def test_an_operator_submits_for_a_caller_that_it_names(edge: Edge) -> None:
     async def submit(path: str, key: str) -> tuple[int, str]:
         answer = await edge.call("POST", path, json=ECHO, key=key)

@@ -12,8 +12,12 @@ from typing import Any
 import pytest
 
 from dispatcher.core.facts import DeliveryAttemptEnded, JobAttemptEnded
+from dispatcher.core.lifecycle import decide_job
 from dispatcher.core.model import ApiKey, JobType, Role
+from dispatcher.core.outcome import WorkerLost
+from dispatcher.core.retry import JobBackoff
 from dispatcher.engine.waiters import Places
+from dispatcher.ports.records import Applied, DeliveryTerms
 from dispatcher.web.holding import REST_SECONDS
 from tests.databases import Database
 from tests.web.edge import Answer
@@ -28,6 +32,12 @@ JOB = {"type": AUDIO.name, "input": {"file": "a.wav"}, "callbackUrl": URL}
 DONE = {"result": {"text": "hello"}}
 HOOK = "https://hooks.example/in"
 FAILED = {"error": {"code": "no-speech", "detail": "It is silent."}}
+EVERYTHING: tuple[tuple[str, Any], ...] = (
+    ("complete", DONE),
+    ("fail", FAILED),
+    ("snooze", {"seconds": 5}),
+    ("heartbeat", {}),
+)
 
 
 class Worker:
@@ -99,12 +109,7 @@ async def test_the_same_said_again_is_fine_and_anything_else_is_refused(database
         lease = await worker.lease()
         for _ in range(2):
             assert (await worker.say(lease, "complete", DONE)).status == 200
-        for verb, body in (
-            ("complete", {"result": {"text": "else"}}),
-            ("fail", FAILED),
-            ("snooze", {"seconds": 5}),
-            ("heartbeat", {}),
-        ):
+        for verb, body in (("complete", {"result": {"text": "else"}}), *EVERYTHING[1:]):
             answer = await worker.say(lease, verb, body)
             assert (answer.status, answer.json["code"]) == (409, "lease-lost"), verb
         assert (await shown(here, job_id))["result"] == {"text": "hello"}
@@ -139,6 +144,23 @@ async def test_snooze_gives_the_attempt_back(database: Database) -> None:
             assert (await worker.say(lease, "snooze", {"seconds": 60})).status == 200
         job = await shown(here, job_id)
         assert (job["status"], job["attemptCount"]) == ("scheduled", 0)
+        here.stage.advance(60)
+        assert (await worker.lease())["attempt"] == 1
+        assert (await worker.say(lease, "snooze", {"seconds": 60})).status == 200
+
+
+async def test_a_failure_is_no_snooze_and_one_to_be_tried_again_not_for_good(
+    database: Database,
+) -> None:
+    async with at_work(database) as (here, worker):
+        await here.submit(JOB)
+        lease = await worker.lease()
+        again = {**FAILED, "retriable": True, "retryAfterSeconds": 30}
+        assert (await worker.say(lease, "fail", again)).status == 200
+        for verb, body in (("snooze", {"seconds": 5}), ("fail", FAILED)):
+            answer = await worker.say(lease, verb, body)
+            assert (answer.status, answer.json["code"]) == (409, "lease-lost"), verb
+        assert (await worker.say(lease, "fail", again)).status == 200
 
 
 async def test_heartbeats_renew_and_tell(database: Database) -> None:
@@ -203,14 +225,39 @@ async def test_a_lost_lease_changes_nothing(database: Database) -> None:
         # The claim or the sweep takes it back: after the sweep it waits for a second or two.
         mine = await here.stage.passes_until(worker.sooner_or_later(leaseSeconds=10))
         assert mine["job"]["id"] == job_id
-        for verb, body in (("complete", DONE), ("fail", FAILED), ("heartbeat", {})):
+        for verb, body in EVERYTHING:
             answer = await worker.say(lost, verb, body)
-            assert (answer.status, answer.json["code"]) == (409, "lease-lost")
+            assert (answer.status, answer.json["code"]) == (409, "lease-lost"), verb
         here.stage.advance(10)
         await here.stage.sweep()
         job = await shown(here, job_id)
         assert (job["status"], job["error"]["code"]) == ("failed", "worker-lost")
         assert (await worker.say(mine, "complete", DONE)).status == 409
+
+
+async def test_a_lease_is_lost_also_while_nobody_has_its_job(database: Database) -> None:
+    """A snooze that came after the sweep was answered 200, and had changed nothing."""
+    async with at_work(database) as (here, worker):
+        job_id = await here.submit(JOB)
+        lost = await worker.lease()
+        record = await here.stage.store.get_job(job_id, None)
+        assert record is not None
+        swept = decide_job(
+            record.job,
+            lost["id"],
+            WorkerLost(),
+            JobBackoff(),
+            now=here.stage.clock.now(),
+            jitter=0.0,
+            event_id=here.stage.ids.new("evt"),
+        )
+        (result,) = await here.stage.store.apply(
+            (swept,), DeliveryTerms(slots=1, lease_seconds=30.0)
+        )
+        assert isinstance(result, Applied)
+        for verb, body in EVERYTHING:
+            answer = await worker.say(lost, verb, body)
+            assert (answer.status, answer.json["code"]) == (409, "lease-lost"), verb
 
 
 async def test_another_callers_worker_may_do_jobs_but_not_touch_this_ones_leases(

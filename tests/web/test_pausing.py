@@ -12,7 +12,7 @@ from dispatcher.core.facts import JobEnded, PauseChanged
 from dispatcher.core.model import ApiKey, Role
 from dispatcher.ports.audit import AuditFilter
 from tests.databases import Database
-from tests.web.edge import Answer
+from tests.web.edge import PUBLIC_URL, Answer
 from tests.web.test_whole_path import OTHER, URL, Service, service
 
 WORK = {"type": "work", "input": {"n": 1}, "callbackUrl": URL}
@@ -110,3 +110,19 @@ async def test_pages_and_refusals(database: Database) -> None:
             ("POST", "/v1/queues/a/resume"),
         ):
             assert (await here.call(method, path)).status == 403
+
+
+async def test_queues_are_read_page_by_page(database: Database) -> None:
+    """Alone of all lists this one had no `Link` to the next page."""
+    async with operated(database) as here:
+        for name in ("aa", "bb"):
+            await ask(here, "POST", f"/v1/queues/{name}/pause")
+        first = await ask(here, "GET", "/v1/queues?limit=1")
+        cursor = first.json["nextCursor"]
+        link = f"{PUBLIC_URL}/v1/queues?limit=1&cursor={cursor}"
+        assert first.headers["Link"] == f'<{link}>; rel="next"'
+        assert list(first.json) == ["items", "nextCursor", "pausedAt"]
+        second = await ask(here, "GET", link.removeprefix(PUBLIC_URL))
+        assert [each["name"] for each in second.json["items"]] == ["bb"]
+        last = await ask(here, "GET", "/v1/queues")
+        assert (last.json["nextCursor"], "Link" in last.headers) == (None, False)

@@ -25,6 +25,7 @@ MIB = 1_048_576
 def checked(answer: Answer) -> dict[str, Any]:
     """The problem's members, as RFC 9457 (3.1) has them."""
     problem: dict[str, Any] = answer.json
+    assert answer.headers["Server"] == "dispatcher"  # and no version
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.headers["Request-Id"]
     assert problem["status"] == answer.status
@@ -277,6 +278,15 @@ async def test_half_a_surrogate_pair_is_told_as_what_it_is(edge: Edge, body: byt
     assert (answer.status, checked(answer)["code"]) == (400, "malformed-json")
     assert "surrogate" in answer.json["detail"]
     assert "truncated" not in answer.json["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "word"), [(b"", "empty"), (b" \n", "empty"), (b"\xef\xbb\xbf{}", "byte order mark")]
+)
+async def test_what_nobody_sees_is_told_as_what_it_is(edge: Edge, body: bytes, word: str) -> None:
+    answer = await edge.submit(body)
+    assert (answer.status, checked(answer)["code"]) == (400, "malformed-json")
+    assert word in answer.json["detail"]
 
 
 @pytest.mark.parametrize("body", [b'{"type":"dispatcher.echo","input":"\\ud800', b'{"type":"x'])

@@ -252,6 +252,7 @@ async def test_a_head_is_never_held(database: Database) -> None:
         path = f"/v1/jobs/{await here.submit(PLAIN)}"
         answer = await here.call("HEAD", path, headers=WAIT)
         assert (answer.status, answer.body) == (200, b"")
+        assert "Preference-Applied" not in answer.headers
 
 
 async def test_a_store_that_fails_in_the_wait_is_a_503(database: Database) -> None:

@@ -20,7 +20,7 @@ from dispatcher.engine.rates import Rates
 from dispatcher.ports.runner import RunReport
 from tests.databases import Database
 from tests.engine.stage import FAILS, OK, ScriptedRunner, Stage
-from tests.web.edge import Answer, Edge
+from tests.web.edge import PUBLIC_URL, Answer, Edge
 
 URL = "https://receiver.example/hook"
 WORK = {"type": "work", "input": {"n": 1}, "callbackUrl": URL}
@@ -59,6 +59,7 @@ async def service(
     limits: Limits | None = None,
     remote: tuple[JobType, ...] = (),
     stall_seconds: float = 20.0,
+    public_url: str = PUBLIC_URL,
 ) -> AsyncIterator[Service]:
     names = tuple(each.name for each in remote)
     stage = Stage(database, *runners, remote=names, limits=limits or Limits())
@@ -94,6 +95,7 @@ async def service(
             ids=stage.ids,
             ready=stage.engine.ready,
             stall_seconds=stall_seconds,
+            public_url=public_url,
         )
         async with edge.running():
             yield Service(stage, edge)

@@ -29,6 +29,7 @@ from dispatcher.ports.records import (
     Concurrency,
     Idempotency,
     KeyReused,
+    KeySpent,
     NewJob,
     NoRoom,
     Replayed,
@@ -37,7 +38,6 @@ from dispatcher.ports.records import (
 _JOBS_ADD = statement("jobs_add")
 _KEYS_ADD = statement("idempotency_add")
 _KEYS_FIND = statement("idempotency_find")
-_KEYS_TAKE = statement("idempotency_take")
 _KEYS_DROP = statement("idempotency_drop")
 
 
@@ -62,7 +62,7 @@ async def add_jobs(session: Session, entries: Sequence[Entry[NewJob]]) -> list[A
 
 
 class _Known(Struct, frozen=True):
-    """A key that was used before: by a job that is there (`job`), or one of this batch."""
+    """A key that was used: by a job that is there (`job`), one that was erased, or of the batch."""
 
     same: bool
     job: Job | None
@@ -71,11 +71,13 @@ class _Known(Struct, frozen=True):
     def answer(self, added: Mapping[str, Added | NoRoom]) -> AddResult:
         job = self.job
         if job is None:
-            first = added[self.job_id]
+            first = added.get(self.job_id)
             if isinstance(first, NoRoom):
                 return first  # as if it had come alone
-            job = first.job
-        return Replayed(job) if self.same else KeyReused()
+            job = None if first is None else first.job
+        if not self.same:
+            return KeyReused()
+        return KeySpent() if job is None else Replayed(job)
 
 
 class _Used:
@@ -103,15 +105,15 @@ class _Used:
                 key = new.idempotency
                 found = None if key is None else before.get((new.job.caller_id, key.key))
                 if key is not None and found is not None:
-                    job, digest = found
-                    keys.known[n] = _Known(same=digest == key.digest, job=job, job_id=job.id)
+                    job, job_id, digest = found
+                    keys.known[n] = _Known(same=digest == key.digest, job=job, job_id=job_id)
         return keys
 
 
 async def _taken_before(
     session: Session, firsts: dict[tuple[str, str], NewJob]
-) -> dict[tuple[str, str], tuple[Job, bytes]]:
-    """Write keys; gives the jobs and digests of those that were there, with a job, in force."""
+) -> dict[tuple[str, str], tuple[Job | None, str, bytes]]:
+    """Write keys; gives the jobs (None: erased), their ids and digests of those in force before."""
     pairs = sorted(firsts)
     rows = [_key_row(firsts[pair]) for pair in pairs]
     mine = {
@@ -121,12 +123,10 @@ async def _taken_before(
     if not others:
         return {}
     found = await session.fetch(_KEYS_FIND, [p[0] for p in others], [p[1] for p in others])
-    before = {(row[0], row[1]): (job_of(row[4:]), row[2]) for row in found if row[4] is not None}
-    gone = {(row[0], row[1]): row[3] for row in found if row[4] is None}
-    if gone:  # its job was erased: the key counts as unused
-        rows = [_key_row(firsts[pair]) for pair in gone]
-        await session.execute(_KEYS_TAKE, *columns(rows, 5), list(gone.values()))
-    return before
+    return {
+        (row[0], row[1]): (None if row[4] is None else job_of(row[4:]), row[3], row[2])
+        for row in found
+    }
 
 
 async def _drop_keys(session: Session, refused: Sequence[NewJob]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from collections.abc import Callable
+from contextlib import suppress
 from types import NoneType
 from typing import (
     Any,
@@ -58,14 +59,7 @@ def _msgspec_decoder(annotation: Any) -> Decode:
         try:
             value = read(data)
         except msgspec.ValidationError:
-            # 2.0 is an integer in JSON Schema (2020-12, core, 6.3), so that it was let in.
-            whole = data if len(data) > _MOST_REWRITTEN else _whole(data)
-            if whole == data:
-                raise
-            try:
-                value = read(whole)
-            except msgspec.ValidationError:
-                value = read(data)  # which says what is wrong with what was sent
+            value = _read_whole(read, data)
         if incomplete:
             _complete(value, set())
         return value
@@ -73,21 +67,40 @@ def _msgspec_decoder(annotation: Any) -> Decode:
     return decode
 
 
-def _whole(raw: bytes) -> bytes:
-    """The same JSON with whole numbers as integers; what else stands in it keeps its bytes."""
+def _read_whole(read: Decode, data: bytes) -> Any:
+    """Read once more: 2.0 is an integer in JSON Schema (2020-12, core, 6.3), and was let in."""
+    tried = data
+    for signed_zeros in (True, False):  # -0.0 is one, too, and keeps its sign if it can
+        whole = data if len(data) > _MOST_REWRITTEN else _whole(data, signed_zeros=signed_zeros)
+        if whole != tried:
+            with suppress(msgspec.ValidationError):
+                return read(whole)
+        tried = whole
+    return read(data)  # which says what is wrong with what was sent
+
+
+def _whole(raw: bytes, *, signed_zeros: bool) -> bytes:
+    """The same JSON with whole numbers as integers; what else stands in it keeps its bytes.
+
+    An integer has no -0: with `signed_zeros` that is left as it is.
+    """
     raw = raw.strip()
     match raw[:1]:
         case b"{":
             members = msgspec.json.decode(raw, type=dict[str, Raw])
-            return msgspec.json.encode({k: Raw(_whole(bytes(v))) for k, v in members.items()})
+            each = {k: _whole(bytes(v), signed_zeros=signed_zeros) for k, v in members.items()}
+            return msgspec.json.encode({k: Raw(v) for k, v in each.items()})
         case b"[":
             items = msgspec.json.decode(raw, type=list[Raw])
-            return msgspec.json.encode([Raw(_whole(bytes(each))) for each in items])
+            wholes = [_whole(bytes(item), signed_zeros=signed_zeros) for item in items]
+            return msgspec.json.encode([Raw(item) for item in wholes])
         case b'"' | b"t" | b"f" | b"n":
             return raw
     value = float(raw)
+    if signed_zeros and not value and raw.startswith(b"-"):
+        return raw
     is_whole = value.is_integer() and abs(value) < _EXACT and not raw.isdigit()
-    return b"%d" % value if is_whole and value else raw
+    return b"%d" % value if is_whole else raw
 
 
 def _may_hold_dataclasses(annotation: Any, seen: dict[int, Any] | None = None) -> bool:

@@ -27,6 +27,7 @@ from dispatcher.ports.records import (
     HandOff,
     Idempotency,
     KeyReused,
+    KeySpent,
     NewJob,
     NoRoom,
     Replayed,
@@ -120,15 +121,15 @@ def _full(session: Session, new: NewJob, room: Room) -> Full | None:
 
 
 def _known(session: Session, caller_id: str, key: Idempotency) -> AddResult | None:
-    """What a key that was used before answers; None: it is new, or its job is gone."""
+    """What a key that was used before answers; None: it is new."""
     first = session.one(_KEY_FIND, {"caller_id": caller_id, "key": key.key, "now": session.now})
     if first is None:
         return None
     digest, seq = first
+    if digest != key.digest:
+        return KeyReused()
     row = session.one(_JOB_BY_SEQ, (seq,))
-    if row is None:
-        return None
-    return Replayed(job_of(row)) if digest == key.digest else KeyReused()
+    return KeySpent() if row is None else Replayed(job_of(row))
 
 
 def _may_run_now(session: Session, job: Job, hand_off: HandOff, lanes: list[Row]) -> bool:

@@ -15,7 +15,15 @@ from dispatcher.core.model import (
     Trace,
 )
 from dispatcher.core.retry import Schedule
-from dispatcher.ports.records import Added, AddResult, Idempotency, KeyReused, NewJob, Replayed
+from dispatcher.ports.records import (
+    Added,
+    AddResult,
+    Idempotency,
+    KeyReused,
+    KeySpent,
+    NewJob,
+    Replayed,
+)
 from dispatcher.testing.conformance.scene import Scene
 from dispatcher.testing.conformance.values import ANN, BEN, MAIL, MISCHIEF, REPORT
 
@@ -132,6 +140,19 @@ class TestIdempotency:
         fresh = scene.new(key=a_key(scene, digest=b"e" * 32))
         assert kinds(await scene.add_all(fresh)) == [Added]
         assert await scene.add_all(scene.new(key=fresh.idempotency)) == [Replayed(fresh.job)]
+
+    async def test_a_key_outlives_its_job(self, scene: Scene) -> None:
+        """A submission that was sent again after its job's time was over made a second job."""
+        new = scene.new(scene.job(retention_seconds=1), key=a_key(scene))
+        await scene.add_all(new)
+        await scene.apply(scene.finish((await scene.claim()).jobs[0]))
+        await scene.advance(2)
+        assert await scene.store.prune(100) == 1
+        same, other = scene.new(key=a_key(scene)), scene.new(key=a_key(scene, digest=b"e" * 32))
+        assert await scene.add_all(same, other, store=scene.other) == [KeySpent(), KeyReused()]
+        assert await scene.jobs() == []
+        await scene.advance(24 * 3600)
+        assert kinds(await scene.add_all(scene.new(key=a_key(scene)))) == [Added]
 
     async def test_one_call_with_one_key_three_times(self, scene: Scene) -> None:
         first = scene.new(key=a_key(scene))

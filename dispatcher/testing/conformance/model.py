@@ -389,12 +389,9 @@ class Model:
         )
 
     def forget(self, job_ids: Iterable[str]) -> None:
-        """Erase jobs with all of theirs, the keys that stood for them included."""
+        """Erase jobs with all of theirs. The keys that stood for them stay, spent."""
         for job_id in job_ids:
             del self.jobs[job_id]
             gone = [e for e, one in self.deliveries.items() if one.delivery.job_id == job_id]
             for event_id in gone:
                 del self.deliveries[event_id]
-            used = [key for key, known in self.keys.items() if known[1] == job_id]
-            for key in used:
-                del self.keys[key]

@@ -23,6 +23,7 @@ from dispatcher.ports.records import (
     DeliveryTerms,
     JobClaim,
     KeyReused,
+    KeySpent,
     LeasedDelivery,
     NewJob,
     RemoteTerms,
@@ -130,6 +131,9 @@ class Run:
         if known is not None and new.idempotency is not None:
             if known[0].digest != new.idempotency.digest:
                 assert result == KeyReused()
+                return
+            if known[1] not in self.model.jobs:
+                assert result == KeySpent()
                 return
             assert isinstance(result, Replayed)
             assert same_job(result.job, self.model.jobs[known[1]].job)

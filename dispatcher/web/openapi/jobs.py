@@ -8,6 +8,7 @@ from dispatcher.core.errors import (
     DeliveriesOpen,
     DeliveriesSending,
     IdempotencyKeyReused,
+    IdempotencyKeySpent,
     InvalidHeader,
     JobNotDone,
     JobUnsuccessful,
@@ -107,6 +108,7 @@ _ACCEPTED: Final = (
 _NOT_ACCEPTED: Final = (
     InvalidHeader,
     IdempotencyKeyReused,
+    IdempotencyKeySpent,
     OverRate,
     OverQuota,
     Overloaded,

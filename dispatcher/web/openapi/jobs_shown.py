@@ -47,7 +47,7 @@ class JobError(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class CallbackShown(Struct, frozen=True, kw_only=True, rename="camel"):
-    """`callback` as submitted; what it leaves out is left out."""
+    """`callback` as submitted; what it leaves out is left out, and what says the default."""
 
     events: list[EventType] | UnsetType = UNSET
     mode: CallbackMode | UnsetType = UNSET

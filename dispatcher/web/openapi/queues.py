@@ -66,6 +66,7 @@ def operations(limits: Limits) -> dict[Call, Operation]:
         description="A page of queues.",
         shape=QueueList,
         example=shown,
+        headers=("Link",),
     )
     return {
         ("GET", "/v1/queues"): Operation(

@@ -1,8 +1,8 @@
--- Idempotency keys. One whose job is gone counts as unused, and stays behind.
+-- Idempotency keys. One whose job was erased is spent until its time is over, and names no job.
 SELECT
-  idempotency.caller_id, idempotency.key, idempotency.digest, job.id AS job_id,
-  idempotency.expires_at
+  idempotency.caller_id, idempotency.key, idempotency.digest,
+  coalesce(job.id, '') AS job_id, idempotency.expires_at
 FROM idempotency
-JOIN job ON job.seq = idempotency.job_seq
+LEFT JOIN job ON job.seq = idempotency.job_seq
 WHERE (idempotency.caller_id, idempotency.key) > (coalesce(:after, ''), coalesce(:and_after, ''))
 ORDER BY idempotency.caller_id, idempotency.key

@@ -14,7 +14,7 @@ SELECT 'target', count(*) FROM target UNION ALL
 SELECT 'job', count(*) FROM job UNION ALL
 SELECT 'job_input', count(*) FROM job_input UNION ALL
 SELECT 'job_result', count(*) FROM job_result UNION ALL
-SELECT 'idempotency', count(*) FROM idempotency JOIN job ON job.seq = idempotency.job_seq UNION ALL
+SELECT 'idempotency', count(*) FROM idempotency UNION ALL
 SELECT 'event', count(*) FROM event UNION ALL
 SELECT 'delivery', count(*) FROM delivery UNION ALL
 SELECT 'attempt', count(*) FROM attempt UNION ALL
