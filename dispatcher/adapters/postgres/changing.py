@@ -152,6 +152,7 @@ async def _write(
     noted = [(each.seq, each.change.at) for each, _ in ends if each.job.event_count > 1]
     if noted:
         await drop_best_effort(session, noted)
+        locked.forget_deliveries(locked.deliveries)
     return following
 
 

@@ -240,6 +240,16 @@ class TestStaleDeliveries:
             assert change is not None
             assert await scene.apply_all(change) == [Stale()], name
 
+    async def test_what_was_dropped_by_its_job_s_end_in_the_same_call(self, scene: Scene) -> None:
+        leased = await scene.running(callback=a_callback(events=EVERY_EVENT))
+        await scene.apply(note(scene, "output", leased.job.id, leased.lease))
+        (dropped,) = await scene.deliveries(leased.job.id)
+        end = EndDelivery(dropped.id, DeliveryState.DEAD, scene.now)
+        finished, ended = await scene.apply_all(scene.finish(leased), end)
+        assert isinstance(finished, Applied)
+        assert ended == Stale()
+        assert (await scene.delivery(dropped.id)).state is DeliveryState.CANCELED
+
     async def test_ended_deliveries_say_when(self, scene: Scene) -> None:
         for state in FINAL_DELIVERY_STATES:
             delivery_id, _, _ = await delivery_in(scene, state)
