@@ -12,41 +12,58 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-_ours: Final[set[int]] = set()
+_INET: Final = frozenset({socket.AF_INET, socket.AF_INET6})
+
+_File: TypeAlias = tuple[int, int]
+"""What a descriptor leads to: its number may be another's by the time of a fork."""
+
+_ours: Final[dict[int, _File | None]] = {}
 
 
 @contextmanager
 def kept_from_forks(descriptor: int) -> Iterator[None]:
     """Meanwhile a child that is forked lets go of `descriptor`; here nothing happens to it.
 
-    Of a socket that listens, it lets go of the connections that came to it, too.
+    Of a socket that listens, it lets go of the connections that came to it, too. If it is closed
+    before this ends, nothing happens to what has its number then.
     """
-    _ours.add(descriptor)
+    _ours[descriptor] = _file_of(descriptor)
     try:
         yield
     finally:
-        _ours.discard(descriptor)
+        _ours.pop(descriptor, None)
 
 
 def _let_go() -> None:
     """In the child: objects there still know the numbers, so they come to name nothing of use."""
-    if not _ours:
+    still = [each for each, file in _ours.items() if file is not None and file == _file_of(each)]
+    _ours.clear()
+    if not still:
         return
+    ports = {port for each in still if (port := _port(each)) is not None}
     with suppress(OSError):
         nothing = os.open(os.devnull, os.O_RDWR)
-        for descriptor in _ours | _connections():
+        for descriptor in chain(still, _connections(ports)):
             os.dup2(nothing, descriptor, inheritable=False)
         os.close(nothing)
-    _ours.clear()
 
 
-def _connections() -> set[int]:
-    ports = {port for each in _ours if (port := _port(each)) is not None}
-    found = {int(each.name) for each in Path("/dev/fd").iterdir()} if ports else set()
-    return {each for each in found if _port(each) in ports}
+def _file_of(descriptor: int) -> _File | None:
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _connections(ports: set[int]) -> Iterator[int]:
+    for each in Path("/dev/fd").iterdir() if ports else ():
+        if _port(int(each.name)) in ports:
+            yield int(each.name)
 
 
 def _port(descriptor: int) -> int | None:
@@ -56,8 +73,8 @@ def _port(descriptor: int) -> int | None:
     except OSError:
         return None
     try:
-        inet = found.family in {socket.AF_INET, socket.AF_INET6}
-        name: Any = found.getsockname() if inet else None
+        tcp = found.family in _INET and found.type == socket.SOCK_STREAM
+        name: Any = found.getsockname() if tcp else None
     finally:
         found.detach()
     return None if name is None else int(name[1])

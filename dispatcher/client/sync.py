@@ -51,7 +51,7 @@ class SyncClient:
         self._pid = os.getpid()
         # Re-entrant: garbage that is collected meanwhile may be an iterator of ours, which closes.
         self._lock = threading.RLock()
-        self._closed = False
+        self._ending: concurrent.futures.Future[None] | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="dispatcher-client", daemon=True
@@ -76,12 +76,19 @@ class SyncClient:
         if threading.current_thread() is self._thread:
             raise RuntimeError(_OWN_THREAD)
         with self._lock:
-            first, self._closed = not self._closed, True
-        if first:
-            asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            first = self._ending is None
+            if self._ending is None:
+                self._ending = asyncio.run_coroutine_threadsafe(self._end(), self._loop)
+                self._ending.add_done_callback(self._stop)
+            ending = self._ending
+        concurrent.futures.wait((ending,))  # if that is interrupted the thread ends all the same
         self._thread.join()
         self._loop.close()
+        if first:
+            ending.result()
+
+    def _stop(self, _: object) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
 
     async def _end(self) -> None:
         """End what is under way: whoever waits for it would never hear that the loop stopped."""
@@ -169,7 +176,7 @@ class SyncClient:
         fault = self._fault()
         if fault is None:  # else the lock may be held by a thread that did not survive a fork
             with self._lock:
-                if not self._closed:
+                if self._ending is None:
                     return asyncio.run_coroutine_threadsafe(work, self._loop)
         work.close()
         raise RuntimeError(fault or _CLOSED)
@@ -179,7 +186,7 @@ class SyncClient:
             return "this SyncClient was made before a fork: make one in each process"
         if threading.current_thread() is self._thread:
             return _OWN_THREAD
-        return _CLOSED if self._closed else None
+        return None if self._ending is None else _CLOSED
 
     def _next(self, feed: Feed) -> ReceivedEvent:
         async def following() -> ReceivedEvent:

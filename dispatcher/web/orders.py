@@ -71,8 +71,8 @@ class Orders:
     async def taken(self, told: AuditEntry | None, result: Taken) -> None:
         """Tell what came of an order that was sent before, as `check` gave it.
 
-        If it is a job of its own all the same (the first was erased, refused, or is long ago), it
-        stands in the audit log as one.
+        If it is a job of its own all the same (the first was refused, or is long ago), it stands in
+        the audit log as one.
         """
         if told is not None and isinstance(result, Added):
             await self._store.add_audit(replace(told, id=self._ids.new("aud")))

@@ -184,3 +184,24 @@ raise SystemExit(os.waitstatus_to_exitcode(status))
 """
     command = [sys.executable, "-W", "ignore", "-c", code]
     assert subprocess.run(command, check=False, timeout=20).returncode == 0
+
+
+def test_closing_that_was_interrupted_is_done_again() -> None:
+    """Who closed it once more, after Ctrl-C, waited for a thread that nobody had told to end."""
+    code = """
+import signal, threading
+from dispatcher.client import SyncClient
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+client, go_on = SyncClient(), threading.Event()
+client._loop.call_soon_threadsafe(go_on.wait)
+try:
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    client.close()
+except KeyboardInterrupt:
+    go_on.set()
+    client.close()
+    raise SystemExit(client._thread.is_alive())
+raise SystemExit(2)
+"""
+    command = [sys.executable, "-c", code]
+    assert subprocess.run(command, check=False, timeout=20).returncode == 0

@@ -86,7 +86,7 @@ async def test_an_order_that_is_sent_again_is_audited_once(edge: Edge) -> None:
 
 
 async def test_one_that_is_done_again_is_audited_again(edge: Edge) -> None:
-    """With the key of one whose job was erased since: it counts as unused."""
+    """With the key of one that is long ago: it counts as unused."""
     body = {"type": BulkKind.CANCEL, "input": {"callerId": BOB.id}}
     for count in (1, 2, 3):
         await edge.submit(body, key="dsp_ops", headers={"Idempotency-Key": "one"})

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from dispatcher.adapters.runners.processes.children import WARDEN_SECONDS
 from scripts.outside.process import free_port
 from tests.runners.processes_seen import is_there, pids_in, until_gone
 from tests.whole.rig import Rig, rig
@@ -216,5 +217,19 @@ async def test_what_a_handler_has_forked_keeps_no_service_from_starting(tmp_path
             await made.service.start()
             assert is_there(pid)
             assert (await ended(made, given="after it"))["result"] == "after it"
+        finally:
+            os.kill(pid, signal.SIGKILL)
+
+
+async def test_what_a_handler_has_forked_keeps_no_service_from_ending(tmp_path: Path) -> None:
+    """It held the socket to who starts processes, which waited for its end, and was waited for."""
+    async with rig(tmp_path, app=APP) as made:
+        assert (await ended(made, "block.process", 0))["result"] == "process"
+        pid = (await ended(made, "fork"))["result"]
+        try:
+            began = time.monotonic()
+            assert await made.service.stop() == 0
+            assert time.monotonic() - began < WARDEN_SECONDS
+            assert is_there(pid)
         finally:
             os.kill(pid, signal.SIGKILL)

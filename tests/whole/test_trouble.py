@@ -1,4 +1,4 @@
-"""The disk is full, the database is locked, damaged, or another's: the service says so.
+"""The disk is full, the database is locked, damaged, gone, or another's: the service says so.
 
 It answers 503 rather than 202, keeps what it has, and goes on when it can.
 """
@@ -74,6 +74,18 @@ async def test_a_full_disk_is_told_and_waited_for(gated: Rig, gate: Gate) -> Non
     await gate.let_through(running)
     await assert_refuses_but_lives(gated, gate, known)
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (free, free))
+    await assert_goes_on(gated, gate, [known])
+
+
+async def test_a_file_that_was_taken_away_is_told_and_waited_for(gated: Rig, gate: Gate) -> None:
+    """Nothing is taken in that would be gone with the process."""
+    known = await gated.submitted("gate.wait", gate.port)
+    running = await gate.entered()
+    path = gated.service.database
+    away = path.rename(path.with_name("away.db"))
+    await gate.let_through(running)
+    await assert_refuses_but_lives(gated, gate, known)
+    away.rename(path)
     await assert_goes_on(gated, gate, [known])
 
 

@@ -299,6 +299,8 @@ class _Line:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        with contextlib.suppress(OSError):  # its other end is gone
+            self._control.shutdown(socket.SHUT_RDWR)  # a fork that a handler made has it open, too
         self._control.close()
         try:
             await asyncio.to_thread(self._process.wait, WARDEN_SECONDS)
