@@ -71,8 +71,10 @@ def meaning(error: BaseException) -> Meaning:
         return Meaning.ITEM  # a value that the client could not even send
     if isinstance(error, NO_CONNECTION) and not isinstance(error, ValueError):
         return Meaning.STORE if isinstance(error, TimeoutError) else Meaning.LOST
+    # Rolled back, it lets whoever waits for it go on; or a migration added columns, and by now the
+    # driver has forgotten what it knew.
     if isinstance(error, RowHeld | asyncpg.InvalidCachedStatementError):
-        return Meaning.CROSSED  # a migration added columns: by now the driver has forgotten it
+        return Meaning.CROSSED
     code = sqlstate(error)
     if code is None:
         return Meaning.ITEM
