@@ -167,8 +167,8 @@ class Jobs:
                 )
             case KeySpent():
                 raise IdempotencyKeySpent(
-                    "This Idempotency-Key was used before, and its job was erased, with all that "
-                    "was its own. Take a new key to have the work done again."
+                    "This Idempotency-Key was used before, by a job that has been erased since. "
+                    "Take a new key if the work is to be done again."
                 )
             case Replayed(job=job):
                 headers["Idempotency-Replayed"] = "true"
