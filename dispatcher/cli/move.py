@@ -62,6 +62,7 @@ def move_command(source: str, target: str, config: Path | None, *, as_json: bool
             "(postgresql://…): there is no other way to move."
         )
     database = database_of(source)
+    leaving = LeavingFile(database)
     given = settings_of({"store": source}, config).settings.secret_key
     if given is None:
         raise SecretsUnreadable(
@@ -71,7 +72,7 @@ def move_command(source: str, target: str, config: Path | None, *, as_json: bool
         )
     settings = settings_of({"store": target}, config).settings
     began = time.monotonic()
-    moved = asyncio.run(_move(database, settings, _Telling(as_json=as_json)))
+    moved = asyncio.run(_move(leaving, settings, _Telling(as_json=as_json)))
     seconds = time.monotonic() - began
     if as_json:
         told = {"event": "moved", "from": str(database.resolve()), "to": settings.store_shown}
@@ -92,8 +93,8 @@ def _say(moved: Moved, database: Path, settings: Settings, seconds: float) -> No
     )
 
 
-async def _move(database: Path, settings: Settings, tell: _Telling) -> Moved:
-    with LeavingFile(database) as source:
+async def _move(leaving: LeavingFile, settings: Settings, tell: _Telling) -> Moved:
+    with leaving as source:
         async with moving_target(settings) as target:
             await _check_key(source, target, settings)
             return await move(source, target, move_id=Uuid7Ids().new("mov"), tell=tell)

@@ -33,7 +33,7 @@ from dispatcher.engine.holder import Holder
 from dispatcher.engine.loop import NO_ROOM, ClaimLoop, later
 from dispatcher.engine.pledged import Pledged
 from dispatcher.engine.report import Report
-from dispatcher.engine.run import CANCELED, Run, StopReason, is_being_cancelled
+from dispatcher.engine.run import CANCELED, Run, StopReason, is_being_cancelled, take_cancellation
 from dispatcher.engine.slots import Slots
 from dispatcher.engine.terms import EngineTerms, System
 from dispatcher.ports.records import Applied, ApplyResult, HandOff, JobClaim, LeasedDelivery
@@ -273,11 +273,12 @@ class Jobs:
         run.in_handler = True
         try:
             outcome = await self._alone.run(job, partial(self._timed, run, job))
+            await take_cancellation(run.task)
         except asyncio.CancelledError:
             if run.was_stopped():
                 return run.cut_short()
-            if is_being_cancelled():
-                raise  # not by us: the event loop is being torn down
+            if is_being_cancelled() and not self.loop.goes_on():
+                raise  # neither by us nor by the handler: the event loop is being torn down
             return AttemptFailed("handler-error", "CancelledError")
         finally:
             run.in_handler = False

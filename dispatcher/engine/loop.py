@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 from dispatcher.core.errors import StoreError
 from dispatcher.core.facts import LoopIdle, StoreFailed, StoreRecovered
@@ -91,7 +91,12 @@ class ClaimLoop:
         self._clock = system.clock
         self._observer = system.observer
         self._bell = Bell(system.clock, system.timers)
+        self._task: asyncio.Task[Any] | None = None
         self.stopping = False
+
+    def goes_on(self) -> bool:
+        """Whether it runs, and nobody cancelled it: an event loop that ends cancels every task."""
+        return self._task is not None and not (self._task.done() or self._task.cancelling())
 
     def wake(self, at: Instant | None = None) -> None:
         """Look again now, or at `at`."""
@@ -104,6 +109,7 @@ class ClaimLoop:
 
     async def run(self) -> None:
         """Claim until stopped."""
+        self._task = asyncio.current_task()
         wait_seconds = 0.0
         while not self.stopping:
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Final, assert_never
@@ -92,3 +93,10 @@ def is_being_cancelled() -> bool:
     """Whether somebody cancelled this task: a handler may raise `CancelledError` by itself."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+async def take_cancellation(task: asyncio.Task[None] | None) -> None:
+    """Let a cancellation come out that the handler of this task called for as it returned."""
+    if task is not None and task.cancelling():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)

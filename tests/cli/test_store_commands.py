@@ -182,6 +182,13 @@ def test_migrate_moves_from_a_file_to_postgresql_alone(
     assert told in capsys.readouterr().err
 
 
+def test_a_missing_file_is_told_of_before_its_key_is_asked_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["migrate", "--from", "sqlite:///none.db", "--to", "postgresql://x/y"]) == 1
+    assert "There is no file" in capsys.readouterr().err
+
+
 def test_a_file_that_was_not_moved_has_nothing_to_undo(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["migrate", "--from", "sqlite:///none.db", "--undo"]) == 1
     assert "There is no file" in capsys.readouterr().err

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
 from dispatcher.core.changes import LeasedJob
 from dispatcher.core.facts import DeliveryAttemptEnded, JobAttemptEnded, JobEnded
 from dispatcher.core.lifecycle import shown_status
@@ -252,6 +257,58 @@ async def test_a_retry_past_the_deadline_expires_at_once(stages: Stages) -> None
     error = (await stage.job(job)).error
     assert error is not None
     assert error.code == "deadline"
+
+
+# --- Cancellations that nobody but the handler asked for ----------------------------------------
+
+
+async def _cancels_what_it_waits_for() -> JobOutcome:
+    """`task.cancel(); await task` lets the other task's cancellation out."""
+    inner = asyncio.ensure_future(asyncio.Event().wait())
+    inner.cancel()
+    await inner
+    raise AssertionError("unreachable")
+
+
+async def _cancels_itself() -> JobOutcome:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.Event().wait()
+    raise AssertionError("unreachable")
+
+
+@pytest.mark.parametrize("canceling", [_cancels_what_it_waits_for, _cancels_itself])
+async def test_a_handler_whose_own_cancellation_comes_out_has_failed(
+    stages: Stages, canceling: Callable[[], Awaitable[JobOutcome]]
+) -> None:
+    async def handler(leased: LeasedJob, report: RunReport) -> JobOutcome:
+        return await canceling()
+
+    stage = await stages.start(ScriptedRunner(handler))
+    job = await stage.submit(max_attempts=1)
+    (ended,) = await stage.seen(JobEnded)
+    assert ended.to is JobState.FAILED
+    error = (await stage.job(job)).error
+    assert error is not None
+    assert (error.code, error.detail) == ("handler-error", "CancelledError")
+    await stage.rest()
+    assert stage.engine.jobs.slots.used == 0
+
+
+async def test_a_handler_that_cancels_itself_as_it_returns_has_done_its_job(
+    stages: Stages,
+) -> None:
+    async def handler(leased: LeasedJob, report: RunReport) -> JobOutcome:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        return Succeeded(b"1")
+
+    stage = await stages.start(ScriptedRunner(handler))
+    await stage.submit()
+    (ended,) = await stage.seen(JobEnded)
+    assert ended.to is JobState.SUCCEEDED
 
 
 # --- job.started -------------------------------------------------------------------------------

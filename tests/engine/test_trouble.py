@@ -309,26 +309,6 @@ async def test_a_runner_that_raises_costs_an_attempt_and_no_more(stages: Stages)
     assert stage.engine.jobs.slots.used == 0
 
 
-async def test_a_handler_that_raises_a_cancellation_of_its_own_has_failed(
-    stages: Stages,
-) -> None:
-    """`task.cancel(); await task` in a handler lets the task's own cancellation out."""
-
-    async def handler(leased: LeasedJob, report: RunReport) -> JobOutcome:
-        inner = asyncio.ensure_future(asyncio.Event().wait())
-        inner.cancel()
-        await inner
-        raise AssertionError("unreachable")
-
-    stage = await stages.start(ScriptedRunner(handler))
-    job = await stage.submit(max_attempts=1)
-    (ended,) = await stage.seen(JobEnded)
-    assert ended.to is JobState.FAILED
-    error = (await stage.job(job)).error
-    assert error is not None
-    assert error.code == "handler-error"
-
-
 async def test_a_senseless_snooze_does_not_keep_the_job(stages: Stages) -> None:
     async def handler(leased: LeasedJob, report: RunReport) -> JobOutcome:
         return Snoozed(math.nan) if len(stage.runner.begun) == 1 else Succeeded(b"1")

@@ -78,15 +78,16 @@ class LeavingFile:
     """
 
     def __init__(self, path: Path) -> None:
+        """Raises `StoreError` if there is no such file."""
         self._path = path.resolve()
         self.shown = str(self._path)
         self._held = ExitStack()
         self._connection: sqlite3.Connection | None = None
+        if not self._path.exists():
+            raise StoreError(f"There is no file {self._path}: nothing can be moved from there.")
 
     def __enter__(self) -> Self:
         """Take the lock and open; raises `StoreError`, `StoreLocked` if the file is served."""
-        if not self._path.exists():
-            raise StoreError(f"There is no file {self._path}: nothing can be moved from there.")
         with ExitStack() as held, self._failing():
             held.enter_context(ServeLock(self._path))
             prepare(self._path, lock_seconds=_PATIENCE_SECONDS)
