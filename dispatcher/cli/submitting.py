@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -9,20 +10,16 @@ from functools import partial
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from dispatcher.client.answers import HELD_SECONDS, QUICK_SECONDS, UNCHANGED, Pace
+from dispatcher.client.answers import HELD_SECONDS, QUICK_SECONDS, UNCHANGED, Pace, Patience
 from dispatcher.client.http import Answer, Refused, Service, Unreachable
 
-TRIES: Final = 5
-"""How often a request is tried; a submission's tries bear one Idempotency-Key: one job."""
-
-FIRST_PAUSE_SECONDS: Final = 0.5
-LONGEST_PAUSE_SECONDS: Final = 30.0
+_PATIENCE: Final = Patience()
 
 Sleep = Callable[[float], None]
 
 
 def submit_job(service: Service, body: bytes, key: str, *, sleep: Sleep) -> dict[str, Any]:
-    """Submit, and answer the job as the service shows it.
+    """Submit, and answer the job as the service shows it: one, since all tries bear one key.
 
     Raises `Refused`, or `Unreachable` after the last try.
     """
@@ -99,18 +96,21 @@ def _job(answer: Answer) -> dict[str, Any]:
 
 
 def _patiently(call: Callable[[], Answer], sleep: Sleep) -> Answer:
-    pause = FIRST_PAUSE_SECONDS
-    for _ in range(TRIES - 1):
+    """What the service answers at last, tried as often and as far apart as `Client` does."""
+    failed = 0
+    while True:
+        wish = None
         try:
             return call()
         except Unreachable as error:
-            print(f"dispatcher: {error}; trying again", file=sys.stderr)
-            wish = None
+            told: Refused | Unreachable = error
         except Refused as error:
             if not error.again:
                 raise
-            print(f"dispatcher: {error}; trying again", file=sys.stderr)
-            wish = error.retry_after_seconds
-        sleep(min(pause if wish is None else wish, LONGEST_PAUSE_SECONDS))
-        pause *= 2
-    return call()
+            told, wish = error, error.retry_after_seconds
+        failed += 1
+        pause = _PATIENCE.pause(failed, wish, random.random())  # noqa: S311  # jitter: nobody gains by guessing it
+        if pause is None:
+            raise told
+        print(f"dispatcher: {told}; trying again", file=sys.stderr)
+        sleep(pause)

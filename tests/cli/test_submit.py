@@ -3,7 +3,6 @@ from __future__ import annotations
 import io
 import json
 import shlex
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ import pytest
 
 from dispatcher.cli import submitting
 from dispatcher.cli.main import main
-from dispatcher.client.answers import Pace
-from dispatcher.client.http import Refused, Service, Unreachable
+from dispatcher.client.answers import Pace, Patience
+from dispatcher.client.http import Service
 from tests.cli.scripted import Reply, Scripted, serving
 
 Play = Callable[..., Scripted]
@@ -44,9 +43,10 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Iterator[Play]:
 
 @pytest.fixture(autouse=True)
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """No test waits: pauses are written down instead."""
+    """No test waits: pauses are written down instead, and chance takes nothing off them."""
     slept: list[float] = []
     monkeypatch.setattr("time.sleep", slept.append)
+    monkeypatch.setattr("random.random", lambda: 0.0)
     return slept
 
 
@@ -232,11 +232,38 @@ def test_a_service_that_stays_away_is_given_up(
 ) -> None:
     service = play(Reply(503, {"code": "store-unavailable", "detail": "The disk is full."}))
     assert main(["submit", "t", "1"]) == 1
-    assert len(service.seen) == submitting.TRIES
+    assert len(service.seen) == Patience().tries
     assert pauses == [0.5, 1, 2, 4]
-    assert capsys.readouterr().err.endswith(
-        "\ndispatcher: 503 store-unavailable: The disk is full.\n"
-    )
+    err = capsys.readouterr().err
+    assert err.endswith("\ndispatcher: 503 store-unavailable: The disk is full.\n")
+    assert err.count("trying again") == 4
+
+
+def test_not_all_who_wait_come_back_at_once(
+    play: Play, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
+) -> None:
+    monkeypatch.setattr("random.random", lambda: 0.5)
+    play(Reply(503, {}), Reply(503, {}, {"retry-after": "20"}), Reply(202, job()))
+    assert main(["submit", "t", "1"]) == 0
+    assert pauses == [0.375, 21]
+
+
+def test_to_come_back_at_once_is_no_wish(play: Play, pauses: list[float]) -> None:
+    """All tries would be over in a moment."""
+    service = play(Reply(503, {}, {"retry-after": "0"}))
+    assert main(["submit", "t", "1"]) == 1
+    assert len(service.seen) == Patience().tries
+    assert pauses == [0.5, 1, 2, 4]
+
+
+def test_who_is_to_come_back_later_than_one_waits_is_told_at_once(
+    play: Play, capsys: pytest.CaptureFixture[str], pauses: list[float]
+) -> None:
+    service = play(Reply(429, {"code": "rate-limited"}, {"retry-after": "600"}))
+    assert main(["submit", "t", "1"]) == 1
+    assert len(service.seen) == 1
+    assert pauses == []
+    assert capsys.readouterr().err == "dispatcher: 429 rate-limited: Too Many Requests\n"
 
 
 def test_nothing_listens(
@@ -342,41 +369,3 @@ def test_a_restart_while_waiting_is_waited_for() -> None:
             Service(scripted.url), job(), sleep=slept.append, saw=lambda _: None
         )
     assert ended["status"] == "succeeded"
-
-
-# --- The client --------------------------------------------------------------------------------
-
-
-def test_a_path_before_the_service_is_kept() -> None:
-    with serving(Scripted(Reply(200, {}))) as scripted:
-        Service(f"{scripted.url}/jobs/").call("GET", "/healthz")
-    assert scripted.seen[0].path == "/jobs/healthz"
-
-
-def test_a_refusal_tells_when_to_come_again() -> None:
-    date = {"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT"}
-    with serving(Scripted(Reply(429, {}, {"retry-after": "3"}), Reply(503, {}, date))) as scripted:
-        service = Service(scripted.url)
-        with pytest.raises(Refused) as soon:
-            service.call("GET", "/")
-        with pytest.raises(Refused) as late:
-            service.call("GET", "/")
-    assert soon.value.again
-    assert soon.value.retry_after_seconds == 3
-    assert late.value.retry_after_seconds is not None
-    assert late.value.retry_after_seconds > 86_400
-
-
-def test_a_service_that_does_not_answer_in_time() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        with pytest.raises(Unreachable, match=r"did not answer within 0\.05 s"):
-            Service(url, timeout_seconds=0.05).call("GET", "/")
-
-
-def test_tls_to_a_service_without_it() -> None:
-    with (
-        serving(Scripted(Reply(200, {}))) as scripted,
-        pytest.raises(Unreachable, match="TLS failed"),
-    ):
-        Service(scripted.url.replace("http:", "https:")).call("GET", "/")
