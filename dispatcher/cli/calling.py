@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import click
@@ -12,9 +12,6 @@ import click
 from dispatcher.cli.options import Command
 from dispatcher.client.http import DEFAULT_URL, Answer, Refused, Service, Unreachable
 from dispatcher.core.errors import DispatcherError
-
-PAGE_ITEMS: Final = 100
-"""The most that a page holds, unless the service was set otherwise."""
 
 
 class SomeRefused(DispatcherError):
@@ -55,25 +52,31 @@ def path_of(collection: str, id_: str, *rest: str) -> str:
     return "/".join((f"/v1/{collection}", quote(id_, safe=""), *rest))
 
 
-def read_list(
-    service: Service, path: str, query: Mapping[str, Any], *, limit: int
-) -> list[dict[str, Any]]:
-    """Up to `limit` items of a list, through its pages; what is None is not asked for.
+def with_query(path: str, query: Mapping[str, Any]) -> str:
+    """The path with a query; what is None is not asked for."""
+    asked = urlencode({name: value for name, value in query.items() if value is not None})
+    return f"{path}?{asked}" if asked else path
 
-    Raises `Refused`, `Unreachable`.
+
+def read_list(
+    service: Service, path: str, query: Mapping[str, Any], *, limit: int | None = None
+) -> list[dict[str, Any]]:
+    """Up to `limit` items of a list (None: all), through its pages; what is None is not asked for.
+
+    How much a page holds is the service's to say: it refuses to be asked for more than it was set
+    to. Raises `Refused`, `Unreachable`.
     """
-    wanted = {name: value for name, value in query.items() if value is not None}
     found: list[dict[str, Any]] = []
+    cursor: str | None = None
     while True:
-        asked = wanted | {"limit": min(limit - len(found), PAGE_ITEMS)}
-        page = members(service.call("GET", f"{path}?{urlencode(asked)}"))
+        page = members(service.call("GET", with_query(path, {**query, "cursor": cursor})))
         items = page.get("items")
         if not isinstance(items, list):
             raise Unreachable("the answer is no list: is that the dispatcher? Check DISPATCHER_URL")
         found += items
-        if page.get("nextCursor") is None or len(found) >= limit:
-            return found
-        wanted["cursor"] = page["nextCursor"]
+        cursor = page.get("nextCursor")
+        if cursor is None or (limit is not None and len(found) >= limit):
+            return found[:limit]
 
 
 def members(answer: Answer) -> dict[str, Any]:

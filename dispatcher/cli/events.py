@@ -10,8 +10,6 @@ from dispatcher.cli.calling import printable, service_of, with_service
 from dispatcher.cli.options import print_json, with_json
 from dispatcher.cli.submitting import follow
 
-PAGE_ITEMS = "100"
-
 
 @click.command("events")
 @click.option("--follow", "on", is_flag=True, help="Go on as more happens, until Ctrl-C.")
@@ -38,9 +36,8 @@ def events_command(
     Who keeps the cursor of what was done misses nothing and sees nothing twice. That events after
     a cursor are not kept any more is said on stderr.
     """
-    query = {"limit": PAGE_ITEMS, "types": ",".join(types), "cursor": cursor, "callerId": callerId}
-    wanted = {name: value for name, value in query.items() if value}
-    for page in follow(service_of(url), wanted, on=on, sleep=time.sleep):
+    query = {"types": ",".join(types) or None, "callerId": callerId, "cursor": cursor or None}
+    for page in follow(service_of(url), query, on=on, sleep=time.sleep):
         if page.get("gap"):
             click.echo("dispatcher: events after this cursor are not kept any more", err=True)
         for each in page.get("items", ()):

@@ -11,7 +11,6 @@ from dispatcher.cli.calling import members, path_of, printable, read_list, servi
 from dispatcher.cli.options import print_json, with_json
 from dispatcher.client.http import Service
 
-_MOST: Final = 10_000
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 
 
@@ -87,7 +86,7 @@ def _resumed(queue: str | None, named: list[str], all_at: Any) -> str:
 
 def _overview(service: Service) -> tuple[list[dict[str, Any]], Any]:
     """The queues, and since when all are paused, if they are."""
-    found = read_list(service, "/v1/queues", {}, limit=_MOST)
+    found = read_list(service, "/v1/queues", {})
     return found, members(service.call("GET", "/v1/queues?limit=1")).get("pausedAt")
 
 

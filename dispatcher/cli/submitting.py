@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Final
-from urllib.parse import urlencode
 
+from dispatcher.cli.calling import with_query
 from dispatcher.client.answers import HELD_SECONDS, QUICK_SECONDS, UNCHANGED, Pace, Patience
 from dispatcher.client.http import Answer, Refused, Service, Unreachable
 
@@ -69,7 +69,7 @@ def result_of(service: Service, job: dict[str, Any], *, sleep: Sleep) -> bytes:
 
 
 def follow(
-    service: Service, query: Mapping[str, str], *, on: bool, sleep: Sleep
+    service: Service, query: Mapping[str, str | None], *, on: bool, sleep: Sleep
 ) -> Iterator[dict[str, Any]]:
     """Each page of the feed, from the query's cursor on; with `on` without end.
 
@@ -78,7 +78,7 @@ def follow(
     asked = dict(query)
     headers = [("prefer", f"wait={HELD_SECONDS}")] if on else []
     while True:
-        path = f"/v1/events?{urlencode(asked)}"
+        path = with_query("/v1/events", asked)
         page = _patiently(partial(service.call, "GET", path, headers=headers), sleep).json()
         if not isinstance(page, dict) or not isinstance(page.get("nextCursor"), str):
             raise Unreachable("the answer is no feed: is that the dispatcher? Check DISPATCHER_URL")

@@ -203,7 +203,7 @@ class Client:
         *,
         types: Sequence[str] = (),
         caller_id: str | None = None,
-        page_items: int = 100,
+        page_items: int | None = None,
         follow: bool = True,
         on_gap: Callable[[], object] | None = None,
     ) -> Feed:
@@ -218,7 +218,9 @@ class Client:
             cursor: go on behind it; None: from the oldest that is kept.
             types: these alone; empty: all.
             caller_id: for operators: whose; None: everyone's.
-            page_items: how many are fetched at a time.
+            page_items: how many are fetched at a time; None: as many as the service has on a page
+                (20, unless it was set otherwise). More catch up sooner; it refuses more than
+                its `limit_page_items` (100).
             follow: wait for more at the end; else it ends at the present.
             on_gap: called when events were pruned before they were read; else that is logged.
         """

@@ -127,7 +127,7 @@ class Following:
                 await self._transport.around.sleep(pace.pause(answer.retry_after_seconds))
 
     async def _page(self, cursor: str) -> tuple[Sequence[JobEvent], str | None]:
-        query = [("limit", "100")] + ([("cursor", cursor)] if cursor else [])
+        query = [("cursor", cursor)] if cursor else []
         answer = await self._transport.call("GET", self._path, query=query)
         try:
             page: Any = answer.json()

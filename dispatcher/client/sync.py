@@ -146,7 +146,7 @@ class SyncClient:
         *,
         types: Sequence[str] = (),
         caller_id: str | None = None,
-        page_items: int = 100,
+        page_items: int | None = None,
         follow: bool = True,
         on_gap: Callable[[], object] | None = None,
     ) -> SyncFeed:

@@ -32,7 +32,7 @@ def test_a_line_each(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
         "(2 URLs in trouble) https://shop.example of clr_1\n"
     )
     (seen,) = service.seen
-    assert sorted(seen.path.partition("?")[2].split("&")) == ["callerId=clr_1", "limit=20"]
+    assert sorted(seen.path.partition("?")[2].split("&")) == ["callerId=clr_1"]
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume"])

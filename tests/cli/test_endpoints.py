@@ -83,8 +83,8 @@ def test_lists_and_one(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["endpoints", "show", "ep_1"]) == 0
     assert json.loads(capsys.readouterr().out) == ENDPOINT
     assert [seen.path for seen in service.seen] == [
-        "/v1/endpoints?callerId=clr_1&limit=20",
-        "/v1/endpoints?limit=20",
+        "/v1/endpoints?callerId=clr_1",
+        "/v1/endpoints",
         "/v1/endpoints/ep_1",
     ]
 
