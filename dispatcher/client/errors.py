@@ -55,8 +55,7 @@ class Refused(ClientError):
         self.code = str(problem.get("code", ""))
         self.detail = str(problem.get("detail") or problem.get("title") or _phrase(status))
         self.errors = _errors(problem.get("errors"))
-        # A submission with the same key that is still being committed is a 409 for a moment.
-        self.again = status in _TRY_AGAIN or self.code == "idempotency-key-in-use"
+        self.again = status in _TRY_AGAIN
         self.retry_after_seconds = retry_after
         self.request_id = request_id
         told = "; ".join(f"{each.pointer or 'body'}: {each.detail}" for each in self.errors)

@@ -220,6 +220,7 @@ async def test_each_refusal_has_its_class(status: int, code: str, kind: type[Ref
     assert isinstance(error, Refused)
     assert (error.status, error.code, error.detail) == (status, code, "No.")
     assert error.request_id == "req_1"
+    assert error.again is (status in {429, 502, 503, 504})
     if isinstance(error, JobUnsuccessful):
         assert error.error == {"code": "no-data"}
 
