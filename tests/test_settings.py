@@ -174,17 +174,15 @@ def other_value(setting: Setting) -> str:
         "log_level": "debug",
         "log_format": "text",
         "breaker_rate": "0.25",
-        "limit_default_page_items": "19",
-        "limit_default_retention_seconds": "600",
-        "limit_schedule_entries": "49",
-        "limit_schedule_seconds": "1000",
     }
     if setting.name in special:
         return special[setting.name]
     if setting.default is None:
         return "7"
     assert isinstance(setting.default, int | float | str)
-    return f"{setting.default}" if isinstance(setting.default, str) else f"{setting.default + 1}"
+    if isinstance(setting.default, str):
+        return setting.default
+    return f"{setting.default + (-1 if setting.name.startswith('limit_') else 1)}"
 
 
 def value_of(settings: Settings, name: str) -> object:

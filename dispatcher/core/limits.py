@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from dispatcher.core.quotas import CallerLimits
 from dispatcher.core.ratelimit import Rate
+from dispatcher.core.urls import MAX_URL_LENGTH
 
 DAY_SECONDS: Final = 86_400
 MOST_BODY_BYTES: Final = 2**30
@@ -28,7 +29,7 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     body_bytes: int = 1_048_576
     body_depth: int = 64
-    url_characters: int = 2_048
+    url_characters: int = MAX_URL_LENGTH
     text_characters: int = 256
     metadata_entries: int = 50
     metadata_characters: int = 512

@@ -16,6 +16,7 @@ from dispatcher.core.errors import SettingsError
 from dispatcher.core.limits import MOST_BODY_BYTES, MOST_BYTES_WAITING, MOST_WAITING, Limits
 from dispatcher.core.ratelimit import MOST_REQUESTS, MOST_WINDOW_SECONDS
 from dispatcher.core.retry import DEFAULT_SCHEDULE, Schedule
+from dispatcher.core.urls import MAX_URL_LENGTH
 from dispatcher.settings.queues import DeclaredQueue
 from dispatcher.settings.store_url import check_postgres, database_of, is_sqlite, shown
 from dispatcher.settings.types import DeclaredType
@@ -285,7 +286,7 @@ LIMIT_PREFIX: Final = "limit_"
 _LIMITS: Final[dict[str, Meta]] = {
     "body_bytes": _says("Bytes of a request's body at most.", 1, MOST_BODY_BYTES),
     "body_depth": _says("How deep a request's JSON is nested at most.", 1, 500),
-    "url_characters": _says("Characters of a URL at most.", 16, 65_536),
+    "url_characters": _says("Characters of a callback URL at most.", 16, MAX_URL_LENGTH),
     "text_characters": _says("Characters of `correlationId`, keys and header values.", 1, 8_192),
     "metadata_entries": _says("Entries of `metadata` at most.", 0, 10_000),
     "metadata_characters": _says("Characters of each of them at most.", 1, 65_536),
