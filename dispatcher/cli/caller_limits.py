@@ -11,9 +11,16 @@ from typing import Any, Final
 import click
 
 from dispatcher.cli.caller_store import with_caller
-from dispatcher.cli.options import print_json, settings_of, with_json, with_store
+from dispatcher.cli.options import (
+    bad_schedule,
+    parse_schedule,
+    print_json,
+    settings_of,
+    with_json,
+    with_store,
+)
 from dispatcher.core.audit import CLI
-from dispatcher.core.limits import MOST_BODY_BYTES, MOST_BYTES_WAITING, MOST_WAITING, Limits
+from dispatcher.core.limits import MOST_BODY_BYTES, MOST_BYTES_WAITING, MOST_WAITING
 from dispatcher.core.model import Caller
 from dispatcher.core.quotas import CallerLimits, CallerTerms
 from dispatcher.core.ratelimit import Rate
@@ -54,15 +61,7 @@ def _checked_schedule(
 ) -> Schedule | str | None:
     if text is None or text == DEFAULT:
         return text
-    try:
-        seconds = tuple(float(each) for each in text.split(","))
-    except ValueError:
-        raise click.BadParameter(
-            "the seconds before each attempt, such as 0,5,300, or `default`"
-        ) from None
-    for fault in check_schedule(seconds, Limits()):
-        raise click.BadParameter(fault.detail)
-    return Schedule(seconds)
+    return parse_schedule(text)
 
 
 @click.command("limits")
@@ -104,6 +103,10 @@ def limits_command(
     `default` takes away what was set: then the service's own settings are in force.
     """
     settings = settings_of({"store": store}, config).settings
+    schedule = wanted["schedule"]
+    if isinstance(schedule, Schedule):
+        for fault in check_schedule(schedule.seconds, settings.limits):
+            raise bad_schedule(fault.detail)
 
     def change(callers: Callers, known: Caller) -> Awaitable[Caller]:
         return callers.change(known.id, lambda terms: changed(terms, wanted), CLI)

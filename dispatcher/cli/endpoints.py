@@ -14,9 +14,16 @@ from dispatcher.cli.calling import (
     printable,
     read_list,
     service_of,
+    with_query,
     with_service,
 )
-from dispatcher.cli.options import print_json, with_json, with_overlap
+from dispatcher.cli.options import (
+    parse_headers,
+    parse_schedule,
+    print_json,
+    with_json,
+    with_overlap,
+)
 from dispatcher.core.payload import encode
 
 
@@ -62,7 +69,7 @@ def add_command(
     target: str, *, caller: str | None, url: str | None, as_json: bool, **wishes: Any
 ) -> None:
     """Register a URL. Its signing secret is printed this once."""
-    path = "/v1/endpoints" if caller is None else f"/v1/endpoints?callerId={caller}"
+    path = with_query("/v1/endpoints", {"callerId": caller})
     asked = {"url": target} | _wished(**wishes)
     made = members(service_of(url).call("POST", path, body=encode(asked)))
     if as_json:
@@ -209,24 +216,10 @@ def _wished(
     if events:
         wished["events"] = list(events)
     if headers:
-        wished["headers"] = dict(_header(each) for each in headers)
+        wished["headers"] = parse_headers(headers)
     if schedule is not None:
-        wished["schedule"] = None if schedule == "default" else _waits(schedule)
+        wished["schedule"] = None if schedule == "default" else parse_schedule(schedule).seconds
     return wished
-
-
-def _header(text: str) -> tuple[str, str]:
-    name, found, value = text.partition(":")
-    if not found or not name.strip():
-        raise click.UsageError(f"--header is NAME:VALUE, not {text!r}")
-    return name.strip(), value.strip()
-
-
-def _waits(text: str) -> list[float]:
-    try:
-        return [float(each) for each in text.split(",")]
-    except ValueError:
-        raise click.UsageError(f"--schedule is numbers with commas, not {text!r}") from None
 
 
 def _line(endpoint: dict[str, Any]) -> str:

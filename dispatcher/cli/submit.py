@@ -12,7 +12,13 @@ import click
 import msgspec
 
 from dispatcher.cli.calling import printable, service_of, with_service
-from dispatcher.cli.options import print_json, with_json
+from dispatcher.cli.options import (
+    parse_headers,
+    parse_pairs,
+    parse_schedule,
+    print_json,
+    with_json,
+)
 from dispatcher.cli.submitting import result_of, submit_job, wait_for_job
 from dispatcher.core.errors import DispatcherError
 
@@ -109,9 +115,9 @@ def submission(
     if thin:
         callback["mode"] = "thin"
     if headers:
-        callback["headers"] = _pairs("--header", headers, ":")
+        callback["headers"] = parse_headers(headers)
     if schedule is not None:
-        callback["schedule"] = _seconds(schedule)
+        callback["schedule"] = parse_schedule(schedule).seconds
     if ordered:
         callback["ordered"] = True
     if on_dead is not None:
@@ -126,27 +132,10 @@ def submission(
         "input": msgspec.Raw(input_),
         "callbackUrl": callback_url,
         "callback": callback or None,
-        "metadata": _pairs("--metadata", metadata, "=") or None,
+        "metadata": parse_pairs("--metadata", metadata, "=") or None,
         **fields,
     }
     return {name: value for name, value in body.items() if value is not None}
-
-
-def _pairs(option: str, given: tuple[str, ...], mark: str) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for each in given:
-        name, marked, value = each.partition(mark)
-        if not marked or not name.strip():
-            raise click.UsageError(f"{option} is written NAME{mark}VALUE")
-        found[name.strip()] = value.strip()
-    return found
-
-
-def _seconds(text: str) -> list[float]:
-    try:
-        return [float(each) for each in text.replace(",", " ").split()]
-    except ValueError:
-        raise click.UsageError("--schedule is a list of seconds such as 0,5,300") from None
 
 
 def _input(text: str) -> bytes:
