@@ -7,9 +7,9 @@ from pathlib import Path
 
 from dispatcher.adapters.sender.dial import _DIALLED_ADDRESSES
 from dispatcher.adapters.sender.terms import SenderTerms
-from dispatcher.core.lifecycle import DELIVERY_LIFE_MS, RETRY_AFTER_CAP_MS, UNKNOWN_ATTEMPTS
+from dispatcher.core.lifecycle import DELIVERY_LIFE_MS, UNKNOWN_ATTEMPTS
 from dispatcher.core.outcome import NotSent
-from dispatcher.core.retry import DEFAULT_SCHEDULE_SECONDS, MAX_JITTER
+from dispatcher.core.retry import DEFAULT_SCHEDULE_SECONDS, MAX_JITTER, RETRY_AFTER_CAP_MS
 from dispatcher.engine.deliver import UNPREPARED_MS
 
 PAGE = Path(__file__).parents[1] / "docs/reference/delivery.md"

@@ -117,10 +117,6 @@ UNKNOWN_ATTEMPTS: Final = 3
 DELIVERY_LIFE_MS: Final = 30 * 86_400_000
 """A delivery not delivered this long after it was made, or redelivered, is dead."""
 
-RETRY_AFTER_CAP_MS: Final = 86_400_000
-"""A receiver's Retry-After moves the next attempt this far ahead at most."""
-
-
 _SHOWN_AS: Final[dict[JobState, JobStatus]] = {
     state: JobStatus(state.value) for state in JobState if state is not JobState.WAITING
 }
@@ -346,8 +342,6 @@ def decide_delivery(
             return change(DeliveryState.DEAD)
         case Unknown() | Retriable():
             retry_after = verdict.retry_after if isinstance(verdict, Retriable) else None
-            if retry_after is not None:
-                retry_after = min(retry_after, now + RETRY_AFTER_CAP_MS)
             due_at = delivery_due_at(
                 schedule, delivery.entries_used + 1, now, jitter, retry_after=retry_after
             )

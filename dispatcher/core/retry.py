@@ -30,7 +30,9 @@ DEFAULT_SCHEDULE_SECONDS: tuple[float, ...] = (
 MAX_SCHEDULE_ENTRIES = 50
 MAX_WAIT_SECONDS = 7 * 86_400
 
-MAX_RETRY_AFTER_SECONDS = 86_400
+# What a Retry-After moves the next attempt ahead at most: a receiver's, or that of an endpoint
+# which does jobs.
+RETRY_AFTER_CAP_MS = 86_400_000
 # What a handler may ask for itself, as far ahead as a submission's `runAt`.
 MAX_AFTER_SECONDS = 365 * 86_400
 
@@ -79,7 +81,7 @@ def delivery_due_at(
         return None
     due_at = _after(now, schedule.seconds[entries_used], jitter)
     if retry_after is not None:
-        due_at = max(due_at, min(retry_after, now + MAX_RETRY_AFTER_SECONDS * 1000))
+        due_at = max(due_at, min(retry_after, now + RETRY_AFTER_CAP_MS))
     return due_at
 
 

@@ -16,7 +16,6 @@ from dispatcher.core.lifecycle import (
     DELIVERY_LIFE_MS,
     DELIVERY_TRANSITIONS,
     FINAL_DELIVERY_STATES,
-    RETRY_AFTER_CAP_MS,
     decide_cancel_delivery,
     decide_delivery,
     decide_redeliver,
@@ -117,7 +116,6 @@ def test_retry_after_never_moves_it_earlier() -> None:
 
 
 def test_retry_after_counts_for_a_day_at_most() -> None:
-    assert RETRY_AFTER_CAP_MS == DAY
     assert decided(Retriable(ERROR, NOW + DAY)).due_at == NOW + DAY
     assert decided(Retriable(ERROR, NOW + DAY + 1)).due_at == NOW + DAY
     # A schedule may wait longer than that.

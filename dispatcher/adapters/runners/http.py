@@ -28,10 +28,9 @@ from dispatcher.adapters.runners.endings import ids_of, logger
 from dispatcher.adapters.runners.text import is_json, safe_text
 from dispatcher.core.changes import LeasedJob
 from dispatcher.core.errors import DispatcherError, SettingsError
-from dispatcher.core.lifecycle import RETRY_AFTER_CAP_MS
 from dispatcher.core.model import Job, JobType
 from dispatcher.core.outcome import AttemptFailed, Failed, JobOutcome, Succeeded, WorkerLost
-from dispatcher.core.retry import JobBackoff, job_due_at, parse_retry_after
+from dispatcher.core.retry import RETRY_AFTER_CAP_MS, JobBackoff, job_due_at, parse_retry_after
 from dispatcher.core.urls import Refused, parse_url
 from dispatcher.ports.runner import RunReport
 from dispatcher.ports.system import Clock
