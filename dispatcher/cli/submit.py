@@ -23,7 +23,7 @@ from dispatcher.cli.submitting import result_of, submit_job, wait_for_job
 from dispatcher.core.errors import DispatcherError
 
 
-class JobUnsuccessful(DispatcherError):
+class JobEndedBadly(DispatcherError):
     """The job that was waited for has ended, and not well."""
 
 
@@ -91,7 +91,7 @@ def submit_command(
     elif not wait:
         print(job.get("links", {}).get("self", ""))
     if wait and job["status"] != "succeeded":
-        raise JobUnsuccessful(_ending(job))
+        raise JobEndedBadly(_ending(job))
 
 
 def submission(

@@ -1,6 +1,11 @@
-"""Every error of the project, in one tree.
+"""The root of the errors, and those by which callers, operators and handlers are told something.
 
 An answer that a receiver gives, or a job that fails, is a value and not an error: see `outcome`.
+What one layer alone raises may stand there, with the same root: the refusals that HTTP alone has in
+`web/refusals.py`, what a caller's program meets in `client/errors.py`, what a signature or a
+command has of its own beside it. An exception that never leaves its layer, by which one module of
+an adapter tells another that a line broke, say, is no part of the tree.
+
 Each class says in its docstring when it is raised; its message tells a person what to do next.
 `web/problems.py` maps the tree to RFC 9457 problems, in one table.
 """
@@ -11,7 +16,7 @@ from msgspec import Struct
 
 
 class DispatcherError(Exception):
-    """The root of every error that this project raises on purpose."""
+    """The root of every error of this project that leaves the layer which raised it on purpose."""
 
 
 # --- What a caller can mend --------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Refusals that only HTTP knows; all others are in `core/errors.py`."""
+"""Refusals (`RequestError`) that HTTP alone has; every other one is in `core/errors.py`."""
 
 from __future__ import annotations
 
