@@ -84,8 +84,8 @@ def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or settings. DISPATCHER_DEBUG=1 shows "
-    "tracebacks.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 130 interrupted. "
+    "DISPATCHER_DEBUG=1 shows tracebacks.",
 )
 @click.option(
     "--version",

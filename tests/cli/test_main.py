@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import click
 import pytest
 
 from dispatcher.cli import main as command_line
-from dispatcher.cli.main import COMMANDS, group, main
+from dispatcher.cli.main import COMMANDS, FAILED, INTERRUPTED, MISUSED, group, main
 from dispatcher.core.errors import SettingsError, StoreUnavailable
 
 
@@ -123,6 +124,16 @@ def test_every_error_is_one_line_and_a_code(
     assert err.startswith(says)
     assert len(err.split("\n")) <= 2
     assert says or not err.strip()
+
+
+def test_help_and_reference_tell_the_same_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    page = Path(__file__).parents[2] / "docs/reference/cli.md"
+    for code in (0, FAILED, MISUSED, INTERRUPTED):
+        for text in (shown, page.read_text("utf-8")):
+            told = text.partition("Exit codes: ")[2].partition(".")[0]
+            assert re.search(rf"\b{code} [a-z]", told), (code, told)
 
 
 @pytest.mark.parametrize(("value", "shown"), [("1", True), ("0", False), ("", False)])
