@@ -65,12 +65,16 @@ def test_what_is_named_is_changed(play: Play, capsys: pytest.CaptureFixture[str]
         ("add https://h/ --schedule 1,x", "numbers"),
     ],
 )
-def test_misused(words: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_flags_are_told_as_wrong_usage(
+    words: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["endpoints", *words.split()]) == 2
     assert told in capsys.readouterr().err
 
 
-def test_lists_and_one(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+def test_endpoints_are_listed_and_one_is_shown(
+    play: Play, capsys: pytest.CaptureFixture[str]
+) -> None:
     resting = ENDPOINT | {"id": "ep_2", "status": "disabled", "disabledReason": "gone"}
     page = {"items": [ENDPOINT, resting], "nextCursor": None}
     service = play(Reply(200, page), Reply(200, page), Reply(200, ENDPOINT))

@@ -239,7 +239,7 @@ def test_a_service_that_stays_away_is_given_up(
     )
 
 
-def test_nothing_listens(
+def test_a_service_that_is_not_there_is_told_with_what_to_start(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with serving(Scripted(Reply(200))) as gone:
