@@ -28,7 +28,7 @@ def seconds(text: str) -> int:
     return sum(int(n) * UNITS[unit] for n, unit in re.findall(r"(\d+) (h|min|s)\b", text))
 
 
-def test_the_schedule() -> None:
+def test_the_page_has_the_default_schedule() -> None:
     rows = cells("When it is tried again")
     assert tuple(seconds(wait) for _, wait, _ in rows) == DEFAULT_SCHEDULE_SECONDS
     at = [sum(DEFAULT_SCHEDULE_SECONDS[: n + 1]) for n in range(len(rows))]
@@ -39,7 +39,7 @@ def test_the_schedule() -> None:
     assert f"up to {MAX_JITTER:.0%}".replace("%", " %") in TEXT
 
 
-def test_the_bounds() -> None:
+def test_the_page_has_the_bounds_of_an_attempt() -> None:
     terms = SenderTerms()
     bounds = " ".join(bound for _, bound, *_ in cells("Bounds"))
     for each in (

@@ -75,7 +75,7 @@ def test_the_real_clock_is_that_of_the_day() -> None:
     assert clock.now() <= clock.now()
 
 
-def test_chance() -> None:
+def test_chance_never_gives_the_same_twice() -> None:
     random = SystemRandom()
     drawn = [random.unit() for _ in range(1000)]
     assert all(0 <= each < 1 for each in drawn)

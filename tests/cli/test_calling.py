@@ -132,7 +132,9 @@ def test_one_delivery_with_its_attempts(play: Play, capsys: pytest.CaptureFixtur
     assert json.loads(out(capsys)) == shown
 
 
-def test_one_job(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_job_is_shown_as_json_with_and_without_the_flag(
+    play: Play, capsys: pytest.CaptureFixture[str]
+) -> None:
     play(Reply(200, JOB))
     for flags in ([], ["--json"]):
         assert main(["jobs", "show", "job_1", *flags]) == 0

@@ -24,7 +24,9 @@ SHOP = {
 }
 
 
-def test_a_line_each(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_list_is_a_line_for_each_destination(
+    play: Play, capsys: pytest.CaptureFixture[str]
+) -> None:
     service = play(Reply(200, {"items": [SHOP], "nextCursor": None}))
     assert main(["destinations", "list", "--caller", "clr_1"]) == 0
     assert capsys.readouterr().out == (

@@ -57,12 +57,14 @@ def test_what_is_named_is_changed(play: Play, capsys: pytest.CaptureFixture[str]
     assert json.loads(capsys.readouterr().out.splitlines()[1]) == ENDPOINT
 
 
-def test_a_change_of_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_change_of_nothing_is_told_as_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["endpoints", "set", "ep_1"]) == 2
     assert "say what to change" in capsys.readouterr().err
 
 
-def test_lists_and_one(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+def test_endpoints_are_listed_and_one_is_shown(
+    play: Play, capsys: pytest.CaptureFixture[str]
+) -> None:
     resting = ENDPOINT | {"id": "ep_2", "status": "disabled", "disabledReason": "gone"}
     page = {"items": [ENDPOINT, resting], "nextCursor": None}
     service = play(Reply(200, page), Reply(200, page), Reply(200, ENDPOINT))

@@ -48,7 +48,7 @@ def test_one_that_stands_well(monkeypatch: pytest.MonkeyPatch) -> None:
         (replace(WELL, refused=True), "database", Level.FAIL),
     ],
 )
-def test_what_is_amiss(
+def test_each_thing_amiss_is_one_finding_more(
     monkeypatch: pytest.MonkeyPatch, found: looking.Look, check: str, level: Level
 ) -> None:
     assert findings(monkeypatch, found) == {"database": Level.OK} | {check: level}

@@ -87,7 +87,7 @@ def test_what_can_not_be_set(capsys: Capture, shop: Any, flag: str, value: str) 
     assert done(capsys, "callers", "limits", "shop")["limits"] == NOTHING
 
 
-def test_of_nobody(capsys: Capture) -> None:
+def test_the_limits_of_an_unknown_caller_are_refused(capsys: Capture) -> None:
     done(capsys, "migrate")
     assert "no caller 'nobody'" in failed(capsys, "callers", "limits", "nobody")
 

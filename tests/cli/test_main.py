@@ -69,7 +69,7 @@ def test_a_command_left_out_shows_the_help_as_it_is(
     assert "\nCommands:\n" in err
 
 
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     version = importlib.metadata.version("callback-dispatcher")
     assert capsys.readouterr().out == f"dispatcher {version}\n"

@@ -63,7 +63,7 @@ def test_a_line_for_each_queue(capsys: pytest.CaptureFixture[str]) -> None:
     ],
     ids=str,
 )
-def test_pausing(
+def test_what_pause_and_resume_ask_for_and_print(
     words: tuple[str, ...], path: str, printed: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     reply = Reply(200, {"pausedAt": SINCE})

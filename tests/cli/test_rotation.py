@@ -94,7 +94,7 @@ def test_where_there_is_no_database_none_is_made(capsys: Capture, words: str) ->
 # --- callers -----------------------------------------------------------------------------------
 
 
-def test_the_list(capsys: Capture, shop: Any) -> None:
+def test_the_list_shows_callers_and_never_their_keys_or_secrets(capsys: Capture, shop: Any) -> None:
     done(capsys, "callers", "create", "ops", "--role", "operator")
     newest, oldest = done(capsys, "callers", "list")["items"]
     assert (newest["name"], oldest["name"]) == ("ops", "shop")
@@ -142,7 +142,9 @@ def test_an_overlap_that_can_not_be(capsys: Capture, shop: Any, overlap: str) ->
     assert len(secrets_of(shop["id"])) == 1
 
 
-def test_too_many_rotations(capsys: Capture, shop: Any) -> None:
+def test_a_secret_is_not_rotated_more_often_than_may_be_in_force(
+    capsys: Capture, shop: Any
+) -> None:
     for _ in range(4):
         done(capsys, "callers", "rotate-secret", "shop")
     assert "overlap of 0" in failed(capsys, "callers", "rotate-secret", "shop")

@@ -264,7 +264,7 @@ def test_who_is_to_come_back_later_than_one_waits_is_told_at_once(
     assert capsys.readouterr().err == "dispatcher: 429 rate-limited: Too Many Requests\n"
 
 
-def test_nothing_listens(
+def test_a_service_that_is_not_there_is_told_with_what_to_start(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with serving(Scripted(Reply(200))) as gone:

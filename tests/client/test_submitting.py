@@ -151,7 +151,7 @@ async def test_a_retry_after_beyond_patience_is_told_at_once() -> None:
     assert len(service.seen) == 1
 
 
-async def test_patience_ends() -> None:
+async def test_a_submission_without_an_answer_is_given_up_after_its_tries() -> None:
     async with played(Reply(0), patience=Patience(tries=3)) as (service, client):
         with pytest.raises(Unreachable, match="no answer came"):
             await client.submit("t", 1)
@@ -159,7 +159,7 @@ async def test_patience_ends() -> None:
     assert service.pauses == [0.5, 1.0]
 
 
-async def test_nobody_listens() -> None:
+async def test_a_service_that_is_not_there_is_told_as_unreachable() -> None:
     async with (
         Client("http://127.0.0.1:9", patience=Patience(tries=1)) as client,
     ):

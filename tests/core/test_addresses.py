@@ -63,12 +63,16 @@ def goes_through(url: str, addresses: list[str], policy: Policy) -> bool:
 
 
 @pytest.mark.parametrize(("address", "allowed", "source"), ADDRESSES)
-def test_address_cases(address: str, allowed: bool, source: str) -> None:
+def test_public_cases_of_addresses_are_judged_as_expected(
+    address: str, allowed: bool, source: str
+) -> None:
     assert (judge_address(address, DEFAULT) is None) == allowed, source
 
 
 @pytest.mark.parametrize(("url", "addresses", "allowed", "source"), URLS)
-def test_url_cases(url: str, addresses: list[str], allowed: bool, source: str) -> None:
+def test_public_cases_of_urls_are_judged_as_expected(
+    url: str, addresses: list[str], allowed: bool, source: str
+) -> None:
     # Those with http are not refused for their scheme alone.
     for each in (url, url.replace("http://", "https://")):
         assert goes_through(each, addresses, DEFAULT) == allowed, source
@@ -76,25 +80,27 @@ def test_url_cases(url: str, addresses: list[str], allowed: bool, source: str) -
 
 
 @pytest.mark.parametrize("location", REDIRECTS)
-def test_redirect_cases(location: str) -> None:
+def test_public_cases_of_redirects_are_refused(location: str) -> None:
     assert isinstance(judge_url(location, DEFAULT), Refused)
 
 
 @pytest.mark.parametrize(("network", "reachable"), [*IPV4_REGISTRY, *IPV6_REGISTRY])
-def test_registries(network: str, reachable: bool) -> None:
+def test_the_blocks_of_the_registries_are_judged_by_their_reach(
+    network: str, reachable: bool
+) -> None:
     block = ip_network(network)
     for address in (block[0], block[-1], block[block.num_addresses // 2]):
         assert (judge_address(address, DEFAULT) is None) == reachable, address
 
 
 @pytest.mark.parametrize("port", [*BAD_HIGH_PORTS, 1, 22, 80, 442, 444, 1023])
-def test_bad_ports(port: int) -> None:
+def test_bad_ports_are_refused_in_dev_too(port: int) -> None:
     assert reason_of(f"https://example.com:{port}/") == "port"
     assert reason_of(f"https://example.com:{port}/", DEV) == "port"
 
 
 @pytest.mark.parametrize("port", [443, 1024, 8080, 8443, 65535])
-def test_good_ports(port: int) -> None:
+def test_443_and_ports_above_1023_are_allowed(port: int) -> None:
     assert reason_of(f"https://example.com:{port}/") is None
 
 
@@ -214,7 +220,9 @@ def test_allowed_loopback_admits_its_names() -> None:
         ("http://127.1:9000/", [], False),
     ],
 )
-def test_dev(url: str, addresses: list[str], allowed: bool) -> None:
+def test_dev_allows_http_and_loopback_and_nothing_else_inside(
+    url: str, addresses: list[str], allowed: bool
+) -> None:
     assert goes_through(url, addresses, DEV) == allowed
 
 

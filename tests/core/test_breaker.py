@@ -64,7 +64,7 @@ class TestClosed:
     def test_four_failures_in_a_row_are_not_enough(self) -> None:
         assert state_of(told(None, "xxxx.xxxx.")) is BreakerState.CLOSED
 
-    def test_five_are(self) -> None:
+    def test_five_failures_in_a_row_open_it(self) -> None:
         breaker = told(None, "xxxxx")
         assert breaker == Breaker(
             state=BreakerState.OPEN, openings=1, opened_at=NOW, open_until=NOW + 30_000

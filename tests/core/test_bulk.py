@@ -36,7 +36,7 @@ class TestWhatIsMeant:
         assert read(replay) == BulkOrder(kind=replay, status=JobStatus.FAILED)
         assert read(cancel) == BulkOrder(kind=cancel)
 
-    def test_of_deliveries(self) -> None:
+    def test_every_member_of_an_order_about_deliveries_is_read(self) -> None:
         asked = {
             "status": "delivered",
             "eventType": "job.failed",
@@ -58,7 +58,7 @@ class TestWhatIsMeant:
         )
 
     @pytest.mark.parametrize("kind", [BulkKind.REPLAY, BulkKind.CANCEL])
-    def test_of_jobs(self, kind: BulkKind) -> None:
+    def test_every_member_of_an_order_about_jobs_is_read(self, kind: BulkKind) -> None:
         status = "expired" if kind is BulkKind.REPLAY else "retrying"
         order = read(kind, status=status, type="mail.send", queue="q", createdAfter=TIME)
         assert order == BulkOrder(

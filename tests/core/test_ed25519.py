@@ -116,7 +116,7 @@ def test_keys_round_trip_and_sign(seed: bytes, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("raw", [b"", bytes(31), bytes(33)])
-def test_lengths(raw: bytes) -> None:
+def test_a_key_of_another_length_is_refused(raw: bytes) -> None:
     with pytest.raises(ValueError, match="32 bytes"):
         PrivateKey(raw)
     with pytest.raises(ValueError, match="32 bytes"):

@@ -37,7 +37,7 @@ class TestRate:
             (3, [0, 333, 666, 999, 1333, 1666, 1999, 2333, 2666, 2999]),
         ],
     )
-    def test_known_answers(self, per_second: float, expected: list[int]) -> None:
+    def test_a_rate_gives_the_known_times(self, per_second: float, expected: list[int]) -> None:
         assert times(per_second, 3) == expected
 
     def test_more_than_one_a_millisecond(self) -> None:

@@ -46,7 +46,9 @@ def test_the_settings_are_the_defaults_of_callers() -> None:
         (Room(jobs=1, bytes=1, queue_jobs=1), 2, 2, 2, Full.JOBS),
     ],
 )
-def test_room(room: Room, jobs: int, bytes_: int, queue_jobs: int, full: Full | None) -> None:
+def test_room_is_full_beyond_the_first_limit_that_is_passed(
+    room: Room, jobs: int, bytes_: int, queue_jobs: int, full: Full | None
+) -> None:
     assert room.full(jobs=jobs, bytes_=bytes_, queue_jobs=queue_jobs) == full
 
 

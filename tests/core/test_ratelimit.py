@@ -25,7 +25,7 @@ def standings(rate: Rate, gaps: list[int]) -> list[tuple[int, Standing]]:
     return found
 
 
-def test_known_answers() -> None:
+def test_a_bucket_of_three_in_ten_seconds_gives_the_known_answers() -> None:
     """Three in 10 s: one more in 3⅓ s, told in whole seconds."""
     rate = Rate(3, 10)
     gaps = [0, 0, 0, 0, 3_333, 1, 0, 6_666, 100_000]

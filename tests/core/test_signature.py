@@ -68,7 +68,7 @@ SVIX = "svix-server types/mod.rs"
         ("whsec_ZGlzcGF0Y2hlci1kZXZlbG9wbWVudC1zZWNyZXQtMDE=", 32),  # that of --dev
     ],
 )
-def test_good_secrets(secret: str, length: int) -> None:
+def test_good_secrets_are_parsed_and_written_again(secret: str, length: int) -> None:
     raw = parse_secret(secret)
     assert len(raw) == length
     assert format_secret(raw).removeprefix("whsec_") == secret.removeprefix("whsec_")
@@ -141,7 +141,7 @@ def test_a_secret_of_any_text_is_a_value_error_at_worst(text: str) -> None:
 # --- Signing -----------------------------------------------------------------------------------
 
 
-def test_known_answers() -> None:
+def test_signatures_are_those_of_the_public_libraries() -> None:
     assert sign([KEY], ID, TIMESTAMP, BODY) == SIGNATURE
     # standard-webhooks rust test_sign, svix-webhooks rust test_sign
     other = parse_secret("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")
@@ -227,7 +227,7 @@ def test_the_public_library_verifies_what_we_sign(
         headers() | {"X-Trace": "1", "x-trace": "2"},  # what is not signed may be there twice
     ],
 )
-def test_accepted(given_headers: dict[str, str]) -> None:
+def test_headers_with_one_good_signature_are_accepted(given_headers: dict[str, str]) -> None:
     verify([KEY], given_headers, BODY, now=NOW)
 
 
@@ -260,7 +260,7 @@ def test_accepted(given_headers: dict[str, str]) -> None:
         (headers(signature="v1,\u00e9\udcff\ud800"), "bad-signature"),
     ],
 )
-def test_refused(given_headers: dict[str, str], expected: str) -> None:
+def test_refused_headers_are_told_the_reason(given_headers: dict[str, str], expected: str) -> None:
     assert reason(given_headers) == expected
 
 

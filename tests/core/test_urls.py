@@ -77,7 +77,7 @@ LONGEST_NAME = ("a" * 63 + ".") * 3 + "a" * 61
         ("https://ip6-loopback./", "local-name"),
     ],
 )
-def test_reasons(url: str, reason: str) -> None:
+def test_a_refused_url_is_told_the_reason(url: str, reason: str) -> None:
     verdict = judge_url(url, Policy())
     assert isinstance(verdict, Refused)
     assert verdict.reason == reason
@@ -104,7 +104,7 @@ def test_an_empty_one_is_told_as_what_it_is() -> None:
         ("https://example.com/" + "a" * 2_028, "https://example.com", "/" + "a" * 2_028),
     ],
 )
-def test_parts(url: str, origin: str, path: str) -> None:
+def test_a_good_url_is_taken_apart_and_kept_as_written(url: str, origin: str, path: str) -> None:
     target = judge_url(url, Policy())
     assert isinstance(target, Target), target
     assert (target.url, target.origin, target.path) == (url, origin, path)
@@ -137,7 +137,7 @@ def a_label(text: str) -> str:
         ("xn---9ca", False),  # a second spelling of xn--9ca
     ],
 )
-def test_labels_in_punycode(label: str, good: bool) -> None:
+def test_labels_in_punycode_must_stay_the_same(label: str, good: bool) -> None:
     assert isinstance(parse_url(f"https://{label}.example/"), Target) == good
 
 

@@ -124,19 +124,33 @@ async def test_a_version_that_was_overtaken_is_changed_anew(stage: Stage) -> Non
     assert record.endpoint.version == 3
 
 
-async def test_bounds_and_strangers(stage: Stage) -> None:
+async def test_a_caller_registers_as_many_as_it_may(stage: Stage) -> None:
     endpoint = await register(stage)
     engine = stage.engine.endpoints
+    await engine.create(replace(endpoint, id=engine.new_id()), most=2)
     with pytest.raises(TooMany):
-        await engine.create(replace(endpoint, id=engine.new_id()), most=1)
-    with pytest.raises(NotFound):
-        await engine.create(replace(endpoint, id="ep_x", caller_id="clr_nobody"), most=9)
+        await engine.create(replace(endpoint, id=engine.new_id()), most=2)
+
+
+async def test_an_endpoint_has_as_many_secrets_in_force_as_it_may(stage: Stage) -> None:
+    endpoint = await register(stage)
     for _ in range(4):
-        await engine.rotate_secret(endpoint.id, None, overlap_seconds=60)
+        await stage.engine.endpoints.rotate_secret(endpoint.id, None, overlap_seconds=60)
     with pytest.raises(TooMany):
-        await engine.rotate_secret(endpoint.id, None, overlap_seconds=60)
+        await stage.engine.endpoints.rotate_secret(endpoint.id, None, overlap_seconds=60)
+
+
+async def test_nothing_is_registered_for_a_caller_who_is_not_there(stage: Stage) -> None:
+    endpoint = await register(stage)
+    stranger = replace(endpoint, id="ep_x", caller_id="clr_nobody")
     with pytest.raises(NotFound):
-        await engine.get(endpoint.id, "clr_another")
+        await stage.engine.endpoints.create(stranger, most=9)
+
+
+async def test_another_callers_endpoint_is_not_found(stage: Stage) -> None:
+    endpoint = await register(stage)
+    with pytest.raises(NotFound):
+        await stage.engine.endpoints.get(endpoint.id, "clr_another")
 
 
 async def test_a_three_day_schedule_and_the_stretch_beyond_it(stage: Stage) -> None:

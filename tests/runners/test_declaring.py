@@ -74,7 +74,7 @@ def test_types_and_runners_come_by_name_and_belong_together() -> None:
     assert list(app.runners()) == ["a", "b", "c"]
 
 
-def test_defaults() -> None:
+def test_a_type_that_says_nothing_has_the_defaults() -> None:
     runner = runner_of(plain)
     assert (runner.type.timeout_seconds, runner.type.max_attempts) == (600.0, 3)
     assert (runner.type.concurrency, runner.type.queue) == (None, "default")
@@ -102,19 +102,19 @@ def test_a_def_handler_runs_in_threads_and_as_many_as_there_are() -> None:
         (JobBackoff(1, 2, 3), JobBackoff(1, 2, 3)),
     ],
 )
-def test_backoff(given: Any, expected: JobBackoff) -> None:
+def test_a_number_of_seconds_is_a_backoff_too(given: Any, expected: JobBackoff) -> None:
     assert runner_of(plain, backoff=given).backoff == expected
 
 
 @pytest.mark.parametrize("name", ["a", "0", "media.probe", "a_b-c.d", "x" * 100])
-def test_good_names(name: str) -> None:
+def test_good_names_of_types_are_taken(name: str) -> None:
     app = Dispatcher()
     app.job(name)(plain)
     assert app.types()[0].name == name
 
 
 @pytest.mark.parametrize("name", ["", "A", ".a", "-a", "a b", "a\n", "x" * 101, "ä", None, 3])
-def test_bad_names(name: Any) -> None:
+def test_bad_names_of_types_and_queues_are_refused(name: Any) -> None:
     with pytest.raises(SettingsError, match="begins with a small letter or a digit"):
         Dispatcher().job(name)
     with pytest.raises(SettingsError, match="the queue"):

@@ -22,7 +22,7 @@ def test_an_echo_is_its_input_byte_for_byte_and_waits_for_nothing(raw: bytes) ->
     assert _at_once(raw) == Succeeded(raw)
 
 
-def test_its_type() -> None:
+def test_the_type_of_echo_is_built_in_and_unbounded() -> None:
     echo = EchoRunner()
     assert (echo.type.name, echo.type.runner) == ("dispatcher.echo", "builtin")
     assert echo.type.name == EchoRunner.NAME

@@ -344,7 +344,7 @@ async def test_a_receiver_that_only_stops_sending_has_closed(sender: AnySender) 
     assert result.code == "closed"
 
 
-async def test_nothing_listens(sender: AnySender) -> None:
+async def test_a_port_that_nothing_listens_at_is_told_as_refused(sender: AnySender) -> None:
     async with Receiver() as receiver:
         url = receiver.url
     result = await sender.send(callout(url))

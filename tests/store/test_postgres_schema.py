@@ -307,7 +307,9 @@ class TestAddress:
             ),
         ],
     )
-    def test_of_a_url(self, given: str, dsn: str, shown: str | None, pooled: bool) -> None:
+    def test_a_url_says_where_and_whether_pooled_and_is_shown_without_a_password(
+        self, given: str, dsn: str, shown: str | None, pooled: bool
+    ) -> None:
         address = Address.parse(given)
         assert (address.dsn, address.pooled) == (dsn, pooled)
         assert address.shown == (shown or "postgresql://h/d")

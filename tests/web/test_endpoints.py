@@ -263,7 +263,9 @@ class TestSending:
         assert (item["endpointId"], item["status"]) == (made["id"], "delivered")
         assert (await here.call("GET", "/v1/deliveries?endpointId=x")).status == 422
 
-    async def test_a_ping(self, here: Service) -> None:
+    async def test_a_ping_goes_to_that_endpoint_alone_and_is_tried_once(
+        self, here: Service
+    ) -> None:
         made = await register(here, events=["job.failed"])
         await register(here, "https://other.example/in")
         here.stage.sender.answers[HOOK] = [FAILS]
@@ -295,7 +297,7 @@ class TestSending:
         (delivery,) = listed.json["items"]  # sent, or dropped at the job's end: it is best effort
         assert (delivery["eventType"], delivery["jobId"]) == ("job.started", second)
 
-    async def test_its_own_schedule(self, here: Service) -> None:
+    async def test_an_endpoint_is_tried_by_its_own_schedule(self, here: Service) -> None:
         made = await register(here, schedule=[0, 60])
         here.stage.sender.answers[HOOK] = [FAILS, FAILS]
         await here.submit()

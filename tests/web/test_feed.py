@@ -83,7 +83,7 @@ async def test_it_waits_for_what_comes(database: Database) -> None:
         await until_nobody(here.stage.waiters)
 
 
-async def test_types(database: Database) -> None:
+async def test_types_leave_other_events_out_and_must_be_known(database: Database) -> None:
     told = Told()
     told.output(b"1")
     async with service(database, ScriptedRunner(told)) as here:
@@ -140,7 +140,7 @@ def test_cursors_are_masked_for_a_scope() -> None:
         assert len(packed) == len(cursors.pack("8123456789012.12345678", scope))
 
 
-async def test_whose_events() -> None:
+async def test_who_reads_whose_events_of_the_feed() -> None:
     edge = Edge()
     async with edge.running():
         ada, bob = "clr_" + "a" * 32, "clr_" + "b" * 32

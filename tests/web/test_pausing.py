@@ -92,7 +92,7 @@ async def test_who_did_it_stands_in_the_audit_log(database: Database) -> None:
         ]
 
 
-async def test_pages_and_refusals(database: Database) -> None:
+async def test_queues_that_are_paused_are_listed_page_by_page(database: Database) -> None:
     async with operated(database) as here:
         for name in ("a", "b"):
             await ask(here, "POST", f"/v1/queues/{name}/pause")
@@ -101,8 +101,16 @@ async def test_pages_and_refusals(database: Database) -> None:
         rest = (await ask(here, "GET", f"/v1/queues?limit=2&cursor={first['nextCursor']}")).json
         assert [each["name"] for each in rest["items"]] == ["default"]
         assert rest["nextCursor"] is None
+
+
+async def test_a_name_that_no_queue_can_have_is_not_found(database: Database) -> None:
+    async with operated(database) as here:
         answer = await ask(here, "POST", "/v1/queues/No%20queue/pause")
         assert (answer.status, answer.json["code"]) == (404, "queue-not-found")
+
+
+async def test_queues_are_for_operators_alone(database: Database) -> None:
+    async with operated(database) as here:
         for method, path in (
             ("GET", "/v1/queues"),
             ("POST", "/v1/pause"),

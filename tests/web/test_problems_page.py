@@ -73,6 +73,11 @@ def test_the_page_lists_every_problem_there_is_once() -> None:
     assert sorted(listed()) == sorted(made())
 
 
+def test_the_page_lists_problems_in_the_order_of_their_status() -> None:
+    statuses = [status for status, _ in listed()]
+    assert statuses == sorted(statuses)
+
+
 def test_a_refusal_is_always_of_a_kind() -> None:
     # The root has a code of its own, which the page does not list: nothing is raised as it.
     assert not re.findall(r"\braise RequestError\b", sources())

@@ -60,7 +60,9 @@ def test_a_get_answers_a_head_too() -> None:
 
 
 @pytest.mark.parametrize(("method", "template"), GUARDED)
-async def test_who_may(served: Edge, method: str, template: str) -> None:
+async def test_each_call_is_for_the_roles_of_the_table_alone(
+    served: Edge, method: str, template: str
+) -> None:
     path = path_of(template)
     for verb in (method, "HEAD") if method == "GET" else (method,):
         for role, key in KEYS.items():

@@ -135,7 +135,7 @@ async def test_progress_is_shown_live_though_it_is_not_stored(database: Database
         assert end.json["data"]["progress"]["current"] == 3
 
 
-async def test_progress_coalesces(database: Database) -> None:
+async def test_progress_that_comes_fast_is_shown_as_the_latest(database: Database) -> None:
     told = Told()
     async with service(database, ScriptedRunner(told)) as here:
         job_id = await here.submit(PLAIN)

@@ -28,6 +28,7 @@ PAGES = (
     "docs/howto/runbook.md",
     "docs/reference/handlers.md",
 )
+CODE_BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the pages call the API with curl")
@@ -67,9 +68,19 @@ def test_every_link_between_pages_leads_somewhere() -> None:
     pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
     for page in pages:
         for link in links(page.read_text(encoding="utf-8")):
-            target = link.partition("#")[0]
-            if target and "://" not in target:
-                assert (page.parent / target).exists(), f"{page.name} links to {target}"
+            if "://" in link:
+                continue
+            target, _, anchor = link.partition("#")
+            found = page.parent / target if target else page
+            assert found.exists(), f"{page.name} links to {target}"
+            assert not anchor or anchor in anchors(found), f"{page.name} links to {link}"
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives to the headings of a page."""
+    prose = CODE_BLOCK.sub("", page.read_text(encoding="utf-8"))
+    headings = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
 
 
 def links(text: str) -> list[str]:

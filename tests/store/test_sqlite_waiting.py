@@ -68,7 +68,7 @@ def made_of(
     return LeasedDelivery(delivery, "", event, job, result)
 
 
-def test_it_serves_one_lease() -> None:
+def test_what_is_kept_serves_one_lease() -> None:
     waiting = Waiting()
     waiting.keep(made_of(1))
     waiting.keep(made_of(2))
@@ -80,7 +80,7 @@ def test_it_serves_one_lease() -> None:
 
 
 @pytest.mark.parametrize("stands", [[8, 0, 0, 1], [7, 1, 0, 1], [7, 0, 1, 1], [7, 0, 0, 2]])
-def test_it_is_not_used_if_the_row_moved_on(stands: list[int]) -> None:
+def test_what_is_kept_is_not_used_if_the_row_moved_on(stands: list[int]) -> None:
     waiting = Waiting()
     waiting.keep(made_of())
     assert waiting.take("dlv_1", "lse_1", stands) is None
