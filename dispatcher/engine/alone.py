@@ -8,13 +8,12 @@ its attempts, and the others end well.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from dispatcher.core.facts import RunsAlone
 from dispatcher.core.model import Job
-from dispatcher.core.outcome import JobOutcome, Snoozed
+from dispatcher.core.outcome import GivenBack, JobOutcome, Snoozed
 from dispatcher.ports.observer import Observer
 from dispatcher.ports.runner import Runner, SharesProcess
 from dispatcher.ports.system import Timers
@@ -35,10 +34,12 @@ def is_suspect(job: Job) -> bool:
 
 
 class Alone:
-    """Lets jobs in side by side, or one alone.
+    """Lets jobs run side by side, or one alone.
 
-    From when a suspect waits nobody else is let in; when those inside have left it is, and when no
-    suspect waits any more all others are. `on_open` is called when that is so.
+    From when a suspect has come nobody else begins. Who comes is turned away, other suspects too: a
+    job that was leased when the suspect crashes the process would have lost an attempt by it. So
+    the suspect begins when nothing else is here, and that is when those who were turned away have
+    been given back. `on_open` is called when others may begin again.
     """
 
     def __init__(self, runners: Mapping[str, Runner], timers: Timers, observer: Observer) -> None:
@@ -49,96 +50,63 @@ class Alone:
             for name, runner in runners.items()
             if isinstance(runner, SharesProcess) and runner.shares_process
         }
-        self._inside = 0
-        self._one_alone = False
-        self._suspects: deque[asyncio.Future[bool]] = deque()
-        self._others: deque[asyncio.Future[bool]] = deque()
+        self._here = 0
+        self._closed = False
+        self._turn: asyncio.Future[bool] | None = None
         self.on_open: Callable[[], None] | None = None
-
-    @property
-    def closed(self) -> bool:
-        """Whether a suspect is inside, or waits to be."""
-        return self._one_alone or bool(self._suspects)
 
     def keeps_out(self, job_type: str) -> bool:
         """Whether a job of this type could not begin now."""
-        return self.closed and job_type in self._side_by_side
+        return self._closed and job_type in self._side_by_side
+
+    def came(self, job_type: str) -> None:
+        """A job was leased to this process; `went` is called for it when its end was written."""
+        if job_type in self._side_by_side:
+            self._here += 1
+
+    def went(self, job_type: str) -> None:
+        """A job that came is no longer leased to this process, or its lease is lost."""
+        if job_type in self._side_by_side:
+            self._here -= 1
+            if self._turn is not None and self._here == 1:
+                _tell(self._turn, True)
 
     async def run(self, job: Job, work: Callable[[], Awaitable[JobOutcome]]) -> JobOutcome:
-        """Have a job done: beside others, or alone if it is to run so."""
+        """Have a job that came done: beside others, or alone if it is to run so."""
         if job.type not in self._side_by_side:
             return await work()
-        alone = is_suspect(job)
-        if not await self.enter(alone=alone):
-            return Snoozed(AGAIN_SECONDS)
+        if self._closed:
+            return GivenBack()
+        if not is_suspect(job):
+            return await work()
+        self._closed = True
         try:
-            if alone:
-                self._observer.saw(RunsAlone(job))
+            if not await self._others_went():
+                return Snoozed(AGAIN_SECONDS)
+            self._observer.saw(RunsAlone(job))
             return await work()
         finally:
-            self.leave()
+            self._closed = False
+            if self.on_open is not None:
+                self.on_open()
 
-    async def enter(self, *, alone: bool) -> bool:
-        """Wait to be let in, and `leave` after it; False: the others did not end in time."""
-        if alone:
-            if not self._inside and not self.closed:
-                self._let_in(alone=True)
-                return True
-            return await self._wait(self._suspects, PATIENCE_SECONDS)
-        if not self.closed:
-            self._let_in(alone=False)
+    async def _others_went(self) -> bool:
+        """Wait until the one that asks is alone here; False: the others did not end in time."""
+        if self._here == 1:
             return True
-        return await self._wait(self._others, None)
-
-    def leave(self) -> None:
-        """Go; whoever waits for that is let in."""
-        self._inside -= 1
-        self._one_alone = False
-        self._admit()
-
-    def _let_in(self, *, alone: bool) -> None:
-        self._inside += 1
-        self._one_alone = alone
-
-    async def _wait(self, queue: deque[asyncio.Future[bool]], seconds: float | None) -> bool:
-        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        queue.append(turn)
+        turn = self._turn = asyncio.get_running_loop().create_future()
 
         def give_up() -> None:
             _tell(turn, False)
 
-        alarm = None if seconds is None else self._timers.after(seconds, give_up)
+        alarm = self._timers.after(PATIENCE_SECONDS, give_up)
         try:
-            entered = await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled() and turn.result():
-                self.leave()  # it was let in and canceled in the same turn of the loop
-            raise
+            return await turn
         finally:
-            if alarm is not None:
-                alarm.cancel()
-            if turn in queue:  # it gave up: others may have waited for that
-                queue.remove(turn)
-                self._admit()
-        return entered
-
-    def _admit(self) -> None:
-        while self._suspects and not self._inside:
-            turn = self._suspects.popleft()
-            if _tell(turn, True):
-                self._let_in(alone=True)
-                return
-        if self.closed:
-            return
-        while self._others:
-            if _tell(self._others.popleft(), True):
-                self._let_in(alone=False)
-        if self.on_open is not None:
-            self.on_open()
+            alarm.cancel()
+            self._turn = None
 
 
-def _tell(turn: asyncio.Future[bool], entered: bool) -> bool:  # what is told
-    if turn.done():
-        return False
-    turn.set_result(entered)
-    return True
+def _tell(turn: asyncio.Future[bool], alone: bool) -> None:  # what is told
+    if not turn.done():
+        turn.set_result(alone)

@@ -170,6 +170,7 @@ class Jobs:
             self._superseded.add(before)
             before.stop(StopReason.LOST)
         self._runs[leased.job.id] = run
+        self._alone.came(leased.job.type)
         self.pledged.offered.discard(leased.lease)
         if holder_id != self._holder.id or not self._holder.alive:
             run.stop(StopReason.DRAIN)
@@ -248,6 +249,7 @@ class Jobs:
             self._superseded.discard(run)
             if self._runs.get(job.id) is run:
                 del self._runs[job.id]
+            self._alone.went(job.type)
             self.slots.give(job.type)
             self.made_room()
 
@@ -285,9 +287,8 @@ class Jobs:
         return None if run.stopped is StopReason.LOST else outcome
 
     async def _timed(self, run: Run, job: Job) -> JobOutcome:
-        alarm = self._system.timers.after(
-            job.timeout_seconds, partial(run.stop, StopReason.TIMEOUT)
-        )
+        late = partial(run.stop, StopReason.TIMEOUT)
+        alarm = self._system.timers.after(job.timeout_seconds, late)
         try:
             return await self._runners[job.type].run(run.leased, run.report)
         finally:

@@ -104,6 +104,38 @@ async def test_suspects_run_one_by_one_and_others_after_them(database: Database)
         await stage.close()
 
 
+async def test_a_suspect_begins_when_those_claimed_with_it_have_been_given_back(
+    database: Database,
+) -> None:
+    """If it crashes the process they lose no attempt by it."""
+    hall = Hall()
+    suspects: list[Job] = []
+    beside: dict[bytes, list[tuple[JobState, int]]] = {}
+
+    async def handle(leased: LeasedJob, report: RunReport) -> JobOutcome:
+        others = [await stage.job(job) for job in suspects if job.id != leased.job.id]
+        beside[leased.input] = [(job.state, job.attempt_count) for job in others]
+        return await hall.handle(leased, report)
+
+    stage = await Stage(database, InProcessRunner(handle)).open()
+    try:
+        suspects += await crash(stage, b"1", b"2", b"3")
+        await stage.start()
+        for name in (b"1", b"2", b"3"):
+            await hall.until(name)
+            hall.let_go(name)
+        await stage.seen(JobEnded, count=3)
+        waiting, done = (JobState.WAITING, 2), (JobState.SUCCEEDED, 3)
+        assert beside == {
+            b"1": [waiting, waiting],
+            b"2": [done, waiting],
+            b"3": [done, done],
+        }
+    finally:
+        hall.let_go(b"1", b"2", b"3")
+        await stage.close()
+
+
 async def test_after_one_crash_jobs_run_side_by_side(database: Database) -> None:
     hall = Hall()
     stage = await a_stage(database, hall).open()
