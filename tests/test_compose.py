@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from dispatcher import compose
@@ -36,3 +38,29 @@ async def test_the_store_goes_by_the_clock_and_the_ids_of_its_service(
         async with compose.service(settings, None, listening, RecordingObserver()) as running:
             assert given["clock"] is running.services.clock
             assert given["ids"] is running.services.ids
+
+
+async def test_what_is_changed_of_a_caller_holds_at_once(tmp_path: Path) -> None:
+    """In the process that is asked for it too, which keeps what it looked up for some seconds."""
+    settings = Settings(dev=True, port=0, store=f"sqlite:///{tmp_path / 'dispatcher.db'}")
+    async with AsyncExitStack() as opened:
+        listening = opened.enter_context(compose.bind(settings))
+        running = await opened.enter_async_context(
+            compose.service(settings, None, listening, RecordingObserver())
+        )
+        session = await opened.enter_async_context(aiohttp.ClientSession(running.local_url))
+
+        async def ask(verb: str, path: str, key: str | None = None, **body: Any) -> tuple[int, Any]:
+            headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+            asked = session.request(verb, path, json=body or None, headers=headers)
+            async with asked as answer:
+                return answer.status, await answer.json() if answer.status < 204 else None
+
+        _, made = await ask("POST", "/v1/callers", name="tried")
+        caller, key = f"/v1/callers/{made['id']}", made["key"]
+        job: dict[str, Any] = {"type": "dispatcher.echo", "input": {"n": 1}}
+        assert (await ask("POST", "/v1/jobs", key["apiKey"], **job))[0] == 202
+        assert (await ask("PATCH", caller, limits={"bodyBytes": 9}))[0] == 200
+        assert (await ask("POST", "/v1/jobs", key["apiKey"], **job))[0] == 413
+        assert (await ask("DELETE", f"{caller}/keys/{key['id']}"))[0] == 204
+        assert (await ask("GET", "/v1/jobs", key["apiKey"]))[0] == 401

@@ -33,6 +33,7 @@ from dispatcher.compose.ending import EXIT_UNFINISHED, Ending
 from dispatcher.compose.nodes import (
     cancel,
     edge_of,
+    forgetting,
     hearing_of,
     hearing_others,
     keeping_time,
@@ -139,8 +140,9 @@ async def service(
         serve_bulk(runners.values(), bulk_of(engine, terms, store, catalog, system))
         services = await services_of(settings, engine, store, vault, system, url, catalog, seeing)
         keys = Keys(store, clock, services.dev)
+        forget = services.callers.on_change = forgetting(engine, keys, signer)
         if not settings.on_sqlite:
-            hearing = hearing_of(settings, engine, services, runners, keys, signer, store, timers)
+            hearing = hearing_of(settings, engine, services, runners, store, timers, forget)
             await opened.enter_async_context(hearing_others(seeing.hints, hearing, settings))
         edge = await edge_of(opened, settings, services, keys)
         side = None if own is None else await side_of(opened, settings, services, keys)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from aiohttp import web
@@ -27,22 +27,27 @@ from dispatcher.web.server import SHARED_SECONDS, EdgeRunner
 from dispatcher.web.services import Services
 
 
+def forgetting(engine: Engine, keys: Keys, signer: Signer) -> Callable[[str | None], None]:
+    """Has all parts that keep something of a caller (None: of all) read it anew."""
+
+    def forget(owner: str | None) -> None:
+        keys.forget(owner)
+        signer.forget(owner)
+        engine.deliveries.forget(owner)
+
+    return forget
+
+
 def hearing_of(
     settings: Settings,
     engine: Engine,
     services: Services,
     runners: Mapping[str, Runner],
-    keys: Keys,
-    signer: Signer,
     store: Store,
     timers: Timers,
+    forget: Callable[[str | None], None],
 ) -> Hearing:
     """What acts on hints, in all parts that keep something which others may have changed."""
-
-    def forget(owner: str | None) -> None:
-        keys.forget(owner)
-        signer.forget(owner)
-
     return Hearing(
         engine,
         store,

@@ -94,7 +94,8 @@ class Alone:
         """Wait until the one that asks is alone here; False: the others did not end in time."""
         if self._here == 1:
             return True
-        turn = self._turn = asyncio.get_running_loop().create_future()
+        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._turn = turn
 
         def give_up() -> None:
             _tell(turn, False)

@@ -57,9 +57,10 @@ class RotatedSecret(Struct, frozen=True):
 
 
 class Callers:
-    """What operators do about callers. A running service notices it within a few seconds.
+    """What operators do about callers. Other processes notice it within a few seconds.
 
-    Whatever is done stands in the audit log, as that of an `actor`, in the same commit.
+    Whatever is done stands in the audit log, as that of an `actor`, in the same commit. `on_change`
+    is called after it with the caller's id: what this process knows of it is to be read anew.
     """
 
     TRIES = 5
@@ -81,9 +82,11 @@ class Callers:
         self._random = random
         self._observer = observer
         self._entries = Entries(clock, ids)
+        self.on_change: Callable[[str], None] = lambda _: None
 
     def _told(self, entry: AuditEntry) -> None:
         self._observer.saw(ActionAudited(entry))
+        self.on_change(entry.caller_id or entry.target)
 
     async def create(self, name: str, role: Role, actor: Actor) -> CreatedCaller:
         """Add a caller with its first API key and signing secret. Raises `NameTaken`."""

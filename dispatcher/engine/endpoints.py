@@ -231,6 +231,7 @@ class Endpoints:
                 )
             case Addition.ADDED:
                 self._told(entry)
+                self._deliveries.forget(endpoint_id)
                 self._observer.saw(SecretsChanged(endpoint_id))
                 until = now + round(overlap_seconds * 1000)
                 return RotatedEndpointSecret(endpoint_id, format_secret(secret), now, until)

@@ -128,7 +128,7 @@ class Hearing:
     ) -> None:
         """`types` are those that run here.
 
-        `forget` has what is known of a caller and its secrets (None: of all, and of the service)
+        `forget` has what is known of a caller or an endpoint (None: of all, and of the service)
         read anew.
         """
         self._engine = engine
@@ -160,12 +160,10 @@ class Hearing:
                     self._read(hint, partial(self._stop_if_asked, hint.id))
             case Topic.CALLER:
                 self._forget(hint.id)
-                self._engine.deliveries.forget(hint.id)
             case Topic.ENDPOINT:
                 self._engine.deliveries.forget(hint.id)
             case Topic.SERVICE_KEYS:
                 self._forget(None)
-                self._engine.deliveries.forget()
             case Topic.TYPES:
                 self._read(hint, self.learn_types)
             case Topic.ANYTHING:
@@ -185,7 +183,6 @@ class Hearing:
         self._waiters.look_soon()
         self._work("")
         self._engine.deliveries.loop.wake()
-        self._engine.deliveries.forget()
         self._forget(None)
         self._read(hint, self.learn_types)
 

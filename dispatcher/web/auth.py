@@ -19,7 +19,8 @@ from dispatcher.web.dev import check_local
 from dispatcher.web.services import DevMode
 
 KEPT_SECONDS: Final = 5.0
-"""How long a key that was looked up is believed: a revocation is noticed that much later."""
+"""How long a key that was looked up is believed, where nobody tells of changes: those made by
+commands on SQLite, and in other processes behind a pooler."""
 
 _KEPT_KEYS: Final = 10_000
 _KEPT_STRANGERS: Final = 1_000
