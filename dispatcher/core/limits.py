@@ -29,6 +29,7 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     body_bytes: int = 1_048_576
     body_depth: int = 64
+    output_bytes: int = 1_048_576
     url_characters: int = MAX_URL_LENGTH
     text_characters: int = 256
     metadata_entries: int = 50

@@ -180,7 +180,7 @@ class Jobs:
         return Report(
             run.leased,
             self._commit,
-            coalesce_seconds=self._terms.progress_seconds,
+            terms=self._terms,
             system=self._system,
             on_stale=partial(run.stop, StopReason.LOST),
             on_applied=self.wake_for,

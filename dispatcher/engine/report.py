@@ -13,7 +13,7 @@ from dispatcher.core.facts import JobMoved
 from dispatcher.core.lifecycle import wants
 from dispatcher.core.model import EventType, Progress
 from dispatcher.engine.commit import Commit
-from dispatcher.engine.terms import System
+from dispatcher.engine.terms import EngineTerms, System
 from dispatcher.ports.records import Applied
 from dispatcher.ports.system import Alarm
 
@@ -21,7 +21,7 @@ from dispatcher.ports.system import Alarm
 class Report:
     """Implements `ports.runner.RunReport` for one attempt.
 
-    The first progress is written at once and then one in `coalesce_seconds`, always the latest;
+    The first progress is written at once and then one in `progress_seconds`, always the latest;
     writing it never holds the job up. `on_stale` is called when the store says that the lease is no
     longer ours.
     """
@@ -36,6 +36,7 @@ class Report:
         "_ids",
         "_leased",
         "_loop",
+        "_most_output_bytes",
         "_no_output_before",
         "_not_before",
         "_observer",
@@ -53,14 +54,15 @@ class Report:
         leased: LeasedJob,
         commit: Commit,
         *,
-        coalesce_seconds: float,
+        terms: EngineTerms,
         system: System,
         on_stale: Callable[[], None],
         on_applied: Callable[[Applied], None],
     ) -> None:
         self._leased = leased
         self._commit = commit
-        self._coalesce_seconds = coalesce_seconds
+        self._coalesce_seconds = terms.progress_seconds
+        self._most_output_bytes = terms.limits.output_bytes
         self._clock = system.clock
         self._timers = system.timers
         self._ids = system.ids
@@ -92,7 +94,9 @@ class Report:
             self._loop.call_soon_threadsafe(self._schedule)
 
     async def output(self, output: bytes) -> None:
-        """See `RunReport.output`. Each is kept; as callbacks, one in `coalesce_seconds` is sent."""
+        """See `RunReport.output`. Each is kept; as callbacks, one in `progress_seconds` is sent."""
+        if len(output) > self._most_output_bytes:
+            raise ValueError(too_large(len(output), self._most_output_bytes))
         now = self._clock.monotonic()
         deliver = now >= self._no_output_before
         if deliver:
@@ -196,6 +200,14 @@ class Report:
         if isinstance(note, NoteProgress) and note.event_id is None:
             live = replace(job, progress=note.progress)
         self._observer.saw(JobMoved(job.id, job.caller_id, live))
+
+
+def too_large(size: int, most: int) -> str:
+    """What is told to whom an output was refused."""
+    return (
+        f"An output has at most {most:,} bytes as JSON (limit_output_bytes), not {size:,}: put "
+        "what is large where it can be fetched, and tell where."
+    )
 
 
 def _nobody() -> None:

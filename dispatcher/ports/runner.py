@@ -20,7 +20,8 @@ class RunReport(Protocol):
     async def output(self, output: bytes) -> None:
         """Keep an intermediate result (JSON); returns once it is durable.
 
-        Raises `StoreUnavailable`, or `asyncio.CancelledError` if the lease was lost.
+        Raises `ValueError` if it is larger than outputs may be (the text says how large),
+        `StoreUnavailable`, or `asyncio.CancelledError` if the lease was lost.
         """
         ...
 

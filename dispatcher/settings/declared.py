@@ -286,6 +286,7 @@ LIMIT_PREFIX: Final = "limit_"
 _LIMITS: Final[dict[str, Meta]] = {
     "body_bytes": _says("Bytes of a request's body at most.", 1, MOST_BODY_BYTES),
     "body_depth": _says("How deep a request's JSON is nested at most.", 1, 500),
+    "output_bytes": _says("Bytes of an intermediate output at most.", 1, MOST_BODY_BYTES),
     "url_characters": _says("Characters of a callback URL at most.", 16, MAX_URL_LENGTH),
     "text_characters": _says("Characters of `correlationId`, keys and header values.", 1, 8_192),
     "metadata_entries": _says("Entries of `metadata` at most.", 0, 10_000),

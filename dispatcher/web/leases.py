@@ -14,6 +14,7 @@ from dispatcher.core.model import Job, Progress
 from dispatcher.core.outcome import AttemptFailed, Failed
 from dispatcher.core.payload import encode, job_json, rfc3339
 from dispatcher.engine.leases import RemoteWork
+from dispatcher.engine.report import too_large
 from dispatcher.ports.records import RemoteTerms
 from dispatcher.web.auth import Identity
 from dispatcher.web.body import read_as
@@ -83,12 +84,15 @@ class Leases:
         asked = HeartbeatBody()
         if request.body_exists:
             asked = await self._read(request, HeartbeatBody)
-        told = asked.progress
+        told, output = asked.progress, bytes(asked.output)
+        if len(output) > self._limits.output_bytes:
+            detail = too_large(len(output), self._limits.output_bytes)
+            raise InvalidFields((FieldError("/output", "too-large", detail),))
         renewed = await self._remote.heartbeat(
             lease,
             who.caller.id,
             progress=None if told is None else _progress(told.current, told.total, told.message),
-            output=bytes(asked.output) or None,
+            output=output or None,
         )
         members = {
             "expiresAt": rfc3339(renewed.until),

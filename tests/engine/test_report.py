@@ -12,6 +12,7 @@ import pytest
 from dispatcher.core.changes import LeasedJob
 from dispatcher.core.errors import StoreUnavailable
 from dispatcher.core.facts import DeliveryAttemptEnded, JobEnded
+from dispatcher.core.limits import Limits
 from dispatcher.core.model import Event, EventType, Job, Progress
 from dispatcher.core.outcome import JobOutcome, Succeeded
 from dispatcher.ports.runner import RunReport
@@ -200,6 +201,28 @@ async def test_each_output_is_kept_in_order_as_it_is(stages: Stages) -> None:
     sequences = [event.sequence or 0 for event in events]
     assert sequences == sorted(sequences)
     assert len(set(sequences)) == len(sequences)
+
+
+async def test_an_output_that_is_too_large_is_refused_and_nothing_is_kept(stages: Stages) -> None:
+    """It would be in memory whole wherever its event is read, and in the receiver's."""
+    refused: list[str] = []
+    most = Limits().output_bytes
+
+    async def handler(leased: LeasedJob, report: RunReport) -> JobOutcome:
+        await report.output(b"1" * most)
+        with pytest.raises(ValueError, match="at most 1,048,576 bytes") as caught:
+            await report.output(b"1" * (most + 1))
+        refused.append(str(caught.value))
+        return Succeeded(b"1")
+
+    stage = await stages.start(ScriptedRunner(handler))
+    job = await stage.submit()
+    await stage.seen(JobEnded)
+    assert "limit_output_bytes" in refused[0]
+    found = await stage.store.list_events(job.id, None, limit=9, after=0)
+    assert found is not None
+    types = [event.type for event, _ in found[1]]
+    assert types == [EventType.JOB_OUTPUT, EventType.JOB_SUCCEEDED]
 
 
 async def test_an_output_is_durable_when_the_call_returns(stages: Stages) -> None:

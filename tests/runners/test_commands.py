@@ -173,6 +173,17 @@ async def test_an_output_that_cannot_be_kept_fails_the_attempt(bash: Make) -> No
     assert outcome.code == "command-output"
 
 
+async def test_an_output_that_is_too_large_is_for_the_log(
+    bash: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    report = Recorder()
+    report.refusal = ValueError("at most 9 bytes")
+    with caplog.at_level(logging.INFO):
+        outcome = await run(bash("echo '{\"output\": 1}' >&2; echo 5"), report=report)
+    assert outcome == Succeeded(b"5")
+    assert '{"output": 1}' in caplog.text
+
+
 async def test_who_leaves_the_group_and_holds_the_pipes_does_not_hold_the_job(
     bash: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -221,6 +221,16 @@ async def test_an_output_that_cannot_be_kept_fails_the_attempt(work: Runners) ->
     assert outcome == AttemptFailed("handler-error", "StoreUnavailable")
 
 
+async def test_an_output_that_is_too_large_is_told_to_the_handler(
+    work: Runners, caplog: pytest.LogCaptureFixture
+) -> None:
+    report = Recorder()
+    report.refusal = ValueError("at most 9 bytes")
+    outcome = await run(work["work.async"], 0, report)
+    assert outcome == AttemptFailed("handler-error", "ValueError")
+    assert "at most 9 bytes" in caplog.text
+
+
 async def test_a_handler_that_its_module_does_not_declare_is_told_to_operators(
     children: Children, caplog: pytest.LogCaptureFixture
 ) -> None:

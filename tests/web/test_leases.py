@@ -13,6 +13,7 @@ import pytest
 
 from dispatcher.core.facts import DeliveryAttemptEnded, JobAttemptEnded
 from dispatcher.core.lifecycle import decide_job
+from dispatcher.core.limits import Limits
 from dispatcher.core.model import ApiKey, JobType, Role
 from dispatcher.core.outcome import WorkerLost
 from dispatcher.core.retry import JobBackoff
@@ -72,8 +73,8 @@ class Worker:
 
 
 @asynccontextmanager
-async def at_work(database: Database) -> AsyncIterator[tuple[Service, Worker]]:
-    async with service(database, remote=(AUDIO,)) as here:
+async def at_work(database: Database, **options: Any) -> AsyncIterator[tuple[Service, Worker]]:
+    async with service(database, remote=(AUDIO,), **options) as here:
         for key, caller_id in (("worker", here.stage.caller.id), ("stranger", OTHER.id)):
             row = ApiKey(
                 id=here.stage.ids.new("key"), caller_id=caller_id, role=Role.WORKER, created_at=0
@@ -184,6 +185,17 @@ async def test_heartbeats_renew_and_tell(database: Database) -> None:
         answer = await worker.say(lease, "fail", {**FAILED, "retriable": True})
         assert answer.json["job"]["status"] == "canceled"
         assert (await worker.say(lease, "fail", {**FAILED, "retriable": True})).status == 200
+
+
+async def test_an_output_that_is_too_large_is_refused(database: Database) -> None:
+    async with at_work(database, limits=Limits(output_bytes=9)) as (here, worker):
+        job_id = await here.submit(JOB)
+        lease = await worker.lease()
+        answer = await worker.say(lease, "heartbeat", {"output": "12345678"})
+        assert (answer.status, answer.json["errors"][0]["pointer"]) == (422, "/output")
+        assert (await worker.say(lease, "heartbeat", {"output": "1234567"})).status == 200
+        events = (await here.call("GET", f"/v1/jobs/{job_id}/events")).json["items"]
+        assert [each["type"] for each in events] == ["job.output"]
 
 
 async def test_endpoints_hear_of_what_they_asked_for(database: Database) -> None:

@@ -224,7 +224,10 @@ async def _listen(stream: asyncio.StreamReader, report: RunReport, said: Said) -
         if progress is not None:
             report.progress(progress)
         if output is not None:
-            await report.output(output)
+            try:
+                await report.output(output)
+            except ValueError:  # larger than it may be: it is for the log
+                said.add(line)
 
 
 def _understood(line: bytes) -> tuple[Progress | None, bytes | None] | None:

@@ -45,9 +45,10 @@ class Stop(Struct, frozen=True, tag="stop"):
 
 
 class Kept(Struct, frozen=True, tag="kept"):
-    """The latest output was kept, or could not be, and why."""
+    """The latest output was kept; or could not be (`error`) or may not be (`refused`), and why."""
 
     error: str | None = None
+    refused: str | None = None
 
 
 ToWorker: TypeAlias = Boot | Do | Stop | Kept

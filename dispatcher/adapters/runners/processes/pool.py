@@ -275,7 +275,9 @@ async def _keep(report: RunReport, output: bytes) -> Kept:
     try:
         await report.output(output)
     except StoreError as error:
-        return Kept(str(error))
+        return Kept(error=str(error))
+    except ValueError as error:
+        return Kept(refused=str(error))
     return Kept()
 
 

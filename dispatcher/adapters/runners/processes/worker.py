@@ -111,6 +111,8 @@ class _Report:
             self._kept = asyncio.get_running_loop().create_future()
             self._pipe.say(Output(Raw(output)))
             kept = await self._kept
+        if kept.refused is not None:
+            raise ValueError(kept.refused)
         if kept.error is not None:
             raise StoreUnavailable(kept.error)
 
