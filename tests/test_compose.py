@@ -11,6 +11,7 @@ import pytest
 
 from dispatcher import compose
 from dispatcher.compose.parts import sender_terms
+from dispatcher.core.errors import SettingsError
 from dispatcher.settings import Settings
 from dispatcher.stores import open_store
 from dispatcher.testing.observer import RecordingObserver
@@ -38,6 +39,20 @@ async def test_the_store_goes_by_the_clock_and_the_ids_of_its_service(
         async with compose.service(settings, None, listening, RecordingObserver()) as running:
             assert given["clock"] is running.services.clock
             assert given["ids"] is running.services.ids
+
+
+@pytest.mark.parametrize(
+    ("number", "told"), [(0, "another with --port"), (3, "others by metrics_port")]
+)
+def test_a_port_that_is_taken_is_told_with_the_setting_that_names_it(
+    number: int, told: str
+) -> None:
+    with compose.bind(Settings(port=0)) as taken:
+        taken.listen()
+        port = taken.getsockname()[1]
+        settings = Settings(port=port, metrics_port=port - 2)
+        with pytest.raises(SettingsError, match=f"port {port} .*{told}"):
+            compose.bind(settings, number)
 
 
 async def test_what_is_changed_of_a_caller_holds_at_once(tmp_path: Path) -> None:

@@ -77,12 +77,13 @@ class Running(Struct, frozen=True):
     local_url: str
 
 
-def bind(settings: Settings, port: int | None = None, *, shared: bool = False) -> socket.socket:
+def bind(settings: Settings, number: int = 0, *, shared: bool = False) -> socket.socket:
     """Take the port before anything else is touched; raises `SettingsError` if it is taken.
 
-    `port`: another than the settings say. `shared`: with the other processes of this service.
+    `number`: that for the metrics of the child with this number, in place of the service's own.
+    `shared`: with the other processes of this service.
     """
-    port = settings.port if port is None else port
+    port = settings.metrics_port + number - 1 if number else settings.port
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -92,7 +93,9 @@ def bind(settings: Settings, port: int | None = None, *, shared: bool = False) -
         listening.bind((settings.host, port))
     except OSError as error:
         listening.close()
-        what_to_do = "stop what uses it, or choose another with --port (0 takes a free one)"
+        own = "another with --port (0 takes a free one)"
+        another = "others by metrics_port" if number else own
+        what_to_do = f"stop what uses it, or choose {another}"
         if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
             what_to_do = "choose an address of this machine with --host (0.0.0.0 takes all)"
         raise SettingsError(
@@ -227,7 +230,7 @@ async def _serve(
         bound.enter_context(kept_from_forks(listening.fileno()))
         own = None
         if child is not None and settings.metrics_port:
-            own = bound.enter_context(bind(settings, settings.metrics_port + child.number - 1))
+            own = bound.enter_context(bind(settings, child.number))
             bound.enter_context(kept_from_forks(own.fileno()))
         async with service(settings, app, listening, LogObserver(), own=own) as running:
             _tune_collector()
