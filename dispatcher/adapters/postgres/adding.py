@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from dispatcher.adapters.postgres import lanes
 from dispatcher.adapters.postgres.batching import Entry
@@ -20,6 +19,7 @@ from dispatcher.adapters.postgres.rooms import Rooms
 from dispatcher.adapters.postgres.rows import columns, job_of, job_row
 from dispatcher.adapters.postgres.session import Kind, Session, Witness
 from dispatcher.adapters.postgres.statements import statement
+from dispatcher.core.after import after_hand_off
 from dispatcher.core.changes import LeasedJob
 from dispatcher.core.lifecycle import late_at
 from dispatcher.core.model import Instant, Job, JobState
@@ -164,7 +164,7 @@ async def _insert(
         place = keys.place(new.job, session.now)
         job = new.job
         if offers.may_run_now(session, new, place):
-            job = replace(job, state=JobState.RUNNING, attempt_count=1, started_at=session.now)
+            job = after_hand_off(job, session.now)
             offers.running.begins(job)
         else:
             full = rooms.full(new)

@@ -18,7 +18,7 @@ from dispatcher.adapters.postgres.session import Kind, Session, Witness
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.adapters.postgres.switching import disable
 from dispatcher.core.changes import RecordAttempt
-from dispatcher.core.endpoints import DisabledReason, Endpoint, fails_too_long
+from dispatcher.core.endpoints import DisabledReason, Endpoint, why_disabled
 from dispatcher.core.model import Attempt, DeliveryState, EventType, Instant
 from dispatcher.core.payload import dead_data
 from dispatcher.ports.records import Applied, DeliveryTerms
@@ -106,10 +106,7 @@ def _stretch(
         fares[endpoint.id] = session.now
         endpoint = replace(endpoint, failing_since=session.now)
         session.registered.put(endpoint)
-    if tried.change.gone:
-        return DisabledReason.GONE
-    too_long = fails_too_long(endpoint, session.now, terms.failing_seconds)
-    return DisabledReason.FAILING if too_long else None
+    return why_disabled(endpoint, session.now, terms.failing_seconds, gone=tried.change.gone)
 
 
 async def _keep(session: Session, fares: dict[str, Instant | None]) -> None:

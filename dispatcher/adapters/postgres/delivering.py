@@ -21,7 +21,7 @@ from dispatcher.core.changes import (
     EndDelivery,
     ReleaseDelivery,
 )
-from dispatcher.core.lifecycle import DELIVERY_TRANSITIONS, FINAL_DELIVERY_STATES, settled
+from dispatcher.core.lifecycle import PENDING_ENDS, settled
 from dispatcher.core.model import DeliveryState, Instant
 from dispatcher.core.ordering import OnDead
 from dispatcher.ports.records import (
@@ -60,7 +60,7 @@ async def _end(
     session: Session, change: EndDelivery, row: Row, terms: DeliveryTerms
 ) -> ApplyResult:
     """End a delivery that waits, or is dead and keeps others waiting; see `EndDelivery`."""
-    if change.to not in DELIVERY_TRANSITIONS[DeliveryState.PENDING] & FINAL_DELIVERY_STATES:
+    if change.to not in PENDING_ENDS:
         raise ValueError(f"a pending delivery can't end as {change.to}")
     blocks = row["state"] == DeliveryState.DEAD and row["on_dead"] == OnDead.BLOCK
     lets_go = blocks and change.to is DeliveryState.CANCELED

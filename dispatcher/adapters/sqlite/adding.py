@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from msgspec.structs import replace
-
 from dispatcher.adapters.sqlite.fanout import asked_of
 from dispatcher.adapters.sqlite.keys import Place, place_of
 from dispatcher.adapters.sqlite.lanes import add_lane, count_waiting, next_in_lane, set_ready
@@ -17,6 +15,7 @@ from dispatcher.adapters.sqlite.rows import (
 )
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
+from dispatcher.core.after import after_hand_off
 from dispatcher.core.changes import LeasedJob
 from dispatcher.core.lifecycle import late_at
 from dispatcher.core.model import Job, JobState
@@ -55,7 +54,7 @@ def add_job(session: Session, new: NewJob) -> AddResult:
     place = place_of(session, job)
     hand_off = new.hand_off if place is not Place.BEHIND else None
     if hand_off is not None and _may_run_now(session, job, hand_off, lanes):
-        job = replace(job, state=JobState.RUNNING, attempt_count=1, started_at=session.now)
+        job = after_hand_off(job, session.now)
         lane_seq = _lane(session, job, lanes, place)
         seq = _write(session, job, lane_seq, hand_off, place)
         leased = LeasedJob(job, hand_off.lease, new.input, asked_of(session, job.caller_id))

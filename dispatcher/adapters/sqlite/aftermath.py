@@ -24,7 +24,7 @@ from dispatcher.adapters.sqlite.rows import (
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.changes import RecordAttempt
-from dispatcher.core.endpoints import DisabledReason, Endpoint, fails_too_long
+from dispatcher.core.endpoints import Endpoint, why_disabled
 from dispatcher.core.model import Attempt, DeliveryState, Event, EventType, Instant
 from dispatcher.core.payload import dead_data
 from dispatcher.ports.records import Applied, DeliveryTerms
@@ -93,11 +93,8 @@ def _stretch(
         session.execute(_FAILS, {"id": endpoint_id, "now": session.now})
         session.endpoints.clear()
         endpoint = replace(endpoint, failing_since=session.now)
-    if change.gone:
-        reason = DisabledReason.GONE
-    elif fails_too_long(endpoint, session.now, terms.failing_seconds):
-        reason = DisabledReason.FAILING
-    else:
+    reason = why_disabled(endpoint, session.now, terms.failing_seconds, gone=change.gone)
+    if reason is None:
         return NOTHING
     switched = disable(session, endpoint_id, reason, change.at, terms)
     if switched is None or not switched.changed:

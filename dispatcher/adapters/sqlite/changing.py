@@ -21,6 +21,7 @@ from dispatcher.adapters.sqlite.rows import (
 )
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
+from dispatcher.core.after import after_finish, after_note, due_after_release
 from dispatcher.core.changes import (
     AskCancel,
     FinishJob,
@@ -29,7 +30,7 @@ from dispatcher.core.changes import (
     NoteStarted,
     ReleaseJob,
 )
-from dispatcher.core.lifecycle import JOB_TRANSITIONS, TERMINAL_EVENT, wants
+from dispatcher.core.lifecycle import JOB_ENDS, wants
 from dispatcher.core.model import (
     INLINE_RESULT_BYTES,
     EventType,
@@ -57,11 +58,11 @@ _MOVE = statement("key_place")
 
 def finish_job(session: Session, change: FinishJob, terms: DeliveryTerms) -> ApplyResult:
     """End a job; see `FinishJob` and the port."""
-    if change.to not in TERMINAL_EVENT or change.to not in JOB_TRANSITIONS[change.from_state]:
+    if change.to not in JOB_ENDS[change.from_state]:
         raise ValueError(f"a job that is {change.from_state} can't end as {change.to}")
     known = session.remembered.job(change.lease)
     if known is not None and _is_meant(known.job, change):
-        job = _ended(known.job, change)
+        job = after_finish(known.job, change)
         if _set_ended(session, known.seq, known.job, job, change):
             return _after_end(session, known.seq, known.job, job, change, terms)
     row = session.one(_JOB_BY_ID, (change.job_id,))
@@ -72,7 +73,7 @@ def finish_job(session: Session, change: FinishJob, terms: DeliveryTerms) -> App
         return _again(session, seq, change.event_id)
     if before.state is JobState.WAITING:
         wait_no_more(session, seq, row[JOB_LANE])
-    job = _ended(before, change)
+    job = after_finish(before, change)
     _set_ended(session, seq, before, job, change)
     _drop_remote_lease(session, row)
     follows_at = _next_of_key(session, row, job)
@@ -134,22 +135,6 @@ def _drop_remote_lease(session: Session, row: Row) -> None:
         session.execute(_LAST_LEASE, {"seq": row[JOB_SEQ], "lease": lease})
 
 
-def _ended(job: Job, change: FinishJob) -> Job:
-    """The job as it stands after its end."""
-    return replace(
-        job,
-        state=change.to,
-        finished_at=change.at,
-        expires_at=change.at + round(job.retention_seconds * 1000),
-        retrying=False,
-        progress=job.progress if change.progress is None else change.progress,
-        error=change.error,
-        result_bytes=None if change.result is None else len(change.result),
-        version=job.version + 1,
-        event_count=job.event_count + 1,
-    )
-
-
 def _again(session: Session, seq: int, event_id: str) -> ApplyResult:
     """What a change is answered whose guard does not hold: it may be one that was applied."""
     return Stale() if session.one(_EVENT_OF_JOB, (event_id, seq)) is None else Applied()
@@ -162,9 +147,7 @@ def release_job(session: Session, change: ReleaseJob) -> ApplyResult:
         again = row is not None and row[JOB_LAST_LEASE] == change.lease and not job_of(row).done
         return Applied() if again else Stale()
     job = job_of(row)
-    due_at = change.due_at
-    if job.cancel_requested_at is not None:
-        due_at = min(due_at, session.now)
+    due_at = due_after_release(job, change, session.now)
     seq = row[JOB_SEQ]
     lane_seq = wait_in_lane(session, seq, job.caller_id, job.queue, job.type, due_at)
     session.execute(
@@ -248,12 +231,7 @@ def _note(
     if session.one(_EVENT_OF_JOB, (event_id, seq)) is not None:
         return Applied()
     progress = None if isinstance(change, NoteStarted) else change.progress
-    job = replace(
-        before,
-        progress=before.progress if progress is None else progress,
-        version=before.version + 1,
-        event_count=before.event_count + 1,
-    )
+    job = after_note(before, progress)
     parameters = {"seq": seq, "lease": change.lease, "events": 1, "progress": as_json(progress)}
     session.execute(_NOTE, parameters)
     data = snapshot(job, change.output if isinstance(change, NoteOutput) else None)

@@ -21,7 +21,7 @@ from dispatcher.core.changes import (
     Redeliver,
     ReleaseDelivery,
 )
-from dispatcher.core.lifecycle import DELIVERY_TRANSITIONS, FINAL_DELIVERY_STATES, settled
+from dispatcher.core.lifecycle import FINAL_DELIVERY_STATES, PENDING_ENDS, settled
 from dispatcher.core.model import Attempt, DeliveryState, Instant
 from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms, LeasedDelivery, Stale
 
@@ -232,7 +232,7 @@ def _settle(
 
 def _end(session: Session, change: EndDelivery, terms: DeliveryTerms) -> ApplyResult:
     """End a delivery that waits, or is dead and keeps others waiting; see `EndDelivery`."""
-    if change.to not in DELIVERY_TRANSITIONS[DeliveryState.PENDING] & FINAL_DELIVERY_STATES:
+    if change.to not in PENDING_ENDS:
         raise ValueError(f"a pending delivery can't end as {change.to}")
     parameters = {
         "id": change.delivery_id,
