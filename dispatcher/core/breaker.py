@@ -129,6 +129,25 @@ def state_of(breaker: Breaker | None) -> BreakerState:
     return BreakerState.CLOSED if breaker is None else breaker.state
 
 
+def has_moved(before: Breaker | None, breaker: Breaker | None) -> bool:
+    """Whether there is something to tell: its state is another, or it has opened again."""
+    reopened = breaker is not None and before is not None and breaker.openings > before.openings
+    return reopened or state_of(before) is not state_of(breaker)
+
+
+def fails_destination(sign: Sign, *, whole: bool) -> bool:
+    """Whether an attempt counts as failed for the breaker of its destination.
+
+    `whole`: that has one URL, and so this breaker alone.
+    """
+    return sign is Sign.NO_CONNECTION or (whole and sign is Sign.NO_SERVICE)
+
+
+def tells_of_url(sign: Sign, *, whole: bool) -> bool:
+    """Whether an attempt tells of its URL by itself, for a breaker of that."""
+    return not whole and sign is not Sign.NO_CONNECTION
+
+
 def allowance(breaker: Breaker | None, slots: int, now: Instant) -> int:
     """How many may be under way at once now, of `slots`: none while it is open, then one probe."""
     if breaker is None:

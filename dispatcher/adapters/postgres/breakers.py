@@ -8,13 +8,23 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from dispatcher.adapters.postgres import gates
-from dispatcher.adapters.postgres.gates import OWN_LINE
 from dispatcher.adapters.postgres.rows import columns
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
-from dispatcher.core.breaker import Breaker, BreakerState, Outcome, Sign, after, state_of
+from dispatcher.core.breaker import (
+    Breaker,
+    BreakerState,
+    Outcome,
+    Sign,
+    after,
+    fails_destination,
+    has_moved,
+    state_of,
+    tells_of_url,
+)
 from dispatcher.core.changes import RecordAttempt
 from dispatcher.core.facts import BreakerChanged
+from dispatcher.core.gate import OWN_LINE, Gate, line_room
 from dispatcher.core.model import Instant
 from dispatcher.ports.records import DeliveryTerms
 
@@ -47,7 +57,7 @@ class Line(NamedTuple):
 
     def at(self, terms: DeliveryTerms, now: Instant) -> Instant:
         """From when its breaker lets one more go."""
-        room = gates.room_of_line(self.breaker, (self.sending, self.first_until), terms, now)
+        room = line_room(self.breaker, (self.sending, self.first_until), terms, now)
         return now if room.free else room.at
 
 
@@ -71,9 +81,7 @@ class _Moved(NamedTuple):
     @property
     def tells(self) -> bool:
         """Whether its state is another, or it has opened again."""
-        before, breaker = self.before, self.breaker
-        reopened = breaker is not None and before is not None and breaker.openings > before.openings
-        return reopened or state_of(before) is not state_of(breaker)
+        return has_moved(self.before, self.breaker)
 
 
 class Breakers:
@@ -84,7 +92,7 @@ class Breakers:
 
     __slots__ = ("_moved", "_session", "_targets", "_terms", "here")
 
-    def __init__(self, session: Session, terms: DeliveryTerms, here: dict[int, gates.Gate]) -> None:
+    def __init__(self, session: Session, terms: DeliveryTerms, here: dict[int, Gate]) -> None:
         self._session = session
         self._terms = terms
         self._targets: dict[Url, tuple[int | None, Breaker | None]] = {}
@@ -120,12 +128,12 @@ class Breakers:
                 slots=self._terms.slots,
             )
 
-        failed = sign is Sign.NO_CONNECTION or (here.whole and sign is Sign.NO_SERVICE)
+        failed = fails_destination(sign, whole=here.whole)
         breaker = after(here.breaker, outcome(failed=failed), self._terms.breaker)
         if breaker != here.breaker:
             self._moved.append(_Moved(by, seq, None, here.breaker, breaker))
             self.here[seq] = here._replace(breaker=breaker)
-        if not here.whole and sign is not Sign.NO_CONNECTION:
+        if tells_of_url(sign, whole=here.whole):
             target, before = self._targets.get((seq, url), (None, None))
             found = outcome(failed=sign is Sign.NO_SERVICE)
             breaker = after(before, found, self._terms.breaker)

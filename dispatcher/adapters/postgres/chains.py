@@ -11,10 +11,10 @@ from collections.abc import Set as AbstractSet
 from dispatcher.adapters.postgres import places
 from dispatcher.adapters.postgres.breakers import lines_of
 from dispatcher.adapters.postgres.errors import RowHeld
-from dispatcher.adapters.postgres.gates import OWN_LINE
 from dispatcher.adapters.postgres.rows import columns
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
+from dispatcher.core.gate import OWN_LINE
 from dispatcher.core.model import DeliveryState, Instant
 
 _HEADS = statement("chains_heads")

@@ -6,11 +6,11 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-from dispatcher.adapters.postgres.gates import OWN_LINE
 from dispatcher.adapters.postgres.places import Place, Where
 from dispatcher.adapters.postgres.remembered import Waiting
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.core.endpoints import Endpoint
+from dispatcher.core.gate import OWN_LINE
 from dispatcher.core.lifecycle import BEST_EFFORT_EVENTS, TERMINAL_EVENTS, wants
 from dispatcher.core.model import (
     Callback,

@@ -12,10 +12,10 @@ from typing import Final
 from dispatcher.adapters.postgres import chains, gates, places
 from dispatcher.adapters.postgres.breakers import Line, lines_of
 from dispatcher.adapters.postgres.debts import Debt, Row
-from dispatcher.adapters.postgres.gates import OWN_LINE, Gate
 from dispatcher.adapters.postgres.places import Place
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
+from dispatcher.core.gate import OWN_LINE, PLAIN, Gate
 from dispatcher.core.model import Instant
 from dispatcher.ports.records import Applied, DeliveryTerms
 
@@ -127,7 +127,7 @@ class Gated:
 
     def _gate(self, place: Place) -> Gate:
         """How a destination stands by now."""
-        here = self._gates.get(place.seq, gates.PLAIN)
+        here = self._gates.get(place.seq, PLAIN)
         return here._replace(
             sending=place.sending,
             first_until=place.first_until,

@@ -8,7 +8,6 @@ from typing import Final
 from dispatcher.adapters.postgres import places
 from dispatcher.adapters.postgres.aftermath import NOTHING, Aftermath, Tried, after_attempts
 from dispatcher.adapters.postgres.freeing import Freed, came_free
-from dispatcher.adapters.postgres.gates import OWN_LINE
 from dispatcher.adapters.postgres.known import Recorded
 from dispatcher.adapters.postgres.locking import Locked
 from dispatcher.adapters.postgres.places import Where, where_of
@@ -18,6 +17,7 @@ from dispatcher.adapters.postgres.settling import Ended, settle
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.breaker import Sign
 from dispatcher.core.changes import RecordAttempt
+from dispatcher.core.gate import OWN_LINE
 from dispatcher.core.lifecycle import FINAL_DELIVERY_STATES, settled
 from dispatcher.core.model import DeliveryState
 from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms, Stale

@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 from dispatcher.adapters.postgres import chains, places
 from dispatcher.adapters.postgres.gated import Gated
-from dispatcher.adapters.postgres.gates import OWN_LINE
 from dispatcher.adapters.postgres.locking import Locked
 from dispatcher.adapters.postgres.places import where_of
 from dispatcher.adapters.postgres.rows import Row, columns
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.changes import Redeliver
+from dispatcher.core.gate import OWN_LINE
 from dispatcher.core.lifecycle import FINAL_DELIVERY_STATES
 from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms, Stale
 

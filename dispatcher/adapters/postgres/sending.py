@@ -11,7 +11,6 @@ from msgspec.structs import replace
 
 from dispatcher.adapters.postgres import gates, lines, places
 from dispatcher.adapters.postgres.batching import Batcher, Entry
-from dispatcher.adapters.postgres.gates import Gate
 from dispatcher.adapters.postgres.places import Place, Where
 from dispatcher.adapters.postgres.registered import by_id
 from dispatcher.adapters.postgres.rows import (
@@ -28,6 +27,7 @@ from dispatcher.adapters.postgres.session import Kind, Session, Witness
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.errors import StoreError
+from dispatcher.core.gate import OWN_LINE, PLAIN, Gate
 from dispatcher.core.model import INLINE_RESULT_BYTES, Delivery, Instant
 from dispatcher.ports.records import ClaimedDeliveries, DeliveryTerms, LeasedDelivery
 
@@ -198,7 +198,7 @@ async def _choose(
     for where, place in groups.items():
         if place.seq not in here:
             sending = place.sending + under_way[where]
-            here[place.seq] = gates.PLAIN._replace(sending=sending, first_until=place.first_until)
+            here[place.seq] = PLAIN._replace(sending=sending, first_until=place.first_until)
     wanted = {place.seq: share for place in groups.values()}
     chosen = await lines.choose(session, wanted, here, terms)
     return {where: chosen.get(place.seq, []) for where, place in groups.items()}, here
@@ -228,7 +228,7 @@ async def _settle(
     here = await _gates(session, known, claim.terms)
     await lines.renew_ready(session, here, claim.terms)
     after = await places.look(session, known)
-    here = {place.seq: here.get(place.seq, gates.PLAIN) for place in after.values()}
+    here = {place.seq: here.get(place.seq, PLAIN) for place in after.values()}
     following = await lines.renew(session, after, here, claim.terms)
     for where, place in after.items():
         at, full_slots = following[where]
@@ -286,7 +286,7 @@ async def _lease_read(
     leased: dict[int, LeasedDelivery] = {}
     for row in rows:
         each = leased[row[0]] = _leased_of(row, endpoints)
-        if row["chain"] is None and row["target_seq"] == gates.OWN_LINE:
+        if row["chain"] is None and row["target_seq"] == OWN_LINE:
             session.remembered.keep_sending(each, row["destination_seq"], until)
     return leased
 

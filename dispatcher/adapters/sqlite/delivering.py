@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, assert_never
 
 from dispatcher.adapters.sqlite import breakers, chains, destinations
 from dispatcher.adapters.sqlite.aftermath import NOTHING, after_attempt, after_death
-from dispatcher.adapters.sqlite.destinations import OWN_LINE, Heads
+from dispatcher.adapters.sqlite.destinations import Heads
 from dispatcher.adapters.sqlite.fanout import earlier
 from dispatcher.adapters.sqlite.remembered import KnownDelivery
 from dispatcher.adapters.sqlite.rows import Row, attempt_row
@@ -21,6 +21,7 @@ from dispatcher.core.changes import (
     Redeliver,
     ReleaseDelivery,
 )
+from dispatcher.core.gate import OWN_LINE
 from dispatcher.core.lifecycle import FINAL_DELIVERY_STATES, PENDING_ENDS, settled
 from dispatcher.core.model import Attempt, DeliveryState, Instant
 from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms, LeasedDelivery, Stale

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from dispatcher.adapters.sqlite import destinations
-from dispatcher.adapters.sqlite.destinations import OWN_LINE
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
+from dispatcher.core.gate import OWN_LINE, Gate, NextSend
 from dispatcher.core.turns import in_turn
 from dispatcher.ports.records import DeliveryTerms
 
@@ -28,7 +28,7 @@ LOOK_LINES: Final = 100
 class Chosen(NamedTuple):
     """What may be sent to a destination now, and how that stood before."""
 
-    here: destinations.Gate
+    here: Gate
     deliveries: list[int]
 
 
@@ -43,7 +43,7 @@ def choose(session: Session, seq: int, limit: int, terms: DeliveryTerms) -> Chos
     _move(session, seq, limit, terms)
     queues = [_of_line(session, seq, OWN_LINE, limit)]
     for target in _ready_targets(session, seq):
-        room = destinations.line_room(session, seq, target, terms).free
+        room = destinations.room_in_line(session, seq, target, terms).free
         queues.append(_of_line(session, seq, target, min(room, limit)) if room else [])
     chosen: list[int] = []
     for turn in range(limit):
@@ -51,7 +51,7 @@ def choose(session: Session, seq: int, limit: int, terms: DeliveryTerms) -> Chos
     return Chosen(here, chosen[:limit])
 
 
-def next_for(session: Session, seq: int, terms: DeliveryTerms) -> destinations.Next:
+def next_for(session: Session, seq: int, terms: DeliveryTerms) -> NextSend:
     """When the next can be claimed, after a look at a destination and at those of its lines."""
     here = destinations.gate(session, seq)
     if here.lined:
