@@ -11,6 +11,7 @@ from dispatcher.adapters.postgres import gates
 from dispatcher.adapters.postgres.rows import columns
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
+from dispatcher.adapters.stored import breaker_of
 from dispatcher.core.breaker import (
     Breaker,
     BreakerState,
@@ -66,7 +67,7 @@ async def lines_of(session: Session, urls: Collection[Url]) -> dict[Url, Line]:
     if not urls:
         return {}
     rows = await session.fetch(_LINES, *columns(sorted(urls), 2), session.now)
-    return {(row[0], row[1]): Line(row[2], gates.breaker_of(row[3]), *row[4:]) for row in rows}
+    return {(row[0], row[1]): Line(row[2], breaker_of(row[3]), *row[4:]) for row in rows}
 
 
 class _Moved(NamedTuple):
@@ -107,7 +108,7 @@ class Breakers:
         lined = sorted(each for each in urls if here[each[0]].lined)
         if lined:
             for seq, url, target, text in await session.fetch(_TARGETS_FIND, *columns(lined, 2)):
-                breaker = None if text is None else gates.breaker_of(text)
+                breaker = None if text is None else breaker_of(text)
                 found._targets[seq, url] = target, breaker
         return found
 

@@ -7,13 +7,10 @@ speaks against a destination (it is *plain*) none of this is asked; see `places`
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
-
-import msgspec
 
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
-from dispatcher.core.breaker import Breaker
+from dispatcher.adapters.stored import breaker_of
 from dispatcher.core.gate import NO_LOAD, Gate, SendRoom, line_room
 from dispatcher.core.model import Instant
 from dispatcher.ports.records import DeliveryTerms
@@ -25,8 +22,6 @@ _LINE_LOAD = statement("line_load")
 _TARGET_GATE = statement("target_gate")
 _TARGET_SET = statement("target_set")
 _TARGETS_NEXT = statement("targets_next")
-
-breaker_of: Final = msgspec.json.Decoder(Breaker).decode
 
 
 async def gates_of(session: Session, seqs: Sequence[int]) -> dict[int, Gate]:

@@ -9,6 +9,7 @@ import msgspec
 from dispatcher.adapters.sqlite import destinations
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
+from dispatcher.adapters.stored import breaker_of
 from dispatcher.core.breaker import (
     Breaker,
     Outcome,
@@ -77,7 +78,7 @@ def _tell_target(
 ) -> list[BreakerChanged]:
     row = session.one(_TARGET_FIND, {"seq": seq, "url": url})
     target, text = (None, None) if row is None else row
-    before = None if text is None else destinations.breaker_of(text)
+    before = None if text is None else breaker_of(text)
     breaker = after(before, outcome, terms.breaker)
     if target is None:
         if breaker is None:

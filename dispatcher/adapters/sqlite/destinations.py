@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
-
-import msgspec
+from typing import NamedTuple
 
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
-from dispatcher.core.breaker import Breaker, allowance
+from dispatcher.adapters.stored import breaker_of
+from dispatcher.core.breaker import allowance
 from dispatcher.core.gate import NO_LOAD, OWN_LINE, Gate, NextSend, SendRoom, line_room
 from dispatcher.core.model import Instant
 from dispatcher.ports.records import DeliveryTerms
@@ -29,8 +28,6 @@ _TARGETS_NEXT = statement("targets_next")
 
 _NOBODY = -1
 """A number that no delivery has."""
-
-breaker_of: Final = msgspec.json.Decoder(Breaker).decode
 
 
 class Destination(NamedTuple):
