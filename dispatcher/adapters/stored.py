@@ -1,4 +1,7 @@
-"""Rows that both stores have alike, to values: by position, as their queries name the columns."""
+"""What both stores have alike: names that stand in rows, and rows to values.
+
+Rows are read by position, as the queries of both name the columns.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,15 @@ from dispatcher.core.audit import Actor, AuditEntry, Via
 from dispatcher.core.breaker import Breaker, state_of
 from dispatcher.core.model import Instant
 from dispatcher.ports.views import DestinationRecord
+
+ENCRYPTION_KEY: Final = "encryption key"
+"""The row of `meta` that proves which key has sealed what the store holds."""
+
+CHECKED: Final = "checked"
+"""The row of `meta` that is written to see whether writing works."""
+
+ALL_QUEUES: Final = ""
+"""The name under which all queues are paused together."""
 
 breaker_of: Final = msgspec.json.Decoder(Breaker).decode
 

@@ -56,6 +56,10 @@ class Sign(StrEnum):
     """Nothing was sent, or nobody knows how it came out."""
 
 
+TROUBLE: Final = frozenset({Sign.NO_SERVICE, Sign.NO_CONNECTION})
+"""What speaks against a receiver."""
+
+
 class BreakerTerms(Struct, frozen=True, kw_only=True):
     """When a breaker opens, and for how long.
 
@@ -87,6 +91,15 @@ DEFAULT_BREAKER: Final = BreakerTerms()
 PROOF: Final = 2
 """So many failures it takes at least to open it again after its probe has landed."""
 MAX_JITTER: Final = 0.1
+
+MOST_TARGETS: Final = 1_000
+"""So many failing URLs of a destination are known; the one that failed longest ago gives way."""
+
+BREAKER_KEPT_MS: Final = 86_400_000
+"""The breaker of a receiver to which nothing is sent any more is forgotten after a day,"""
+
+CLOSED_KEPT_MS: Final = 600_000
+"""that of a URL which is closed sooner: its failures were few."""
 
 
 class Breaker(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -20,6 +20,7 @@ from dispatcher.core.model import Callback, Progress
 from dispatcher.core.payload import callback_body
 from dispatcher.core.retry import Schedule
 from dispatcher.ports.erasing import ERASED_KEPT_SECONDS
+from dispatcher.ports.portions import LOOK_FACTOR
 from dispatcher.ports.records import Applied, DeliveryTerms, JobClaim
 from dispatcher.ports.views import JobFilter
 from tests.store.sqlite_scene import CALLER, ORIGIN, TERMS, SqliteScene, sqlite_scene
@@ -87,10 +88,10 @@ class TestPruning:
         self, scene: SqliteScene
     ) -> None:
         limit = 2
-        await scene.ended(limit * overdue.LOOK_FACTOR + 1, ORIGIN)  # never delivered
+        await scene.ended(limit * LOOK_FACTOR + 1, ORIGIN)  # never delivered
         await scene.ended(3)
         scene.clock.advance(3601)
-        owing = limit * overdue.LOOK_FACTOR + 1
+        owing = limit * LOOK_FACTOR + 1
         assert await scene.store.prune(limit) == limit  # nothing went, but there is more to look at
         assert (await left(scene))["job"] == owing + 3
         assert [await scene.store.prune(limit) for _ in range(3)] == [limit, 1, 0]

@@ -10,7 +10,7 @@ from msgspec import Struct
 from dispatcher.adapters.postgres import lanes
 from dispatcher.adapters.postgres.batching import Entry
 from dispatcher.adapters.postgres.bounds import Running, lock_bounds
-from dispatcher.adapters.postgres.keys import Keys, Place
+from dispatcher.adapters.postgres.keys import Keys
 from dispatcher.adapters.postgres.lanes import Coming, lane_of
 from dispatcher.adapters.postgres.opening import Opening, begin
 from dispatcher.adapters.postgres.pausing import Standing
@@ -23,6 +23,7 @@ from dispatcher.core.after import after_hand_off
 from dispatcher.core.changes import LeasedJob
 from dispatcher.core.lifecycle import late_at
 from dispatcher.core.model import Instant, Job, JobState
+from dispatcher.core.ordering import KeyPlace
 from dispatcher.ports.records import (
     Added,
     AddResult,
@@ -172,7 +173,7 @@ async def _insert(
                 placed.append(NoRoom(full))
                 continue
             rooms.take(new)
-            due_at = None if place is Place.BEHIND else job.due_at
+            due_at = None if place is KeyPlace.BEHIND else job.due_at
             coming.add(lane_of(job), due_at, len(new.input))
             offers.waits(job, place, session.now)
         keys.take(job, place)
@@ -199,7 +200,7 @@ class _Placed(Struct, frozen=True):
 
     new: NewJob
     job: Job
-    place: Place
+    place: KeyPlace
 
     @property
     def _lease(self) -> str | None:
@@ -254,7 +255,7 @@ class _Offers:
                 queues.busy.add((lane.caller_id, lane.queue))
         return queues
 
-    def may_run_now(self, session: Session, new: NewJob, place: Place) -> bool:
+    def may_run_now(self, session: Session, new: NewJob, place: KeyPlace) -> bool:
         """Whether the claim would choose this job now: see `NewJob`."""
         job, now, offer = new.job, session.now, new.hand_off
         if offer is None or offer.holder_id not in self.standing.alive:
@@ -262,16 +263,16 @@ class _Offers:
         late = late_at(job)
         if job.due_at > now or (late is not None and late <= now):
             return False
-        if place not in (Place.NO_KEY, Place.FRONT) or self.standing.is_paused(job.queue):
+        if place not in (KeyPlace.NO_KEY, KeyPlace.FRONT) or self.standing.is_paused(job.queue):
             return False
         if (job.caller_id, job.queue) in self.busy:
             return False
         return self.running.has_room(job, offer.concurrency)
 
-    def waits(self, job: Job, place: Place, now: Instant) -> None:
+    def waits(self, job: Job, place: KeyPlace, now: Instant) -> None:
         """A job of this batch waits: those that come after it in its queue must not overtake."""
         late = late_at(job)
-        if place is not Place.BEHIND and job.due_at <= now and (late is None or late > now):
+        if place is not KeyPlace.BEHIND and job.due_at <= now and (late is None or late > now):
             self.busy.add((job.caller_id, job.queue))
 
 

@@ -20,14 +20,12 @@ from dispatcher.adapters.postgres.switching import disable
 from dispatcher.core.changes import RecordAttempt
 from dispatcher.core.endpoints import DisabledReason, Endpoint, why_disabled
 from dispatcher.core.model import Attempt, DeliveryState, EventType, Instant
-from dispatcher.core.payload import dead_data
+from dispatcher.core.payload import dead_data, tells_of_death
 from dispatcher.ports.records import Applied, DeliveryTerms
 
 _FARE = statement("endpoints_fare")
 _FOUND = statement("deliveries_found")
 _LAST_ATTEMPTS = statement("attempts_last")
-
-_OF_A_JOB: Final = "job."
 
 
 class Tried(NamedTuple):
@@ -128,7 +126,7 @@ async def after_deaths(
     for id_, at in dead:
         row = rows[id_]
         delivery = delivery_in(row)
-        if delivery.event_type.startswith(_OF_A_JOB):
+        if tells_of_death(delivery.event_type):
             told[id_] = Told(
                 event_id=session.ids.new("evt"),
                 type=EventType.DELIVERY_DEAD,

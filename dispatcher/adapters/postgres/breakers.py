@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -13,6 +13,7 @@ from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.adapters.stored import breaker_of
 from dispatcher.core.breaker import (
+    MOST_TARGETS,
     Breaker,
     BreakerState,
     Outcome,
@@ -37,9 +38,6 @@ _TARGETS_KEEP = statement("targets_breakers")
 _TARGET_FORGET = statement("target_forget")
 _FORGET_OLDEST = statement("targets_forget_oldest")
 _LINES = statement("targets_lines")
-
-MOST_TARGETS: Final = 1_000
-"""So many failing URLs of a destination are known; the one that failed longest ago gives way."""
 
 Url = tuple[int, str]
 """A URL, with the number of its destination."""

@@ -13,9 +13,9 @@ from dispatcher.adapters.postgres.grants import insert_key
 from dispatcher.adapters.postgres.rows import caller_of, terms_row
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
-from dispatcher.core.audit import AuditEntry
+from dispatcher.adapters.stored import CHECKED, ENCRYPTION_KEY
 from dispatcher.core.model import ApiKey, Caller, JobType, Role
-from dispatcher.core.quotas import CallerTerms
+from dispatcher.ports.asked import NewCaller, NewTerms
 
 _CALLER_ADD = statement("caller_add")
 _CALLER_FIND = statement("caller_find")
@@ -30,29 +30,7 @@ _META_FIND = statement("meta_find")
 _META_PUT = statement("meta_put")
 _META_KEEP = statement("meta_keep")
 
-_ENCRYPTION_KEY: Final = "encryption key"
-_CHECKED: Final = "checked"
-
 _job_type: Final = msgspec.json.Decoder(JobType).decode
-
-
-class NewCaller(msgspec.Struct, frozen=True):
-    """A caller to add, with its first key and secret."""
-
-    caller: Caller
-    key: ApiKey
-    digest: bytes
-    sealed: bytes
-    entry: AuditEntry | None
-
-
-class NewTerms(msgspec.Struct, frozen=True):
-    """What is to be set for a caller, if what is set is still as `before`."""
-
-    caller_id: str
-    before: CallerTerms
-    after: CallerTerms
-    entry: AuditEntry | None
 
 
 async def add_callers(session: Session, entries: Sequence[Entry[NewCaller]]) -> list[bool]:
@@ -133,24 +111,24 @@ async def list_types(session: Session) -> list[JobType]:
 async def keep_key_check(session: Session, entries: Sequence[Entry[bytes]]) -> list[bytes]:
     """Store the proof of the encryption key unless one is there; gives the one that is."""
     await session.began()
-    await session.execute(_META_KEEP, _ENCRYPTION_KEY, entries[0].item)
-    kept = await session.one(_META_FIND, _ENCRYPTION_KEY)
+    await session.execute(_META_KEEP, ENCRYPTION_KEY, entries[0].item)
+    kept = await session.one(_META_FIND, ENCRYPTION_KEY)
     return [b"" if kept is None else kept[0] for _ in entries]
 
 
 async def find_key_check(session: Session) -> bytes | None:
     """The stored proof of the encryption key."""
-    row = await session.one(_META_FIND, _ENCRYPTION_KEY)
+    row = await session.one(_META_FIND, ENCRYPTION_KEY)
     return None if row is None else row[0]
 
 
 async def write_check(session: Session, entries: Sequence[Entry[None]]) -> list[None]:
     """Write a little, to see whether writing works."""
     await session.began()
-    await session.execute(_META_PUT, _CHECKED, session.now.to_bytes(8, signed=True))
+    await session.execute(_META_PUT, CHECKED, session.now.to_bytes(8, signed=True))
     return [None for _ in entries]
 
 
 async def read_check(session: Session) -> None:
     """Read a little, to see whether reading works."""
-    await session.one(_META_FIND, _CHECKED)
+    await session.one(_META_FIND, CHECKED)

@@ -8,6 +8,7 @@ from dispatcher.adapters.postgres.reader import Readers
 from dispatcher.core.audit import AuditEntry
 from dispatcher.core.model import ApiKey, Caller, Instant, ServiceKey
 from dispatcher.core.quotas import CallerTerms
+from dispatcher.ports.asked import EndedKey, NewCaller, NewKey, NewSecret, NewServiceKey, NewTerms
 from dispatcher.ports.records import Addition, CallerPage, CallerRecord
 
 
@@ -26,7 +27,7 @@ class CallersKept:
         entry: AuditEntry | None = None,
     ) -> bool:
         """See `CallerStore.add_caller`."""
-        new = callers.NewCaller(caller, key, digest, sealed, entry)
+        new = NewCaller(caller, key, digest, sealed, entry)
         return await self._rest.one(callers.add_callers, new)
 
     async def find_key(self, digest: bytes) -> tuple[ApiKey, Caller] | None:
@@ -49,7 +50,7 @@ class CallersKept:
         entry: AuditEntry | None = None,
     ) -> bool:
         """See `CallerStore.set_terms`."""
-        new = callers.NewTerms(caller_id, before, after, entry)
+        new = NewTerms(caller_id, before, after, entry)
         return await self._rest.one(callers.set_terms, new)
 
     async def sealed_secrets(self, caller_id: str) -> list[bytes]:
@@ -64,13 +65,13 @@ class CallersKept:
         self, key: ApiKey, digest: bytes, entry: AuditEntry | None = None
     ) -> Addition:
         """See `CallerStore.add_key`."""
-        return await self._rest.one(grants.add_keys, grants.NewKey(key, digest, entry))
+        return await self._rest.one(grants.add_keys, NewKey(key, digest, entry))
 
     async def revoke_key(
         self, caller_id: str, key_id: str, entry: AuditEntry | None = None
     ) -> bool:
         """See `CallerStore.revoke_key`."""
-        return await self._rest.one(grants.revoke_keys, grants.EndedKey(caller_id, key_id, entry))
+        return await self._rest.one(grants.revoke_keys, EndedKey(caller_id, key_id, entry))
 
     async def rotate_secret(
         self,
@@ -82,7 +83,7 @@ class CallersKept:
         entry: AuditEntry | None = None,
     ) -> Addition:
         """See `CallerStore.rotate_secret`."""
-        new = grants.NewSecret(caller_id, sealed, created_at, overlap_seconds, entry)
+        new = NewSecret(caller_id, sealed, created_at, overlap_seconds, entry)
         return await self._rest.one(grants.rotate_secrets, new)
 
     async def service_keys(self) -> list[tuple[ServiceKey, bytes]]:
@@ -91,7 +92,7 @@ class CallersKept:
 
     async def add_service_key(self, key: ServiceKey, sealed: bytes) -> bool:
         """See `ServiceKeyStore.add_service_key`."""
-        new = grants.NewServiceKey(key, sealed, None)
+        new = NewServiceKey(key, sealed, None)
         return await self._rest.one(grants.add_service_keys, new)
 
     async def rotate_service_key(
@@ -103,5 +104,5 @@ class CallersKept:
         entry: AuditEntry | None = None,
     ) -> bool:
         """See `ServiceKeyStore.rotate_service_key`."""
-        new = grants.NewServiceKey(key, sealed, overlap_seconds, entry)
+        new = NewServiceKey(key, sealed, overlap_seconds, entry)
         return await self._rest.one(grants.add_service_keys, new)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from dispatcher.adapters.postgres.keys import Key, Next, Place, advance, key_of
+from dispatcher.adapters.postgres.keys import Key, Next, advance, key_of
 from dispatcher.adapters.postgres.lanes import Coming, input_sizes, lane_of, wait_no_more
 from dispatcher.adapters.postgres.leases import drop_remote
 from dispatcher.adapters.postgres.locking import Locked
@@ -36,6 +36,7 @@ from dispatcher.core.changes import (
 )
 from dispatcher.core.lifecycle import JOB_ENDS, TERMINAL_EVENT
 from dispatcher.core.model import INLINE_RESULT_BYTES, EventType, Instant, Job, JobState
+from dispatcher.core.ordering import KeyPlace
 from dispatcher.core.payload import snapshot
 from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms, Stale
 
@@ -160,7 +161,7 @@ def _followed(
     session: Session, row: Row, following: Mapping[Key, Next], answer: Applied
 ) -> Applied:
     """The answer, which tells if another is the front of the job's key because of its end."""
-    if row[JOB_KEY_PLACE] != Place.FRONT or key_of(row) not in following:
+    if row[JOB_KEY_PLACE] != KeyPlace.FRONT or key_of(row) not in following:
         return answer
     return replace(answer, job_ready_at=session.now)
 

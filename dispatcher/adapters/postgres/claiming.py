@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 from msgspec.structs import replace
 
@@ -20,6 +19,7 @@ from dispatcher.adapters.postgres.taking import Room, take
 from dispatcher.core.changes import LeasedJob
 from dispatcher.core.errors import StoreError
 from dispatcher.core.model import Instant
+from dispatcher.ports.portions import LOOK_LANES, TAKE_BACK_JOBS
 from dispatcher.ports.records import ClaimedJobs, Concurrency, JobClaim
 
 _ENDED = statement("holders_ended")
@@ -31,12 +31,6 @@ _READY = statement("lanes_ready")
 _READY_LOCKED = statement("lanes_ready_locked")
 _LOCK_READY = statement("lanes_lock_ready")
 _LOCK_QUEUES = statement("lanes_lock_queues")
-
-TAKE_BACK_JOBS: Final = 500
-"""How many jobs a claim takes back; the next one goes on."""
-
-LOOK_LANES: Final = 1_000
-"""A claim looks at no more lanes than this; the next one goes on. Most of them have something."""
 
 
 async def claim_jobs(batcher: Batcher, claim: JobClaim) -> ClaimedJobs:

@@ -21,6 +21,7 @@ from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.audit import AuditEntry
 from dispatcher.core.model import DeliveryState, Instant
+from dispatcher.ports.portions import END_AT_ONCE, LOOK_FACTOR
 
 _DELETE = statement("endpoint_delete")
 _DELETED = statement("endpoints_deleted")
@@ -33,12 +34,6 @@ _LOCK_SEQS = statement("deliveries_lock_seqs")
 _PUT_BACK = statement("deliveries_put_back")
 _ALONE = statement("prune_alone_candidates")
 _ALONE_LOCK = statement("prune_alone_lock")
-
-AT_ONCE: Final = 200
-"""So many deliveries end in the commit that deletes their endpoint; the rest follows."""
-
-LOOK_FACTOR: Final = 4
-"""A pruning looks at so many times as many events as it may erase: some have to stay."""
 
 _Place: TypeAlias = tuple[int, int]
 _START: Final[_Place] = (-1, -1)
@@ -55,7 +50,7 @@ class Deletion(Struct, frozen=True):
 async def delete_endpoints(session: Session, entries: Sequence[Entry[Deletion]]) -> list[bool]:
     """Delete endpoints; False for one that is gone already."""
     ids = [entry.item.endpoint_id for entry in entries]
-    open_ = [row[0] for row in await session.fetch(_CLEAR_LOCK, ids, AT_ONCE)]
+    open_ = [row[0] for row in await session.fetch(_CLEAR_LOCK, ids, END_AT_ONCE)]
     callers = await registered.callers_of(session, ids)
     await registered.lock(session, callers, exclusive=True)
     await places.lock(session, await wheres(session, {}, ids))

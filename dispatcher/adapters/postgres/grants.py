@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msgspec import Struct
-
 from dispatcher.adapters.postgres.audit import add_audit
 from dispatcher.adapters.postgres.batching import Entry
 from dispatcher.adapters.postgres.rows import caller_of
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
-from dispatcher.core.audit import AuditEntry
 from dispatcher.core.model import ApiKey, Caller, Instant, Role, ServiceKey
+from dispatcher.ports.asked import EndedKey, NewKey, NewSecret, NewServiceKey
 from dispatcher.ports.records import (
     MOST_KEYS,
     MOST_SECRETS,
@@ -43,41 +41,6 @@ _SERVICE_KEYS_END = statement("service_keys_end")
 _SERVICE_KEYS_FORGET = statement("service_keys_forget")
 
 _PAST_ALL = 2**63 - 1
-
-
-class NewKey(Struct, frozen=True):
-    """An API key to add."""
-
-    key: ApiKey
-    digest: bytes
-    entry: AuditEntry | None = None
-
-
-class EndedKey(Struct, frozen=True):
-    """An API key to revoke."""
-
-    caller_id: str
-    id: str
-    entry: AuditEntry | None
-
-
-class NewSecret(Struct, frozen=True):
-    """A signing secret to add in the place of those that are there."""
-
-    caller_id: str
-    sealed: bytes
-    created_at: Instant
-    overlap_seconds: float
-    entry: AuditEntry | None
-
-
-class NewServiceKey(Struct, frozen=True):
-    """A key of the service to add; None as overlap: only as the first."""
-
-    key: ServiceKey
-    sealed: bytes
-    overlap_seconds: float | None
-    entry: AuditEntry | None = None
 
 
 # --- callers -----------------------------------------------------------------------------------

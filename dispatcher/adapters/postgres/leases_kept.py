@@ -7,6 +7,7 @@ from dispatcher.adapters.postgres.batching import Batcher
 from dispatcher.adapters.postgres.reader import Readers
 from dispatcher.core.audit import AuditEntry
 from dispatcher.core.model import Instant
+from dispatcher.ports.asked import Pause
 from dispatcher.ports.records import RemoteLease, Renewed
 from dispatcher.ports.views import Pauses
 
@@ -28,11 +29,11 @@ class LeasesKept:
 
     async def pause(self, queue: str | None, at: Instant, entry: AuditEntry | None = None) -> None:
         """See `PauseStore.pause`."""
-        await self._rest.one(pausing.pause, pausing.Pause(queue, at, entry))
+        await self._rest.one(pausing.pause, Pause(queue, at, entry))
 
     async def resume(self, queue: str | None, entry: AuditEntry | None = None) -> None:
         """See `PauseStore.resume`."""
-        await self._rest.one(pausing.pause, pausing.Pause(queue, None, entry))
+        await self._rest.one(pausing.pause, Pause(queue, None, entry))
 
     async def pauses(self) -> Pauses:
         """See `PauseStore.pauses`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
 from dispatcher.adapters.postgres import gates
 from dispatcher.adapters.postgres.places import Place, Where, earliest
@@ -12,6 +11,7 @@ from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.gate import OWN_LINE, Gate, NextSend
 from dispatcher.core.turns import in_turn
+from dispatcher.ports.portions import LOOK_LINES, MOST_MOVED
 from dispatcher.ports.records import DeliveryTerms
 
 _HEADS = statement("deliveries_heads")
@@ -20,12 +20,6 @@ _DUE_LINED = statement("deliveries_due_lined")
 _LOST_AWAY = statement("deliveries_lost_lined")
 _MOVE = statement("deliveries_move")
 _TARGETS_READY = statement("targets_ready")
-
-MOST_MOVED: Final = 1_000
-"""A look at a destination moves no more deliveries than this into the lines of their URLs."""
-
-LOOK_LINES: Final = 100
-"""and looks at no more of these lines."""
 
 
 async def choose(

@@ -26,9 +26,11 @@ from dispatcher.adapters.postgres.rows import (
 )
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
+from dispatcher.core.breaker import BREAKER_KEPT_MS, CLOSED_KEPT_MS
 from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.lifecycle import DELIVERY_LIFE_MS
 from dispatcher.core.model import Delivery, Instant, Job
+from dispatcher.ports.portions import LOOK_FACTOR
 from dispatcher.ports.records import Overdue
 
 _LOST_JOBS = statement("sweep_lost_jobs")
@@ -50,15 +52,6 @@ _STATUS = statement("xact_status")
 _SAVEPOINT = statement("savepoint")
 _KEEP = statement("savepoint_keep")
 _UNDO = statement("savepoint_undo")
-
-LOOK_FACTOR: Final = 4
-"""A pruning looks at so many times as many jobs as it may erase: some have to stay."""
-
-BREAKER_KEPT_MS: Final = 86_400_000
-"""The breaker of a receiver to which nothing is sent any more is forgotten after a day,"""
-
-CLOSED_KEPT_MS: Final = 600_000
-"""that of a URL which is closed sooner: its failures were few."""
 
 _Place: TypeAlias = tuple[int, int]
 _Step: TypeAlias = tuple[str, Callable[[], Awaitable[object]]]

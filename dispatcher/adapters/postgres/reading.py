@@ -29,6 +29,7 @@ from dispatcher.core.model import (
     JobState,
     JobStatus,
 )
+from dispatcher.ports.portions import LOOK_ROWS
 from dispatcher.ports.records import HeldJob
 from dispatcher.ports.views import (
     DeliveryFilter,
@@ -57,9 +58,6 @@ _LIST_DELIVERIES_OF_CALLER = statement("list_deliveries_of_caller")
 _LIST_DELIVERIES_RARE = statement("list_deliveries_in_rare_end")
 _LIST_DELIVERIES_RARE_OF_CALLER = statement("list_deliveries_in_rare_end_of_caller")
 _DELIVERY_FOUND = statement("delivery_found")
-
-LOOK_ROWS: Final = 1_000
-"""A page looks at no more rows than this, whether they fit or not."""
 
 LAST: Final = 2**63 - 1
 RARE_ENDS: Final = {JobStatus(end.value) for end in FINAL_JOB_STATES - {JobState.SUCCEEDED}}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 from dispatcher.adapters.postgres import places
 from dispatcher.adapters.postgres.aftermath import NOTHING, Aftermath, Tried, after_attempts
@@ -15,7 +14,7 @@ from dispatcher.adapters.postgres.rows import DELIVERY_LEASE, Row, attempt_row, 
 from dispatcher.adapters.postgres.session import Kind, Session, Witness
 from dispatcher.adapters.postgres.settling import Ended, settle
 from dispatcher.adapters.postgres.statements import statement
-from dispatcher.core.breaker import Sign
+from dispatcher.core.breaker import TROUBLE
 from dispatcher.core.changes import RecordAttempt
 from dispatcher.core.gate import OWN_LINE
 from dispatcher.core.lifecycle import FINAL_DELIVERY_STATES, settled
@@ -27,8 +26,6 @@ _RECORD_FIRST = statement("deliveries_record_first")
 _ATTEMPTS_FIND = statement("attempts_find")
 _ATTEMPTS_ADD = statement("attempts_add")
 _URLS = statement("deliveries_urls")
-
-_TROUBLE: Final = frozenset({Sign.NO_SERVICE, Sign.NO_CONNECTION})
 
 
 class _Batch:
@@ -60,10 +57,10 @@ class _Batch:
         read = {
             where_of(row)
             for change, row in self.held.values()
-            if change.sign in _TROUBLE or row["chain"] is not None or row["target_seq"] != OWN_LINE
+            if change.sign in TROUBLE or row["chain"] is not None or row["target_seq"] != OWN_LINE
         }
         known = self.known.values()
-        return read | {each.sending.where for change, each in known if change.sign in _TROUBLE}
+        return read | {each.sending.where for change, each in known if change.sign in TROUBLE}
 
 
 async def record_attempts(

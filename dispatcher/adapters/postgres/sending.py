@@ -29,6 +29,7 @@ from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.errors import StoreError
 from dispatcher.core.gate import OWN_LINE, PLAIN, Gate
 from dispatcher.core.model import INLINE_RESULT_BYTES, Delivery, Instant
+from dispatcher.ports.portions import LOOK_DESTINATIONS
 from dispatcher.ports.records import ClaimedDeliveries, DeliveryTerms, LeasedDelivery
 
 _READY = statement("destinations_ready")
@@ -41,9 +42,6 @@ _LEASE_KNOWN = statement("deliveries_lease_known")
 _EVENT_AT: Final = DELIVERY_WIDTH
 _JOB_AT: Final = _EVENT_AT + EVENT_WIDTH
 _RESULT_AT: Final = _JOB_AT + JOB_WIDTH
-
-LOOK_DESTINATIONS: Final = 1_000
-"""A claim looks at no more destinations than this; the next one goes on. Most have something."""
 
 
 class DeliveryClaim(NamedTuple):

@@ -19,7 +19,7 @@ from dispatcher.adapters.postgres.callers_kept import CallersKept
 from dispatcher.adapters.postgres.clearing import Clearing
 from dispatcher.adapters.postgres.connection import Address, Connector, Patience, let_go
 from dispatcher.adapters.postgres.endpoints_kept import EndpointsKept
-from dispatcher.adapters.postgres.erasing import Eraser, Wanted
+from dispatcher.adapters.postgres.erasing import Eraser
 from dispatcher.adapters.postgres.errors import TROUBLE
 from dispatcher.adapters.postgres.leases_kept import LeasesKept
 from dispatcher.adapters.postgres.overdue import Pruning, sweep
@@ -35,6 +35,7 @@ from dispatcher.core.changes import Audited, Change
 from dispatcher.core.errors import StoreError
 from dispatcher.core.model import Instant, JobType
 from dispatcher.core.ratelimit import Rate
+from dispatcher.ports.asked import ErasedJob
 from dispatcher.ports.audit import AUDIT_KEPT_SECONDS
 from dispatcher.ports.bulk import BulkStep, BulkStepped
 from dispatcher.ports.erasing import ERASED_KEPT_SECONDS, Erasure
@@ -237,7 +238,7 @@ class PostgresStore(Answers, CallersKept, EndpointsKept, AuditKept, LeasesKept):
         entry: AuditEntry | None = None,
     ) -> Erasure:
         """See `EraseStore.erase_job`."""
-        wanted = Wanted(job_id, caller_id, terms, cancel_deliveries, entry)
+        wanted = ErasedJob(job_id, caller_id, terms, cancel_deliveries, entry)
         return await self._rest.one(self._eraser.erase_jobs, wanted)
 
     async def now(self) -> Instant:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from math import ceil
-from typing import Final, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from dispatcher.adapters.postgres import lanes
 from dispatcher.adapters.postgres.bounds import Running
-from dispatcher.adapters.postgres.keys import Fronts, Place, settle
+from dispatcher.adapters.postgres.keys import Fronts, settle
 from dispatcher.adapters.postgres.leases import leases_of_their_own
 from dispatcher.adapters.postgres.pausing import Standing
 from dispatcher.adapters.postgres.registered import asked_in
@@ -17,14 +17,12 @@ from dispatcher.adapters.postgres.rows import JOB_LANE, JOB_LEASE, JOB_SEQ, Row,
 from dispatcher.adapters.postgres.session import Kind, Session, Witness
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.changes import LeasedJob
+from dispatcher.core.ordering import KeyPlace
+from dispatcher.ports.portions import LOOK_IN_VAIN
 from dispatcher.ports.records import AGEING_MS, Concurrency, JobClaim
 
 _HEADS = statement("lanes_heads")
 _LEASE = statement("jobs_lease")
-
-LOOK_IN_VAIN: Final = 3
-"""So often a claim looks again where it found only jobs that have to wait for others of their key;
-the next one goes on."""
 
 
 class Room:
@@ -188,11 +186,11 @@ async def _heads(
         return found
     limits = [limit for _, _, limit in wanted.values()]
     rows = await session.fetch(_HEADS, list(wanted), limits, session.now, AGEING_MS)
-    keyed = [row["seq"] for row in rows if row["key_place"] != Place.NO_KEY]
+    keyed = [row["seq"] for row in rows if row["key_place"] != KeyPlace.NO_KEY]
     fronts = await settle(session, keyed) if keyed else Fronts(frozenset(), frozenset())
     for lane_seq, rank, seq, key_place in rows:
         n, lane, _ = wanted[lane_seq]
-        if key_place == Place.NO_KEY or seq in fronts.free:
+        if key_place == KeyPlace.NO_KEY or seq in fronts.free:
             found[n].heads.append(_Head(rank, seq, lane))
         elif seq in fronts.behind:
             found[n] = found[n]._replace(passed_over=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dispatcher.adapters.sqlite.fanout import asked_of
-from dispatcher.adapters.sqlite.keys import Place, place_of
+from dispatcher.adapters.sqlite.keys import place_of
 from dispatcher.adapters.sqlite.lanes import add_lane, count_waiting, next_in_lane, set_ready
 from dispatcher.adapters.sqlite.pausing import is_paused, room_of_queue, room_of_type
 from dispatcher.adapters.sqlite.rows import (
@@ -19,6 +19,7 @@ from dispatcher.core.after import after_hand_off
 from dispatcher.core.changes import LeasedJob
 from dispatcher.core.lifecycle import late_at
 from dispatcher.core.model import Job, JobState
+from dispatcher.core.ordering import KeyPlace
 from dispatcher.core.quotas import Full, Room
 from dispatcher.ports.records import (
     Added,
@@ -52,7 +53,7 @@ def add_job(session: Session, new: NewJob) -> AddResult:
             return known
     lanes = _lanes_of(session, job)
     place = place_of(session, job)
-    hand_off = new.hand_off if place is not Place.BEHIND else None
+    hand_off = new.hand_off if place is not KeyPlace.BEHIND else None
     if hand_off is not None and _may_run_now(session, job, hand_off, lanes):
         job = after_hand_off(job, session.now)
         lane_seq = _lane(session, job, lanes, place)
@@ -84,7 +85,7 @@ def add_job(session: Session, new: NewJob) -> AddResult:
 
 
 def _write(
-    session: Session, job: Job, lane_seq: int, hand_off: HandOff | None, place: Place
+    session: Session, job: Job, lane_seq: int, hand_off: HandOff | None, place: KeyPlace
 ) -> int:
     """Write the job itself, waiting or leased by that hand-off; gives its number."""
     lease = holder_id = None
@@ -155,9 +156,9 @@ def _may_run_now(session: Session, job: Job, hand_off: HandOff, lanes: list[Row]
     return 0 not in (room_of_queue(session, job.queue, most), room_of_type(session, job.type, most))
 
 
-def _lane(session: Session, job: Job, lanes: list[Row], place: Place) -> int:
+def _lane(session: Session, job: Job, lanes: list[Row], place: KeyPlace) -> int:
     """The number of the job's lane, made if it is not there; if it waits there, ready by then."""
-    waits = job.state is JobState.WAITING and place is not Place.BEHIND
+    waits = job.state is JobState.WAITING and place is not KeyPlace.BEHIND
     ready_at = job.due_at if waits else None
     for seq, type_, known_ready_at, _ in lanes:
         if type_ == job.type:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from dispatcher.adapters.sqlite.reader import Readers
-from dispatcher.adapters.sqlite.reading import LAST, LOOK_ROWS, page_of
+from dispatcher.adapters.sqlite.reading import LAST, page_of
 from dispatcher.adapters.sqlite.rows import Row
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
@@ -13,6 +13,7 @@ from dispatcher.adapters.sqlite.writer import Writer
 from dispatcher.adapters.stored import audit_entry_of
 from dispatcher.core.audit import AuditEntry
 from dispatcher.ports.audit import AuditFilter, AuditPage
+from dispatcher.ports.portions import LOOK_ROWS
 
 _ADD = statement("audit_add")
 _LIST = statement("audit_before")

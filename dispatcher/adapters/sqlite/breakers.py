@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -11,6 +11,7 @@ from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.adapters.stored import breaker_of
 from dispatcher.core.breaker import (
+    MOST_TARGETS,
     Breaker,
     Outcome,
     Sign,
@@ -33,9 +34,6 @@ _TARGET_KEEP = statement("target_breaker")
 _TARGET_FORGET = statement("target_forget")
 _FORGET_OLDEST = statement("targets_forget_oldest")
 _TARGET_LINE = statement("target_line")
-
-MOST_TARGETS: Final = 1_000
-"""So many failing URLs of a destination are known; the one that failed longest ago gives way."""
 
 
 def tell(

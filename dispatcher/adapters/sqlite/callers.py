@@ -12,9 +12,9 @@ from dispatcher.adapters.sqlite.grants import insert_key
 from dispatcher.adapters.sqlite.rows import caller_of, terms_row
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
-from dispatcher.core.audit import AuditEntry
+from dispatcher.adapters.stored import CHECKED, ENCRYPTION_KEY
 from dispatcher.core.model import ApiKey, Caller, Instant, JobType, Role
-from dispatcher.core.quotas import CallerTerms
+from dispatcher.ports.asked import NewCaller, NewTerms
 
 _CALLER_ADD = statement("caller_add")
 _CALLER_FIND = statement("caller_find")
@@ -29,29 +29,7 @@ _META_FIND = statement("meta_find")
 _META_PUT = statement("meta_put")
 _META_KEEP = statement("meta_keep")
 
-_ENCRYPTION_KEY: Final = "encryption key"
-_CHECKED: Final = "checked"
-
 _job_type: Final = msgspec.json.Decoder(JobType).decode
-
-
-class NewCaller(msgspec.Struct, frozen=True):
-    """A caller to add, with its first key and secret."""
-
-    caller: Caller
-    key: ApiKey
-    digest: bytes
-    sealed: bytes
-    entry: AuditEntry | None
-
-
-class NewTerms(msgspec.Struct, frozen=True):
-    """What is to be set for a caller, if what is set is still as `before`."""
-
-    caller_id: str
-    before: CallerTerms
-    after: CallerTerms
-    entry: AuditEntry | None
 
 
 def add_caller(session: Session, new: NewCaller) -> bool:
@@ -124,23 +102,23 @@ def list_types(read: sqlite3.Connection) -> list[JobType]:
 
 def keep_key_check(session: Session, token: bytes) -> bytes:
     """Store the proof of the encryption key unless one is there; gives the one that is."""
-    session.execute(_META_KEEP, {"name": _ENCRYPTION_KEY, "value": token})
-    kept: bytes = session.one(_META_FIND, (_ENCRYPTION_KEY,))[0]
+    session.execute(_META_KEEP, {"name": ENCRYPTION_KEY, "value": token})
+    kept: bytes = session.one(_META_FIND, (ENCRYPTION_KEY,))[0]
     return kept
 
 
 def find_key_check(read: sqlite3.Connection) -> bytes | None:
     """The stored proof of the encryption key."""
-    row = read.execute(_META_FIND, (_ENCRYPTION_KEY,)).fetchone()
+    row = read.execute(_META_FIND, (ENCRYPTION_KEY,)).fetchone()
     return None if row is None else row[0]
 
 
 def write_check(session: Session, _: None) -> None:
     """Write a little, to see whether writing works."""
     value = session.now.to_bytes(8, signed=True)
-    session.execute(_META_PUT, {"name": _CHECKED, "value": value})
+    session.execute(_META_PUT, {"name": CHECKED, "value": value})
 
 
 def read_check(read: sqlite3.Connection) -> None:
     """Read a little, to see whether reading works."""
-    read.execute(_META_FIND, (_CHECKED,)).fetchone()
+    read.execute(_META_FIND, (CHECKED,)).fetchone()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from dispatcher.adapters.sqlite.fanout import owe_endpoints, told
-from dispatcher.adapters.sqlite.keys import Place, settle_key
+from dispatcher.adapters.sqlite.keys import settle_key
 from dispatcher.adapters.sqlite.lanes import wait_in_lane, wait_no_more
 from dispatcher.adapters.sqlite.owing import Owed, add_event
 from dispatcher.adapters.sqlite.rows import (
@@ -38,6 +38,7 @@ from dispatcher.core.model import (
     Job,
     JobState,
 )
+from dispatcher.core.ordering import KeyPlace
 from dispatcher.core.payload import snapshot
 from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms, Stale
 
@@ -120,8 +121,8 @@ def _next_of_key(session: Session, row: Row, job: Job) -> Instant | None:
     """After the end of a job: now, if another of its key is the front because of it."""
     if job.ordering_key is None:
         return None
-    session.execute(_MOVE, {"seq": row[JOB_SEQ], "place": Place.ENDED})
-    if row[JOB_KEY_PLACE] != Place.FRONT:
+    session.execute(_MOVE, {"seq": row[JOB_SEQ], "place": KeyPlace.ENDED})
+    if row[JOB_KEY_PLACE] != KeyPlace.FRONT:
         return None
     follows = settle_key(session, job.caller_id, job.ordering_key)
     return None if follows is None else session.now

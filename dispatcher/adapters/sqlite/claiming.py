@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from dispatcher.adapters.sqlite.fanout import asked_of
-from dispatcher.adapters.sqlite.keys import Place, settle_key
+from dispatcher.adapters.sqlite.keys import settle_key
 from dispatcher.adapters.sqlite.lanes import count_waiting, next_in_lane, set_ready, wait_in_lane
 from dispatcher.adapters.sqlite.pausing import room_of_queue, room_of_type
 from dispatcher.adapters.sqlite.rows import (
@@ -25,6 +25,8 @@ from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.changes import LeasedJob
 from dispatcher.core.model import Instant
+from dispatcher.core.ordering import KeyPlace
+from dispatcher.ports.portions import LOOK_IN_VAIN, LOOK_LANES, TAKE_BACK_JOBS
 from dispatcher.ports.records import AGEING_MS, ClaimedJobs, JobClaim, RemoteTerms
 
 _ENDED = statement("holders_ended")
@@ -43,17 +45,8 @@ _LEASE = statement("job_lease")
 _LEASED = statement("jobs_leased")
 _LEASE_ADD = statement("lease_add")
 
-TAKE_BACK_JOBS: Final = 500
-"""How many jobs of one holder a claim takes back; the next one goes on."""
-
 END_HOLDERS: Final = 500
 """Of how many holders it does so."""
-
-LOOK_IN_VAIN: Final = 3
-"""A claim that finds only jobs that have to wait for others of their key looks so often again."""
-
-LOOK_LANES: Final = 1_000
-"""A claim looks at no more lanes than this; the next one goes on. Most of them have something."""
 
 _encode: Final = msgspec.json.encode
 
@@ -250,7 +243,7 @@ def _heads(session: Session, group: list[_Lane], room: _Room, share: int) -> lis
             found += [
                 (rank, seq, lane)
                 for rank, seq, key_place in rows
-                if key_place == Place.NO_KEY or room.is_front(session, seq)
+                if key_place == KeyPlace.NO_KEY or room.is_front(session, seq)
             ]
     found.sort()
     return found[:share]

@@ -11,6 +11,7 @@ from dispatcher.adapters.sqlite.passing import Passing, Work
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.model import Instant
+from dispatcher.ports.portions import END_AT_ONCE
 
 _DELETE = statement("endpoint_delete")
 _DELETED = statement("endpoints_deleted")
@@ -24,9 +25,6 @@ _HELD = statement("destinations_held")
 _PUT_BACK = statement("deliveries_put_back")
 _ALONE = statement("prune_alone_candidates")
 
-AT_ONCE: Final = 200
-"""So many deliveries end in the commit that deletes their endpoint; the rest follows."""
-
 Place = tuple[int, int]
 START: Final[Place] = (-1, -1)
 
@@ -39,7 +37,7 @@ def delete_endpoint(session: Session, asked: tuple[str, Instant]) -> bool:
     session.endpoints.clear()
     for seq in places_of(session, endpoint_id):
         destinations.hold(session, seq)
-    _clear(session, endpoint_id, AT_ONCE)
+    _clear(session, endpoint_id, END_AT_ONCE)
     return True
 
 

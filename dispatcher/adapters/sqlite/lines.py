@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from dispatcher.adapters.sqlite import destinations
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.gate import OWN_LINE, Gate, NextSend
 from dispatcher.core.turns import in_turn
+from dispatcher.ports.portions import LOOK_LINES, MOST_MOVED
 from dispatcher.ports.records import DeliveryTerms
 
 _DUE = statement("deliveries_due")
@@ -17,12 +18,6 @@ _UNKNOWN = statement("deliveries_unknown")
 _LOST_AWAY = statement("deliveries_lost_lined")
 _LINE = statement("delivery_line")
 _TARGETS_READY = statement("targets_ready")
-
-MOST_MOVED: Final = 1_000
-"""A look at a destination moves no more deliveries than this into the lines of their URLs."""
-
-LOOK_LINES: Final = 100
-"""and looks at no more of these lines."""
 
 
 class Chosen(NamedTuple):

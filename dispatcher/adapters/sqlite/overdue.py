@@ -29,9 +29,11 @@ from dispatcher.adapters.sqlite.rows import (
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.adapters.sqlite.writer import Writer
+from dispatcher.core.breaker import BREAKER_KEPT_MS, CLOSED_KEPT_MS
 from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.lifecycle import DELIVERY_LIFE_MS
 from dispatcher.core.model import Delivery, Instant, Job
+from dispatcher.ports.portions import LOOK_FACTOR
 from dispatcher.ports.records import Overdue
 
 _LOST_JOBS = statement("sweep_lost_jobs")
@@ -46,15 +48,6 @@ _FORGET_LANES = statement("prune_lanes")
 _FORGET_TARGETS = statement("prune_targets")
 _FORGET_AUDIT = statement("prune_audit")
 _FORGET_DESTINATIONS = statement("prune_destinations")
-
-LOOK_FACTOR: Final = 4
-"""A pruning looks at so many times as many jobs as it may erase: some have to stay."""
-
-BREAKER_KEPT_MS: Final = 86_400_000
-"""The breaker of a receiver to which nothing is sent any more is forgotten after a day,"""
-
-CLOSED_KEPT_MS: Final = 600_000
-"""that of a URL which is closed sooner: its failures were few."""
 
 VACUUM_PAGES: Final = 256
 """So many free pages are given back to the file system at a time,"""

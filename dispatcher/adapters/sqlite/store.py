@@ -29,7 +29,7 @@ from dispatcher.adapters.sqlite.connection import LOCK_SECONDS, Use, connect
 from dispatcher.adapters.sqlite.delivering import change_delivery, record_attempt
 from dispatcher.adapters.sqlite.destinations_kept import change_destination
 from dispatcher.adapters.sqlite.endpoints_kept import EndpointsKept
-from dispatcher.adapters.sqlite.erasing import Eraser, Wanted
+from dispatcher.adapters.sqlite.erasing import Eraser
 from dispatcher.adapters.sqlite.errors import whole_store
 from dispatcher.adapters.sqlite.leaving import refuse_moved
 from dispatcher.adapters.sqlite.quick import are_quick_to_add, are_quick_to_apply
@@ -61,6 +61,7 @@ from dispatcher.core.changes import (
     ResumeDestination,
 )
 from dispatcher.core.model import Instant, JobType
+from dispatcher.ports.asked import ErasedJob, Pause
 from dispatcher.ports.audit import AUDIT_KEPT_SECONDS
 from dispatcher.ports.bulk import BulkStep, BulkStepped
 from dispatcher.ports.erasing import ERASED_KEPT_SECONDS, Erasure
@@ -266,7 +267,7 @@ class SqliteStore(Answers, CallersKept, EndpointsKept, AuditKept):
         entry: AuditEntry | None = None,
     ) -> Erasure:
         """See `EraseStore.erase_job`."""
-        wanted = Wanted(job_id, caller_id, terms, cancel_deliveries, entry)
+        wanted = ErasedJob(job_id, caller_id, terms, cancel_deliveries, entry)
         return await self._writer.one(self._eraser.erase_job, wanted)
 
     # --- holders -------------------------------------------------------------------------------
@@ -295,11 +296,11 @@ class SqliteStore(Answers, CallersKept, EndpointsKept, AuditKept):
 
     async def pause(self, queue: str | None, at: Instant, entry: AuditEntry | None = None) -> None:
         """See `PauseStore.pause`."""
-        await self._writer.one(pausing.pause, pausing.Pause(queue, at, entry))
+        await self._writer.one(pausing.pause, Pause(queue, at, entry))
 
     async def resume(self, queue: str | None, entry: AuditEntry | None = None) -> None:
         """See `PauseStore.resume`."""
-        await self._writer.one(pausing.pause, pausing.Pause(queue, None, entry))
+        await self._writer.one(pausing.pause, Pause(queue, None, entry))
 
     async def pauses(self) -> Pauses:
         """See `PauseStore.pauses`."""
