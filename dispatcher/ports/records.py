@@ -22,7 +22,7 @@ from dispatcher.core.model import (
     Instant,
     Job,
 )
-from dispatcher.core.quotas import Full, Room
+from dispatcher.core.quotas import Full, WaitRoom
 
 DEAD_KEPT_SECONDS: Final = 30 * 86_400.0
 """A dead delivery keeps its job this long, unless the store is told otherwise."""
@@ -92,7 +92,7 @@ class NewJob(Struct, frozen=True):
     input: bytes
     idempotency: Idempotency | None = None
     hand_off: HandOff | None = None
-    room: Room | None = None
+    room: WaitRoom | None = None
 
 
 class Added(Struct, frozen=True):

@@ -15,7 +15,7 @@ from dispatcher.adapters.postgres.lanes import Coming, lane_of
 from dispatcher.adapters.postgres.opening import Opening, begin
 from dispatcher.adapters.postgres.pausing import Standing
 from dispatcher.adapters.postgres.registered import with_asked
-from dispatcher.adapters.postgres.rooms import Rooms
+from dispatcher.adapters.postgres.rooms import WaitRooms
 from dispatcher.adapters.postgres.rows import columns, job_of, job_row
 from dispatcher.adapters.postgres.session import Kind, Session, Witness
 from dispatcher.adapters.postgres.statements import statement
@@ -158,7 +158,7 @@ async def _insert(
     keys = await Keys.lock(session, [new.job for new in news])
     offered = [new for new in news if new.hand_off is not None]
     offers = await _Offers.look(session, offered, opening)
-    rooms = await Rooms.look(session, news)
+    rooms = await WaitRooms.look(session, news)
     coming = Coming()
     placed: list[_Placed | NoRoom] = []
     for new in news:

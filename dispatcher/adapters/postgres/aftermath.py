@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
+from dispatcher.adapters.postgres.destinations import earliest
 from dispatcher.adapters.postgres.owing import Told, add_events
-from dispatcher.adapters.postgres.places import earliest
 from dispatcher.adapters.postgres.rows import Row, attempt_of, delivery_in, first_attempt_of
 from dispatcher.adapters.postgres.session import Kind, Session, Witness
 from dispatcher.adapters.postgres.statements import statement

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-from dispatcher.adapters.postgres import places, registered
+from dispatcher.adapters.postgres import destinations, registered
 from dispatcher.adapters.postgres.audit import add_audit
 from dispatcher.adapters.postgres.batching import Batcher, Entry
 from dispatcher.adapters.postgres.concerned import wheres
@@ -35,8 +35,8 @@ _PUT_BACK = statement("deliveries_put_back")
 _ALONE = statement("prune_alone_candidates")
 _ALONE_LOCK = statement("prune_alone_lock")
 
-_Place: TypeAlias = tuple[int, int]
-_START: Final[_Place] = (-1, -1)
+_Cursor: TypeAlias = tuple[int, int]
+_START: Final[_Cursor] = (-1, -1)
 
 
 class Deletion(Struct, frozen=True):
@@ -53,7 +53,7 @@ async def delete_endpoints(session: Session, entries: Sequence[Entry[Deletion]])
     open_ = [row[0] for row in await session.fetch(_CLEAR_LOCK, ids, END_AT_ONCE)]
     callers = await registered.callers_of(session, ids)
     await registered.lock(session, callers, exclusive=True)
-    await places.lock(session, await wheres(session, {}, ids))
+    await destinations.lock(session, await wheres(session, {}, ids))
     await session.began()
     answers = []
     for entry in entries:
@@ -84,7 +84,7 @@ async def _clear_deleted(session: Session, limit: int) -> int:
     if not ids:
         return 0
     open_ = [row[0] for row in await session.fetch(_CLEAR_LOCK, ids, limit)]
-    await places.lock(session, await wheres(session, {}, ids))
+    await destinations.lock(session, await wheres(session, {}, ids))
     await session.began()
     return await _clear(session, ids, open_)
 
@@ -97,7 +97,7 @@ async def put_back_held(session: Session, entries: Sequence[Entry[int]]) -> list
     if lost:
         seqs = [row[0] for row in lost]
         await session.fetch(_LOCK_SEQS, seqs)
-        await places.lock(session, {(row[1], row[2], row[3]) for row in lost})
+        await destinations.lock(session, {(row[1], row[2], row[3]) for row in lost})
         await session.began()
         await session.execute(_PUT_BACK, seqs, session.now)
     return [None for _ in entries]
@@ -124,7 +124,7 @@ class Clearing:
         await batcher.one(put_back_held, limit)
         return await batcher.one(clear_deleted, limit)
 
-    async def _prune_alone(self, session: Session, entries: Sequence[Entry[int]]) -> list[_Place]:
+    async def _prune_alone(self, session: Session, entries: Sequence[Entry[int]]) -> list[_Cursor]:
         limit = max(entry.item for entry in entries)
         dead_since = await session.look_at_clock() - self._kept_ms
         look = limit * LOOK_FACTOR

@@ -6,7 +6,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-from dispatcher.adapters.postgres.places import Place, Where
+from dispatcher.adapters.postgres.destinations import Destination, Where
 from dispatcher.adapters.postgres.remembered import Waiting
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.core.endpoints import Endpoint
@@ -129,7 +129,7 @@ class Debt:
 
     def row(
         self,
-        place: Place,
+        place: Destination,
         due_at: Instant,
         *,
         lease: str | None = None,

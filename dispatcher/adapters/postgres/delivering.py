@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dispatcher.adapters.postgres import chains, places
+from dispatcher.adapters.postgres import chains, destinations
 from dispatcher.adapters.postgres.aftermath import (
     after_deaths,
 )
+from dispatcher.adapters.postgres.destinations import where_of
 from dispatcher.adapters.postgres.freeing import Freed, came_free
 from dispatcher.adapters.postgres.locking import Locked
-from dispatcher.adapters.postgres.places import where_of
 from dispatcher.adapters.postgres.rows import (
     DELIVERY_LEASE,
     Row,
@@ -73,7 +73,7 @@ async def _end(
         (ready_at,) = await after_deaths(session, ((change.delivery_id, change.at),), terms)
     if row["chain"] is not None:
         let_go = await chains.advance(session, {row["chain"]})
-        ready_at = places.earliest(ready_at, *let_go.values())
+        ready_at = destinations.earliest(ready_at, *let_go.values())
     return Applied(delivery_ready_at=ready_at)
 
 
@@ -105,7 +105,7 @@ async def _release(
         canceled=canceled,
         hand_off=False,
     )
-    place = (await places.look(session, (freed.where,)))[freed.where]
+    place = (await destinations.look(session, (freed.where,)))[freed.where]
     if not place.plain or row["chain"] is not None or terms.rate_per_second is not None:
         ended = Ended(freed, None, row["url"], row["target_seq"], row["chain"])
         (applied,) = await settle(session, (ended,), terms)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from dispatcher.adapters.postgres import chains, places
+from dispatcher.adapters.postgres import chains, destinations
 from dispatcher.adapters.postgres.applying import apply_locked
 from dispatcher.adapters.postgres.audit import add_audit
 from dispatcher.adapters.postgres.batching import Entry
@@ -138,5 +138,7 @@ async def _lock_deliveries(session: Session, jobs: Sequence[int]) -> Locked:
         known, locked.deliveries = locked.deliveries, {row["id"]: row for row in rows}
         if known.keys() == locked.deliveries.keys():
             break
-    await places.lock(session, {places.where_of(row) for row in locked.deliveries.values()})
+    await destinations.lock(
+        session, {destinations.where_of(row) for row in locked.deliveries.values()}
+    )
     return locked

@@ -1,7 +1,7 @@
 """What holds a destination back besides its slots: breakers, a rate, a pause.
 
 What is read of it here, under the destination's lock, is judged by `core/gate.py`. Where nothing
-speaks against a destination (it is *plain*) none of this is asked; see `places`.
+speaks against a destination (it is *plain*) none of this is asked; see `destinations`.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from dispatcher.adapters.postgres import places
-from dispatcher.adapters.postgres.places import Where
+from dispatcher.adapters.postgres import destinations
+from dispatcher.adapters.postgres.destinations import Where
 from dispatcher.adapters.postgres.remembered import Sending
 from dispatcher.adapters.postgres.rows import Row, as_json, attempt_row, columns
 from dispatcher.adapters.postgres.session import Session
@@ -99,7 +99,7 @@ class Known:
         stands = [row[3:] for row in rows if row[0] == _STANDS]
         if stands:
             session.now, session.xid = stands[0][:2]
-            places.looked(session, stands)
+            destinations.looked(session, stands)
         return Settled(ended, recorded, all=bool(stands))
 
     async def end(self, session: Session) -> Settled:

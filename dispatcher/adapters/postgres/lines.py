@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dispatcher.adapters.postgres import gates
-from dispatcher.adapters.postgres.places import Place, Where, earliest
+from dispatcher.adapters.postgres.destinations import Destination, Where, earliest
 from dispatcher.adapters.postgres.rows import columns
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
@@ -73,7 +73,10 @@ async def _of_lines(session: Session, seq: int, limit: int, terms: DeliveryTerms
 
 
 async def renew(
-    session: Session, known: Mapping[Where, Place], here: Mapping[int, Gate], terms: DeliveryTerms
+    session: Session,
+    known: Mapping[Where, Destination],
+    here: Mapping[int, Gate],
+    terms: DeliveryTerms,
 ) -> dict[Where, NextSend]:
     """When the next of destinations can be claimed, as they stand now, paused or not.
 

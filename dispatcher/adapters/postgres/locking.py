@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from dispatcher.adapters.postgres import keys, lanes, places
+from dispatcher.adapters.postgres import destinations, keys, lanes
 from dispatcher.adapters.postgres.concerned import lock_endpoints
 from dispatcher.adapters.postgres.known import Ended, Known, Recorded
 from dispatcher.adapters.postgres.rows import JOB_LEASE, Row, job_of
@@ -119,7 +119,7 @@ async def lock_all(
     deliveries -= locked.recorded.keys()
     if deliveries:
         locked.deliveries = await _by_id(session, _DELIVERIES, deliveries)
-    where = {places.where_of(row) for row in locked.deliveries.values()}
+    where = {destinations.where_of(row) for row in locked.deliveries.values()}
     where |= {each.sending.where for each in locked.recorded.values()}
     owing = {change.job_id for change in changes if isinstance(change, Owing)}
     jobs_owing = [job_of(row) for id_, row in locked.jobs.items() if id_ in owing]
@@ -131,9 +131,9 @@ async def lock_all(
         where |= {tuple(row) for row in await session.fetch(_WHERE, steered)}
     stand = (locked.jobs, locked.deliveries)
     locked.resting, owed = await lock_endpoints(session, changes, *stand, terms)
-    await places.lock(session, where | owed)
+    await destinations.lock(session, where | owed)
     await _lock_lanes(session, changes, locked)
-    await places.begin(session, where | owed)
+    await destinations.begin(session, where | owed)
     return locked
 
 

@@ -53,9 +53,9 @@ _SAVEPOINT = statement("savepoint")
 _KEEP = statement("savepoint_keep")
 _UNDO = statement("savepoint_undo")
 
-_Place: TypeAlias = tuple[int, int]
+_Cursor: TypeAlias = tuple[int, int]
 _Step: TypeAlias = tuple[str, Callable[[], Awaitable[object]]]
-_START: Final[_Place] = (-1, -1)
+_START: Final[_Cursor] = (-1, -1)
 
 
 async def sweep(session: Session, limit: int) -> Overdue:
@@ -86,11 +86,11 @@ def _lost(
     return delivery, row[DELIVERY_LEASE], job, endpoint
 
 
-class _Places(NamedTuple):
+class _Cursors(NamedTuple):
     """How far pruning has looked: at jobs, and at those that had to stay."""
 
-    after: _Place = _START
-    again: _Place = _START
+    after: _Cursor = _START
+    again: _Cursor = _START
 
 
 class Pruning:
@@ -100,7 +100,7 @@ class Pruning:
     later stands behind. So it goes on from where it was; only when it has come to the end it looks
     again, in turn, at some of those that had to stay (for an open or a dead delivery, for as long
     as 30 days), that another process had taken, or that the database refused to erase. That it
-    forgets both places with the process is no harm. Several may prune at once: each takes what no
+    forgets both cursors with the process is no harm. Several may prune at once: each takes what no
     other has taken.
     """
 
@@ -110,23 +110,23 @@ class Pruning:
         self._dead_kept_ms = round(dead_kept_seconds * 1000)
         self._audit_kept_ms = round(audit_kept_seconds * 1000)
         self._passing = Passing()
-        self._places = _Places()
+        self._cursors = _Cursors()
         # Where the last transaction, of that number, came to. What is rolled back was not looked
         # at, so it is believed only when the server says that it was committed.
-        self._came_to: tuple[int | None, _Places] | None = None
+        self._came_to: tuple[int | None, _Cursors] | None = None
 
     async def prune(self, session: Session, entries: Sequence[Entry[int]]) -> list[int]:
         """Erase up to so many jobs, and as many of each other thing; see the port."""
         await session.began()
         await self._go_on(session)
-        places = self._places
+        cursors = self._cursors
         answers = []
         for entry in entries:
-            erased, places = await self._prune(session, entry.item, places)
+            erased, cursors = await self._prune(session, entry.item, cursors)
             if erased < entry.item:
                 self._passing.ended()
             answers.append(erased)
-        self._came_to = (session.xid, places)
+        self._came_to = (session.xid, cursors)
         return answers
 
     async def _go_on(self, session: Session) -> None:
@@ -142,33 +142,33 @@ class Pruning:
         else:
             await session.execute(_KEEP)
             if row is not None and row[0] == "committed":
-                self._places = came_to[1]
+                self._cursors = came_to[1]
 
-    async def _prune(self, session: Session, limit: int, places: _Places) -> tuple[int, _Places]:
-        going, more, places = await self._take(session, limit, places)
+    async def _prune(self, session: Session, limit: int, cursors: _Cursors) -> tuple[int, _Cursors]:
+        going, more, cursors = await self._take(session, limit, cursors)
         erased = await self._erase(session, going) if going else 0
         await self._forget(session, limit)
-        return limit if more else erased, places
+        return limit if more else erased, cursors
 
     async def _take(
-        self, session: Session, limit: int, places: _Places
-    ) -> tuple[list[int], bool, _Places]:
-        """Lock up to `limit` jobs that may go; whether there is more to look at; and the places."""
-        look, until = limit * LOOK_FACTOR, places.after
+        self, session: Session, limit: int, cursors: _Cursors
+    ) -> tuple[list[int], bool, _Cursors]:
+        """Lock up to `limit` jobs that may go; whether there is more to look at; the cursors."""
+        look, until = limit * LOOK_FACTOR, cursors.after
         found = await self._candidates(session, until, look)
         taken, after = await _taken(session, found, limit, until)
-        places = places._replace(after=after)
+        cursors = cursors._replace(after=after)
         if len(found) == look or len(taken) == limit:
-            return taken, True, places
-        stayed = await self._candidates(session, places.again, look)
+            return taken, True, cursors
+        stayed = await self._candidates(session, cursors.again, look)
         behind = [row for row in stayed if _place(row) <= until]
-        others, again = await _taken(session, behind, limit - len(taken), places.again)
+        others, again = await _taken(session, behind, limit - len(taken), cursors.again)
         full = len(taken) + len(others) == limit
         if len(behind) < look and not full:
             again = _START
-        return taken + others, full, places._replace(again=again)
+        return taken + others, full, cursors._replace(again=again)
 
-    async def _candidates(self, session: Session, after: _Place, look: int) -> Sequence[Row]:
+    async def _candidates(self, session: Session, after: _Cursor, look: int) -> Sequence[Row]:
         now = session.now
         rows: Sequence[Row] = await session.fetch(
             _CANDIDATES, now, now - self._dead_kept_ms, *after, look

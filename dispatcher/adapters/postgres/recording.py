@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from dispatcher.adapters.postgres import places
+from dispatcher.adapters.postgres import destinations
 from dispatcher.adapters.postgres.aftermath import NOTHING, Aftermath, Tried, after_attempts
+from dispatcher.adapters.postgres.destinations import Where, where_of
 from dispatcher.adapters.postgres.freeing import Freed, came_free
 from dispatcher.adapters.postgres.known import Recorded
 from dispatcher.adapters.postgres.locking import Locked
-from dispatcher.adapters.postgres.places import Where, where_of
 from dispatcher.adapters.postgres.rows import DELIVERY_LEASE, Row, attempt_row, columns
 from dispatcher.adapters.postgres.session import Kind, Session, Witness
 from dispatcher.adapters.postgres.settling import Ended, settle
@@ -72,7 +72,7 @@ async def record_attempts(
     """
     batch = _Batch(changes, locked)
     answers: dict[int, ApplyResult] = await _again(session, batch.late)
-    stand = await places.stand(session, batch.wheres())
+    stand = await destinations.stand(session, batch.wheres())
     slow = {
         where for where, place in stand.items() if not place.plain or where[2] in locked.resting
     }

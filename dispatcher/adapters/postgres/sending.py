@@ -9,9 +9,9 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from dispatcher.adapters.postgres import gates, lines, places
+from dispatcher.adapters.postgres import destinations, gates, lines
 from dispatcher.adapters.postgres.batching import Batcher, Entry
-from dispatcher.adapters.postgres.places import Place, Where
+from dispatcher.adapters.postgres.destinations import Destination, Where
 from dispatcher.adapters.postgres.registered import by_id
 from dispatcher.adapters.postgres.rows import (
     DELIVERY_LEASE,
@@ -109,7 +109,7 @@ async def _claim_free(session: Session, claim: DeliveryClaim) -> tuple[ClaimedDe
         ready = _wheres(await session.fetch(_READY, *wanted))
         if not ready:
             break
-        known = await places.look(session, ready)
+        known = await destinations.look(session, ready)
         looked |= {place.seq for place in known.values()}
         found += await _rounds(session, known, limit - len(found), claim)
     next_at, session.xid = await session.one(_NEXT, claim.full()) or (None, None)
@@ -128,7 +128,7 @@ async def _claim_waiting(session: Session, claim: DeliveryClaim) -> ClaimedDeliv
     rows = await session.fetch(_READY_LOCKED, session.now, slots, limit, [], claim.full())
     locked = await session.fetch(_LOCK_READY, [row[0] for row in rows], session.now, slots)
     await session.look_at_clock()  # the wait may have been long
-    known = await places.look(session, _wheres(locked))
+    known = await destinations.look(session, _wheres(locked))
     found = await _rounds(session, known, limit, claim)
     next_at, session.xid = await session.one(_NEXT, claim.full()) or (None, None)
     return ClaimedDeliveries(tuple(found), _not_before(next_at, session.now))
@@ -143,7 +143,7 @@ def _not_before(at: Instant | None, now: Instant) -> Instant | None:
 
 
 async def _rounds(
-    session: Session, known: Mapping[Where, Place], left: int, claim: DeliveryClaim
+    session: Session, known: Mapping[Where, Destination], left: int, claim: DeliveryClaim
 ) -> list[LeasedDelivery]:
     """Take from each destination in turn, until so many are taken or nothing is left."""
     taken: list[LeasedDelivery] = []
@@ -185,7 +185,7 @@ def _may(room: Mapping[str, int], caller_id: str) -> bool:
 
 async def _choose(
     session: Session,
-    groups: Mapping[Where, Place],
+    groups: Mapping[Where, Destination],
     share: int,
     terms: DeliveryTerms,
     taken: Sequence[LeasedDelivery],
@@ -203,7 +203,7 @@ async def _choose(
 
 
 async def _gates(
-    session: Session, known: Mapping[Where, Place], terms: DeliveryTerms
+    session: Session, known: Mapping[Where, Destination], terms: DeliveryTerms
 ) -> dict[int, Gate]:
     """How destinations stand of which more counts than slots."""
     rated = terms.rate_per_second is not None
@@ -217,7 +217,7 @@ def where_of(delivery: Delivery) -> Where:
 
 
 async def _settle(
-    session: Session, known: Mapping[Where, Place], served: set[int], claim: DeliveryClaim
+    session: Session, known: Mapping[Where, Destination], served: set[int], claim: DeliveryClaim
 ) -> None:
     """Write when the next of each destination can be claimed.
 
@@ -225,14 +225,14 @@ async def _settle(
     """
     here = await _gates(session, known, claim.terms)
     await lines.renew_ready(session, here, claim.terms)
-    after = await places.look(session, known)
+    after = await destinations.look(session, known)
     here = {place.seq: here.get(place.seq, PLAIN) for place in after.values()}
     following = await lines.renew(session, after, here, claim.terms)
     for where, place in after.items():
         at, full_slots = following[where]
         if place.seq in served or at != session.now or claim.room.get(where[0]) == 0:
             place.set(at, full_slots)
-    await places.write(session, after.values())
+    await destinations.write(session, after.values())
 
 
 async def lease(
@@ -242,7 +242,7 @@ async def lease(
 
     One that somebody changes at this moment is left out.
     """
-    until = places.lease_until(session, terms)
+    until = destinations.lease_until(session, terms)
     leased = await _lease_known(session, picked, until) if picked else {}
     others = [seq for seq in picked if seq not in leased]
     if others:

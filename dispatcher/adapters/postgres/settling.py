@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dispatcher.adapters.postgres import breakers, chains, gates, lines, places
+from dispatcher.adapters.postgres import breakers, chains, destinations, gates, lines
 from dispatcher.adapters.postgres.breakers import Breakers
 from dispatcher.adapters.postgres.freeing import Freed
 from dispatcher.adapters.postgres.rows import columns
@@ -50,18 +50,18 @@ async def settle(session: Session, ended: Sequence[Ended], terms: DeliveryTerms)
     over = {each.chain for each in ended if each.chain is not None and each.freed.due_at is None}
     let_go = await chains.advance(session, over)
     handed = await _hand_on(session, ended, told, terms)
-    known = await places.look(session, {each.freed.where for each in ended})
+    known = await destinations.look(session, {each.freed.where for each in ended})
     following = await lines.renew(session, known, told.here, terms)
     for where, place in known.items():
         place.set(*following[where])
-    await places.write(session, known.values())
+    await destinations.write(session, known.values())
     answers = []
     for n, each in enumerate(ended):
         freed = each.freed
         stopped = told.here[freed.place].stopped
         ready_at = None if stopped else following[freed.where].at
         if each.chain is not None:
-            ready_at = places.earliest(ready_at, let_go.get(each.chain))
+            ready_at = destinations.earliest(ready_at, let_go.get(each.chain))
         answers.append(
             Applied(
                 (handed[n],) if n in handed else (),

@@ -25,7 +25,7 @@ _HEADS = statement("lanes_heads")
 _LEASE = statement("jobs_lease")
 
 
-class Room:
+class ClaimRoom:
     """How much a claim may still take: of each type, and of what all processes share a bound."""
 
     def __init__(
@@ -115,7 +115,9 @@ class _Heads(NamedTuple):
     passed_over: bool
 
 
-async def take(session: Session, rows: Sequence[Row], room: Room, left: int) -> list[LeasedJob]:
+async def take(
+    session: Session, rows: Sequence[Row], room: ClaimRoom, left: int
+) -> list[LeasedJob]:
     """Lease up to `left` jobs of locked lanes (number, caller, queue, type of each).
 
     Also writes when the next of each lane can be claimed.
@@ -143,7 +145,7 @@ async def take(session: Session, rows: Sequence[Row], room: Room, left: int) -> 
 
 
 async def _rounds(
-    session: Session, groups: list[_Group], room: Room, left: int
+    session: Session, groups: list[_Group], room: ClaimRoom, left: int
 ) -> list[tuple[int, LeasedJob]]:
     """Take from each group in turn, until so many are taken or nothing is left.
 
@@ -172,7 +174,7 @@ async def _rounds(
 
 
 async def _heads(
-    session: Session, groups: Sequence[_Group], room: Room, share: int
+    session: Session, groups: Sequence[_Group], room: ClaimRoom, share: int
 ) -> list[_Heads]:
     """Up to `share` jobs of each group, best first, without those that wait for their key."""
     wanted = {
@@ -199,7 +201,7 @@ async def _heads(
     ]
 
 
-def _in_turn(heads: list[deque[_Head]], room: Room, left: int) -> list[int]:
+def _in_turn(heads: list[deque[_Head]], room: ClaimRoom, left: int) -> list[int]:
     """One from each group after another, as far as there is room for them."""
     picked: list[int] = []
     while heads:
@@ -220,7 +222,7 @@ def _in_turn(heads: list[deque[_Head]], room: Room, left: int) -> list[int]:
 
 
 async def _lease(
-    session: Session, picked: Sequence[int], room: Room
+    session: Session, picked: Sequence[int], room: ClaimRoom
 ) -> list[tuple[int, LeasedJob]]:
     """Lease these, held by the claim's holder or each by its own lease."""
     if not picked:

@@ -20,7 +20,7 @@ from dispatcher.core.changes import LeasedJob
 from dispatcher.core.lifecycle import late_at
 from dispatcher.core.model import Job, JobState
 from dispatcher.core.ordering import KeyPlace
-from dispatcher.core.quotas import Full, Room
+from dispatcher.core.quotas import Full, WaitRoom
 from dispatcher.ports.records import (
     Added,
     AddResult,
@@ -111,7 +111,7 @@ def _lanes_of(session: Session, job: Job) -> list[Row]:
     return lanes
 
 
-def _full(session: Session, new: NewJob, room: Room) -> Full | None:
+def _full(session: Session, new: NewJob, room: WaitRoom) -> Full | None:
     """Whether what waits leaves no room for this job too, and why; see `NewJob`."""
     jobs, waiting_bytes = session.one(_WAITING_OF_CALLER, (new.job.caller_id,))
     in_queue = 0

@@ -67,7 +67,7 @@ _Head: TypeAlias = tuple[int, int, _Lane]
 """A job that may be claimed: its rank (least first), its number, its lane."""
 
 
-class _Room:
+class ClaimRoom:
     """How much a claim may still take: of each type, and where all processes together are bounded.
 
     `fronts` are those of the keys that this claim has looked at: what follows in it changes a front
@@ -133,7 +133,7 @@ class _Room:
 def claim_jobs(session: Session, claim: JobClaim) -> ClaimedJobs:
     """Lease due jobs; see the port."""
     _take_back(session)
-    room = _Room(session, claim)
+    room = ClaimRoom(session, claim)
     jobs: list[LeasedJob] = []
     looked = in_vain = 0
     if claim.remote is not None or session.holder_lives(claim.holder_id):
@@ -171,7 +171,7 @@ def _take_back(session: Session) -> None:
         session.forget_holders()
 
 
-def _ready_groups(session: Session, room: _Room, limit: int) -> list[list[_Lane]]:
+def _ready_groups(session: Session, room: ClaimRoom, limit: int) -> list[list[_Lane]]:
     """The ready lanes of the types asked for, by caller and queue, the longest unserved first.
 
     Priorities hold across the types of a queue, so all its ready lanes are looked at together.
@@ -210,7 +210,7 @@ def _ready_lanes(session: Session, type_: str, full: list[str], limit: int) -> l
 
 
 def _rounds(
-    session: Session, groups: list[list[_Lane]], room: _Room, claim: JobClaim, left: int
+    session: Session, groups: list[list[_Lane]], room: ClaimRoom, claim: JobClaim, left: int
 ) -> list[LeasedJob]:
     """Take from each group in turn, until so many are taken or nothing is left."""
     taken: list[LeasedJob] = []
@@ -225,7 +225,7 @@ def _rounds(
     return taken
 
 
-def _heads(session: Session, group: list[_Lane], room: _Room, share: int) -> list[_Head]:
+def _heads(session: Session, group: list[_Lane], room: ClaimRoom, share: int) -> list[_Head]:
     """Up to `share` jobs of a group, best first, without those that wait for their key."""
     found: list[_Head] = []
     for lane in group:
@@ -249,7 +249,7 @@ def _heads(session: Session, group: list[_Lane], room: _Room, share: int) -> lis
     return found[:share]
 
 
-def _in_turn(heads: list[deque[_Head]], room: _Room, left: int) -> list[int]:
+def _in_turn(heads: list[deque[_Head]], room: ClaimRoom, left: int) -> list[int]:
     """One from each group after another, as far as there is room for them."""
     picked: list[int] = []
     while heads:
@@ -322,7 +322,7 @@ def _lease_of_its_own(session: Session, leased: LeasedJob, remote: RemoteTerms) 
     return replace(leased, until=until)
 
 
-def _next_at(session: Session, claim: JobClaim, room: _Room) -> Instant | None:
+def _next_at(session: Session, claim: JobClaim, room: ClaimRoom) -> Instant | None:
     """When a claim of the same types could find more, never later than it truly could.
 
     What there is no room for is left out: it can be claimed when something of it ends.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeAlias
 
 from dispatcher.adapters.sqlite import destinations
 from dispatcher.adapters.sqlite.endpoints import places_of
@@ -25,8 +25,10 @@ _HELD = statement("destinations_held")
 _PUT_BACK = statement("deliveries_put_back")
 _ALONE = statement("prune_alone_candidates")
 
-Place = tuple[int, int]
-START: Final[Place] = (-1, -1)
+Cursor: TypeAlias = tuple[int, int]
+"""How far pruning has looked: an instant and a number, behind which it goes on."""
+
+START: Final[Cursor] = (-1, -1)
 
 
 def delete_endpoint(session: Session, asked: tuple[str, Instant]) -> bool:
@@ -88,8 +90,8 @@ class PruningAlone:
         self._eraser = eraser
         self._passing = passing
 
-    def prune(self, session: Session, limit: int, look: int, after: Place) -> Place:
-        """Erase up to `limit`, looking at `look` behind a place; gives the one to go on from."""
+    def prune(self, session: Session, limit: int, look: int, after: Cursor) -> Cursor:
+        """Erase up to `limit`, looking at `look` behind a cursor; gives the one to go on from."""
         bound = {
             "dead_since": session.now - self._kept_ms,
             "at": after[0],
