@@ -8,13 +8,13 @@ from dispatcher.adapters.postgres.aftermath import (
 )
 from dispatcher.adapters.postgres.destinations import where_of
 from dispatcher.adapters.postgres.freeing import Freed, came_free
+from dispatcher.adapters.postgres.freeing_gated import GatedSlot, came_free_gated
 from dispatcher.adapters.postgres.locking import Locked
 from dispatcher.adapters.postgres.rows import (
     DELIVERY_LEASE,
     Row,
 )
 from dispatcher.adapters.postgres.session import Session
-from dispatcher.adapters.postgres.settling import Ended, settle
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.changes import (
     AskCancelDelivery,
@@ -107,8 +107,8 @@ async def _release(
     )
     place = (await destinations.look(session, (freed.where,)))[freed.where]
     if not place.plain or row["chain"] is not None or terms.rate_per_second is not None:
-        ended = Ended(freed, None, row["url"], row["target_seq"], row["chain"])
-        (applied,) = await settle(session, (ended,), terms)
+        slot = GatedSlot(freed, None, row["url"], row["target_seq"], row["chain"])
+        (applied,) = await came_free_gated(session, (slot,), terms)
         return applied
     before = {freed.where: place.ready_at}
     (applied,) = await came_free(session, (freed,), before, terms)

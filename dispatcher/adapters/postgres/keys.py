@@ -114,7 +114,7 @@ class Fronts(NamedTuple):
     behind: frozenset[int]
 
 
-async def settle(session: Session, seqs: Sequence[int]) -> Fronts:
+async def renew_fronts(session: Session, seqs: Sequence[int]) -> Fronts:
     """Let the front of each key be who it should be now; of jobs that wait and are due.
 
     Those of keys that somebody else has locked are neither free nor behind.

@@ -35,7 +35,7 @@ _STANDS: Final = 3
 _ENDS: Final = JOB_ENDS[JobState.RUNNING]
 
 
-class Ended(NamedTuple):
+class EndedJob(NamedTuple):
     """A job that was ended: its number, and the job as it stands now."""
 
     seq: int
@@ -55,7 +55,7 @@ class Settled(NamedTuple):
     `recorded` None: no attempt yet, since there are jobs to be locked before deliveries.
     """
 
-    ended: dict[str, Ended]
+    ended: dict[str, EndedJob]
     recorded: dict[str, Recorded] | None
     all: bool
 
@@ -111,8 +111,8 @@ class Known:
         """Record the attempts; the deliveries whose rows were as they were leased, by id."""
         return self._recorded(await session.fetch(_TRIED, self._tries)) if self._tries else {}
 
-    def _ended(self, rows: Sequence[Row]) -> dict[str, Ended]:
-        return {row[0]: Ended(row[1], self._jobs[row[0]]) for row in rows}
+    def _ended(self, rows: Sequence[Row]) -> dict[str, EndedJob]:
+        return {row[0]: EndedJob(row[1], self._jobs[row[0]]) for row in rows}
 
     def _recorded(self, rows: Sequence[Row]) -> dict[str, Recorded]:
         return {row[0]: Recorded(row[1], self._sendings[row[0]]) for row in rows}

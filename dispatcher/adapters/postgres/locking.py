@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from dispatcher.adapters.postgres import destinations, keys, lanes
 from dispatcher.adapters.postgres.concerned import lock_endpoints
-from dispatcher.adapters.postgres.known import Ended, Known, Recorded
+from dispatcher.adapters.postgres.known import EndedJob, Known, Recorded
 from dispatcher.adapters.postgres.rows import JOB_LEASE, Row, job_of
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
@@ -56,7 +56,7 @@ class Locked:
 
     def __init__(self) -> None:
         self.resting: set[str] = set()
-        self.ended: Mapping[str, Ended] = {}
+        self.ended: Mapping[str, EndedJob] = {}
         self.recorded: Mapping[str, Recorded] = {}
         self.jobs: dict[str, Row] = {}
         self.deliveries: dict[str, Row] = {}

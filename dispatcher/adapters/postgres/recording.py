@@ -8,11 +8,11 @@ from dispatcher.adapters.postgres import destinations
 from dispatcher.adapters.postgres.aftermath import NOTHING, Aftermath, Tried, after_attempts
 from dispatcher.adapters.postgres.destinations import Where, where_of
 from dispatcher.adapters.postgres.freeing import Freed, came_free
+from dispatcher.adapters.postgres.freeing_gated import GatedSlot, came_free_gated
 from dispatcher.adapters.postgres.known import Recorded
 from dispatcher.adapters.postgres.locking import Locked
 from dispatcher.adapters.postgres.rows import DELIVERY_LEASE, Row, attempt_row, columns
 from dispatcher.adapters.postgres.session import Kind, Session, Witness
-from dispatcher.adapters.postgres.settling import Ended, settle
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.breaker import TROUBLE
 from dispatcher.core.changes import RecordAttempt
@@ -85,7 +85,9 @@ async def record_attempts(
     before = {where: place.ready_at for where, place in stand.items()}
     went_on = await came_free(session, [freed[n] for n in free], before, terms)
     gated = sorted(freed.keys() - set(free))
-    went_on += await settle(session, await _ended(session, batch, freed, gated), terms)
+    went_on += await came_free_gated(
+        session, await _gated_slots(session, batch, freed, gated), terms
+    )
     for n, applied in zip((*free, *gated), went_on, strict=True):
         answers[n] = follows.get(n, NOTHING).told(applied)
     locked.forget_deliveries(change.delivery_id for change, _ in batch.held.values())
@@ -94,21 +96,21 @@ async def record_attempts(
     return [answers.get(n, Stale()) for n in range(len(changes))]
 
 
-async def _ended(
+async def _gated_slots(
     session: Session, batch: _Batch, freed: Mapping[int, Freed], gated: Sequence[int]
-) -> list[Ended]:
+) -> list[GatedSlot]:
     """The slots that came free where more than slots counts."""
     unread = [freed[n].seq for n in gated if n in batch.known]
     urls = {row[0]: row[1] for row in await session.fetch(_URLS, unread)} if unread else {}
-    ended = []
+    slots = []
     for n in gated:
         if n in batch.known:  # written without being read: in its place's own line, in no order
             change, _ = batch.known[n]
-            ended.append(Ended(freed[n], change, urls[freed[n].seq], OWN_LINE, None))
+            slots.append(GatedSlot(freed[n], change, urls[freed[n].seq], OWN_LINE, None))
         else:
             change, row = batch.held[n]
-            ended.append(Ended(freed[n], change, row["url"], row["target_seq"], row["chain"]))
-    return ended
+            slots.append(GatedSlot(freed[n], change, row["url"], row["target_seq"], row["chain"]))
+    return slots
 
 
 async def _follow(

@@ -169,7 +169,7 @@ async def _rounds(
         groups = {where: known[where] for where, queue in chosen.items() if len(queue) == share}
         if len(leased) < len(picked) or not picked:  # one left out is being changed just now
             break
-    await _settle(session, known, served, claim)
+    await _renew_ready(session, known, served, claim)
     return taken
 
 
@@ -216,7 +216,7 @@ def where_of(delivery: Delivery) -> Where:
     return delivery.caller_id, delivery.origin, delivery.endpoint_id or ""
 
 
-async def _settle(
+async def _renew_ready(
     session: Session, known: Mapping[Where, Destination], served: set[int], claim: DeliveryClaim
 ) -> None:
     """Write when the next of each destination can be claimed.

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 
 from dispatcher.adapters.postgres import lanes
 from dispatcher.adapters.postgres.bounds import Running
-from dispatcher.adapters.postgres.keys import Fronts, settle
+from dispatcher.adapters.postgres.keys import Fronts, renew_fronts
 from dispatcher.adapters.postgres.leases import leases_of_their_own
 from dispatcher.adapters.postgres.pausing import Standing
 from dispatcher.adapters.postgres.registered import asked_in
@@ -189,7 +189,7 @@ async def _heads(
     limits = [limit for _, _, limit in wanted.values()]
     rows = await session.fetch(_HEADS, list(wanted), limits, session.now, AGEING_MS)
     keyed = [row["seq"] for row in rows if row["key_place"] != KeyPlace.NO_KEY]
-    fronts = await settle(session, keyed) if keyed else Fronts(frozenset(), frozenset())
+    fronts = await renew_fronts(session, keyed) if keyed else Fronts(frozenset(), frozenset())
     for lane_seq, rank, seq, key_place in rows:
         n, lane, _ = wanted[lane_seq]
         if key_place == KeyPlace.NO_KEY or seq in fronts.free:

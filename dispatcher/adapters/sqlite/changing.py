@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from dispatcher.adapters.sqlite.fanout import owe_endpoints, told
-from dispatcher.adapters.sqlite.keys import settle_key
+from dispatcher.adapters.sqlite.keys import renew_front
 from dispatcher.adapters.sqlite.lanes import wait_in_lane, wait_no_more
 from dispatcher.adapters.sqlite.owing import Owed, add_event
 from dispatcher.adapters.sqlite.rows import (
@@ -124,7 +124,7 @@ def _next_of_key(session: Session, row: Row, job: Job) -> Instant | None:
     session.execute(_MOVE, {"seq": row[JOB_SEQ], "place": KeyPlace.ENDED})
     if row[JOB_KEY_PLACE] != KeyPlace.FRONT:
         return None
-    follows = settle_key(session, job.caller_id, job.ordering_key)
+    follows = renew_front(session, job.caller_id, job.ordering_key)
     return None if follows is None else session.now
 
 

@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from dispatcher.adapters.sqlite.fanout import asked_of
-from dispatcher.adapters.sqlite.keys import settle_key
+from dispatcher.adapters.sqlite.keys import renew_front
 from dispatcher.adapters.sqlite.lanes import count_waiting, next_in_lane, set_ready, wait_in_lane
 from dispatcher.adapters.sqlite.pausing import room_of_queue, room_of_type
 from dispatcher.adapters.sqlite.rows import (
@@ -111,7 +111,7 @@ class ClaimRoom:
         """Whether a job with a key is the one that may be claimed; counts those that are not."""
         caller_id, key = session.one(_KEY_OF_JOB, (seq,))
         if (caller_id, key) not in self.fronts:
-            self.fronts[caller_id, key] = settle_key(session, caller_id, key)
+            self.fronts[caller_id, key] = renew_front(session, caller_id, key)
         if self.fronts[caller_id, key] == seq:
             return True
         self.passed_over += 1

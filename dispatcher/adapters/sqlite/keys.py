@@ -27,11 +27,11 @@ def place_of(session: Session, job: Job) -> KeyPlace:
         return KeyPlace.NO_KEY
     if job.due_at > session.now:
         return KeyPlace.SCHEDULED
-    front = settle_key(session, job.caller_id, job.ordering_key)
+    front = renew_front(session, job.caller_id, job.ordering_key)
     return KeyPlace.FRONT if front is None else KeyPlace.BEHIND
 
 
-def settle_key(session: Session, caller_id: str, key: str) -> int | None:
+def renew_front(session: Session, caller_id: str, key: str) -> int | None:
     """Let the front of a key be who it should be now; its number, None if nothing has joined.
 
     To be called when the front has ended, and before one is leased: a scheduled job that was
