@@ -19,8 +19,8 @@ from dispatcher.core.ordering import OnDead
 from dispatcher.ports.records import Added, Applied, Concurrency, HandOff, NewJob, RemoteTerms
 from dispatcher.ports.store import Store
 from dispatcher.testing.conformance.breakers import owe, to_path
-from dispatcher.testing.conformance.keys import KEY, claimed, keyed
 from dispatcher.testing.conformance.ordering import end, ordered
+from dispatcher.testing.conformance.ordering_keys import KEY, claimed, keyed
 from dispatcher.testing.conformance.scene import Scene
 from dispatcher.testing.conformance.values import (
     ANN,

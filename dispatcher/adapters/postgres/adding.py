@@ -10,9 +10,9 @@ from msgspec import Struct
 from dispatcher.adapters.postgres import lanes
 from dispatcher.adapters.postgres.batching import Entry
 from dispatcher.adapters.postgres.bounds import Running, lock_bounds
-from dispatcher.adapters.postgres.keys import Keys
 from dispatcher.adapters.postgres.lanes import Coming, lane_of
 from dispatcher.adapters.postgres.opening import Opening, begin
+from dispatcher.adapters.postgres.ordering_keys import Keys
 from dispatcher.adapters.postgres.pausing import Standing
 from dispatcher.adapters.postgres.registered import with_asked
 from dispatcher.adapters.postgres.rooms import WaitRooms

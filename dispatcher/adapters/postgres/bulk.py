@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
-from dispatcher.adapters.postgres import keys
+from dispatcher.adapters.postgres import ordering_keys
 from dispatcher.adapters.postgres.adding import add_jobs
 from dispatcher.adapters.postgres.applying import apply_locked
 from dispatcher.adapters.postgres.batching import Entry
@@ -34,10 +34,10 @@ async def advance_bulk(
     changes = [each for step in steps for each in step.items if not isinstance(each, NewJob)]
     # Jobs are added at the end, and their keys come first in the order of all locks.
     news = [each.job for step in steps for each in step.items if isinstance(each, NewJob)]
-    held = await keys.hold(session, news)
+    held = await ordering_keys.hold(session, news)
     locked = await lock_all(session, changes, terms, [step.job_id for step in steps])
     results = [await _advance(session, step, locked, terms) for step in steps]
-    await keys.forget(session, held)
+    await ordering_keys.forget(session, held)
     return results
 
 

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from dispatcher.adapters.postgres.keys import Key, Next, advance, key_of
 from dispatcher.adapters.postgres.lanes import Coming, input_sizes, lane_of, wait_no_more
 from dispatcher.adapters.postgres.leases import drop_remote
 from dispatcher.adapters.postgres.locking import Locked
+from dispatcher.adapters.postgres.ordering_keys import Key, Next, advance, key_of
 from dispatcher.adapters.postgres.owing import Told, add_events, drop_best_effort
 from dispatcher.adapters.postgres.rows import (
     JOB_KEY_PLACE,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from dispatcher.adapters.postgres import destinations, keys, lanes
+from dispatcher.adapters.postgres import destinations, lanes, ordering_keys
 from dispatcher.adapters.postgres.concerned import lock_endpoints
 from dispatcher.adapters.postgres.known import EndedJob, Known, Recorded
 from dispatcher.adapters.postgres.rows import JOB_LEASE, Row, job_of
@@ -145,7 +145,7 @@ async def _lock_lanes(session: Session, changes: Sequence[Change], locked: Locke
         return
     ending = [row for id_, row in locked.jobs.items() if id_ in ends]
     back = [row for id_, row in locked.jobs.items() if id_ in puts]
-    wanted = await keys.next_lanes(session, ending)
+    wanted = await ordering_keys.next_lanes(session, ending)
     wanted |= {lanes.lane_of(job_of(row)) for row in back}
     wanted |= {lanes.lane_of(job_of(row)) for row in ending if row["state"] == JobState.WAITING}
     await lanes.lock(session, wanted)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import asyncpg
 
-from dispatcher.adapters.postgres import callers, claiming, holders, reading, sending
+from dispatcher.adapters.postgres import catalog, checks, claiming, holders, reading, sending
 from dispatcher.adapters.postgres.adding import add_jobs
 from dispatcher.adapters.postgres.answers import Answers
 from dispatcher.adapters.postgres.applying import apply, carried
@@ -176,8 +176,8 @@ class PostgresStore(Answers, CallersKept, EndpointsKept, AuditKept, LeasesKept):
 
     async def check(self) -> None:
         """Write and read once. Raises `StoreError`."""
-        await self._rest.one(callers.write_check, None)
-        await self._readers.ask(callers.read_check)
+        await self._rest.one(checks.write_check, None)
+        await self._readers.ask(checks.read_check)
 
     # --- jobs and deliveries -------------------------------------------------------------------
 
@@ -267,16 +267,16 @@ class PostgresStore(Answers, CallersKept, EndpointsKept, AuditKept, LeasesKept):
 
     async def put_types(self, types: Sequence[JobType]) -> None:
         """See `Store.put_types`."""
-        for answer in await self._rest.each(callers.put_types, types) if types else ():
+        for answer in await self._rest.each(catalog.put_types, types) if types else ():
             if answer is not None:
                 raise answer
 
     async def list_types(self) -> list[JobType]:
         """See `Store.list_types`."""
-        return await self._readers.ask(callers.list_types)
+        return await self._readers.ask(catalog.list_types)
 
     async def key_check(self, token: bytes | None) -> bytes | None:
         """See `Store.key_check`."""
         if token is None:
-            return await self._readers.ask(callers.find_key_check)
-        return await self._rest.one(callers.keep_key_check, token)
+            return await self._readers.ask(checks.find_key_check)
+        return await self._rest.one(checks.keep_key_check, token)

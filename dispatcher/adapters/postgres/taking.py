@@ -9,8 +9,8 @@ from typing import NamedTuple, TypeAlias
 
 from dispatcher.adapters.postgres import lanes
 from dispatcher.adapters.postgres.bounds import Running
-from dispatcher.adapters.postgres.keys import Fronts, renew_fronts
 from dispatcher.adapters.postgres.leases import leases_of_their_own
+from dispatcher.adapters.postgres.ordering_keys import Fronts, renew_fronts
 from dispatcher.adapters.postgres.pausing import Standing
 from dispatcher.adapters.postgres.registered import asked_in
 from dispatcher.adapters.postgres.rows import JOB_LANE, JOB_LEASE, JOB_SEQ, Row, job_of

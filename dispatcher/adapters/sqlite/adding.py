@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dispatcher.adapters.sqlite.fanout import asked_of
-from dispatcher.adapters.sqlite.keys import place_of
 from dispatcher.adapters.sqlite.lanes import add_lane, count_waiting, next_in_lane, set_ready
+from dispatcher.adapters.sqlite.ordering_keys import place_of
 from dispatcher.adapters.sqlite.pausing import is_paused, room_of_queue, room_of_type
 from dispatcher.adapters.sqlite.rows import (
     Row,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from dispatcher.adapters.sqlite.fanout import owe_endpoints, told
-from dispatcher.adapters.sqlite.keys import renew_front
 from dispatcher.adapters.sqlite.lanes import wait_in_lane, wait_no_more
+from dispatcher.adapters.sqlite.ordering_keys import renew_front
 from dispatcher.adapters.sqlite.owing import Owed, add_event
 from dispatcher.adapters.sqlite.rows import (
     JOB_HOLDER,

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import assert_never
 
-from dispatcher.adapters.sqlite import callers, holders, overdue, pausing
+from dispatcher.adapters.sqlite import catalog, checks, holders, overdue, pausing
 from dispatcher.adapters.sqlite.adding import add_job
 from dispatcher.adapters.sqlite.answers import Answers
 from dispatcher.adapters.sqlite.audit import AuditKept, add_audit
@@ -191,8 +191,8 @@ class SqliteStore(Answers, CallersKept, EndpointsKept, AuditKept):
 
     async def check(self) -> None:
         """Write and read once. Raises `StoreError`."""
-        await self._writer.one(callers.write_check, None)
-        await self._readers.ask(callers.read_check)
+        await self._writer.one(checks.write_check, None)
+        await self._readers.ask(checks.read_check)
 
     # --- jobs and deliveries -------------------------------------------------------------------
 
@@ -310,19 +310,19 @@ class SqliteStore(Answers, CallersKept, EndpointsKept, AuditKept):
 
     async def put_types(self, types: Sequence[JobType]) -> None:
         """See `Store.put_types`."""
-        for answer in await self._writer.each(callers.put_type, types) if types else ():
+        for answer in await self._writer.each(catalog.put_type, types) if types else ():
             if answer is not None:
                 raise answer
 
     async def list_types(self) -> list[JobType]:
         """See `Store.list_types`."""
-        return await self._readers.ask(callers.list_types)
+        return await self._readers.ask(catalog.list_types)
 
     async def key_check(self, token: bytes | None) -> bytes | None:
         """See `Store.key_check`."""
         if token is None:
-            return await self._readers.ask(callers.find_key_check)
-        return await self._writer.one(callers.keep_key_check, token)
+            return await self._readers.ask(checks.find_key_check)
+        return await self._writer.one(checks.keep_key_check, token)
 
 
 def _held(read: sqlite3.Connection, holder_id: str) -> list[HeldJob]:
