@@ -13,15 +13,7 @@ from dispatcher.core.breaker import DEFAULT_BREAKER, BreakerTerms
 from dispatcher.core.changes import LeasedJob
 from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.facts import BreakerChanged
-from dispatcher.core.model import (
-    ApiKey,
-    Caller,
-    Delivery,
-    Event,
-    EventType,
-    Instant,
-    Job,
-)
+from dispatcher.core.model import ApiKey, Caller, Delivery, Event, EventType, Instant, Job
 from dispatcher.core.quotas import Full, WaitRoom
 
 DEAD_KEPT_SECONDS: Final = 30 * 86_400.0

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from dispatcher.adapters.sqlite import ServeLock, overdue, reading, schema
+from dispatcher.adapters.sqlite import ServeLock, pruning, reading, schema
 from dispatcher.adapters.sqlite.checkpoint import Checkpointer
 from dispatcher.core.changes import ReleaseDelivery
 from dispatcher.core.errors import StoreLocked, StoreUnavailable
@@ -137,7 +137,7 @@ class TestPruning:
     async def test_room_is_given_back(
         self, scene: SqliteScene, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(overdue, "SPARE_PAGES", 10)
+        monkeypatch.setattr(pruning, "SPARE_PAGES", 10)
         body = b"x" * 20_000
         await scene.store.add_jobs([scene.new(scene.job(), holder="hld_1", body=body)])
         await scene.ended(50, result=body)

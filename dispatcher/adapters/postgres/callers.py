@@ -12,11 +12,7 @@ from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.model import ApiKey, Caller, Instant, Role
 from dispatcher.ports.asked import NewCaller, NewTerms
-from dispatcher.ports.records import (
-    CallerPage,
-    CallerRecord,
-    SecretRecord,
-)
+from dispatcher.ports.records import CallerPage, CallerRecord, SecretRecord
 
 _CALLER_ADD = statement("caller_add")
 _CALLER_FIND = statement("caller_find")

@@ -106,7 +106,7 @@ async def put_back_held(session: Session, entries: Sequence[Entry[int]]) -> list
 class Clearing:
     """Goes on with all of that, a little at a call.
 
-    Of events of no job it remembers how far it has looked, as `overdue.Pruning` does of jobs.
+    Of events of no job it remembers how far it has looked, as `pruning.Pruning` does of jobs.
     """
 
     def __init__(self, kept_seconds: float, eraser: Eraser) -> None:
@@ -118,7 +118,7 @@ class Clearing:
 
     async def clear(self, batcher: Batcher, limit: int) -> int:
         """End and erase up to `limit` of each; gives how many deliveries have ended."""
-        # What is rolled back has not been looked at: the place moves once that is committed.
+        # What is rolled back has not been looked at: the cursor moves once that is committed.
         self._after = await batcher.one(self._prune_alone, limit)
         self._passing.ended()
         await batcher.one(put_back_held, limit)

@@ -11,11 +11,7 @@ from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.model import ApiKey, Caller, Role, ServiceKey
 from dispatcher.ports.asked import EndedKey, NewKey, NewSecret, NewServiceKey
-from dispatcher.ports.records import (
-    MOST_KEYS,
-    MOST_SECRETS,
-    Addition,
-)
+from dispatcher.ports.records import MOST_KEYS, MOST_SECRETS, Addition
 
 _CALLER_LOCK = statement("caller_lock")
 _KEY_FIND = statement("api_key_find")

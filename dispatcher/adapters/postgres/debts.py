@@ -12,15 +12,7 @@ from dispatcher.adapters.postgres.session import Session
 from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.gate import OWN_LINE
 from dispatcher.core.lifecycle import BEST_EFFORT_EVENTS, TERMINAL_EVENTS, wants
-from dispatcher.core.model import (
-    Callback,
-    Delivery,
-    DeliveryState,
-    Event,
-    EventType,
-    Instant,
-    Job,
-)
+from dispatcher.core.model import Callback, Delivery, DeliveryState, Event, EventType, Instant, Job
 from dispatcher.core.ordering import OnDead, chain_of
 from dispatcher.ports.records import DeliveryTerms, LeasedDelivery
 

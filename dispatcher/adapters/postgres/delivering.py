@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 from dispatcher.adapters.postgres import chains, destinations
-from dispatcher.adapters.postgres.aftermath import (
-    after_deaths,
-)
+from dispatcher.adapters.postgres.aftermath import after_deaths
 from dispatcher.adapters.postgres.destinations import where_of
 from dispatcher.adapters.postgres.freeing import Freed, came_free
 from dispatcher.adapters.postgres.freeing_gated import GatedSlot, came_free_gated
 from dispatcher.adapters.postgres.locking import Locked
-from dispatcher.adapters.postgres.rows import (
-    DELIVERY_LEASE,
-    Row,
-)
+from dispatcher.adapters.postgres.rows import DELIVERY_LEASE, Row
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
-from dispatcher.core.changes import (
-    AskCancelDelivery,
-    EndDelivery,
-    ReleaseDelivery,
-)
+from dispatcher.core.changes import AskCancelDelivery, EndDelivery, ReleaseDelivery
 from dispatcher.core.lifecycle import PENDING_ENDS, settled
 from dispatcher.core.model import DeliveryState, Instant
 from dispatcher.core.ordering import OnDead
-from dispatcher.ports.records import (
-    Applied,
-    ApplyResult,
-    DeliveryTerms,
-    Stale,
-)
+from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms, Stale
 
 _RELEASE = statement("delivery_release")
 _END = statement("delivery_end")

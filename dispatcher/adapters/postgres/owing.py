@@ -6,13 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from dispatcher.adapters.postgres import destinations
-from dispatcher.adapters.postgres.debts import (
-    EVENT_WIDTH,
-    Debt,
-    Row,
-    Told,
-    debts_of,
-)
+from dispatcher.adapters.postgres.debts import EVENT_WIDTH, Debt, Row, Told, debts_of
 from dispatcher.adapters.postgres.destinations import Destination, Where
 from dispatcher.adapters.postgres.gated import Gated
 from dispatcher.adapters.postgres.rows import columns

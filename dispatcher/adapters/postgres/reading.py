@@ -16,11 +16,7 @@ from dispatcher.adapters.postgres.rows import (
 )
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
-from dispatcher.core.lifecycle import (
-    FINAL_DELIVERY_STATES,
-    FINAL_JOB_STATES,
-    TERMINAL_EVENTS,
-)
+from dispatcher.core.lifecycle import FINAL_DELIVERY_STATES, FINAL_JOB_STATES, TERMINAL_EVENTS
 from dispatcher.core.model import (
     INLINE_RESULT_BYTES,
     DeliveryState,

@@ -22,11 +22,13 @@ from dispatcher.adapters.postgres.endpoints_kept import EndpointsKept
 from dispatcher.adapters.postgres.erasing import Eraser
 from dispatcher.adapters.postgres.errors import TROUBLE
 from dispatcher.adapters.postgres.leases_kept import LeasesKept
-from dispatcher.adapters.postgres.overdue import Pruning, sweep
+from dispatcher.adapters.postgres.pauses_kept import PausesKept
+from dispatcher.adapters.postgres.pruning import Pruning
 from dispatcher.adapters.postgres.reader import Readers
 from dispatcher.adapters.postgres.remembered import Remembered
 from dispatcher.adapters.postgres.schema import prepare
 from dispatcher.adapters.postgres.session import InjectedNow, Session
+from dispatcher.adapters.postgres.sweeping import sweep
 from dispatcher.adapters.postgres.tokens import TokensWanted, take_tokens
 from dispatcher.adapters.postgres.transacting import Transactor
 from dispatcher.adapters.postgres.turns import Turns
@@ -60,7 +62,7 @@ from dispatcher.ports.system import Ids
 from dispatcher.ports.tokens import Grant
 
 
-class PostgresStore(Answers, CallersKept, EndpointsKept, AuditKept, LeasesKept):
+class PostgresStore(Answers, CallersKept, EndpointsKept, AuditKept, LeasesKept, PausesKept):
     """Implements `dispatcher.ports.store.Store` on a PostgreSQL database, beside other processes.
 
     What is written is batched by kind: jobs that come, changes of jobs and deliveries, claims, and

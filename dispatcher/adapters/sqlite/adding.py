@@ -6,13 +6,7 @@ from dispatcher.adapters.sqlite.fanout import asked_of
 from dispatcher.adapters.sqlite.lanes import add_lane, count_waiting, next_in_lane, set_ready
 from dispatcher.adapters.sqlite.ordering_keys import place_of
 from dispatcher.adapters.sqlite.pausing import is_paused, room_of_queue, room_of_type
-from dispatcher.adapters.sqlite.rows import (
-    Row,
-    is_plain,
-    job_of,
-    job_row,
-    plain_job_row,
-)
+from dispatcher.adapters.sqlite.rows import Row, is_plain, job_of, job_row, plain_job_row
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.after import after_hand_off

@@ -1,4 +1,4 @@
-"""Steps of bulk operations, and erasing: what is written of them, each in one transaction."""
+"""Steps of bulk operations: each is done as a whole, or not at all."""
 
 from __future__ import annotations
 

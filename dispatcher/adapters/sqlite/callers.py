@@ -11,11 +11,7 @@ from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.model import ApiKey, Caller, Instant, Role
 from dispatcher.ports.asked import NewCaller, NewTerms
-from dispatcher.ports.records import (
-    CallerPage,
-    CallerRecord,
-    SecretRecord,
-)
+from dispatcher.ports.records import CallerPage, CallerRecord, SecretRecord
 
 _CALLER_ADD = statement("caller_add")
 _CALLER_FIND = statement("caller_find")

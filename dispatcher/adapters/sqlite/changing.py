@@ -31,13 +31,7 @@ from dispatcher.core.changes import (
     ReleaseJob,
 )
 from dispatcher.core.lifecycle import JOB_ENDS, wants
-from dispatcher.core.model import (
-    INLINE_RESULT_BYTES,
-    EventType,
-    Instant,
-    Job,
-    JobState,
-)
+from dispatcher.core.model import INLINE_RESULT_BYTES, EventType, Instant, Job, JobState
 from dispatcher.core.ordering import KeyPlace
 from dispatcher.core.payload import snapshot
 from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms, Stale

@@ -13,14 +13,7 @@ from dispatcher.adapters.sqlite.fanout import asked_of
 from dispatcher.adapters.sqlite.lanes import count_waiting, next_in_lane, set_ready, wait_in_lane
 from dispatcher.adapters.sqlite.ordering_keys import renew_front
 from dispatcher.adapters.sqlite.pausing import room_of_queue, room_of_type
-from dispatcher.adapters.sqlite.rows import (
-    JOB_LANE,
-    JOB_LEASE,
-    JOB_SEQ,
-    JOB_WIDTH,
-    Row,
-    job_of,
-)
+from dispatcher.adapters.sqlite.rows import JOB_LANE, JOB_LEASE, JOB_SEQ, JOB_WIDTH, Row, job_of
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.changes import LeasedJob

@@ -83,7 +83,7 @@ def put_back_held(session: Session, limit: int) -> int:
 
 
 class PruningAlone:
-    """Erases events of no job past their time, a little at a call; see `overdue.Pruning`."""
+    """Erases events of no job past their time, a little at a call; see `pruning.Pruning`."""
 
     def __init__(self, kept_ms: int, eraser: Eraser, passing: Passing) -> None:
         self._kept_ms = kept_ms

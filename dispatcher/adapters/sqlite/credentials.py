@@ -10,11 +10,7 @@ from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.model import ApiKey, Caller, Instant, Role, ServiceKey
 from dispatcher.ports.asked import EndedKey, NewKey, NewSecret, NewServiceKey
-from dispatcher.ports.records import (
-    MOST_KEYS,
-    MOST_SECRETS,
-    Addition,
-)
+from dispatcher.ports.records import MOST_KEYS, MOST_SECRETS, Addition
 
 _KEY_FIND = statement("api_key_find")
 _SECRET_ADD = statement("secret_add")

@@ -17,11 +17,7 @@ from dispatcher.adapters.sqlite.rows import (
     job_of,
 )
 from dispatcher.adapters.sqlite.statements import statement
-from dispatcher.core.lifecycle import (
-    FINAL_DELIVERY_STATES,
-    FINAL_JOB_STATES,
-    TERMINAL_EVENTS,
-)
+from dispatcher.core.lifecycle import FINAL_DELIVERY_STATES, FINAL_JOB_STATES, TERMINAL_EVENTS
 from dispatcher.core.model import (
     INLINE_RESULT_BYTES,
     DeliveryState,

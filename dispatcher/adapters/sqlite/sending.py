@@ -26,11 +26,7 @@ from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.model import INLINE_RESULT_BYTES
 from dispatcher.core.turns import is_retrys
 from dispatcher.ports.portions import LOOK_DESTINATIONS
-from dispatcher.ports.records import (
-    ClaimedDeliveries,
-    DeliveryTerms,
-    LeasedDelivery,
-)
+from dispatcher.ports.records import ClaimedDeliveries, DeliveryTerms, LeasedDelivery
 
 _READY = statement("destinations_ready")
 _FULL = statement("destinations_full")

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import assert_never
 
-from dispatcher.adapters.sqlite import catalog, checks, holders, overdue, pausing
+from dispatcher.adapters.sqlite import catalog, checks, holders, pausing, pruning, sweeping
 from dispatcher.adapters.sqlite.adding import add_job
 from dispatcher.adapters.sqlite.answers import Answers
 from dispatcher.adapters.sqlite.audit import AuditKept, add_audit
@@ -148,7 +148,7 @@ class SqliteStore(Answers, CallersKept, EndpointsKept, AuditKept):
         self._remembered = Remembered()
         self._readers = Readers(path, readers)
         self._eraser = Eraser(erased_kept_seconds)
-        self._pruning = overdue.Pruning(dead_kept_seconds, audit_kept_seconds, self._eraser)
+        self._pruning = pruning.Pruning(dead_kept_seconds, audit_kept_seconds, self._eraser)
 
     def _session(self, connection: sqlite3.Connection) -> Session:
         return Session(
@@ -234,7 +234,7 @@ class SqliteStore(Answers, CallersKept, EndpointsKept, AuditKept):
 
     async def sweep(self, limit: int) -> Overdue:
         """See `JobStore.sweep`."""
-        return await self._readers.ask(overdue.sweep, self._clock.now(), limit)
+        return await self._readers.ask(sweeping.sweep, self._clock.now(), limit)
 
     async def held_jobs(self, holder_id: str) -> list[HeldJob]:
         """See `JobStore.held_jobs`."""

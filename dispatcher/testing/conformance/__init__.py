@@ -102,11 +102,7 @@ from dispatcher.testing.conformance.holders import (
 )
 from dispatcher.testing.conformance.leases import TestEndingRemoteLeases, TestRemoteLeases
 from dispatcher.testing.conformance.machine import stateful
-from dispatcher.testing.conformance.ordering import (
-    TestChainsAtRandom,
-    TestOrder,
-    TestWhenOneEnds,
-)
+from dispatcher.testing.conformance.ordering import TestChainsAtRandom, TestOrder, TestWhenOneEnds
 from dispatcher.testing.conformance.ordering_keys import (
     TestKeys,
     TestKeysAndHandOff,
@@ -120,10 +116,7 @@ from dispatcher.testing.conformance.reading import (
     TestListsOfJobs,
     TestOneJob,
 )
-from dispatcher.testing.conformance.reading_deliveries import (
-    TestListsOfDeliveries,
-    TestOneDelivery,
-)
+from dispatcher.testing.conformance.reading_deliveries import TestListsOfDeliveries, TestOneDelivery
 from dispatcher.testing.conformance.redelivering import (
     TestAskingToCancelDeliveries,
     TestRedelivering,

@@ -1,8 +1,8 @@
-"""What the sweep finds, and what pruning erases."""
+"""What pruning erases: jobs past their time, and what nobody needs any more."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from operator import itemgetter
 from typing import Final, NamedTuple, TypeAlias
@@ -14,29 +14,12 @@ from dispatcher.adapters.postgres.chains import advance, blocked_by
 from dispatcher.adapters.postgres.erasing import Eraser
 from dispatcher.adapters.postgres.holders import HOLDER_KEPT_MS
 from dispatcher.adapters.postgres.passing import Passing
-from dispatcher.adapters.postgres.registered import by_id
-from dispatcher.adapters.postgres.rows import (
-    DELIVERY_LEASE,
-    DELIVERY_WIDTH,
-    JOB_LEASE,
-    Row,
-    delivery_in,
-    delivery_of,
-    job_of,
-)
+from dispatcher.adapters.postgres.rows import Row
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.breaker import BREAKER_KEPT_MS, CLOSED_KEPT_MS
-from dispatcher.core.endpoints import Endpoint
-from dispatcher.core.lifecycle import DELIVERY_LIFE_MS
-from dispatcher.core.model import Delivery, Instant, Job
+from dispatcher.core.model import Instant
 from dispatcher.ports.portions import LOOK_FACTOR
-from dispatcher.ports.records import Overdue
-
-_LOST_JOBS = statement("sweep_lost_jobs")
-_LATE_JOBS = statement("sweep_late_jobs")
-_LOST_DELIVERIES = statement("sweep_lost_deliveries")
-_OLD_DELIVERIES = statement("sweep_old_deliveries")
 
 _CANDIDATES = statement("prune_candidates")
 _TAKE = statement("prune_take")
@@ -56,34 +39,6 @@ _UNDO = statement("savepoint_undo")
 _Cursor: TypeAlias = tuple[int, int]
 _Step: TypeAlias = tuple[str, Callable[[], Awaitable[object]]]
 _START: Final[_Cursor] = (-1, -1)
-
-
-async def sweep(session: Session, limit: int) -> Overdue:
-    """Find what is overdue; see the port."""
-    now = await session.look_at_clock()
-    lost_jobs = await session.fetch(_LOST_JOBS, now, limit)
-    late_jobs = await session.fetch(_LATE_JOBS, now, limit)
-    lost = await session.fetch(_LOST_DELIVERIES, now, limit)
-    endpoints = await by_id(session, [row["endpoint_id"] for row in lost])
-    old = await session.fetch(_OLD_DELIVERIES, now - DELIVERY_LIFE_MS, limit)
-    return Overdue(
-        lost_jobs=tuple((job_of(row), row[JOB_LEASE]) for row in lost_jobs),
-        late_jobs=tuple((job_of(row), row[JOB_LEASE]) for row in late_jobs),
-        lost_deliveries=tuple(_lost(row, endpoints) for row in lost),
-        old_deliveries=tuple(delivery_in(row) for row in old),
-    )
-
-
-def _lost(
-    row: Row, endpoints: Mapping[str, Endpoint]
-) -> tuple[Delivery, str, Job | None, Endpoint | None]:
-    event_id, event_type = row[DELIVERY_WIDTH : DELIVERY_WIDTH + 2]
-    columns = row[DELIVERY_WIDTH + 2 :]
-    job = None if columns[0] is None else job_of(columns)
-    job_id = None if job is None else job.id
-    delivery = delivery_of(row, event_id=event_id, event_type=event_type, job_id=job_id)
-    endpoint = None if delivery.endpoint_id is None else endpoints.get(delivery.endpoint_id)
-    return delivery, row[DELIVERY_LEASE], job, endpoint
 
 
 class _Cursors(NamedTuple):
@@ -161,7 +116,7 @@ class Pruning:
         if len(found) == look or len(taken) == limit:
             return taken, True, cursors
         stayed = await self._candidates(session, cursors.again, look)
-        behind = [row for row in stayed if _place(row) <= until]
+        behind = [row for row in stayed if _cursor(row) <= until]
         others, again = await _taken(session, behind, limit - len(taken), cursors.again)
         full = len(taken) + len(others) == limit
         if len(behind) < look and not full:
@@ -220,18 +175,18 @@ async def _each_step(steps: Sequence[_Step]) -> int:
     return len(steps)
 
 
-def _place(row: Row) -> tuple[int, int]:
+def _cursor(row: Row) -> _Cursor:
     return row[0], row[1]
 
 
 async def _taken(
-    session: Session, found: Sequence[Row], limit: int, place: tuple[int, int]
-) -> tuple[list[int], tuple[int, int]]:
-    """Lock up to `limit` that may go and nobody has locked; and behind which place to go on."""
+    session: Session, found: Sequence[Row], limit: int, after: _Cursor
+) -> tuple[list[int], _Cursor]:
+    """Lock up to `limit` that may go and nobody has locked; and behind which to go on."""
     free = [row[1] for row in found if not row[2]]
     rows = await session.fetch(_TAKE, free, limit) if free and limit else ()
     taken = [row[0] for row in rows]
     if len(taken) == limit:
         last = taken[-1] if taken else None
-        return taken, next((_place(row) for row in found if row[1] == last), place)
-    return taken, _place(found[-1]) if found else place
+        return taken, next((_cursor(row) for row in found if row[1] == last), after)
+    return taken, _cursor(found[-1]) if found else after

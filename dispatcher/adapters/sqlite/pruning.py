@@ -1,8 +1,7 @@
-"""What the sweep finds, and what pruning erases."""
+"""What pruning erases: jobs past their time, and what nobody needs any more."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -15,31 +14,12 @@ from dispatcher.adapters.sqlite.clearing import (
 )
 from dispatcher.adapters.sqlite.erasing import Eraser
 from dispatcher.adapters.sqlite.passing import Passing, Work
-from dispatcher.adapters.sqlite.rows import (
-    DELIVERY_LEASE,
-    DELIVERY_WIDTH,
-    JOB_LEASE,
-    JOB_WIDTH,
-    Row,
-    delivery_in,
-    delivery_of,
-    endpoint_of,
-    job_of,
-)
+from dispatcher.adapters.sqlite.rows import Row
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.adapters.sqlite.writer import Writer
 from dispatcher.core.breaker import BREAKER_KEPT_MS, CLOSED_KEPT_MS
-from dispatcher.core.endpoints import Endpoint
-from dispatcher.core.lifecycle import DELIVERY_LIFE_MS
-from dispatcher.core.model import Delivery, Instant, Job
 from dispatcher.ports.portions import LOOK_FACTOR
-from dispatcher.ports.records import Overdue
-
-_LOST_JOBS = statement("sweep_lost_jobs")
-_LATE_JOBS = statement("sweep_late_jobs")
-_LOST_DELIVERIES = statement("sweep_lost_deliveries")
-_OLD_DELIVERIES = statement("sweep_old_deliveries")
 
 _CANDIDATES = statement("prune_candidates")
 _FORGET_KEYS = statement("prune_idempotency")
@@ -54,28 +34,6 @@ VACUUM_PAGES: Final = 256
 
 SPARE_PAGES: Final = 16_384
 """but this many (64 MiB), or a quarter of the file, are kept for what comes next."""
-
-
-def sweep(read: sqlite3.Connection, now: Instant, limit: int) -> Overdue:
-    """Find what is overdue; see the port."""
-    due = {"now": now, "limit": limit}
-    old = {"before": now - DELIVERY_LIFE_MS, "limit": limit}
-    return Overdue(
-        lost_jobs=tuple((job_of(row), row[JOB_LEASE]) for row in read.execute(_LOST_JOBS, due)),
-        late_jobs=tuple((job_of(row), row[JOB_LEASE]) for row in read.execute(_LATE_JOBS, due)),
-        lost_deliveries=tuple(_lost(row) for row in read.execute(_LOST_DELIVERIES, due)),
-        old_deliveries=tuple(delivery_in(row) for row in read.execute(_OLD_DELIVERIES, old)),
-    )
-
-
-def _lost(row: Row) -> tuple[Delivery, str, Job | None, Endpoint | None]:
-    event_id, event_type = row[DELIVERY_WIDTH : DELIVERY_WIDTH + 2]
-    columns = row[DELIVERY_WIDTH + 2 :]
-    job = None if columns[0] is None else job_of(columns)
-    job_id = None if job is None else job.id
-    delivery = delivery_of(row, event_id=event_id, event_type=event_type, job_id=job_id)
-    endpoint = endpoint_of(columns[JOB_WIDTH:])
-    return delivery, row[DELIVERY_LEASE], job, endpoint
 
 
 class _Cursors(NamedTuple):
