@@ -15,7 +15,7 @@ from dispatcher.adapters.postgres.selecting import bulk_state
 from dispatcher.adapters.postgres.session import Kind, Session, Witness
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.changes import Audited, Change
-from dispatcher.ports.bulk import BulkState, BulkStep, BulkStepped, took_effect
+from dispatcher.ports.bulk import BulkStep, BulkStepped, after_step
 from dispatcher.ports.records import AddResult, ApplyResult, DeliveryTerms, NewJob, NoRoom, Stale
 
 _PUT: Final = statement("bulk_put")
@@ -53,15 +53,7 @@ async def _advance(
     results = await _all_or_none(session, step, locked, terms)
     if isinstance(results, NoRoom):
         return results
-    changed = sum(map(took_effect, results))
-    state = BulkState(
-        after=step.after,
-        matched=was.matched + step.matched,
-        changed=was.changed + changed,
-        skipped=was.skipped + step.skipped + len(step.items) - changed,
-        total=step.total,
-        ended=step.ended,
-    )
+    state = after_step(was, step, results)
     await session.execute(
         _PUT,
         row[JOB_SEQ],
