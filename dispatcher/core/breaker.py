@@ -56,6 +56,10 @@ class Sign(StrEnum):
     """Nothing was sent, or nobody knows how it came out."""
 
 
+TROUBLE: Final = frozenset({Sign.NO_SERVICE, Sign.NO_CONNECTION})
+"""What speaks against a receiver."""
+
+
 class BreakerTerms(Struct, frozen=True, kw_only=True):
     """When a breaker opens, and for how long.
 
@@ -87,6 +91,15 @@ DEFAULT_BREAKER: Final = BreakerTerms()
 PROOF: Final = 2
 """So many failures it takes at least to open it again after its probe has landed."""
 MAX_JITTER: Final = 0.1
+
+MOST_TARGETS: Final = 1_000
+"""So many failing URLs of a destination are known; the one that failed longest ago gives way."""
+
+BREAKER_KEPT_MS: Final = 86_400_000
+"""The breaker of a receiver to which nothing is sent any more is forgotten after a day,"""
+
+CLOSED_KEPT_MS: Final = 600_000
+"""that of a URL which is closed sooner: its failures were few."""
 
 
 class Breaker(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -127,6 +140,25 @@ class Outcome(Struct, frozen=True, kw_only=True):
 def state_of(breaker: Breaker | None) -> BreakerState:
     """The state, that of none included."""
     return BreakerState.CLOSED if breaker is None else breaker.state
+
+
+def has_moved(before: Breaker | None, breaker: Breaker | None) -> bool:
+    """Whether there is something to tell: its state is another, or it has opened again."""
+    reopened = breaker is not None and before is not None and breaker.openings > before.openings
+    return reopened or state_of(before) is not state_of(breaker)
+
+
+def fails_destination(sign: Sign, *, whole: bool) -> bool:
+    """Whether an attempt counts as failed for the breaker of its destination.
+
+    `whole`: that has one URL, and so this breaker alone.
+    """
+    return sign is Sign.NO_CONNECTION or (whole and sign is Sign.NO_SERVICE)
+
+
+def tells_of_url(sign: Sign, *, whole: bool) -> bool:
+    """Whether an attempt tells of its URL by itself, for a breaker of that."""
+    return not whole and sign is not Sign.NO_CONNECTION
 
 
 def allowance(breaker: Breaker | None, slots: int, now: Instant) -> int:

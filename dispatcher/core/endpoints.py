@@ -94,6 +94,18 @@ def fails_too_long(endpoint: Endpoint, now: Instant, most_seconds: float) -> boo
     return now - endpoint.failing_since >= round(most_seconds * 1000)
 
 
+def why_disabled(
+    endpoint: Endpoint, now: Instant, most_seconds: float, *, gone: bool
+) -> DisabledReason | None:
+    """Why an endpoint is to be disabled after an attempt that failed; None: it is not.
+
+    `gone`: its receiver answered 410. `most_seconds` as in `fails_too_long`.
+    """
+    if gone:
+        return DisabledReason.GONE
+    return DisabledReason.FAILING if fails_too_long(endpoint, now, most_seconds) else None
+
+
 def endpoint_json(endpoint: Endpoint) -> dict[str, Any]:
     """An endpoint as callers see it: never its secrets, nor the values of its headers."""
     schedule = endpoint.schedule

@@ -2,7 +2,7 @@
 
 First the two transition tables; then the decisions, which turn an outcome into one of the
 `changes`. No transition is made outside of it, and the diagram in `docs/explanation/states.md` is
-drawn from the tables.
+drawn from the tables. What a job is after a change stands in `after`.
 """
 
 from __future__ import annotations
@@ -107,6 +107,12 @@ TERMINAL_EVENT: Final[dict[JobState, EventType]] = {
     JobState.EXPIRED: EventType.JOB_EXPIRED,
 }
 TERMINAL_EVENTS: Final = frozenset(TERMINAL_EVENT.values())
+JOB_ENDS: Final = {state: to & FINAL_JOB_STATES for state, to in JOB_TRANSITIONS.items()}
+"""How a job can end, by the state that it is in."""
+
+PENDING_ENDS: Final = DELIVERY_TRANSITIONS[DeliveryState.PENDING] & FINAL_DELIVERY_STATES
+"""How a delivery can end that waits."""
+
 BEST_EFFORT_EVENTS: Final = frozenset(
     {EventType.JOB_STARTED, EventType.JOB_PROGRESS, EventType.JOB_OUTPUT}
 )

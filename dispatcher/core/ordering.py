@@ -1,9 +1,22 @@
-"""The order of callbacks: which belong together, and what a dead one does to the rest."""
+"""The orders of jobs and of callbacks: which belong together, and where one stands among them."""
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from hashlib import sha256
+
+
+class KeyPlace(IntEnum):
+    """Where a job stands in the order of its `orderingKey`, as stores write it.
+
+    Of the open jobs of a key one is the front, the only one that can be claimed.
+    """
+
+    NO_KEY = 0
+    FRONT = 1
+    SCHEDULED = 2
+    BEHIND = 3
+    ENDED = 4
 
 
 class OnDead(StrEnum):

@@ -25,6 +25,7 @@ from dispatcher.core.model import (
     Delivery,
     DeliveryState,
     Event,
+    EventType,
     Instant,
     Job,
     JobError,
@@ -271,6 +272,14 @@ def attempt_json(attempt: Attempt) -> dict[str, Any]:
         "statusCode": attempt.status_code,
         "error": attempt.error,
     }
+
+
+def tells_of_death(event: EventType) -> bool:
+    """Whether `delivery.dead` is told when a delivery of such an event is dead.
+
+    Of a job's course it is. Of another `delivery.dead` there would be no end.
+    """
+    return event.startswith("job.")
 
 
 def dead_data(delivery: Delivery, last: Attempt | None) -> bytes:

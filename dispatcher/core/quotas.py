@@ -59,7 +59,7 @@ class Full(StrEnum):
     QUEUE = "queue"
 
 
-class Room(Struct, frozen=True, kw_only=True):
+class WaitRoom(Struct, frozen=True, kw_only=True):
     """How much may wait together with a new job, itself included; None: any amount.
 
     `jobs` and `bytes` (of inputs) of its caller, `queue_jobs` in its queue, of all callers.
@@ -84,11 +84,11 @@ class Room(Struct, frozen=True, kw_only=True):
         return self.full(jobs=1, bytes_=bytes_, queue_jobs=1) is not None
 
 
-def room_for(limits: CallerLimits, queue_jobs: int | None) -> Room | None:
+def room_for(limits: CallerLimits, queue_jobs: int | None) -> WaitRoom | None:
     """The room that limits leave; None: nothing needs to be counted."""
     if limits.jobs_waiting is None and limits.bytes_waiting is None and queue_jobs is None:
         return None
-    return Room(jobs=limits.jobs_waiting, bytes=limits.bytes_waiting, queue_jobs=queue_jobs)
+    return WaitRoom(jobs=limits.jobs_waiting, bytes=limits.bytes_waiting, queue_jobs=queue_jobs)
 
 
 def _or(own: int | None, default: int | None) -> int | None:

@@ -20,7 +20,7 @@ from dispatcher.core.errors import (
 from dispatcher.core.facts import CancelAsked, JobAccepted, SubmissionRefused
 from dispatcher.core.lifecycle import decide_cancel
 from dispatcher.core.model import Callback, Caller, Job, JobState, Submission
-from dispatcher.core.quotas import NO_LIMITS, CallerLimits, Full, Room, room_for
+from dispatcher.core.quotas import NO_LIMITS, CallerLimits, Full, WaitRoom, room_for
 from dispatcher.core.trace import begun_for
 from dispatcher.engine.audit import Entries
 from dispatcher.engine.commit import Commit
@@ -94,7 +94,7 @@ class Accept:
         finally:
             self._added()
 
-    def room(self, caller: Caller) -> Room | None:
+    def room(self, caller: Caller) -> WaitRoom | None:
         """How much may wait together with one more job of that caller."""
         own = caller.terms.limits
         if own == NO_LIMITS:
@@ -139,7 +139,7 @@ class Accept:
         )
 
     async def _add(
-        self, job: Job, body: bytes, idempotency: Idempotency | None, room: Room | None
+        self, job: Job, body: bytes, idempotency: Idempotency | None, room: WaitRoom | None
     ) -> Taken:
         offer = self._jobs.offer(job.type) if job.due_at <= job.created_at else None
         result: AddResult | Exception | None = None

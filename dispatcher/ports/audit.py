@@ -26,6 +26,17 @@ class AuditFilter(Struct, frozen=True, kw_only=True):
     created_after: Instant | None = None
     created_before: Instant | None = None
 
+    def admits(self, entry: AuditEntry) -> bool:
+        """Whether an entry is one of them."""
+        return (
+            self.caller_id in (None, entry.caller_id)
+            and self.actor_id in (None, entry.actor.caller_id)
+            and self.action in (None, entry.action)
+            and self.target in (None, entry.target)
+            and (self.created_after is None or entry.at > self.created_after)
+            and (self.created_before is None or entry.at < self.created_before)
+        )
+
 
 class AuditPage(Struct, frozen=True):
     """A page of entries, newest first. `next` continues it (a sequence number); None: the end.

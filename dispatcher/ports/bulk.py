@@ -7,6 +7,7 @@ it has come. So after a crash nothing of a step is done or all of it, and it is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, TypeAlias
 
 from msgspec import Struct
@@ -95,6 +96,21 @@ class BulkStepped(Struct, frozen=True):
 def took_effect(result: ApplyResult | AddResult) -> bool:
     """Whether what an item wanted is so now, rather than that it came too late."""
     return isinstance(result, Applied | Added)
+
+
+def after_step(
+    was: BulkState, step: BulkStep, results: Sequence[ApplyResult | AddResult]
+) -> BulkState:
+    """How far the operation has come once a step stands; `results` are those of its items."""
+    changed = sum(map(took_effect, results))
+    return BulkState(
+        after=step.after,
+        matched=was.matched + step.matched,
+        changed=was.changed + changed,
+        skipped=was.skipped + step.skipped + len(step.items) - changed,
+        total=step.total,
+        ended=step.ended,
+    )
 
 
 class BulkStore(Protocol):

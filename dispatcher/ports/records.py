@@ -13,16 +13,8 @@ from dispatcher.core.breaker import DEFAULT_BREAKER, BreakerTerms
 from dispatcher.core.changes import LeasedJob
 from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.facts import BreakerChanged
-from dispatcher.core.model import (
-    ApiKey,
-    Caller,
-    Delivery,
-    Event,
-    EventType,
-    Instant,
-    Job,
-)
-from dispatcher.core.quotas import Full, Room
+from dispatcher.core.model import ApiKey, Caller, Delivery, Event, EventType, Instant, Job
+from dispatcher.core.quotas import Full, WaitRoom
 
 DEAD_KEPT_SECONDS: Final = 30 * 86_400.0
 """A dead delivery keeps its job this long, unless the store is told otherwise."""
@@ -92,7 +84,7 @@ class NewJob(Struct, frozen=True):
     input: bytes
     idempotency: Idempotency | None = None
     hand_off: HandOff | None = None
-    room: Room | None = None
+    room: WaitRoom | None = None
 
 
 class Added(Struct, frozen=True):

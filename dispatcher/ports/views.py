@@ -8,6 +8,7 @@ from typing import Final
 from msgspec import Struct
 
 from dispatcher.core.breaker import BreakerState
+from dispatcher.core.lifecycle import shown_status
 from dispatcher.core.model import (
     Attempt,
     Delivery,
@@ -49,6 +50,18 @@ class JobFilter(Struct, frozen=True, kw_only=True):
     created_after: Instant | None = None
     created_before: Instant | None = None
 
+    def admits(self, job: Job, now: Instant) -> bool:
+        """Whether a job is one of them, as it stands now."""
+        return (
+            self.caller_id in (None, job.caller_id)
+            and self.type in (None, job.type)
+            and self.queue in (None, job.queue)
+            and self.correlation_id in (None, job.correlation_id)
+            and (self.created_after is None or job.created_at > self.created_after)
+            and (self.created_before is None or job.created_at < self.created_before)
+            and self.status in (None, shown_status(job, now))
+        )
+
 
 class DeliveryFilter(Struct, frozen=True, kw_only=True):
     """Which deliveries to list; None: any. `url` is compared as a whole."""
@@ -61,6 +74,19 @@ class DeliveryFilter(Struct, frozen=True, kw_only=True):
     endpoint_id: str | None = None
     created_after: Instant | None = None
     created_before: Instant | None = None
+
+    def admits(self, delivery: Delivery) -> bool:
+        """Whether a delivery is one of them."""
+        return (
+            self.caller_id in (None, delivery.caller_id)
+            and self.job_id in (None, delivery.job_id)
+            and self.state in (None, delivery.state)
+            and self.event_type in (None, delivery.event_type)
+            and self.url in (None, delivery.url)
+            and self.endpoint_id in (None, delivery.endpoint_id)
+            and (self.created_after is None or delivery.created_at > self.created_after)
+            and (self.created_before is None or delivery.created_at < self.created_before)
+        )
 
 
 class JobPage(Struct, frozen=True):

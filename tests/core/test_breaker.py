@@ -16,9 +16,13 @@ from dispatcher.core.breaker import (
     BreakerState,
     BreakerTerms,
     Outcome,
+    Sign,
     after,
     allowance,
+    fails_destination,
+    has_moved,
     state_of,
+    tells_of_url,
 )
 
 NOW = 1_769_851_800_000
@@ -253,3 +257,30 @@ def test_it_opens_exactly_when_the_rule_says(failures: list[bool]) -> None:
         assert (state_of(breaker) is BreakerState.OPEN) == (row or rate)
         if row or rate:
             return
+
+
+@pytest.mark.parametrize(
+    ("sign", "whole", "destination_failed", "url_told"),
+    [
+        (Sign.ANSWERED, False, False, True),
+        (Sign.NO_SERVICE, False, False, True),
+        (Sign.NO_CONNECTION, False, True, False),
+        (Sign.ANSWERED, True, False, False),
+        (Sign.NO_SERVICE, True, True, False),
+        (Sign.NO_CONNECTION, True, True, False),
+    ],
+)
+def test_a_url_in_trouble_is_no_trouble_of_its_origin(
+    sign: Sign, *, whole: bool, destination_failed: bool, url_told: bool
+) -> None:
+    assert fails_destination(sign, whole=whole) == destination_failed
+    assert tells_of_url(sign, whole=whole) == url_told
+
+
+def test_what_is_told_of_a_breaker_is_another_state_or_one_more_opening() -> None:
+    assert not has_moved(None, None)
+    assert not has_moved(None, told(None, "x"))
+    assert has_moved(told(None, "xxxx"), opened())
+    assert has_moved(opened(1), opened(2))
+    assert not has_moved(opened(), opened())
+    assert has_moved(opened(), None)

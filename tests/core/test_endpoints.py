@@ -13,6 +13,7 @@ from dispatcher.core.endpoints import (
     endpoint_json,
     fails_too_long,
     is_owed,
+    why_disabled,
 )
 from dispatcher.core.model import EventType
 from dispatcher.core.retry import Schedule
@@ -66,6 +67,14 @@ def test_it_fails_too_long_from_that_very_instant(
 ) -> None:
     endpoint = an_endpoint(failing_since=failing_since)
     assert fails_too_long(endpoint, NOW, most_seconds) == expected
+
+
+def test_a_receiver_that_wants_no_more_is_believed_at_once() -> None:
+    long, short = an_endpoint(failing_since=NOW - 2_000), an_endpoint(failing_since=NOW)
+    assert why_disabled(short, NOW, 1.5, gone=True) is DisabledReason.GONE
+    assert why_disabled(long, NOW, 1.5, gone=True) is DisabledReason.GONE
+    assert why_disabled(long, NOW, 1.5, gone=False) is DisabledReason.FAILING
+    assert why_disabled(short, NOW, 1.5, gone=False) is None
 
 
 def test_its_own_schedule_comes_before_its_caller_s() -> None:

@@ -35,6 +35,7 @@ from dispatcher.core.payload import (
     job_json,
     rfc3339,
     snapshot,
+    tells_of_death,
 )
 from dispatcher.core.retry import LAST_INSTANT, Schedule
 from tests.core.samples import (
@@ -326,3 +327,8 @@ def test_an_event_without_output_has_no_such_member() -> None:
 def test_a_terminal_event_shows_the_job_as_it_stands() -> None:
     job = an_ended_job()
     assert job_at_event(the_last_event(job), job) == (job, None)
+
+
+def test_the_death_of_what_tells_of_a_job_is_told_and_of_nothing_else() -> None:
+    untold = {event for event in EventType if not tells_of_death(event)}
+    assert untold == {EventType.DELIVERY_DEAD, EventType.ENDPOINT_DISABLED, EventType.PING}

@@ -4,7 +4,7 @@ import pytest
 
 from dispatcher.core.limits import Limits
 from dispatcher.core.model import Callback
-from dispatcher.core.quotas import CallerLimits, Full, Room, room_for
+from dispatcher.core.quotas import CallerLimits, Full, WaitRoom, room_for
 from dispatcher.core.ratelimit import Rate
 from dispatcher.core.retry import Schedule
 
@@ -36,33 +36,33 @@ def test_the_settings_are_the_defaults_of_callers() -> None:
 @pytest.mark.parametrize(
     ("room", "jobs", "bytes_", "queue_jobs", "full"),
     [
-        (Room(), 10**9, 10**9, 10**9, None),
-        (Room(jobs=2), 2, 9, 9, None),
-        (Room(jobs=2), 3, 9, 9, Full.JOBS),
-        (Room(bytes=2), 9, 2, 9, None),
-        (Room(bytes=2), 9, 3, 9, Full.BYTES),
-        (Room(queue_jobs=2), 9, 9, 2, None),
-        (Room(queue_jobs=2), 9, 9, 3, Full.QUEUE),
-        (Room(jobs=1, bytes=1, queue_jobs=1), 2, 2, 2, Full.JOBS),
+        (WaitRoom(), 10**9, 10**9, 10**9, None),
+        (WaitRoom(jobs=2), 2, 9, 9, None),
+        (WaitRoom(jobs=2), 3, 9, 9, Full.JOBS),
+        (WaitRoom(bytes=2), 9, 2, 9, None),
+        (WaitRoom(bytes=2), 9, 3, 9, Full.BYTES),
+        (WaitRoom(queue_jobs=2), 9, 9, 2, None),
+        (WaitRoom(queue_jobs=2), 9, 9, 3, Full.QUEUE),
+        (WaitRoom(jobs=1, bytes=1, queue_jobs=1), 2, 2, 2, Full.JOBS),
     ],
 )
 def test_room_is_full_beyond_the_first_limit_that_is_passed(
-    room: Room, jobs: int, bytes_: int, queue_jobs: int, full: Full | None
+    room: WaitRoom, jobs: int, bytes_: int, queue_jobs: int, full: Full | None
 ) -> None:
     assert room.full(jobs=jobs, bytes_=bytes_, queue_jobs=queue_jobs) == full
 
 
 def test_what_never_has_room() -> None:
-    assert not Room().never_for(10**9)
-    assert not Room(jobs=1, bytes=2, queue_jobs=1).never_for(2)
-    assert Room(bytes=2).never_for(3)
-    assert Room(jobs=0).never_for(0)
-    assert Room(queue_jobs=0).never_for(0)
+    assert not WaitRoom().never_for(10**9)
+    assert not WaitRoom(jobs=1, bytes=2, queue_jobs=1).never_for(2)
+    assert WaitRoom(bytes=2).never_for(3)
+    assert WaitRoom(jobs=0).never_for(0)
+    assert WaitRoom(queue_jobs=0).never_for(0)
 
 
 def test_a_queue_s_limit_alone_makes_room_too() -> None:
-    assert room_for(CallerLimits(body_bytes=1), 5) == Room(queue_jobs=5)
-    assert room_for(CallerLimits(jobs_waiting=3), None) == Room(jobs=3)
+    assert room_for(CallerLimits(body_bytes=1), 5) == WaitRoom(queue_jobs=5)
+    assert room_for(CallerLimits(jobs_waiting=3), None) == WaitRoom(jobs=3)
 
 
 def test_a_job_s_own_schedule_comes_before_its_caller_s() -> None:

@@ -94,7 +94,7 @@ class TestOnSqlite:
         await scene.ended(2)
         scene.clock.advance(3601)
         pruning = scene.store._pruning
-        before = pruning._places
+        before = pruning._cursors
 
         class Full:
             async def one(self, run: Callable[[Session, int], Any], item: int) -> Any:
@@ -106,9 +106,9 @@ class TestOnSqlite:
 
         with pytest.raises(StoreUnavailable):
             await pruning.prune(cast("Writer", Full()), LIMIT)
-        assert pruning._places == before
+        assert pruning._cursors == before
         assert await scene.store.prune(LIMIT) == 2
-        assert pruning._places.after > before.after
+        assert pruning._cursors.after > before.after
 
 
 class TestOnPostgres:
@@ -196,7 +196,7 @@ class TestOnPostgres:
         store = scene.store
         assert isinstance(store, PostgresStore)
         pruning = store._pruning
-        before = pruning._places
+        before = pruning._cursors
         await self.refuse(
             operator,
             "CONSTRAINT TRIGGER stuck AFTER DELETE ON dispatcher.job "
@@ -206,6 +206,6 @@ class TestOnPostgres:
             await store.prune(LIMIT)
         await operator.execute("DROP FUNCTION stuck CASCADE")
         assert await store.prune(LIMIT) == 2
-        assert pruning._places == before
+        assert pruning._cursors == before
         assert await store.prune(LIMIT) == 0
-        assert pruning._places.after > before.after
+        assert pruning._cursors.after > before.after

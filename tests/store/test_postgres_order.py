@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from msgspec.structs import replace
 
-from dispatcher.adapters.postgres import overdue
+from dispatcher.adapters.postgres import pruning
 from dispatcher.core.breaker import Sign
 from dispatcher.core.changes import Change, EndDelivery, LeasedJob, Redeliver
 from dispatcher.core.model import DeliveryState, JobState
@@ -19,8 +19,8 @@ from dispatcher.core.ordering import OnDead
 from dispatcher.ports.records import Added, Applied, Concurrency, HandOff, NewJob, RemoteTerms
 from dispatcher.ports.store import Store
 from dispatcher.testing.conformance.breakers import owe, to_path
-from dispatcher.testing.conformance.keys import KEY, claimed, keyed
 from dispatcher.testing.conformance.ordering import end, ordered
+from dispatcher.testing.conformance.ordering_keys import KEY, claimed, keyed
 from dispatcher.testing.conformance.scene import Scene
 from dispatcher.testing.conformance.values import (
     ANN,
@@ -260,23 +260,23 @@ class TestForgetting:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """It comes when pruning has begun to read, and leaves the destination's row as it was."""
-        slow = overdue._LOCK_DESTINATIONS.replace(
+        slow = pruning._LOCK_DESTINATIONS.replace(
             "WHERE ready_at", f"WHERE ({GATE}) IS NOT NULL AND ready_at"
         )
-        assert slow != overdue._LOCK_DESTINATIONS
-        monkeypatch.setattr(overdue, "_LOCK_DESTINATIONS", slow)
+        assert slow != pruning._LOCK_DESTINATIONS
+        monkeypatch.setattr(pruning, "_LOCK_DESTINATIONS", slow)
         (first,) = await ordered(scene, on_dead=OnDead.BLOCK)
         (leased,) = (await scene.lease()).deliveries
         await scene.apply(scene.tried(leased, DeliveryState.DEAD))
         callback = replace(a_callback(), ordered=OnDead.BLOCK)
         running = await scene.running(callback=callback, ordering_key="k")
         await aside.execute(GATE)
-        pruning = asyncio.create_task(scene.other.prune(10))
+        pruned = asyncio.create_task(scene.other.prune(10))
         while not await ask(backend, AT_GATE):
-            assert not pruning.done()
+            assert not pruned.done()
         await scene.apply(scene.finish(running))
         await aside.execute("COMMIT")
-        await pruning
+        await pruned
         (second,) = await scene.deliveries(running.job.id)
         assert second.blocked
         await scene.apply(EndDelivery(first, DeliveryState.CANCELED, scene.now, 1))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from dispatcher.adapters.sqlite import ServeLock, overdue, reading, schema
+from dispatcher.adapters.sqlite import ServeLock, pruning, reading, schema
 from dispatcher.adapters.sqlite.checkpoint import Checkpointer
 from dispatcher.core.changes import ReleaseDelivery
 from dispatcher.core.errors import StoreLocked, StoreUnavailable
@@ -20,6 +20,7 @@ from dispatcher.core.model import Callback, Progress
 from dispatcher.core.payload import callback_body
 from dispatcher.core.retry import Schedule
 from dispatcher.ports.erasing import ERASED_KEPT_SECONDS
+from dispatcher.ports.portions import LOOK_FACTOR
 from dispatcher.ports.records import Applied, DeliveryTerms, JobClaim
 from dispatcher.ports.views import JobFilter
 from tests.store.sqlite_scene import CALLER, ORIGIN, TERMS, SqliteScene, sqlite_scene
@@ -87,10 +88,10 @@ class TestPruning:
         self, scene: SqliteScene
     ) -> None:
         limit = 2
-        await scene.ended(limit * overdue.LOOK_FACTOR + 1, ORIGIN)  # never delivered
+        await scene.ended(limit * LOOK_FACTOR + 1, ORIGIN)  # never delivered
         await scene.ended(3)
         scene.clock.advance(3601)
-        owing = limit * overdue.LOOK_FACTOR + 1
+        owing = limit * LOOK_FACTOR + 1
         assert await scene.store.prune(limit) == limit  # nothing went, but there is more to look at
         assert (await left(scene))["job"] == owing + 3
         assert [await scene.store.prune(limit) for _ in range(3)] == [limit, 1, 0]
@@ -136,7 +137,7 @@ class TestPruning:
     async def test_room_is_given_back(
         self, scene: SqliteScene, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(overdue, "SPARE_PAGES", 10)
+        monkeypatch.setattr(pruning, "SPARE_PAGES", 10)
         body = b"x" * 20_000
         await scene.store.add_jobs([scene.new(scene.job(), holder="hld_1", body=body)])
         await scene.ended(50, result=body)

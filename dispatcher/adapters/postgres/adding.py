@@ -6,23 +6,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from dispatcher.adapters.postgres import lanes
 from dispatcher.adapters.postgres.batching import Entry
 from dispatcher.adapters.postgres.bounds import Running, lock_bounds
-from dispatcher.adapters.postgres.keys import Keys, Place
 from dispatcher.adapters.postgres.lanes import Coming, lane_of
 from dispatcher.adapters.postgres.opening import Opening, begin
+from dispatcher.adapters.postgres.ordering_keys import Keys
 from dispatcher.adapters.postgres.pausing import Standing
 from dispatcher.adapters.postgres.registered import with_asked
-from dispatcher.adapters.postgres.rooms import Rooms
+from dispatcher.adapters.postgres.rooms import WaitRooms
 from dispatcher.adapters.postgres.rows import columns, job_of, job_row
 from dispatcher.adapters.postgres.session import Kind, Session, Witness
 from dispatcher.adapters.postgres.statements import statement
+from dispatcher.core.after import after_hand_off
 from dispatcher.core.changes import LeasedJob
 from dispatcher.core.lifecycle import late_at
 from dispatcher.core.model import Instant, Job, JobState
+from dispatcher.core.ordering import KeyPlace
 from dispatcher.ports.records import (
     Added,
     AddResult,
@@ -157,14 +158,14 @@ async def _insert(
     keys = await Keys.lock(session, [new.job for new in news])
     offered = [new for new in news if new.hand_off is not None]
     offers = await _Offers.look(session, offered, opening)
-    rooms = await Rooms.look(session, news)
+    rooms = await WaitRooms.look(session, news)
     coming = Coming()
     placed: list[_Placed | NoRoom] = []
     for new in news:
         place = keys.place(new.job, session.now)
         job = new.job
         if offers.may_run_now(session, new, place):
-            job = replace(job, state=JobState.RUNNING, attempt_count=1, started_at=session.now)
+            job = after_hand_off(job, session.now)
             offers.running.begins(job)
         else:
             full = rooms.full(new)
@@ -172,7 +173,7 @@ async def _insert(
                 placed.append(NoRoom(full))
                 continue
             rooms.take(new)
-            due_at = None if place is Place.BEHIND else job.due_at
+            due_at = None if place is KeyPlace.BEHIND else job.due_at
             coming.add(lane_of(job), due_at, len(new.input))
             offers.waits(job, place, session.now)
         keys.take(job, place)
@@ -199,7 +200,7 @@ class _Placed(Struct, frozen=True):
 
     new: NewJob
     job: Job
-    place: Place
+    place: KeyPlace
 
     @property
     def _lease(self) -> str | None:
@@ -254,7 +255,7 @@ class _Offers:
                 queues.busy.add((lane.caller_id, lane.queue))
         return queues
 
-    def may_run_now(self, session: Session, new: NewJob, place: Place) -> bool:
+    def may_run_now(self, session: Session, new: NewJob, place: KeyPlace) -> bool:
         """Whether the claim would choose this job now: see `NewJob`."""
         job, now, offer = new.job, session.now, new.hand_off
         if offer is None or offer.holder_id not in self.standing.alive:
@@ -262,16 +263,16 @@ class _Offers:
         late = late_at(job)
         if job.due_at > now or (late is not None and late <= now):
             return False
-        if place not in (Place.NO_KEY, Place.FRONT) or self.standing.is_paused(job.queue):
+        if place not in (KeyPlace.NO_KEY, KeyPlace.FRONT) or self.standing.is_paused(job.queue):
             return False
         if (job.caller_id, job.queue) in self.busy:
             return False
         return self.running.has_room(job, offer.concurrency)
 
-    def waits(self, job: Job, place: Place, now: Instant) -> None:
+    def waits(self, job: Job, place: KeyPlace, now: Instant) -> None:
         """A job of this batch waits: those that come after it in its queue must not overtake."""
         late = late_at(job)
-        if place is not Place.BEHIND and job.due_at <= now and (late is None or late > now):
+        if place is not KeyPlace.BEHIND and job.due_at <= now and (late is None or late > now):
             self.busy.add((job.caller_id, job.queue))
 
 

@@ -11,23 +11,21 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
+from dispatcher.adapters.postgres.destinations import earliest
 from dispatcher.adapters.postgres.owing import Told, add_events
-from dispatcher.adapters.postgres.places import earliest
 from dispatcher.adapters.postgres.rows import Row, attempt_of, delivery_in, first_attempt_of
 from dispatcher.adapters.postgres.session import Kind, Session, Witness
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.adapters.postgres.switching import disable
 from dispatcher.core.changes import RecordAttempt
-from dispatcher.core.endpoints import DisabledReason, Endpoint, fails_too_long
+from dispatcher.core.endpoints import DisabledReason, Endpoint, why_disabled
 from dispatcher.core.model import Attempt, DeliveryState, EventType, Instant
-from dispatcher.core.payload import dead_data
+from dispatcher.core.payload import dead_data, tells_of_death
 from dispatcher.ports.records import Applied, DeliveryTerms
 
 _FARE = statement("endpoints_fare")
 _FOUND = statement("deliveries_found")
 _LAST_ATTEMPTS = statement("attempts_last")
-
-_OF_A_JOB: Final = "job."
 
 
 class Tried(NamedTuple):
@@ -106,10 +104,7 @@ def _stretch(
         fares[endpoint.id] = session.now
         endpoint = replace(endpoint, failing_since=session.now)
         session.registered.put(endpoint)
-    if tried.change.gone:
-        return DisabledReason.GONE
-    too_long = fails_too_long(endpoint, session.now, terms.failing_seconds)
-    return DisabledReason.FAILING if too_long else None
+    return why_disabled(endpoint, session.now, terms.failing_seconds, gone=tried.change.gone)
 
 
 async def _keep(session: Session, fares: dict[str, Instant | None]) -> None:
@@ -131,7 +126,7 @@ async def after_deaths(
     for id_, at in dead:
         row = rows[id_]
         delivery = delivery_in(row)
-        if delivery.event_type.startswith(_OF_A_JOB):
+        if tells_of_death(delivery.event_type):
             told[id_] = Told(
                 event_id=session.ids.new("evt"),
                 type=EventType.DELIVERY_DEAD,

@@ -18,6 +18,7 @@ from dispatcher.adapters.postgres.errors import whole_store
 from dispatcher.adapters.postgres.schema import prepare
 from dispatcher.adapters.postgres.session import InjectedNow
 from dispatcher.adapters.postgres.statements import statement
+from dispatcher.adapters.stored import ENCRYPTION_KEY
 from dispatcher.core.errors import StoreError, StoreMoved
 from dispatcher.ports.moving import Arrived, Batch, Progress
 
@@ -44,7 +45,6 @@ _WAKE_LINES: Final = statement("targets_wake")
 
 _UNDER_WAY: Final = "moving"
 _WHOLE: Final = "moved here"
-_KEY_PROOF: Final = "encryption key"
 _ANSWER_SECONDS: Final = 3600.0
 """For one statement: counting and analyzing read whole tables."""
 
@@ -100,7 +100,7 @@ class ArrivingDatabase:
             return await self._look()
 
     async def _look(self) -> Arrived:
-        proof = await self._open.fetchval(_FIND, _KEY_PROOF)
+        proof = await self._open.fetchval(_FIND, ENCRYPTION_KEY)
         value = await self._open.fetchval(_FIND, _UNDER_WAY)
         if value is not None:
             progress = msgspec.json.decode(value, type=Progress)
@@ -122,7 +122,7 @@ class ArrivingDatabase:
                 value = msgspec.json.encode(progress)
                 await self._open.execute(_KEEP, _UNDER_WAY, value)
                 if key_proof is not None:
-                    await self._open.execute(_KEEP, _KEY_PROOF, key_proof)
+                    await self._open.execute(_KEEP, ENCRYPTION_KEY, key_proof)
             await self._know(value)
 
     async def resume(self, progress: Progress) -> None:

@@ -10,7 +10,8 @@ from dispatcher.adapters.postgres.reading import page_of
 from dispatcher.adapters.postgres.rows import Row
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
-from dispatcher.core.audit import Actor, AuditEntry, Via
+from dispatcher.adapters.stored import audit_entry_of
+from dispatcher.core.audit import AuditEntry
 from dispatcher.ports.audit import AuditFilter, AuditPage
 
 _ADD = statement("audit_add")
@@ -74,34 +75,9 @@ async def list_audit(
     async def rows(before: int, look: int) -> Sequence[Row]:
         return await session.fetch(sql, before, look, *given)
 
-    found, following = await page_of(rows, lambda row: _wanted(row, wanted), limit, before)
+    def fitting(row: Row) -> AuditEntry | None:
+        entry = audit_entry_of(row)
+        return entry if wanted.admits(entry) else None
+
+    found, following = await page_of(rows, fitting, limit, before)
     return AuditPage(tuple(entry for _, entry in found), following)
-
-
-def _wanted(row: Row, wanted: AuditFilter) -> AuditEntry | None:
-    entry = _entry_of(row)
-    fits = (
-        wanted.caller_id in (None, entry.caller_id)
-        and wanted.actor_id in (None, entry.actor.caller_id)
-        and wanted.action in (None, entry.action)
-        and wanted.target in (None, entry.target)
-        and (wanted.created_after is None or entry.at > wanted.created_after)
-        and (wanted.created_before is None or entry.at < wanted.created_before)
-    )
-    return entry if fits else None
-
-
-def _entry_of(row: Row) -> AuditEntry:
-    _, id_, at, action, target, caller_id, via, actor_id, key_id, address, request_id, detail = row
-    actor = Actor(
-        via=Via(via), caller_id=actor_id, key_id=key_id, address=address, request_id=request_id
-    )
-    return AuditEntry(
-        id=id_,
-        at=at,
-        action=action,
-        target=target,
-        actor=actor,
-        caller_id=caller_id,
-        detail=detail.encode(),
-    )

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from dispatcher.adapters.postgres import gates
-from dispatcher.adapters.postgres.gates import OWN_LINE
 from dispatcher.adapters.postgres.rows import columns
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
-from dispatcher.core.breaker import Breaker, BreakerState, Outcome, Sign, after, state_of
+from dispatcher.adapters.stored import breaker_of
+from dispatcher.core.breaker import (
+    MOST_TARGETS,
+    Breaker,
+    BreakerState,
+    Outcome,
+    Sign,
+    after,
+    fails_destination,
+    has_moved,
+    state_of,
+    tells_of_url,
+)
 from dispatcher.core.changes import RecordAttempt
 from dispatcher.core.facts import BreakerChanged
+from dispatcher.core.gate import OWN_LINE, Gate, line_room
 from dispatcher.core.model import Instant
 from dispatcher.ports.records import DeliveryTerms
 
@@ -26,9 +38,6 @@ _TARGETS_KEEP = statement("targets_breakers")
 _TARGET_FORGET = statement("target_forget")
 _FORGET_OLDEST = statement("targets_forget_oldest")
 _LINES = statement("targets_lines")
-
-MOST_TARGETS: Final = 1_000
-"""So many failing URLs of a destination are known; the one that failed longest ago gives way."""
 
 Url = tuple[int, str]
 """A URL, with the number of its destination."""
@@ -47,7 +56,7 @@ class Line(NamedTuple):
 
     def at(self, terms: DeliveryTerms, now: Instant) -> Instant:
         """From when its breaker lets one more go."""
-        room = gates.room_of_line(self.breaker, (self.sending, self.first_until), terms, now)
+        room = line_room(self.breaker, (self.sending, self.first_until), terms, now)
         return now if room.free else room.at
 
 
@@ -56,7 +65,7 @@ async def lines_of(session: Session, urls: Collection[Url]) -> dict[Url, Line]:
     if not urls:
         return {}
     rows = await session.fetch(_LINES, *columns(sorted(urls), 2), session.now)
-    return {(row[0], row[1]): Line(row[2], gates.breaker_of(row[3]), *row[4:]) for row in rows}
+    return {(row[0], row[1]): Line(row[2], breaker_of(row[3]), *row[4:]) for row in rows}
 
 
 class _Moved(NamedTuple):
@@ -71,9 +80,7 @@ class _Moved(NamedTuple):
     @property
     def tells(self) -> bool:
         """Whether its state is another, or it has opened again."""
-        before, breaker = self.before, self.breaker
-        reopened = breaker is not None and before is not None and breaker.openings > before.openings
-        return reopened or state_of(before) is not state_of(breaker)
+        return has_moved(self.before, self.breaker)
 
 
 class Breakers:
@@ -84,7 +91,7 @@ class Breakers:
 
     __slots__ = ("_moved", "_session", "_targets", "_terms", "here")
 
-    def __init__(self, session: Session, terms: DeliveryTerms, here: dict[int, gates.Gate]) -> None:
+    def __init__(self, session: Session, terms: DeliveryTerms, here: dict[int, Gate]) -> None:
         self._session = session
         self._terms = terms
         self._targets: dict[Url, tuple[int | None, Breaker | None]] = {}
@@ -99,7 +106,7 @@ class Breakers:
         lined = sorted(each for each in urls if here[each[0]].lined)
         if lined:
             for seq, url, target, text in await session.fetch(_TARGETS_FIND, *columns(lined, 2)):
-                breaker = None if text is None else gates.breaker_of(text)
+                breaker = None if text is None else breaker_of(text)
                 found._targets[seq, url] = target, breaker
         return found
 
@@ -120,12 +127,12 @@ class Breakers:
                 slots=self._terms.slots,
             )
 
-        failed = sign is Sign.NO_CONNECTION or (here.whole and sign is Sign.NO_SERVICE)
+        failed = fails_destination(sign, whole=here.whole)
         breaker = after(here.breaker, outcome(failed=failed), self._terms.breaker)
         if breaker != here.breaker:
             self._moved.append(_Moved(by, seq, None, here.breaker, breaker))
             self.here[seq] = here._replace(breaker=breaker)
-        if not here.whole and sign is not Sign.NO_CONNECTION:
+        if tells_of_url(sign, whole=here.whole):
             target, before = self._targets.get((seq, url), (None, None))
             found = outcome(failed=sign is Sign.NO_SERVICE)
             breaker = after(before, found, self._terms.breaker)

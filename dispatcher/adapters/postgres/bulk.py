@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
-from dispatcher.adapters.postgres import keys
+from dispatcher.adapters.postgres import ordering_keys
 from dispatcher.adapters.postgres.adding import add_jobs
 from dispatcher.adapters.postgres.applying import apply_locked
 from dispatcher.adapters.postgres.batching import Entry
@@ -15,7 +15,7 @@ from dispatcher.adapters.postgres.selecting import bulk_state
 from dispatcher.adapters.postgres.session import Kind, Session, Witness
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.changes import Audited, Change
-from dispatcher.ports.bulk import BulkState, BulkStep, BulkStepped, took_effect
+from dispatcher.ports.bulk import BulkStep, BulkStepped, after_step
 from dispatcher.ports.records import AddResult, ApplyResult, DeliveryTerms, NewJob, NoRoom, Stale
 
 _PUT: Final = statement("bulk_put")
@@ -34,10 +34,10 @@ async def advance_bulk(
     changes = [each for step in steps for each in step.items if not isinstance(each, NewJob)]
     # Jobs are added at the end, and their keys come first in the order of all locks.
     news = [each.job for step in steps for each in step.items if isinstance(each, NewJob)]
-    held = await keys.hold(session, news)
+    held = await ordering_keys.hold(session, news)
     locked = await lock_all(session, changes, terms, [step.job_id for step in steps])
     results = [await _advance(session, step, locked, terms) for step in steps]
-    await keys.forget(session, held)
+    await ordering_keys.forget(session, held)
     return results
 
 
@@ -53,15 +53,7 @@ async def _advance(
     results = await _all_or_none(session, step, locked, terms)
     if isinstance(results, NoRoom):
         return results
-    changed = sum(map(took_effect, results))
-    state = BulkState(
-        after=step.after,
-        matched=was.matched + step.matched,
-        changed=was.changed + changed,
-        skipped=was.skipped + step.skipped + len(step.items) - changed,
-        total=step.total,
-        ended=step.ended,
-    )
+    state = after_step(was, step, results)
     await session.execute(
         _PUT,
         row[JOB_SEQ],

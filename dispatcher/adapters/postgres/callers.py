@@ -1,58 +1,30 @@
-"""Callers, types, and what proves that the store and its encryption key belong together."""
+"""Callers: added, found, listed, and what is set for them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
-
-import msgspec
 
 from dispatcher.adapters.postgres.audit import add_audit
 from dispatcher.adapters.postgres.batching import Entry
-from dispatcher.adapters.postgres.grants import insert_key
+from dispatcher.adapters.postgres.credentials import insert_key
 from dispatcher.adapters.postgres.rows import caller_of, terms_row
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
-from dispatcher.core.audit import AuditEntry
-from dispatcher.core.model import ApiKey, Caller, JobType, Role
-from dispatcher.core.quotas import CallerTerms
+from dispatcher.core.model import ApiKey, Caller, Instant, Role
+from dispatcher.ports.asked import NewCaller, NewTerms
+from dispatcher.ports.records import CallerPage, CallerRecord, SecretRecord
 
 _CALLER_ADD = statement("caller_add")
 _CALLER_FIND = statement("caller_find")
 _CALLER_LOCK = statement("caller_lock")
 _SET_TERMS = statement("caller_set_terms")
-_KEY_FIND = statement("api_key_find")
 _SECRET_ADD = statement("secret_add")
-_SECRETS = statement("secrets_in_force")
-_TYPES_PUT = statement("job_types_put")
-_TYPES = statement("job_types")
-_META_FIND = statement("meta_find")
-_META_PUT = statement("meta_put")
-_META_KEEP = statement("meta_keep")
+_SECRETS = statement("secrets_of_callers")
+_CALLERS = statement("callers_before")
+_CALLER_BY_ID = statement("caller_by_id")
+_KEYS = statement("api_keys_of_callers")
 
-_ENCRYPTION_KEY: Final = "encryption key"
-_CHECKED: Final = "checked"
-
-_job_type: Final = msgspec.json.Decoder(JobType).decode
-
-
-class NewCaller(msgspec.Struct, frozen=True):
-    """A caller to add, with its first key and secret."""
-
-    caller: Caller
-    key: ApiKey
-    digest: bytes
-    sealed: bytes
-    entry: AuditEntry | None
-
-
-class NewTerms(msgspec.Struct, frozen=True):
-    """What is to be set for a caller, if what is set is still as `before`."""
-
-    caller_id: str
-    before: CallerTerms
-    after: CallerTerms
-    entry: AuditEntry | None
+_PAST_ALL = 2**63 - 1
 
 
 async def add_callers(session: Session, entries: Sequence[Entry[NewCaller]]) -> list[bool]:
@@ -87,70 +59,45 @@ async def _set_terms(session: Session, new: NewTerms) -> bool:
     return True
 
 
-async def find_key(session: Session, digest: bytes) -> tuple[ApiKey, Caller] | None:
-    """The key with that digest, and its caller."""
-    row = await session.one(_KEY_FIND, digest)
-    if row is None:
-        return None
-    id_, role, created_at, expires_at, revoked_at, *caller = row
-    key = ApiKey(
-        id=id_,
-        caller_id=caller[0],
-        role=Role(role),
-        created_at=created_at,
-        expires_at=expires_at,
-        revoked_at=revoked_at,
-    )
-    return key, caller_of(caller)
-
-
 async def find_caller(session: Session, name_or_id: str) -> Caller | None:
     """A caller by its id, or else by its name."""
     row = await session.one(_CALLER_FIND, name_or_id)
     return None if row is None else caller_of(row)
 
 
-async def sealed_secrets(session: Session, caller_id: str) -> list[bytes]:
-    """The secrets of a caller in force, newest first."""
+async def list_callers(session: Session, *, limit: int, before: int | None) -> CallerPage:
+    """Callers, newest first."""
     now = await session.look_at_clock()
-    return [row[0] for row in await session.fetch(_SECRETS, caller_id, now)]
+    rows = await session.fetch(_CALLERS, _PAST_ALL if before is None else before, limit + 1)
+    callers = [caller_of(row[1:]) for row in rows[:limit]]
+    records = await _records(session, callers, now)
+    return CallerPage(tuple(records), rows[limit - 1][0] if len(rows) > limit else None)
 
 
-async def put_types(session: Session, entries: Sequence[Entry[JobType]]) -> list[None]:
-    """Declare types; of one name the last counts."""
-    await session.began()
-    declared = {entry.item.name: entry.item for entry in entries}
-    texts = [msgspec.json.encode(declared[name]).decode() for name in sorted(declared)]
-    await session.execute(_TYPES_PUT, sorted(declared), texts)
-    return [None for _ in entries]
+async def get_caller(session: Session, caller_id: str) -> CallerRecord | None:
+    """One caller."""
+    now = await session.look_at_clock()
+    row = await session.one(_CALLER_BY_ID, caller_id)
+    if row is None:
+        return None
+    (record,) = await _records(session, (caller_of(row),), now)
+    return record
 
 
-async def list_types(session: Session) -> list[JobType]:
-    """Every type, by name."""
-    return [_job_type(row[0]) for row in await session.fetch(_TYPES)]
-
-
-async def keep_key_check(session: Session, entries: Sequence[Entry[bytes]]) -> list[bytes]:
-    """Store the proof of the encryption key unless one is there; gives the one that is."""
-    await session.began()
-    await session.execute(_META_KEEP, _ENCRYPTION_KEY, entries[0].item)
-    kept = await session.one(_META_FIND, _ENCRYPTION_KEY)
-    return [b"" if kept is None else kept[0] for _ in entries]
-
-
-async def find_key_check(session: Session) -> bytes | None:
-    """The stored proof of the encryption key."""
-    row = await session.one(_META_FIND, _ENCRYPTION_KEY)
-    return None if row is None else row[0]
-
-
-async def write_check(session: Session, entries: Sequence[Entry[None]]) -> list[None]:
-    """Write a little, to see whether writing works."""
-    await session.began()
-    await session.execute(_META_PUT, _CHECKED, session.now.to_bytes(8, signed=True))
-    return [None for _ in entries]
-
-
-async def read_check(session: Session) -> None:
-    """Read a little, to see whether reading works."""
-    await session.one(_META_FIND, _CHECKED)
+async def _records(session: Session, callers: Sequence[Caller], now: Instant) -> list[CallerRecord]:
+    """Callers with their keys and secrets in force."""
+    ids = [caller.id for caller in callers]
+    keys: dict[str, list[ApiKey]] = {id_: [] for id_ in ids}
+    for caller_id, key_id, role, created, expires in await session.fetch(_KEYS, ids, now):
+        key = ApiKey(
+            id=key_id,
+            caller_id=caller_id,
+            role=Role(role),
+            created_at=created,
+            expires_at=expires,
+        )
+        keys[caller_id].append(key)
+    secrets: dict[str, list[SecretRecord]] = {id_: [] for id_ in ids}
+    for caller_id, created, expires in await session.fetch(_SECRETS, ids, now):
+        secrets[caller_id].append(SecretRecord(created, expires))
+    return [CallerRecord(each, tuple(keys[each.id]), tuple(secrets[each.id])) for each in callers]

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
-from dispatcher.adapters.postgres import places
+from dispatcher.adapters.postgres import destinations
 from dispatcher.adapters.postgres.breakers import lines_of
 from dispatcher.adapters.postgres.errors import RowHeld
-from dispatcher.adapters.postgres.gates import OWN_LINE
 from dispatcher.adapters.postgres.rows import columns
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
+from dispatcher.core.gate import OWN_LINE
 from dispatcher.core.model import DeliveryState, Instant
 
 _HEADS = statement("chains_heads")
@@ -83,5 +83,5 @@ async def advance(session: Session, chains: AbstractSet[str]) -> dict[str, Insta
 async def blocked_by(session: Session, jobs: Sequence[int]) -> set[str]:
     """The chains that these jobs' dead deliveries keep waiting; their destinations are locked."""
     rows = await session.fetch(_BLOCKED_BY_JOBS, jobs)
-    await places.lock(session, {(row[1], row[2], row[3]) for row in rows})
+    await destinations.lock(session, {(row[1], row[2], row[3]) for row in rows})
     return {row[0] for row in rows}

@@ -7,11 +7,10 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from dispatcher.adapters.postgres.keys import Key, Next, Place, advance, key_of
-from dispatcher.adapters.postgres.known import ended
 from dispatcher.adapters.postgres.lanes import Coming, input_sizes, lane_of, wait_no_more
 from dispatcher.adapters.postgres.leases import drop_remote
 from dispatcher.adapters.postgres.locking import Locked
+from dispatcher.adapters.postgres.ordering_keys import Key, Next, advance, key_of
 from dispatcher.adapters.postgres.owing import Told, add_events, drop_best_effort
 from dispatcher.adapters.postgres.rows import (
     JOB_KEY_PLACE,
@@ -26,6 +25,7 @@ from dispatcher.adapters.postgres.rows import (
 )
 from dispatcher.adapters.postgres.session import Kind, Session, Witness
 from dispatcher.adapters.postgres.statements import statement
+from dispatcher.core.after import after_finish, after_note, due_after_release
 from dispatcher.core.changes import (
     AskCancel,
     FinishJob,
@@ -34,8 +34,9 @@ from dispatcher.core.changes import (
     NoteStarted,
     ReleaseJob,
 )
-from dispatcher.core.lifecycle import JOB_TRANSITIONS, TERMINAL_EVENT
+from dispatcher.core.lifecycle import JOB_ENDS, TERMINAL_EVENT
 from dispatcher.core.model import INLINE_RESULT_BYTES, EventType, Instant, Job, JobState
+from dispatcher.core.ordering import KeyPlace
 from dispatcher.core.payload import snapshot
 from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms, Stale
 
@@ -55,7 +56,7 @@ async def finish_jobs(
     ends: list[_End] = []
     late: list[tuple[int, Row, FinishJob]] = []
     for n, change in enumerate(changes):
-        if change.to not in TERMINAL_EVENT or change.to not in JOB_TRANSITIONS[change.from_state]:
+        if change.to not in JOB_ENDS[change.from_state]:
             raise ValueError(f"a job that is {change.from_state} can't end as {change.to}")
         known = locked.ended.get(change.job_id)
         row = locked.jobs.get(change.job_id)
@@ -69,7 +70,7 @@ async def finish_jobs(
         if before.state is not change.from_state or row[JOB_LEASE] != change.lease:
             late.append((n, row, change))
         else:
-            ends.append(_End(n, row[JOB_SEQ], row, ended(before, change), change))
+            ends.append(_End(n, row[JOB_SEQ], row, after_finish(before, change), change))
     if late:
         written = await _written(session, [change.event_id for _, _, change in late])
         for n, row, change in late:
@@ -160,7 +161,7 @@ def _followed(
     session: Session, row: Row, following: Mapping[Key, Next], answer: Applied
 ) -> Applied:
     """The answer, which tells if another is the front of the job's key because of its end."""
-    if row[JOB_KEY_PLACE] != Place.FRONT or key_of(row) not in following:
+    if row[JOB_KEY_PLACE] != KeyPlace.FRONT or key_of(row) not in following:
         return answer
     return replace(answer, job_ready_at=session.now)
 
@@ -192,8 +193,7 @@ async def release_jobs(
     coming = Coming()
     due: dict[int, Instant] = {}
     for n, change, row, job in back:
-        asked = job.cancel_requested_at is not None
-        due[n] = min(change.due_at, session.now) if asked else change.due_at
+        due[n] = due_after_release(job, change, session.now)
         coming.add(lane_of(job), due[n], sizes.get(row[JOB_SEQ], 0))
         answers[n] = Applied(job_ready_at=max(due[n], session.now))
     await drop_remote(session, [row for _, _, row, _ in back])
@@ -259,12 +259,7 @@ async def note(
         return Applied()
     if (event_id, seq) in await _written(session, [event_id]):
         return Applied()
-    job = replace(
-        before,
-        progress=before.progress if progress is None else progress,
-        version=before.version + 1,
-        event_count=before.event_count + 1,
-    )
+    job = after_note(before, progress)
     await session.execute(_NOTE, seq, as_json(progress), 1)
     locked.forget_jobs((change.job_id,))
     output = change.output if isinstance(change, NoteOutput) else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 from msgspec.structs import replace
 
@@ -16,10 +15,11 @@ from dispatcher.adapters.postgres.pausing import Standing
 from dispatcher.adapters.postgres.rows import Row
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
-from dispatcher.adapters.postgres.taking import Room, take
+from dispatcher.adapters.postgres.taking import ClaimRoom, take
 from dispatcher.core.changes import LeasedJob
 from dispatcher.core.errors import StoreError
 from dispatcher.core.model import Instant
+from dispatcher.ports.portions import LOOK_LANES, TAKE_BACK_JOBS
 from dispatcher.ports.records import ClaimedJobs, Concurrency, JobClaim
 
 _ENDED = statement("holders_ended")
@@ -31,12 +31,6 @@ _READY = statement("lanes_ready")
 _READY_LOCKED = statement("lanes_ready_locked")
 _LOCK_READY = statement("lanes_lock_ready")
 _LOCK_QUEUES = statement("lanes_lock_queues")
-
-TAKE_BACK_JOBS: Final = 500
-"""How many jobs a claim takes back; the next one goes on."""
-
-LOOK_LANES: Final = 1_000
-"""A claim looks at no more lanes than this; the next one goes on. Most of them have something."""
 
 
 async def claim_jobs(batcher: Batcher, claim: JobClaim) -> ClaimedJobs:
@@ -96,11 +90,11 @@ def _bounds(claim: JobClaim) -> Concurrency:
     return Concurrency(types, most.queues)
 
 
-async def _room(session: Session, claim: JobClaim) -> Room:
+async def _room(session: Session, claim: JobClaim) -> ClaimRoom:
     """How much a claim may take, as it stands now."""
     standing = await Standing.look(session, [claim.holder_id])
     most = _bounds(claim)
-    return Room(claim, most, await Running.count(session, [most]), standing)
+    return ClaimRoom(claim, most, await Running.count(session, [most]), standing)
 
 
 async def _claim_free(session: Session, claim: JobClaim) -> tuple[ClaimedJobs, bool]:
@@ -126,7 +120,7 @@ async def _claim_free(session: Session, claim: JobClaim) -> tuple[ClaimedJobs, b
     return ClaimedJobs(tuple(jobs), next_at, room.held_back), left_out
 
 
-async def _free_lanes(session: Session, room: Room, looked: Iterable[int]) -> list[Row]:
+async def _free_lanes(session: Session, room: ClaimRoom, looked: Iterable[int]) -> list[Row]:
     """Lock ready lanes that were not looked at, all of a caller and queue together."""
     names, limit = room.types_left, room.claim.limit
     if not names:
@@ -164,7 +158,7 @@ async def _take_back(session: Session) -> None:
     await session.execute(_FORGET, session.now, HOLDER_KEPT_MS)
 
 
-async def _next_at(session: Session, room: Room) -> Instant | None:
+async def _next_at(session: Session, room: ClaimRoom) -> Instant | None:
     """When a claim of the same types could find more, never later than it truly could.
 
     What there is no room for is left out: it can be claimed when something of it ends.

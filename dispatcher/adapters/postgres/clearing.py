@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-from dispatcher.adapters.postgres import places, registered
+from dispatcher.adapters.postgres import destinations, registered
 from dispatcher.adapters.postgres.audit import add_audit
 from dispatcher.adapters.postgres.batching import Batcher, Entry
 from dispatcher.adapters.postgres.concerned import wheres
@@ -21,6 +21,7 @@ from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.audit import AuditEntry
 from dispatcher.core.model import DeliveryState, Instant
+from dispatcher.ports.portions import END_AT_ONCE, LOOK_FACTOR
 
 _DELETE = statement("endpoint_delete")
 _DELETED = statement("endpoints_deleted")
@@ -34,14 +35,8 @@ _PUT_BACK = statement("deliveries_put_back")
 _ALONE = statement("prune_alone_candidates")
 _ALONE_LOCK = statement("prune_alone_lock")
 
-AT_ONCE: Final = 200
-"""So many deliveries end in the commit that deletes their endpoint; the rest follows."""
-
-LOOK_FACTOR: Final = 4
-"""A pruning looks at so many times as many events as it may erase: some have to stay."""
-
-_Place: TypeAlias = tuple[int, int]
-_START: Final[_Place] = (-1, -1)
+_Cursor: TypeAlias = tuple[int, int]
+_START: Final[_Cursor] = (-1, -1)
 
 
 class Deletion(Struct, frozen=True):
@@ -55,10 +50,10 @@ class Deletion(Struct, frozen=True):
 async def delete_endpoints(session: Session, entries: Sequence[Entry[Deletion]]) -> list[bool]:
     """Delete endpoints; False for one that is gone already."""
     ids = [entry.item.endpoint_id for entry in entries]
-    open_ = [row[0] for row in await session.fetch(_CLEAR_LOCK, ids, AT_ONCE)]
+    open_ = [row[0] for row in await session.fetch(_CLEAR_LOCK, ids, END_AT_ONCE)]
     callers = await registered.callers_of(session, ids)
     await registered.lock(session, callers, exclusive=True)
-    await places.lock(session, await wheres(session, {}, ids))
+    await destinations.lock(session, await wheres(session, {}, ids))
     await session.began()
     answers = []
     for entry in entries:
@@ -89,7 +84,7 @@ async def _clear_deleted(session: Session, limit: int) -> int:
     if not ids:
         return 0
     open_ = [row[0] for row in await session.fetch(_CLEAR_LOCK, ids, limit)]
-    await places.lock(session, await wheres(session, {}, ids))
+    await destinations.lock(session, await wheres(session, {}, ids))
     await session.began()
     return await _clear(session, ids, open_)
 
@@ -102,7 +97,7 @@ async def put_back_held(session: Session, entries: Sequence[Entry[int]]) -> list
     if lost:
         seqs = [row[0] for row in lost]
         await session.fetch(_LOCK_SEQS, seqs)
-        await places.lock(session, {(row[1], row[2], row[3]) for row in lost})
+        await destinations.lock(session, {(row[1], row[2], row[3]) for row in lost})
         await session.began()
         await session.execute(_PUT_BACK, seqs, session.now)
     return [None for _ in entries]
@@ -111,7 +106,7 @@ async def put_back_held(session: Session, entries: Sequence[Entry[int]]) -> list
 class Clearing:
     """Goes on with all of that, a little at a call.
 
-    Of events of no job it remembers how far it has looked, as `overdue.Pruning` does of jobs.
+    Of events of no job it remembers how far it has looked, as `pruning.Pruning` does of jobs.
     """
 
     def __init__(self, kept_seconds: float, eraser: Eraser) -> None:
@@ -123,13 +118,13 @@ class Clearing:
 
     async def clear(self, batcher: Batcher, limit: int) -> int:
         """End and erase up to `limit` of each; gives how many deliveries have ended."""
-        # What is rolled back has not been looked at: the place moves once that is committed.
+        # What is rolled back has not been looked at: the cursor moves once that is committed.
         self._after = await batcher.one(self._prune_alone, limit)
         self._passing.ended()
         await batcher.one(put_back_held, limit)
         return await batcher.one(clear_deleted, limit)
 
-    async def _prune_alone(self, session: Session, entries: Sequence[Entry[int]]) -> list[_Place]:
+    async def _prune_alone(self, session: Session, entries: Sequence[Entry[int]]) -> list[_Cursor]:
         limit = max(entry.item for entry in entries)
         dead_since = await session.look_at_clock() - self._kept_ms
         look = limit * LOOK_FACTOR

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from dispatcher.adapters.postgres import registered
-from dispatcher.adapters.postgres.places import Where
+from dispatcher.adapters.postgres.destinations import Where
 from dispatcher.adapters.postgres.registered import where_to
 from dispatcher.adapters.postgres.rows import DELIVERY_CALLER, DELIVERY_LEASE, Row
 from dispatcher.adapters.postgres.session import Session

@@ -6,21 +6,13 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-from dispatcher.adapters.postgres.gates import OWN_LINE
-from dispatcher.adapters.postgres.places import Place, Where
+from dispatcher.adapters.postgres.destinations import Destination, Where
 from dispatcher.adapters.postgres.remembered import Waiting
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.core.endpoints import Endpoint
+from dispatcher.core.gate import OWN_LINE
 from dispatcher.core.lifecycle import BEST_EFFORT_EVENTS, TERMINAL_EVENTS, wants
-from dispatcher.core.model import (
-    Callback,
-    Delivery,
-    DeliveryState,
-    Event,
-    EventType,
-    Instant,
-    Job,
-)
+from dispatcher.core.model import Callback, Delivery, DeliveryState, Event, EventType, Instant, Job
 from dispatcher.core.ordering import OnDead, chain_of
 from dispatcher.ports.records import DeliveryTerms, LeasedDelivery
 
@@ -129,7 +121,7 @@ class Debt:
 
     def row(
         self,
-        place: Place,
+        place: Destination,
         due_at: Instant,
         *,
         lease: str | None = None,

@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-from dispatcher.adapters.postgres import chains, places
-from dispatcher.adapters.postgres.aftermath import (
-    after_deaths,
-)
+from dispatcher.adapters.postgres import chains, destinations
+from dispatcher.adapters.postgres.aftermath import after_deaths
+from dispatcher.adapters.postgres.destinations import where_of
 from dispatcher.adapters.postgres.freeing import Freed, came_free
+from dispatcher.adapters.postgres.freeing_gated import GatedSlot, came_free_gated
 from dispatcher.adapters.postgres.locking import Locked
-from dispatcher.adapters.postgres.places import where_of
-from dispatcher.adapters.postgres.rows import (
-    DELIVERY_LEASE,
-    Row,
-)
+from dispatcher.adapters.postgres.rows import DELIVERY_LEASE, Row
 from dispatcher.adapters.postgres.session import Session
-from dispatcher.adapters.postgres.settling import Ended, settle
 from dispatcher.adapters.postgres.statements import statement
-from dispatcher.core.changes import (
-    AskCancelDelivery,
-    EndDelivery,
-    ReleaseDelivery,
-)
-from dispatcher.core.lifecycle import DELIVERY_TRANSITIONS, FINAL_DELIVERY_STATES, settled
+from dispatcher.core.changes import AskCancelDelivery, EndDelivery, ReleaseDelivery
+from dispatcher.core.lifecycle import PENDING_ENDS, settled
 from dispatcher.core.model import DeliveryState, Instant
 from dispatcher.core.ordering import OnDead
-from dispatcher.ports.records import (
-    Applied,
-    ApplyResult,
-    DeliveryTerms,
-    Stale,
-)
+from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms, Stale
 
 _RELEASE = statement("delivery_release")
 _END = statement("delivery_end")
@@ -60,7 +46,7 @@ async def _end(
     session: Session, change: EndDelivery, row: Row, terms: DeliveryTerms
 ) -> ApplyResult:
     """End a delivery that waits, or is dead and keeps others waiting; see `EndDelivery`."""
-    if change.to not in DELIVERY_TRANSITIONS[DeliveryState.PENDING] & FINAL_DELIVERY_STATES:
+    if change.to not in PENDING_ENDS:
         raise ValueError(f"a pending delivery can't end as {change.to}")
     blocks = row["state"] == DeliveryState.DEAD and row["on_dead"] == OnDead.BLOCK
     lets_go = blocks and change.to is DeliveryState.CANCELED
@@ -73,7 +59,7 @@ async def _end(
         (ready_at,) = await after_deaths(session, ((change.delivery_id, change.at),), terms)
     if row["chain"] is not None:
         let_go = await chains.advance(session, {row["chain"]})
-        ready_at = places.earliest(ready_at, *let_go.values())
+        ready_at = destinations.earliest(ready_at, *let_go.values())
     return Applied(delivery_ready_at=ready_at)
 
 
@@ -105,10 +91,10 @@ async def _release(
         canceled=canceled,
         hand_off=False,
     )
-    place = (await places.look(session, (freed.where,)))[freed.where]
+    place = (await destinations.look(session, (freed.where,)))[freed.where]
     if not place.plain or row["chain"] is not None or terms.rate_per_second is not None:
-        ended = Ended(freed, None, row["url"], row["target_seq"], row["chain"])
-        (applied,) = await settle(session, (ended,), terms)
+        slot = GatedSlot(freed, None, row["url"], row["target_seq"], row["chain"])
+        (applied,) = await came_free_gated(session, (slot,), terms)
         return applied
     before = {freed.where: place.ready_at}
     (applied,) = await came_free(session, (freed,), before, terms)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dispatcher.adapters.postgres.gates import breaker_of
 from dispatcher.adapters.postgres.reading import LAST
-from dispatcher.adapters.postgres.rows import Row
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
-from dispatcher.core.breaker import state_of
+from dispatcher.adapters.stored import destination_record_of
 from dispatcher.core.changes import DestinationChange, PauseDestination
-from dispatcher.core.model import Instant
 from dispatcher.ports.records import Applied, ApplyResult, Stale
 from dispatcher.ports.views import (
     MOST_WAITING_COUNTED,
@@ -41,7 +38,7 @@ async def list_destinations(
     before = LAST if before is None else before
     bounds = (now, MOST_WAITING_COUNTED, before, limit + 1)
     rows = await session.fetch(_LIST, *bounds, wanted.caller_id)
-    items = tuple(_record(row, now) for row in rows[:limit])
+    items = tuple(destination_record_of(row, now) for row in rows[:limit])
     return DestinationPage(items, rows[limit - 1][0] if len(rows) > limit else None)
 
 
@@ -49,25 +46,4 @@ async def get_destination(session: Session, destination_id: str) -> DestinationR
     """See `DestinationReader.get_destination`."""
     now = await session.look_at_clock()
     row = await session.one(_FOUND, now, MOST_WAITING_COUNTED, destination_id)
-    return None if row is None else _record(row, now)
-
-
-def _record(row: Row, now: Instant) -> DestinationRecord:
-    _, id_, caller_id, origin, endpoint_id, text, paused_at, held_at, *counts = row
-    sending, waiting, due, oldest_at, urls_in_trouble = counts
-    breaker = None if text is None else breaker_of(text)
-    return DestinationRecord(
-        id=id_,
-        caller_id=caller_id,
-        origin=origin,
-        endpoint_id=endpoint_id or None,
-        breaker=state_of(breaker),
-        open_until=None if breaker is None else breaker.open_until,
-        paused_at=paused_at,
-        held_at=held_at,
-        sending=sending,
-        waiting=waiting,
-        due=due,
-        oldest_due_at=oldest_at if oldest_at is not None and oldest_at <= now else None,
-        urls_in_trouble=urls_in_trouble,
-    )
+    return None if row is None else destination_record_of(row, now)

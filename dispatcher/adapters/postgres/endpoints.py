@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
-from dispatcher.adapters.postgres import places, registered, switching
+from dispatcher.adapters.postgres import destinations, registered, switching
 from dispatcher.adapters.postgres.audit import add_audit
 from dispatcher.adapters.postgres.batching import Entry
 from dispatcher.adapters.postgres.concerned import wheres
@@ -209,7 +209,7 @@ async def _lock(
     whose = list(callers)
     await registered.lock(session, whose, exclusive=True)
     told = dict.fromkeys(whose, kinds)
-    await places.lock(session, await wheres(session, told, ids))
+    await destinations.lock(session, await wheres(session, told, ids))
     await session.began()
 
 
@@ -253,7 +253,7 @@ async def ping_endpoints(session: Session, entries: Sequence[Entry[Ping]]) -> li
     callers = await registered.callers_of(session, ids)
     await registered.lock(session, callers, exclusive=False)
     known = [session.registered.find(id_) for id_ in ids]
-    await places.lock(session, {where_to(each) for each in known if each is not None})
+    await destinations.lock(session, {where_to(each) for each in known if each is not None})
     await session.began()
     return [
         None if endpoint is None else await _ping(session, endpoint, entry.item)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
-from dispatcher.adapters.postgres import chains, places
+from dispatcher.adapters.postgres import chains, destinations
 from dispatcher.adapters.postgres.applying import apply_locked
 from dispatcher.adapters.postgres.audit import add_audit
 from dispatcher.adapters.postgres.batching import Entry
@@ -13,11 +13,10 @@ from dispatcher.adapters.postgres.locking import Locked
 from dispatcher.adapters.postgres.rows import JOB_SEQ, Row, job_of
 from dispatcher.adapters.postgres.session import Kind, Session, Witness
 from dispatcher.adapters.postgres.statements import statement
-from dispatcher.core.audit import AuditEntry
 from dispatcher.core.changes import AskCancelDelivery, Audited, Change, EndDelivery
 from dispatcher.core.model import DeliveryState, Instant
+from dispatcher.ports.asked import ErasedJob
 from dispatcher.ports.erasing import Erasure
-from dispatcher.ports.records import DeliveryTerms
 
 _JOBS_LOCK: Final = statement("jobs_lock")
 _DELIVERIES_LOCK: Final = statement("deliveries_lock_to_erase")
@@ -31,23 +30,15 @@ _NONE_KEPT: Final = 2**63 - 1
 """Deliveries that are dead since before then keep no job: none does."""
 
 
-class Wanted(NamedTuple):
-    """Which job to erase: see `EraseStore.erase_job`."""
-
-    job_id: str
-    caller_id: str | None
-    terms: DeliveryTerms
-    cancel_deliveries: bool
-    entry: AuditEntry | None
-
-
 class Eraser:
     """Erases jobs, and knows of what was erased in the last `kept_seconds`."""
 
     def __init__(self, kept_seconds: float) -> None:
         self._kept_ms = round(kept_seconds * 1000)
 
-    async def erase_jobs(self, session: Session, entries: Sequence[Entry[Wanted]]) -> list[Erasure]:
+    async def erase_jobs(
+        self, session: Session, entries: Sequence[Entry[ErasedJob]]
+    ) -> list[Erasure]:
         """Erase jobs, each if it is done and owes nothing."""
         rows = await session.fetch(_JOBS_LOCK, list({entry.item.job_id for entry in entries}))
         there = {row["id"]: row for row in rows}
@@ -64,7 +55,7 @@ class Eraser:
         return answers
 
     async def _erase_job(
-        self, session: Session, wanted: Wanted, row: Row | None, locked: Locked
+        self, session: Session, wanted: ErasedJob, row: Row | None, locked: Locked
     ) -> Erasure:
         if row is None:
             known = await self._was_erased(session, wanted.job_id, wanted.caller_id)
@@ -147,5 +138,7 @@ async def _lock_deliveries(session: Session, jobs: Sequence[int]) -> Locked:
         known, locked.deliveries = locked.deliveries, {row["id"]: row for row in rows}
         if known.keys() == locked.deliveries.keys():
             break
-    await places.lock(session, {places.where_of(row) for row in locked.deliveries.values()})
+    await destinations.lock(
+        session, {destinations.where_of(row) for row in locked.deliveries.values()}
+    )
     return locked

@@ -12,12 +12,13 @@ import re
 from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
 
-from dispatcher.adapters.postgres.reading import LAST, LOOK_ROWS
+from dispatcher.adapters.postgres.reading import LAST
 from dispatcher.adapters.postgres.rows import EVENT_COLUMNS, JOB_SEQ, Row, event_of, job_of
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.lifecycle import TERMINAL_EVENTS
 from dispatcher.core.model import INLINE_RESULT_BYTES, EventType, Job
+from dispatcher.ports.portions import LOOK_ROWS
 from dispatcher.ports.views import FeedItem, FeedPage, Heads
 
 _FEED = statement("feed")

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from dispatcher.adapters.postgres import places
+from dispatcher.adapters.postgres import destinations
+from dispatcher.adapters.postgres.destinations import Destination, Where
 from dispatcher.adapters.postgres.lines import heads, take_turns
-from dispatcher.adapters.postgres.places import Place, Where
 from dispatcher.adapters.postgres.sending import lease
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.core.model import Instant
@@ -44,10 +44,10 @@ async def came_free(
     Those that wait count if they can be claimed before the destination was to be ready: then it was
     full, and they wait for this slot.
     """
-    known = await places.stand(session, {each.where for each in freed})
-    mark, stands = places.mark(session), session.stands
+    known = await destinations.stand(session, {each.where for each in freed})
+    mark, stands = destinations.mark(session), session.stands
     handed, emptied = await _hand_on(session, known, freed, terms)
-    again = await places.look(session, emptied)
+    again = await destinations.look(session, emptied)
     known.update(again)
     following: dict[Where, Instant | None] = {}
     for where, place in known.items():
@@ -55,25 +55,25 @@ async def came_free(
         place.be_ready_by(next_at, full_slots)
         was = before[where]
         following[where] = next_at if was is None or (next_at or was) < was else None
-    await places.write(session, known.values())
-    places.still(session, mark, stands | again)
+    await destinations.write(session, known.values())
+    destinations.still(session, mark, stands | again)
     gone_on = {seq for seq, _ in handed.values()}
     answers = []
     for n, each in enumerate(freed):
         mine = (handed[n][1],) if n in handed else ()
         own = None if each.due_at is None or each.seq in gone_on else max(each.due_at, session.now)
-        ready_at = places.earliest(own, following[each.where])
+        ready_at = destinations.earliest(own, following[each.where])
         answers.append(Applied(mine, delivery_ready_at=ready_at, canceled=each.canceled))
     return answers
 
 
 async def _hand_on(
-    session: Session, known: dict[Where, Place], freed: Sequence[Freed], terms: DeliveryTerms
+    session: Session, known: dict[Where, Destination], freed: Sequence[Freed], terms: DeliveryTerms
 ) -> tuple[dict[int, tuple[int, LeasedDelivery]], set[Where]]:
     """Lease what is due in the slots that came free, by their positions: see `_choose`.
 
-    The second answer are the places of which nothing that is due is left, as far as was looked:
-    what waits there has to be looked at again. Of the others all that counts is known.
+    The second answer are the destinations of which nothing that is due is left, as far as was
+    looked: what waits there has to be looked at again. Of the others all that counts is known.
     """
     count = Counter(each.where for each in freed)
     limits: dict[int, int] = {}
@@ -94,7 +94,7 @@ async def _hand_on(
         due = found.get(place.seq, ([], []))
         chosen.update(_choose(session, here, due, terms.slots - place.sending))
     leased = await lease(session, list(chosen.values()), terms)
-    until = places.lease_until(session, terms)
+    until = destinations.lease_until(session, terms)
     emptied: set[Where] = set()
     for where in {freed[n].where for n in chosen}:
         fresh, retried = found.get(known[where].seq, ([], []))

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Final
 
-from dispatcher.adapters.postgres import chains, gates, places
+from dispatcher.adapters.postgres import chains, destinations, gates
 from dispatcher.adapters.postgres.breakers import Line, lines_of
 from dispatcher.adapters.postgres.debts import Debt, Row
-from dispatcher.adapters.postgres.gates import OWN_LINE, Gate
-from dispatcher.adapters.postgres.places import Place
+from dispatcher.adapters.postgres.destinations import Destination
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
+from dispatcher.core.gate import OWN_LINE, PLAIN, Gate
 from dispatcher.core.model import Instant
 from dispatcher.ports.records import Applied, DeliveryTerms
 
@@ -26,7 +26,7 @@ _RATES: Final = statement("destinations_rates")
 class Gated:
     """What decides over new deliveries to locked destinations, kept up with those that are taken.
 
-    Whoever has used it writes the places, and then calls `write`.
+    Whoever has used it writes the destinations, and then calls `write`.
     """
 
     __slots__ = ("_active", "_gates", "_lines", "_lowered", "_rates", "_session", "_terms")
@@ -44,7 +44,7 @@ class Gated:
     async def look(
         cls,
         session: Session,
-        found: Collection[Place],
+        found: Collection[Destination],
         urls: Iterable[tuple[int, str]],
         orders: Iterable[str],
         terms: DeliveryTerms,
@@ -64,11 +64,11 @@ class Gated:
             gated._active = await chains.active(session, wanted)
         return gated
 
-    def line(self, place: Place, url: str) -> Line | None:
+    def line(self, place: Destination, url: str) -> Line | None:
         """The line that a delivery to a URL waits in now; None: its destination's own."""
         return self._lines.get((place.seq, url))
 
-    def owe(self, debt: Debt, place: Place) -> tuple[Row, Applied]:
+    def owe(self, debt: Debt, place: Destination) -> tuple[Row, Applied]:
         """One new delivery, leased at once if that is asked and may be; with its row."""
         session, now = self._session, self._session.now
         due_at = debt.due_at(now, self._terms)
@@ -79,7 +79,7 @@ class Gated:
         first = place.fresh_at is None or place.fresh_at > now
         goes = debt.hand_off and due_at == now and first and not blocked
         if goes and line is None and self._take(place):
-            lease, until = session.ids.new("lse"), places.lease_until(session, self._terms)
+            lease, until = session.ids.new("lse"), destinations.lease_until(session, self._terms)
             place.lease(until)
             place.be_ready_by(until, None)
             row = debt.row(place, due_at, lease=lease, until=until)
@@ -90,14 +90,14 @@ class Gated:
             return row, Applied()
         return row, Applied(delivery_ready_at=self.wait(place, line, due_at))
 
-    def wait(self, place: Place, line: Line | None, due_at: Instant) -> Instant | None:
+    def wait(self, place: Destination, line: Line | None, due_at: Instant) -> Instant | None:
         """One more waits in a line (None: its destination's own); from when it can be claimed.
 
         None: never, as it stands (the destination is paused, say).
         """
         now, at = self._session.now, due_at
         if line is None:
-            place.fresh_at = places.earliest(place.fresh_at, due_at)
+            place.fresh_at = destinations.earliest(place.fresh_at, due_at)
         else:
             at = max(at, line.at(self._terms, now))
             self._lowered[line.number] = min(at, self._lowered.get(line.number, at))
@@ -115,7 +115,7 @@ class Gated:
         if self._lowered:
             await self._session.execute(_LOWER, list(self._lowered), list(self._lowered.values()))
 
-    def _take(self, place: Place) -> bool:
+    def _take(self, place: Destination) -> bool:
         """Whether one more may be sent now; what a rate allows is taken."""
         here = self._gate(place)
         if here.stopped or here.room(self._terms, self._session.now).free == 0:
@@ -125,9 +125,9 @@ class Gated:
             self._rates[place.seq] = rate_us
         return True
 
-    def _gate(self, place: Place) -> Gate:
+    def _gate(self, place: Destination) -> Gate:
         """How a destination stands by now."""
-        here = self._gates.get(place.seq, gates.PLAIN)
+        here = self._gates.get(place.seq, PLAIN)
         return here._replace(
             sending=place.sending,
             first_until=place.first_until,

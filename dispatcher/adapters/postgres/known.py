@@ -12,16 +12,15 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from msgspec.structs import replace
-
-from dispatcher.adapters.postgres import places
-from dispatcher.adapters.postgres.places import Where
+from dispatcher.adapters.postgres import destinations
+from dispatcher.adapters.postgres.destinations import Where
 from dispatcher.adapters.postgres.remembered import Sending
 from dispatcher.adapters.postgres.rows import Row, as_json, attempt_row, columns
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
+from dispatcher.core.after import after_finish
 from dispatcher.core.changes import Change, FinishJob, RecordAttempt
-from dispatcher.core.lifecycle import FINAL_DELIVERY_STATES, JOB_TRANSITIONS, TERMINAL_EVENT
+from dispatcher.core.lifecycle import FINAL_DELIVERY_STATES, JOB_ENDS
 from dispatcher.core.model import DeliveryState, Job, JobState
 
 _END = statement("jobs_end")
@@ -33,10 +32,10 @@ _RECORDED: Final = 2
 _STANDS: Final = 3
 """What a row of `settle.sql` tells of."""
 
-_ENDS: Final = JOB_TRANSITIONS[JobState.RUNNING] & TERMINAL_EVENT.keys()
+_ENDS: Final = JOB_ENDS[JobState.RUNNING]
 
 
-class Ended(NamedTuple):
+class EndedJob(NamedTuple):
     """A job that was ended: its number, and the job as it stands now."""
 
     seq: int
@@ -56,25 +55,9 @@ class Settled(NamedTuple):
     `recorded` None: no attempt yet, since there are jobs to be locked before deliveries.
     """
 
-    ended: dict[str, Ended]
+    ended: dict[str, EndedJob]
     recorded: dict[str, Recorded] | None
     all: bool
-
-
-def ended(job: Job, change: FinishJob) -> Job:
-    """The job as it stands after its end."""
-    return replace(
-        job,
-        state=change.to,
-        finished_at=change.at,
-        expires_at=change.at + round(job.retention_seconds * 1000),
-        retrying=False,
-        progress=job.progress if change.progress is None else change.progress,
-        error=change.error,
-        result_bytes=None if change.result is None else len(change.result),
-        version=job.version + 1,
-        event_count=job.event_count + 1,
-    )
 
 
 class Known:
@@ -116,7 +99,7 @@ class Known:
         stands = [row[3:] for row in rows if row[0] == _STANDS]
         if stands:
             session.now, session.xid = stands[0][:2]
-            places.looked(session, stands)
+            destinations.looked(session, stands)
         return Settled(ended, recorded, all=bool(stands))
 
     async def end(self, session: Session) -> Settled:
@@ -128,8 +111,8 @@ class Known:
         """Record the attempts; the deliveries whose rows were as they were leased, by id."""
         return self._recorded(await session.fetch(_TRIED, self._tries)) if self._tries else {}
 
-    def _ended(self, rows: Sequence[Row]) -> dict[str, Ended]:
-        return {row[0]: Ended(row[1], self._jobs[row[0]]) for row in rows}
+    def _ended(self, rows: Sequence[Row]) -> dict[str, EndedJob]:
+        return {row[0]: EndedJob(row[1], self._jobs[row[0]]) for row in rows}
 
     def _recorded(self, rows: Sequence[Row]) -> dict[str, Recorded]:
         return {row[0]: Recorded(row[1], self._sendings[row[0]]) for row in rows}
@@ -149,7 +132,7 @@ def _ends_of(session: Session, changes: Sequence[Change]) -> tuple[dict[str, Job
         before = session.remembered.take_job(change.job_id, change.lease)
         if before is None or change.from_state is not JobState.RUNNING:
             continue
-        job = jobs[change.job_id] = ended(before, change)
+        job = jobs[change.job_id] = after_finish(before, change)
         rows.append(
             (
                 change.job_id,

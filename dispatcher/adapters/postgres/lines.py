@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
 from dispatcher.adapters.postgres import gates
-from dispatcher.adapters.postgres.gates import OWN_LINE, Gate, Next
-from dispatcher.adapters.postgres.places import Place, Where, earliest
+from dispatcher.adapters.postgres.destinations import Destination, Where, earliest
 from dispatcher.adapters.postgres.rows import columns
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
+from dispatcher.core.gate import OWN_LINE, Gate, NextSend
 from dispatcher.core.turns import in_turn
+from dispatcher.ports.portions import LOOK_LINES, MOST_MOVED
 from dispatcher.ports.records import DeliveryTerms
 
 _HEADS = statement("deliveries_heads")
@@ -20,12 +20,6 @@ _DUE_LINED = statement("deliveries_due_lined")
 _LOST_AWAY = statement("deliveries_lost_lined")
 _MOVE = statement("deliveries_move")
 _TARGETS_READY = statement("targets_ready")
-
-MOST_MOVED: Final = 1_000
-"""A look at a destination moves no more deliveries than this into the lines of their URLs."""
-
-LOOK_LINES: Final = 100
-"""and looks at no more of these lines."""
 
 
 async def choose(
@@ -70,7 +64,7 @@ async def _of_lines(session: Session, seq: int, limit: int, terms: DeliveryTerms
     await _move(session, seq, limit, terms)
     queues = [await _of_line(session, seq, OWN_LINE, limit)]
     for target in await _ready_targets(session, seq):
-        room = (await gates.line_room(session, seq, target, terms)).free
+        room = (await gates.room_in_line(session, seq, target, terms)).free
         queues.append(await _of_line(session, seq, target, min(room, limit)) if room else [])
     chosen: list[int] = []
     for turn in range(limit):
@@ -79,19 +73,22 @@ async def _of_lines(session: Session, seq: int, limit: int, terms: DeliveryTerms
 
 
 async def renew(
-    session: Session, known: Mapping[Where, Place], here: Mapping[int, Gate], terms: DeliveryTerms
-) -> dict[Where, Next]:
+    session: Session,
+    known: Mapping[Where, Destination],
+    here: Mapping[int, Gate],
+    terms: DeliveryTerms,
+) -> dict[Where, NextSend]:
     """When the next of destinations can be claimed, as they stand now, paused or not.
 
     They were looked at just now (`known`); so were their gates, but for what is being sent.
     """
     lined = [place.seq for place in known.values() if here[place.seq].lined]
     targets = await gates.targets_next(session, lined)
-    following: dict[Where, Next] = {}
+    following: dict[Where, NextSend] = {}
     for where, place in known.items():
         due_at = earliest(place.due_at, targets.get(place.seq))
         gate = here[place.seq]._replace(sending=place.sending, first_until=place.first_until)
-        following[where] = gates.next_of(due_at, gate, terms, session.now)
+        following[where] = gate.next_send(due_at, terms, session.now)
     return following
 
 

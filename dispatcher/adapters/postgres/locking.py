@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from dispatcher.adapters.postgres import keys, lanes, places
+from dispatcher.adapters.postgres import destinations, lanes, ordering_keys
 from dispatcher.adapters.postgres.concerned import lock_endpoints
-from dispatcher.adapters.postgres.known import Ended, Known, Recorded
+from dispatcher.adapters.postgres.known import EndedJob, Known, Recorded
 from dispatcher.adapters.postgres.rows import JOB_LEASE, Row, job_of
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
@@ -56,7 +56,7 @@ class Locked:
 
     def __init__(self) -> None:
         self.resting: set[str] = set()
-        self.ended: Mapping[str, Ended] = {}
+        self.ended: Mapping[str, EndedJob] = {}
         self.recorded: Mapping[str, Recorded] = {}
         self.jobs: dict[str, Row] = {}
         self.deliveries: dict[str, Row] = {}
@@ -119,7 +119,7 @@ async def lock_all(
     deliveries -= locked.recorded.keys()
     if deliveries:
         locked.deliveries = await _by_id(session, _DELIVERIES, deliveries)
-    where = {places.where_of(row) for row in locked.deliveries.values()}
+    where = {destinations.where_of(row) for row in locked.deliveries.values()}
     where |= {each.sending.where for each in locked.recorded.values()}
     owing = {change.job_id for change in changes if isinstance(change, Owing)}
     jobs_owing = [job_of(row) for id_, row in locked.jobs.items() if id_ in owing]
@@ -131,9 +131,9 @@ async def lock_all(
         where |= {tuple(row) for row in await session.fetch(_WHERE, steered)}
     stand = (locked.jobs, locked.deliveries)
     locked.resting, owed = await lock_endpoints(session, changes, *stand, terms)
-    await places.lock(session, where | owed)
+    await destinations.lock(session, where | owed)
     await _lock_lanes(session, changes, locked)
-    await places.begin(session, where | owed)
+    await destinations.begin(session, where | owed)
     return locked
 
 
@@ -145,7 +145,7 @@ async def _lock_lanes(session: Session, changes: Sequence[Change], locked: Locke
         return
     ending = [row for id_, row in locked.jobs.items() if id_ in ends]
     back = [row for id_, row in locked.jobs.items() if id_ in puts]
-    wanted = await keys.next_lanes(session, ending)
+    wanted = await ordering_keys.next_lanes(session, ending)
     wanted |= {lanes.lane_of(job_of(row)) for row in back}
     wanted |= {lanes.lane_of(job_of(row)) for row in ending if row["state"] == JobState.WAITING}
     await lanes.lock(session, wanted)

@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from dispatcher.adapters.postgres import places
-from dispatcher.adapters.postgres.debts import (
-    EVENT_WIDTH,
-    Debt,
-    Row,
-    Told,
-    debts_of,
-)
+from dispatcher.adapters.postgres import destinations
+from dispatcher.adapters.postgres.debts import EVENT_WIDTH, Debt, Row, Told, debts_of
+from dispatcher.adapters.postgres.destinations import Destination, Where
 from dispatcher.adapters.postgres.gated import Gated
-from dispatcher.adapters.postgres.places import Place, Where
 from dispatcher.adapters.postgres.rows import columns
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
@@ -54,7 +48,7 @@ def _together(several: Sequence[Applied]) -> Applied:
     if len(several) == 1:
         return several[0]
     handed = tuple([leased for each in several for leased in each.handed])
-    ready_at = places.earliest(*(each.delivery_ready_at for each in several))
+    ready_at = destinations.earliest(*(each.delivery_ready_at for each in several))
     return Applied(handed, delivery_ready_at=ready_at)
 
 
@@ -66,8 +60,8 @@ async def owe(
     What is remembered of a delivery, so that it is sent without being read, is of those where
     nothing but slots counts.
     """
-    known = await places.stand(session, {debt.where for debt in debts})
-    mark = places.mark(session)
+    known = await destinations.stand(session, {debt.where for debt in debts})
+    mark = destinations.mark(session)
     rated = terms.rate_per_second is not None
     slow = {where for where, place in known.items() if rated or not place.plain}
     slow |= {debt.where for debt in debts if debt.chain is not None}
@@ -88,14 +82,17 @@ async def owe(
         if not applied[debt.delivery_id].handed:  # its job has ended
             waiting = debt.waiting(session, known[debt.where].seq, debt.due_at(session.now, terms))
             session.remembered.keep_waiting(seq, waiting)
-    await places.write(session, known.values())
+    await destinations.write(session, known.values())
     await gated.write()
-    places.still(session, mark)
+    destinations.still(session, mark)
     return [applied[debt.delivery_id] for debt in debts]
 
 
 async def _look(
-    session: Session, debts: Sequence[Debt], known: Mapping[Where, Place], terms: DeliveryTerms
+    session: Session,
+    debts: Sequence[Debt],
+    known: Mapping[Where, Destination],
+    terms: DeliveryTerms,
 ) -> Gated:
     """What decides over debts where more than slots counts."""
     found = {debt.where: known[debt.where] for debt in debts}
@@ -123,13 +120,15 @@ async def _write(
     return []
 
 
-def _owe(session: Session, debt: Debt, place: Place, terms: DeliveryTerms) -> tuple[Row, Applied]:
+def _owe(
+    session: Session, debt: Debt, place: Destination, terms: DeliveryTerms
+) -> tuple[Row, Applied]:
     """One delivery to a plain destination, leased at once if that is asked and may be."""
     now = session.now
     due_at = debt.due_at(now, terms)
     free = place.sending < terms.slots and (place.fresh_at is None or place.fresh_at > now)
     if debt.hand_off and free and due_at == now:
-        lease, until = session.ids.new("lse"), places.lease_until(session, terms)
+        lease, until = session.ids.new("lse"), destinations.lease_until(session, terms)
         place.lease(until)
         place.be_ready_by(until, None)
         row = debt.row(place, due_at, lease=lease, until=until)

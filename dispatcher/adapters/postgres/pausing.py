@@ -8,16 +8,13 @@ has no mark, and is left out by name.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Final
-
-from msgspec import Struct
 
 from dispatcher.adapters.postgres.audit import add_audit
 from dispatcher.adapters.postgres.batching import Entry
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
-from dispatcher.core.audit import AuditEntry
-from dispatcher.core.model import Instant
+from dispatcher.adapters.stored import ALL_QUEUES
+from dispatcher.ports.asked import Pause
 from dispatcher.ports.views import Pauses
 
 _LOCK = statement("pauses_lock")
@@ -27,16 +24,6 @@ _FOLLOW = statement("lanes_follow_pause")
 _PAUSED = statement("queues_paused")
 _STANDING = statement("alive_and_paused")
 
-_ALL: Final = ""
-
-
-class Pause(Struct, frozen=True):
-    """A queue (None: all) to pause, as of `at`; or (None) to resume."""
-
-    queue: str | None
-    at: Instant | None
-    entry: AuditEntry | None
-
 
 async def pause(session: Session, entries: Sequence[Entry[Pause]]) -> list[None]:
     """Pause or resume queues, or all."""
@@ -44,12 +31,12 @@ async def pause(session: Session, entries: Sequence[Entry[Pause]]) -> list[None]
     await session.execute(_LOCK)
     for entry in entries:
         asked = entry.item
-        queue = asked.queue or _ALL
+        queue = asked.queue or ALL_QUEUES
         if asked.at is None:
             await session.execute(_RESUME, queue)
         else:
             await session.execute(_PAUSE, queue, asked.at)
-        if queue != _ALL:
+        if queue != ALL_QUEUES:
             await session.execute(_FOLLOW, queue)
         await add_audit(session, asked.entry)
     return [None for _ in entries]
@@ -58,7 +45,7 @@ async def pause(session: Session, entries: Sequence[Entry[Pause]]) -> list[None]
 async def pauses(session: Session) -> Pauses:
     """What is paused."""
     found = {row[0]: row[1] for row in await session.fetch(_PAUSED)}
-    all_at = found.pop(_ALL, None)
+    all_at = found.pop(ALL_QUEUES, None)
     return Pauses(all_at, found)
 
 
@@ -67,8 +54,8 @@ class Standing:
 
     def __init__(self, alive: Collection[str], paused: Collection[str]) -> None:
         self.alive = frozenset(alive)
-        self.all_paused = _ALL in paused
-        self.queues_paused = frozenset(paused) - {_ALL}
+        self.all_paused = ALL_QUEUES in paused
+        self.queues_paused = frozenset(paused) - {ALL_QUEUES}
 
     @classmethod
     async def look(cls, session: Session, holders: Collection[str]) -> Standing:

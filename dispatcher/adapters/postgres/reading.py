@@ -16,21 +16,16 @@ from dispatcher.adapters.postgres.rows import (
 )
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
-from dispatcher.core.lifecycle import (
-    FINAL_DELIVERY_STATES,
-    FINAL_JOB_STATES,
-    TERMINAL_EVENTS,
-    shown_status,
-)
+from dispatcher.core.lifecycle import FINAL_DELIVERY_STATES, FINAL_JOB_STATES, TERMINAL_EVENTS
 from dispatcher.core.model import (
     INLINE_RESULT_BYTES,
     DeliveryState,
     Event,
-    Instant,
     Job,
     JobState,
     JobStatus,
 )
+from dispatcher.ports.portions import LOOK_ROWS
 from dispatcher.ports.records import HeldJob
 from dispatcher.ports.views import (
     DeliveryFilter,
@@ -59,9 +54,6 @@ _LIST_DELIVERIES_OF_CALLER = statement("list_deliveries_of_caller")
 _LIST_DELIVERIES_RARE = statement("list_deliveries_in_rare_end")
 _LIST_DELIVERIES_RARE_OF_CALLER = statement("list_deliveries_in_rare_end_of_caller")
 _DELIVERY_FOUND = statement("delivery_found")
-
-LOOK_ROWS: Final = 1_000
-"""A page looks at no more rows than this, whether they fit or not."""
 
 LAST: Final = 2**63 - 1
 RARE_ENDS: Final = {JobStatus(end.value) for end in FINAL_JOB_STATES - {JobState.SUCCEEDED}}
@@ -178,25 +170,14 @@ async def list_jobs(
     async def rows(before: int, look: int) -> Sequence[Row]:
         return await session.fetch(sql, before, look, *given)
 
-    found, following = await page_of(
-        rows, lambda row: _wanted(job_of(row), wanted, now), limit, before
-    )
+    def fitting(row: Row) -> Job | None:
+        job = job_of(row)
+        return job if wanted.admits(job, now) else None
+
+    found, following = await page_of(rows, fitting, limit, before)
     summaries = await _summaries(session, found)
     items = [JobRecord(job, summaries.get(seq)) for seq, job in found]
     return JobPage(tuple(items), following)
-
-
-def _wanted(job: Job, wanted: JobFilter, now: Instant) -> Job | None:
-    fits = (
-        wanted.caller_id in (None, job.caller_id)
-        and wanted.type in (None, job.type)
-        and wanted.queue in (None, job.queue)
-        and wanted.correlation_id in (None, job.correlation_id)
-        and (wanted.created_after is None or job.created_at > wanted.created_after)
-        and (wanted.created_before is None or job.created_at < wanted.created_before)
-        and wanted.status in (None, shown_status(job, now))
-    )
-    return job if fits else None
 
 
 async def list_deliveries(
@@ -208,7 +189,10 @@ async def list_deliveries(
     async def rows(before: int, look: int) -> Sequence[Row]:
         return await session.fetch(sql, before, look, *given)
 
-    found, following = await page_of(rows, lambda row: _wanted_delivery(row, wanted), limit, before)
+    def fitting(row: Row) -> Row | None:
+        return row if wanted.admits(delivery_in(row)) else None
+
+    found, following = await page_of(rows, fitting, limit, before)
     return DeliveryPage(tuple(await _records(session, [row for _, row in found])), following)
 
 
@@ -223,20 +207,6 @@ def _deliveries_sql(wanted: DeliveryFilter) -> tuple[str, list[str | None]]:
     if wanted.caller_id is None:
         return _LIST_DELIVERIES, []
     return _LIST_DELIVERIES_OF_CALLER, [wanted.caller_id]
-
-
-def _wanted_delivery(row: Row, wanted: DeliveryFilter) -> Row | None:
-    delivery = delivery_in(row)
-    fits = (
-        wanted.caller_id in (None, delivery.caller_id)
-        and wanted.state in (None, delivery.state)
-        and wanted.event_type in (None, delivery.event_type)
-        and wanted.url in (None, delivery.url)
-        and wanted.endpoint_id in (None, delivery.endpoint_id)
-        and (wanted.created_after is None or delivery.created_at > wanted.created_after)
-        and (wanted.created_before is None or delivery.created_at < wanted.created_before)
-    )
-    return row if fits else None
 
 
 async def get_delivery(

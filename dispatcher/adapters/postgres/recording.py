@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
-from dispatcher.adapters.postgres import places
+from dispatcher.adapters.postgres import destinations
 from dispatcher.adapters.postgres.aftermath import NOTHING, Aftermath, Tried, after_attempts
+from dispatcher.adapters.postgres.destinations import Where, where_of
 from dispatcher.adapters.postgres.freeing import Freed, came_free
-from dispatcher.adapters.postgres.gates import OWN_LINE
+from dispatcher.adapters.postgres.freeing_gated import GatedSlot, came_free_gated
 from dispatcher.adapters.postgres.known import Recorded
 from dispatcher.adapters.postgres.locking import Locked
-from dispatcher.adapters.postgres.places import Where, where_of
 from dispatcher.adapters.postgres.rows import DELIVERY_LEASE, Row, attempt_row, columns
 from dispatcher.adapters.postgres.session import Kind, Session, Witness
-from dispatcher.adapters.postgres.settling import Ended, settle
 from dispatcher.adapters.postgres.statements import statement
-from dispatcher.core.breaker import Sign
+from dispatcher.core.breaker import TROUBLE
 from dispatcher.core.changes import RecordAttempt
+from dispatcher.core.gate import OWN_LINE
 from dispatcher.core.lifecycle import FINAL_DELIVERY_STATES, settled
 from dispatcher.core.model import DeliveryState
 from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms, Stale
@@ -27,8 +26,6 @@ _RECORD_FIRST = statement("deliveries_record_first")
 _ATTEMPTS_FIND = statement("attempts_find")
 _ATTEMPTS_ADD = statement("attempts_add")
 _URLS = statement("deliveries_urls")
-
-_TROUBLE: Final = frozenset({Sign.NO_SERVICE, Sign.NO_CONNECTION})
 
 
 class _Batch:
@@ -60,10 +57,10 @@ class _Batch:
         read = {
             where_of(row)
             for change, row in self.held.values()
-            if change.sign in _TROUBLE or row["chain"] is not None or row["target_seq"] != OWN_LINE
+            if change.sign in TROUBLE or row["chain"] is not None or row["target_seq"] != OWN_LINE
         }
         known = self.known.values()
-        return read | {each.sending.where for change, each in known if change.sign in _TROUBLE}
+        return read | {each.sending.where for change, each in known if change.sign in TROUBLE}
 
 
 async def record_attempts(
@@ -75,7 +72,7 @@ async def record_attempts(
     """
     batch = _Batch(changes, locked)
     answers: dict[int, ApplyResult] = await _again(session, batch.late)
-    stand = await places.stand(session, batch.wheres())
+    stand = await destinations.stand(session, batch.wheres())
     slow = {
         where for where, place in stand.items() if not place.plain or where[2] in locked.resting
     }
@@ -88,7 +85,9 @@ async def record_attempts(
     before = {where: place.ready_at for where, place in stand.items()}
     went_on = await came_free(session, [freed[n] for n in free], before, terms)
     gated = sorted(freed.keys() - set(free))
-    went_on += await settle(session, await _ended(session, batch, freed, gated), terms)
+    went_on += await came_free_gated(
+        session, await _gated_slots(session, batch, freed, gated), terms
+    )
     for n, applied in zip((*free, *gated), went_on, strict=True):
         answers[n] = follows.get(n, NOTHING).told(applied)
     locked.forget_deliveries(change.delivery_id for change, _ in batch.held.values())
@@ -97,21 +96,21 @@ async def record_attempts(
     return [answers.get(n, Stale()) for n in range(len(changes))]
 
 
-async def _ended(
+async def _gated_slots(
     session: Session, batch: _Batch, freed: Mapping[int, Freed], gated: Sequence[int]
-) -> list[Ended]:
+) -> list[GatedSlot]:
     """The slots that came free where more than slots counts."""
     unread = [freed[n].seq for n in gated if n in batch.known]
     urls = {row[0]: row[1] for row in await session.fetch(_URLS, unread)} if unread else {}
-    ended = []
+    slots = []
     for n in gated:
         if n in batch.known:  # written without being read: in its place's own line, in no order
             change, _ = batch.known[n]
-            ended.append(Ended(freed[n], change, urls[freed[n].seq], OWN_LINE, None))
+            slots.append(GatedSlot(freed[n], change, urls[freed[n].seq], OWN_LINE, None))
         else:
             change, row = batch.held[n]
-            ended.append(Ended(freed[n], change, row["url"], row["target_seq"], row["chain"]))
-    return ended
+            slots.append(GatedSlot(freed[n], change, row["url"], row["target_seq"], row["chain"]))
+    return slots
 
 
 async def _follow(

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dispatcher.adapters.postgres import chains, places
+from dispatcher.adapters.postgres import chains, destinations
+from dispatcher.adapters.postgres.destinations import where_of
 from dispatcher.adapters.postgres.gated import Gated
-from dispatcher.adapters.postgres.gates import OWN_LINE
 from dispatcher.adapters.postgres.locking import Locked
-from dispatcher.adapters.postgres.places import where_of
 from dispatcher.adapters.postgres.rows import Row, columns
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.changes import Redeliver
+from dispatcher.core.gate import OWN_LINE
 from dispatcher.core.lifecycle import FINAL_DELIVERY_STATES
 from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms, Stale
 
@@ -59,7 +59,7 @@ async def _begin(
     session: Session, begun: Sequence[_Begun], terms: DeliveryTerms
 ) -> list[ApplyResult]:
     """What each is answered, once all are written; as if they had come one after another."""
-    known = await places.look(session, {where_of(each.row) for each in begun})
+    known = await destinations.look(session, {where_of(each.row) for each in begun})
     urls = [(known[where_of(each.row)].seq, each.row["url"]) for each in begun]
     gated = await Gated.look(session, known.values(), urls, (), terms)
     # One of a chain goes at a time: the first of the batch, unless another is under way already.
@@ -78,6 +78,6 @@ async def _begin(
         ready_at = None if blocked else gated.wait(place, line, session.now)
         answers.append(Applied(delivery_ready_at=ready_at))
     await session.execute(_REDELIVER, *columns(rows, 6), session.now)
-    await places.write(session, known.values())
+    await destinations.write(session, known.values())
     await gated.write()
     return answers

@@ -23,7 +23,7 @@ from dispatcher.core.retry import Schedule
 from dispatcher.ports.records import Added, NoRoom
 
 if TYPE_CHECKING:
-    from dispatcher.adapters.postgres.places import Where
+    from dispatcher.adapters.postgres.destinations import Where
     from dispatcher.adapters.postgres.session import Session
 
 _TERMS: Final = len(ENDPOINT_COLUMNS)

@@ -17,7 +17,7 @@ from dispatcher.core.model import Delivery, Event, Instant, Job
 from dispatcher.ports.records import LeasedDelivery
 
 if TYPE_CHECKING:
-    from dispatcher.adapters.postgres.places import Where
+    from dispatcher.adapters.postgres.destinations import Where
 
 MOST_KEPT: Final = 4_096
 """Of jobs, of deliveries that are being sent, and of those that wait."""

@@ -14,7 +14,7 @@ _OF_CALLERS = statement("waiting_of_callers")
 _IN_QUEUES = statement("waiting_in_queues")
 
 
-class Rooms:
+class WaitRooms:
     """What waits, as of the batch; it grows with the jobs of the batch that come to wait."""
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class Rooms:
         self._in_queue: Counter[str] = Counter()
 
     @classmethod
-    async def look(cls, session: Session, news: Sequence[NewJob]) -> Rooms:
+    async def look(cls, session: Session, news: Sequence[NewJob]) -> WaitRooms:
         """Look up what is asked for; nothing if nothing is."""
         rooms = cls()
         callers = {new.job.caller_id for new in news if new.room is not None}

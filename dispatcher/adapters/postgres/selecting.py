@@ -1,7 +1,7 @@
 """Selections of bulk operations: pages in the order received, each of a bounded cost.
 
-A page looks at `LOOK_ROWS` rows at most, and the database filters them. What ended in a way that is
-rare is found by indexes of its own; else a caller's rows are looked at one after another.
+A page looks at `SELECT_ROWS` rows at most, and the database filters them. What ended in a way that
+is rare is found by indexes of its own; else a caller's rows are looked at one after another.
 """
 
 from __future__ import annotations
@@ -17,13 +17,8 @@ from dispatcher.core.bulk import BUILT_IN_PREFIX
 from dispatcher.core.lifecycle import FINAL_JOB_STATES, shown_status
 from dispatcher.core.model import Job
 from dispatcher.ports.bulk import BulkState, SelectedDeliveries, SelectedJobs
+from dispatcher.ports.portions import INPUT_BYTES, SELECT_ROWS
 from dispatcher.ports.views import DeliveryFilter, JobFilter
-
-LOOK_ROWS: Final = 2_000
-"""A page looks at no more rows than this, whether they fit or not."""
-
-INPUT_BYTES: Final = 4 * 1_048_576
-"""A page with inputs ends early once they are this large together."""
 
 _FIND: Final = statement("bulk_find")
 _SEQ_OF: Final = statement("job_seq_of")
@@ -70,14 +65,14 @@ async def _page(
     limit: int,
 ) -> _Page:
     """Look how far a page goes, then select within that; each is given what it needs besides."""
-    (row,) = await session.fetch(look[0], after, LOOK_ROWS, *look[1])
+    (row,) = await session.fetch(look[0], after, SELECT_ROWS, *look[1])
     until, looked = row
     if not looked:
         return _Page([], after, ended=True)
     rows = await session.fetch(select[0], after, until, limit, *select[1])
     if len(rows) == limit:
         return _Page(rows, rows[-1][0], ended=False)
-    return _Page(rows, until, ended=looked < LOOK_ROWS)
+    return _Page(rows, until, ended=looked < SELECT_ROWS)
 
 
 async def select_deliveries(

@@ -9,10 +9,9 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from dispatcher.adapters.postgres import gates, lines, places
+from dispatcher.adapters.postgres import destinations, gates, lines
 from dispatcher.adapters.postgres.batching import Batcher, Entry
-from dispatcher.adapters.postgres.gates import Gate
-from dispatcher.adapters.postgres.places import Place, Where
+from dispatcher.adapters.postgres.destinations import Destination, Where
 from dispatcher.adapters.postgres.registered import by_id
 from dispatcher.adapters.postgres.rows import (
     DELIVERY_LEASE,
@@ -28,7 +27,9 @@ from dispatcher.adapters.postgres.session import Kind, Session, Witness
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.errors import StoreError
+from dispatcher.core.gate import OWN_LINE, PLAIN, Gate
 from dispatcher.core.model import INLINE_RESULT_BYTES, Delivery, Instant
+from dispatcher.ports.portions import LOOK_DESTINATIONS
 from dispatcher.ports.records import ClaimedDeliveries, DeliveryTerms, LeasedDelivery
 
 _READY = statement("destinations_ready")
@@ -41,9 +42,6 @@ _LEASE_KNOWN = statement("deliveries_lease_known")
 _EVENT_AT: Final = DELIVERY_WIDTH
 _JOB_AT: Final = _EVENT_AT + EVENT_WIDTH
 _RESULT_AT: Final = _JOB_AT + JOB_WIDTH
-
-LOOK_DESTINATIONS: Final = 1_000
-"""A claim looks at no more destinations than this; the next one goes on. Most have something."""
 
 
 class DeliveryClaim(NamedTuple):
@@ -111,7 +109,7 @@ async def _claim_free(session: Session, claim: DeliveryClaim) -> tuple[ClaimedDe
         ready = _wheres(await session.fetch(_READY, *wanted))
         if not ready:
             break
-        known = await places.look(session, ready)
+        known = await destinations.look(session, ready)
         looked |= {place.seq for place in known.values()}
         found += await _rounds(session, known, limit - len(found), claim)
     next_at, session.xid = await session.one(_NEXT, claim.full()) or (None, None)
@@ -130,7 +128,7 @@ async def _claim_waiting(session: Session, claim: DeliveryClaim) -> ClaimedDeliv
     rows = await session.fetch(_READY_LOCKED, session.now, slots, limit, [], claim.full())
     locked = await session.fetch(_LOCK_READY, [row[0] for row in rows], session.now, slots)
     await session.look_at_clock()  # the wait may have been long
-    known = await places.look(session, _wheres(locked))
+    known = await destinations.look(session, _wheres(locked))
     found = await _rounds(session, known, limit, claim)
     next_at, session.xid = await session.one(_NEXT, claim.full()) or (None, None)
     return ClaimedDeliveries(tuple(found), _not_before(next_at, session.now))
@@ -145,7 +143,7 @@ def _not_before(at: Instant | None, now: Instant) -> Instant | None:
 
 
 async def _rounds(
-    session: Session, known: Mapping[Where, Place], left: int, claim: DeliveryClaim
+    session: Session, known: Mapping[Where, Destination], left: int, claim: DeliveryClaim
 ) -> list[LeasedDelivery]:
     """Take from each destination in turn, until so many are taken or nothing is left."""
     taken: list[LeasedDelivery] = []
@@ -171,7 +169,7 @@ async def _rounds(
         groups = {where: known[where] for where, queue in chosen.items() if len(queue) == share}
         if len(leased) < len(picked) or not picked:  # one left out is being changed just now
             break
-    await _settle(session, known, served, claim)
+    await _renew_ready(session, known, served, claim)
     return taken
 
 
@@ -187,7 +185,7 @@ def _may(room: Mapping[str, int], caller_id: str) -> bool:
 
 async def _choose(
     session: Session,
-    groups: Mapping[Where, Place],
+    groups: Mapping[Where, Destination],
     share: int,
     terms: DeliveryTerms,
     taken: Sequence[LeasedDelivery],
@@ -198,14 +196,14 @@ async def _choose(
     for where, place in groups.items():
         if place.seq not in here:
             sending = place.sending + under_way[where]
-            here[place.seq] = gates.PLAIN._replace(sending=sending, first_until=place.first_until)
+            here[place.seq] = PLAIN._replace(sending=sending, first_until=place.first_until)
     wanted = {place.seq: share for place in groups.values()}
     chosen = await lines.choose(session, wanted, here, terms)
     return {where: chosen.get(place.seq, []) for where, place in groups.items()}, here
 
 
 async def _gates(
-    session: Session, known: Mapping[Where, Place], terms: DeliveryTerms
+    session: Session, known: Mapping[Where, Destination], terms: DeliveryTerms
 ) -> dict[int, Gate]:
     """How destinations stand of which more counts than slots."""
     rated = terms.rate_per_second is not None
@@ -218,8 +216,8 @@ def where_of(delivery: Delivery) -> Where:
     return delivery.caller_id, delivery.origin, delivery.endpoint_id or ""
 
 
-async def _settle(
-    session: Session, known: Mapping[Where, Place], served: set[int], claim: DeliveryClaim
+async def _renew_ready(
+    session: Session, known: Mapping[Where, Destination], served: set[int], claim: DeliveryClaim
 ) -> None:
     """Write when the next of each destination can be claimed.
 
@@ -227,14 +225,14 @@ async def _settle(
     """
     here = await _gates(session, known, claim.terms)
     await lines.renew_ready(session, here, claim.terms)
-    after = await places.look(session, known)
-    here = {place.seq: here.get(place.seq, gates.PLAIN) for place in after.values()}
+    after = await destinations.look(session, known)
+    here = {place.seq: here.get(place.seq, PLAIN) for place in after.values()}
     following = await lines.renew(session, after, here, claim.terms)
     for where, place in after.items():
         at, full_slots = following[where]
         if place.seq in served or at != session.now or claim.room.get(where[0]) == 0:
             place.set(at, full_slots)
-    await places.write(session, after.values())
+    await destinations.write(session, after.values())
 
 
 async def lease(
@@ -244,7 +242,7 @@ async def lease(
 
     One that somebody changes at this moment is left out.
     """
-    until = places.lease_until(session, terms)
+    until = destinations.lease_until(session, terms)
     leased = await _lease_known(session, picked, until) if picked else {}
     others = [seq for seq in picked if seq not in leased]
     if others:
@@ -286,7 +284,7 @@ async def _lease_read(
     leased: dict[int, LeasedDelivery] = {}
     for row in rows:
         each = leased[row[0]] = _leased_of(row, endpoints)
-        if row["chain"] is None and row["target_seq"] == gates.OWN_LINE:
+        if row["chain"] is None and row["target_seq"] == OWN_LINE:
             session.remembered.keep_sending(each, row["destination_seq"], until)
     return leased
 

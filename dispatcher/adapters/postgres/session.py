@@ -16,7 +16,7 @@ from dispatcher.core.model import Instant
 from dispatcher.ports.system import Ids
 
 if TYPE_CHECKING:
-    from dispatcher.adapters.postgres.places import Place, Where
+    from dispatcher.adapters.postgres.destinations import Destination, Where
 
 InjectedNow: TypeAlias = Callable[[], Instant] | None
 """None: PostgreSQL's own clock decides. Tests tell the time."""
@@ -50,7 +50,7 @@ class Session:
     """What an operation needs. `now` is read once, after the locks, so that a batch sees one.
 
     `asked` counts the statements of the transaction. `stands` are its locked destinations as they
-    stood when it had asked `stands_since`: see `places.stand`.
+    stood when it had asked `stands_since`: see `destinations.stand`.
     """
 
     __slots__ = (
@@ -87,7 +87,7 @@ class Session:
         self.remembered = remembered
         # The endpoints that events may be owed to, as far as they are locked.
         self.registered = Registered()
-        self.stands: dict[Where, Place] = {}
+        self.stands: dict[Where, Destination] = {}
         self.stands_since = 0
         self.now: Instant = 0
         self.xid: int | None = None

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import asyncpg
 
-from dispatcher.adapters.postgres import callers, claiming, holders, reading, sending
+from dispatcher.adapters.postgres import catalog, checks, claiming, holders, reading, sending
 from dispatcher.adapters.postgres.adding import add_jobs
 from dispatcher.adapters.postgres.answers import Answers
 from dispatcher.adapters.postgres.applying import apply, carried
@@ -19,14 +19,16 @@ from dispatcher.adapters.postgres.callers_kept import CallersKept
 from dispatcher.adapters.postgres.clearing import Clearing
 from dispatcher.adapters.postgres.connection import Address, Connector, Patience, let_go
 from dispatcher.adapters.postgres.endpoints_kept import EndpointsKept
-from dispatcher.adapters.postgres.erasing import Eraser, Wanted
+from dispatcher.adapters.postgres.erasing import Eraser
 from dispatcher.adapters.postgres.errors import TROUBLE
 from dispatcher.adapters.postgres.leases_kept import LeasesKept
-from dispatcher.adapters.postgres.overdue import Pruning, sweep
+from dispatcher.adapters.postgres.pauses_kept import PausesKept
+from dispatcher.adapters.postgres.pruning import Pruning
 from dispatcher.adapters.postgres.reader import Readers
 from dispatcher.adapters.postgres.remembered import Remembered
 from dispatcher.adapters.postgres.schema import prepare
 from dispatcher.adapters.postgres.session import InjectedNow, Session
+from dispatcher.adapters.postgres.sweeping import sweep
 from dispatcher.adapters.postgres.tokens import TokensWanted, take_tokens
 from dispatcher.adapters.postgres.transacting import Transactor
 from dispatcher.adapters.postgres.turns import Turns
@@ -35,6 +37,7 @@ from dispatcher.core.changes import Audited, Change
 from dispatcher.core.errors import StoreError
 from dispatcher.core.model import Instant, JobType
 from dispatcher.core.ratelimit import Rate
+from dispatcher.ports.asked import ErasedJob
 from dispatcher.ports.audit import AUDIT_KEPT_SECONDS
 from dispatcher.ports.bulk import BulkStep, BulkStepped
 from dispatcher.ports.erasing import ERASED_KEPT_SECONDS, Erasure
@@ -59,7 +62,7 @@ from dispatcher.ports.system import Ids
 from dispatcher.ports.tokens import Grant
 
 
-class PostgresStore(Answers, CallersKept, EndpointsKept, AuditKept, LeasesKept):
+class PostgresStore(Answers, CallersKept, EndpointsKept, AuditKept, LeasesKept, PausesKept):
     """Implements `dispatcher.ports.store.Store` on a PostgreSQL database, beside other processes.
 
     What is written is batched by kind: jobs that come, changes of jobs and deliveries, claims, and
@@ -175,8 +178,8 @@ class PostgresStore(Answers, CallersKept, EndpointsKept, AuditKept, LeasesKept):
 
     async def check(self) -> None:
         """Write and read once. Raises `StoreError`."""
-        await self._rest.one(callers.write_check, None)
-        await self._readers.ask(callers.read_check)
+        await self._rest.one(checks.write_check, None)
+        await self._readers.ask(checks.read_check)
 
     # --- jobs and deliveries -------------------------------------------------------------------
 
@@ -237,7 +240,7 @@ class PostgresStore(Answers, CallersKept, EndpointsKept, AuditKept, LeasesKept):
         entry: AuditEntry | None = None,
     ) -> Erasure:
         """See `EraseStore.erase_job`."""
-        wanted = Wanted(job_id, caller_id, terms, cancel_deliveries, entry)
+        wanted = ErasedJob(job_id, caller_id, terms, cancel_deliveries, entry)
         return await self._rest.one(self._eraser.erase_jobs, wanted)
 
     async def now(self) -> Instant:
@@ -266,16 +269,16 @@ class PostgresStore(Answers, CallersKept, EndpointsKept, AuditKept, LeasesKept):
 
     async def put_types(self, types: Sequence[JobType]) -> None:
         """See `Store.put_types`."""
-        for answer in await self._rest.each(callers.put_types, types) if types else ():
+        for answer in await self._rest.each(catalog.put_types, types) if types else ():
             if answer is not None:
                 raise answer
 
     async def list_types(self) -> list[JobType]:
         """See `Store.list_types`."""
-        return await self._readers.ask(callers.list_types)
+        return await self._readers.ask(catalog.list_types)
 
     async def key_check(self, token: bytes | None) -> bytes | None:
         """See `Store.key_check`."""
         if token is None:
-            return await self._readers.ask(callers.find_key_check)
-        return await self._rest.one(callers.keep_key_check, token)
+            return await self._readers.ask(checks.find_key_check)
+        return await self._rest.one(checks.keep_key_check, token)

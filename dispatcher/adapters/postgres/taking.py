@@ -5,29 +5,27 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from math import ceil
-from typing import Final, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from dispatcher.adapters.postgres import lanes
 from dispatcher.adapters.postgres.bounds import Running
-from dispatcher.adapters.postgres.keys import Fronts, Place, settle
 from dispatcher.adapters.postgres.leases import leases_of_their_own
+from dispatcher.adapters.postgres.ordering_keys import Fronts, renew_fronts
 from dispatcher.adapters.postgres.pausing import Standing
 from dispatcher.adapters.postgres.registered import asked_in
 from dispatcher.adapters.postgres.rows import JOB_LANE, JOB_LEASE, JOB_SEQ, Row, job_of
 from dispatcher.adapters.postgres.session import Kind, Session, Witness
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.changes import LeasedJob
+from dispatcher.core.ordering import KeyPlace
+from dispatcher.ports.portions import LOOK_IN_VAIN
 from dispatcher.ports.records import AGEING_MS, Concurrency, JobClaim
 
 _HEADS = statement("lanes_heads")
 _LEASE = statement("jobs_lease")
 
-LOOK_IN_VAIN: Final = 3
-"""So often a claim looks again where it found only jobs that have to wait for others of their key;
-the next one goes on."""
 
-
-class Room:
+class ClaimRoom:
     """How much a claim may still take: of each type, and of what all processes share a bound."""
 
     def __init__(
@@ -117,7 +115,9 @@ class _Heads(NamedTuple):
     passed_over: bool
 
 
-async def take(session: Session, rows: Sequence[Row], room: Room, left: int) -> list[LeasedJob]:
+async def take(
+    session: Session, rows: Sequence[Row], room: ClaimRoom, left: int
+) -> list[LeasedJob]:
     """Lease up to `left` jobs of locked lanes (number, caller, queue, type of each).
 
     Also writes when the next of each lane can be claimed.
@@ -145,7 +145,7 @@ async def take(session: Session, rows: Sequence[Row], room: Room, left: int) -> 
 
 
 async def _rounds(
-    session: Session, groups: list[_Group], room: Room, left: int
+    session: Session, groups: list[_Group], room: ClaimRoom, left: int
 ) -> list[tuple[int, LeasedJob]]:
     """Take from each group in turn, until so many are taken or nothing is left.
 
@@ -174,7 +174,7 @@ async def _rounds(
 
 
 async def _heads(
-    session: Session, groups: Sequence[_Group], room: Room, share: int
+    session: Session, groups: Sequence[_Group], room: ClaimRoom, share: int
 ) -> list[_Heads]:
     """Up to `share` jobs of each group, best first, without those that wait for their key."""
     wanted = {
@@ -188,11 +188,11 @@ async def _heads(
         return found
     limits = [limit for _, _, limit in wanted.values()]
     rows = await session.fetch(_HEADS, list(wanted), limits, session.now, AGEING_MS)
-    keyed = [row["seq"] for row in rows if row["key_place"] != Place.NO_KEY]
-    fronts = await settle(session, keyed) if keyed else Fronts(frozenset(), frozenset())
+    keyed = [row["seq"] for row in rows if row["key_place"] != KeyPlace.NO_KEY]
+    fronts = await renew_fronts(session, keyed) if keyed else Fronts(frozenset(), frozenset())
     for lane_seq, rank, seq, key_place in rows:
         n, lane, _ = wanted[lane_seq]
-        if key_place == Place.NO_KEY or seq in fronts.free:
+        if key_place == KeyPlace.NO_KEY or seq in fronts.free:
             found[n].heads.append(_Head(rank, seq, lane))
         elif seq in fronts.behind:
             found[n] = found[n]._replace(passed_over=True)
@@ -201,7 +201,7 @@ async def _heads(
     ]
 
 
-def _in_turn(heads: list[deque[_Head]], room: Room, left: int) -> list[int]:
+def _in_turn(heads: list[deque[_Head]], room: ClaimRoom, left: int) -> list[int]:
     """One from each group after another, as far as there is room for them."""
     picked: list[int] = []
     while heads:
@@ -222,7 +222,7 @@ def _in_turn(heads: list[deque[_Head]], room: Room, left: int) -> list[int]:
 
 
 async def _lease(
-    session: Session, picked: Sequence[int], room: Room
+    session: Session, picked: Sequence[int], room: ClaimRoom
 ) -> list[tuple[int, LeasedJob]]:
     """Lease these, held by the claim's holder or each by its own lease."""
     if not picked:

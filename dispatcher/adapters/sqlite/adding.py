@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from msgspec.structs import replace
-
 from dispatcher.adapters.sqlite.fanout import asked_of
-from dispatcher.adapters.sqlite.keys import Place, place_of
 from dispatcher.adapters.sqlite.lanes import add_lane, count_waiting, next_in_lane, set_ready
+from dispatcher.adapters.sqlite.ordering_keys import place_of
 from dispatcher.adapters.sqlite.pausing import is_paused, room_of_queue, room_of_type
-from dispatcher.adapters.sqlite.rows import (
-    Row,
-    is_plain,
-    job_of,
-    job_row,
-    plain_job_row,
-)
+from dispatcher.adapters.sqlite.rows import Row, is_plain, job_of, job_row, plain_job_row
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
+from dispatcher.core.after import after_hand_off
 from dispatcher.core.changes import LeasedJob
 from dispatcher.core.lifecycle import late_at
 from dispatcher.core.model import Job, JobState
-from dispatcher.core.quotas import Full, Room
+from dispatcher.core.ordering import KeyPlace
+from dispatcher.core.quotas import Full, WaitRoom
 from dispatcher.ports.records import (
     Added,
     AddResult,
@@ -53,9 +47,9 @@ def add_job(session: Session, new: NewJob) -> AddResult:
             return known
     lanes = _lanes_of(session, job)
     place = place_of(session, job)
-    hand_off = new.hand_off if place is not Place.BEHIND else None
+    hand_off = new.hand_off if place is not KeyPlace.BEHIND else None
     if hand_off is not None and _may_run_now(session, job, hand_off, lanes):
-        job = replace(job, state=JobState.RUNNING, attempt_count=1, started_at=session.now)
+        job = after_hand_off(job, session.now)
         lane_seq = _lane(session, job, lanes, place)
         seq = _write(session, job, lane_seq, hand_off, place)
         leased = LeasedJob(job, hand_off.lease, new.input, asked_of(session, job.caller_id))
@@ -85,7 +79,7 @@ def add_job(session: Session, new: NewJob) -> AddResult:
 
 
 def _write(
-    session: Session, job: Job, lane_seq: int, hand_off: HandOff | None, place: Place
+    session: Session, job: Job, lane_seq: int, hand_off: HandOff | None, place: KeyPlace
 ) -> int:
     """Write the job itself, waiting or leased by that hand-off; gives its number."""
     lease = holder_id = None
@@ -111,7 +105,7 @@ def _lanes_of(session: Session, job: Job) -> list[Row]:
     return lanes
 
 
-def _full(session: Session, new: NewJob, room: Room) -> Full | None:
+def _full(session: Session, new: NewJob, room: WaitRoom) -> Full | None:
     """Whether what waits leaves no room for this job too, and why; see `NewJob`."""
     jobs, waiting_bytes = session.one(_WAITING_OF_CALLER, (new.job.caller_id,))
     in_queue = 0
@@ -156,9 +150,9 @@ def _may_run_now(session: Session, job: Job, hand_off: HandOff, lanes: list[Row]
     return 0 not in (room_of_queue(session, job.queue, most), room_of_type(session, job.type, most))
 
 
-def _lane(session: Session, job: Job, lanes: list[Row], place: Place) -> int:
+def _lane(session: Session, job: Job, lanes: list[Row], place: KeyPlace) -> int:
     """The number of the job's lane, made if it is not there; if it waits there, ready by then."""
-    waits = job.state is JobState.WAITING and place is not Place.BEHIND
+    waits = job.state is JobState.WAITING and place is not KeyPlace.BEHIND
     ready_at = job.due_at if waits else None
     for seq, type_, known_ready_at, _ in lanes:
         if type_ == job.type:

@@ -24,9 +24,9 @@ from dispatcher.adapters.sqlite.rows import (
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.changes import RecordAttempt
-from dispatcher.core.endpoints import DisabledReason, Endpoint, fails_too_long
+from dispatcher.core.endpoints import Endpoint, why_disabled
 from dispatcher.core.model import Attempt, DeliveryState, Event, EventType, Instant
-from dispatcher.core.payload import dead_data
+from dispatcher.core.payload import dead_data, tells_of_death
 from dispatcher.ports.records import Applied, DeliveryTerms
 
 _WORKS = statement("endpoint_works")
@@ -36,7 +36,6 @@ _FOUND = statement("delivery_found")
 _LAST_ATTEMPT = statement("last_attempt")
 
 _JOB_SEQ: Final = DELIVERY_COLUMNS.index("job_seq")
-_OF_A_JOB: Final = "job."
 
 
 class Aftermath(Struct, frozen=True):
@@ -93,11 +92,8 @@ def _stretch(
         session.execute(_FAILS, {"id": endpoint_id, "now": session.now})
         session.endpoints.clear()
         endpoint = replace(endpoint, failing_since=session.now)
-    if change.gone:
-        reason = DisabledReason.GONE
-    elif fails_too_long(endpoint, session.now, terms.failing_seconds):
-        reason = DisabledReason.FAILING
-    else:
+    reason = why_disabled(endpoint, session.now, terms.failing_seconds, gone=change.gone)
+    if reason is None:
         return NOTHING
     switched = disable(session, endpoint_id, reason, change.at, terms)
     if switched is None or not switched.changed:
@@ -111,7 +107,7 @@ def after_death(
     """Tell that a delivery is dead, if what it carried is an event of a job's course."""
     row = session.one(_FOUND, (delivery_id,))
     delivery = delivery_in(row)
-    if not delivery.event_type.startswith(_OF_A_JOB):
+    if not tells_of_death(delivery.event_type):
         return None
     event = Event(
         id=session.ids.new("evt"),

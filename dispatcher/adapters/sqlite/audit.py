@@ -5,13 +5,15 @@ from __future__ import annotations
 import sqlite3
 
 from dispatcher.adapters.sqlite.reader import Readers
-from dispatcher.adapters.sqlite.reading import LAST, LOOK_ROWS, page_of
+from dispatcher.adapters.sqlite.reading import LAST, page_of
 from dispatcher.adapters.sqlite.rows import Row
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.adapters.sqlite.writer import Writer
-from dispatcher.core.audit import Actor, AuditEntry, Via
+from dispatcher.adapters.stored import audit_entry_of
+from dispatcher.core.audit import AuditEntry
 from dispatcher.ports.audit import AuditFilter, AuditPage
+from dispatcher.ports.portions import LOOK_ROWS
 
 _ADD = statement("audit_add")
 _LIST = statement("audit_before")
@@ -73,36 +75,10 @@ def list_audit(
         sql = _LIST_OF_TARGET
     elif wanted.caller_id is not None:
         sql = _LIST_OF_CALLER
-    found, following = page_of(
-        read.execute(sql, parameters), lambda row: _wanted(row, wanted), limit
-    )
+
+    def fitting(row: Row) -> AuditEntry | None:
+        entry = audit_entry_of(row)
+        return entry if wanted.admits(entry) else None
+
+    found, following = page_of(read.execute(sql, parameters), fitting, limit)
     return AuditPage(tuple(entry for _, entry in found), following)
-
-
-def _wanted(row: Row, wanted: AuditFilter) -> AuditEntry | None:
-    entry = _entry_of(row)
-    fits = (
-        wanted.caller_id in (None, entry.caller_id)
-        and wanted.actor_id in (None, entry.actor.caller_id)
-        and wanted.action in (None, entry.action)
-        and wanted.target in (None, entry.target)
-        and (wanted.created_after is None or entry.at > wanted.created_after)
-        and (wanted.created_before is None or entry.at < wanted.created_before)
-    )
-    return entry if fits else None
-
-
-def _entry_of(row: Row) -> AuditEntry:
-    _, id_, at, action, target, caller_id, via, actor_id, key_id, address, request_id, detail = row
-    actor = Actor(
-        via=Via(via), caller_id=actor_id, key_id=key_id, address=address, request_id=request_id
-    )
-    return AuditEntry(
-        id=id_,
-        at=at,
-        action=action,
-        target=target,
-        actor=actor,
-        caller_id=caller_id,
-        detail=detail.encode(),
-    )

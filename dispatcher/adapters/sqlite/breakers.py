@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from dispatcher.adapters.sqlite import destinations
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
-from dispatcher.core.breaker import Breaker, Outcome, Sign, after, state_of
+from dispatcher.adapters.stored import breaker_of
+from dispatcher.core.breaker import (
+    MOST_TARGETS,
+    Breaker,
+    Outcome,
+    Sign,
+    after,
+    fails_destination,
+    has_moved,
+    state_of,
+    tells_of_url,
+)
 from dispatcher.core.changes import RecordAttempt
 from dispatcher.core.facts import BreakerChanged
+from dispatcher.core.gate import OWN_LINE
 from dispatcher.ports.records import DeliveryTerms
 
 _KEEP = statement("destination_breaker")
@@ -22,9 +34,6 @@ _TARGET_KEEP = statement("target_breaker")
 _TARGET_FORGET = statement("target_forget")
 _FORGET_OLDEST = statement("targets_forget_oldest")
 _TARGET_LINE = statement("target_line")
-
-MOST_TARGETS: Final = 1_000
-"""So many failing URLs of a destination are known; the one that failed longest ago gives way."""
 
 
 def tell(
@@ -50,13 +59,13 @@ def tell(
             slots=terms.slots,
         )
 
-    failed = sign is Sign.NO_CONNECTION or (here.whole and sign is Sign.NO_SERVICE)
+    failed = fails_destination(sign, whole=here.whole)
     moved: list[BreakerChanged] = []
     breaker = after(here.breaker, outcome(failed=failed), terms.breaker)
     if breaker != here.breaker:
         session.execute(_KEEP, {"seq": seq, **_row(session, breaker)}).fetchall()
         moved += _moved(session, seq, None, here.breaker, breaker)
-    if not here.whole and sign is not Sign.NO_CONNECTION:
+    if tells_of_url(sign, whole=here.whole):
         found = outcome(failed=sign is Sign.NO_SERVICE)
         moved += _tell_target(session, seq, url, found, terms)
     return tuple(moved)
@@ -67,7 +76,7 @@ def _tell_target(
 ) -> list[BreakerChanged]:
     row = session.one(_TARGET_FIND, {"seq": seq, "url": url})
     target, text = (None, None) if row is None else row
-    before = None if text is None else destinations.breaker_of(text)
+    before = None if text is None else breaker_of(text)
     breaker = after(before, outcome, terms.breaker)
     if target is None:
         if breaker is None:
@@ -83,14 +92,14 @@ def _tell_target(
 def line_of(session: Session, seq: int, url: str) -> int:
     """The line that a delivery to `url` waits in now."""
     row = session.one(_TARGET_LINE, {"seq": seq, "url": url})
-    return destinations.OWN_LINE if row is None else row[0]
+    return OWN_LINE if row is None else row[0]
 
 
 def renew_lines(session: Session, seq: int, url: str, line: int, terms: DeliveryTerms) -> None:
     """Work out anew the lines that a delivery to `url` was of and is of; forget the idle ones."""
     row = session.one(_TARGET_FIND, {"seq": seq, "url": url})
-    for each in {line, destinations.OWN_LINE if row is None else row[0]}:
-        if each != destinations.OWN_LINE:
+    for each in {line, OWN_LINE if row is None else row[0]}:
+        if each != OWN_LINE:
             destinations.renew_line(session, seq, each, terms)
             session.execute(_TARGET_FORGET, (each,))
 
@@ -108,8 +117,7 @@ def _moved(
     session: Session, seq: int, url: str | None, before: Breaker | None, breaker: Breaker | None
 ) -> list[BreakerChanged]:
     """What is told of a breaker: that its state is another, or that it has opened again."""
-    reopened = breaker is not None and before is not None and breaker.openings > before.openings
-    if state_of(before) is state_of(breaker) and not reopened:
+    if not has_moved(before, breaker):
         return []
     id_, caller_id, origin, endpoint_id = session.one(_NAME, (seq,))
     return [

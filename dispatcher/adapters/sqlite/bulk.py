@@ -1,4 +1,4 @@
-"""Steps of bulk operations, and erasing: what is written of them, each in one transaction."""
+"""Steps of bulk operations: each is done as a whole, or not at all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dispatcher.adapters.sqlite.selecting import bulk_state
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.changes import Change
-from dispatcher.ports.bulk import BulkState, BulkStep, BulkStepped, took_effect
+from dispatcher.ports.bulk import BulkStep, BulkStepped, after_step
 from dispatcher.ports.records import AddResult, ApplyResult, NewJob, NoRoom, Stale
 
 _JOB_BY_ID: Final = statement("job_by_id")
@@ -38,15 +38,7 @@ def advance_bulk(
             return result
         results.append(result)
     session.execute("RELEASE step")
-    changed = sum(map(took_effect, results))
-    state = BulkState(
-        after=step.after,
-        matched=was.matched + step.matched,
-        changed=was.changed + changed,
-        skipped=was.skipped + step.skipped + len(step.items) - changed,
-        total=step.total,
-        ended=step.ended,
-    )
+    state = after_step(was, step, results)
     session.execute(
         _PUT,
         {

@@ -1,57 +1,28 @@
-"""Callers, keys, secrets and types."""
+"""Callers: added, found, listed, and what is set for them."""
 
 from __future__ import annotations
 
 import sqlite3
-from typing import Final
-
-import msgspec
 
 from dispatcher.adapters.sqlite.audit import add_audit
-from dispatcher.adapters.sqlite.grants import insert_key
+from dispatcher.adapters.sqlite.credentials import insert_key
 from dispatcher.adapters.sqlite.rows import caller_of, terms_row
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
-from dispatcher.core.audit import AuditEntry
-from dispatcher.core.model import ApiKey, Caller, Instant, JobType, Role
-from dispatcher.core.quotas import CallerTerms
+from dispatcher.core.model import ApiKey, Caller, Instant, Role
+from dispatcher.ports.asked import NewCaller, NewTerms
+from dispatcher.ports.records import CallerPage, CallerRecord, SecretRecord
 
 _CALLER_ADD = statement("caller_add")
 _CALLER_FIND = statement("caller_find")
 _CALLER_BY_ID = statement("caller_by_id")
 _SET_TERMS = statement("caller_set_terms")
-_KEY_FIND = statement("api_key_find")
 _SECRET_ADD = statement("secret_add")
-_SECRETS = statement("secrets_in_force")
-_TYPE_PUT = statement("job_type_put")
-_TYPES = statement("job_types")
-_META_FIND = statement("meta_find")
-_META_PUT = statement("meta_put")
-_META_KEEP = statement("meta_keep")
+_SECRETS = statement("secrets_of_caller")
+_CALLERS = statement("callers_before")
+_KEYS = statement("api_keys_of_caller")
 
-_ENCRYPTION_KEY: Final = "encryption key"
-_CHECKED: Final = "checked"
-
-_job_type: Final = msgspec.json.Decoder(JobType).decode
-
-
-class NewCaller(msgspec.Struct, frozen=True):
-    """A caller to add, with its first key and secret."""
-
-    caller: Caller
-    key: ApiKey
-    digest: bytes
-    sealed: bytes
-    entry: AuditEntry | None
-
-
-class NewTerms(msgspec.Struct, frozen=True):
-    """What is to be set for a caller, if what is set is still as `before`."""
-
-    caller_id: str
-    before: CallerTerms
-    after: CallerTerms
-    entry: AuditEntry | None
+_PAST_ALL = 2**63 - 1
 
 
 def add_caller(session: Session, new: NewCaller) -> bool:
@@ -82,65 +53,33 @@ def set_terms(session: Session, new: NewTerms) -> bool:
     return True
 
 
-def find_key(read: sqlite3.Connection, digest: bytes) -> tuple[ApiKey, Caller] | None:
-    """The key with that digest, and its caller."""
-    row = read.execute(_KEY_FIND, (digest,)).fetchone()
-    if row is None:
-        return None
-    id_, role, created_at, expires_at, revoked_at, *caller = row
-    key = ApiKey(
-        id=id_,
-        caller_id=caller[0],
-        role=Role(role),
-        created_at=created_at,
-        expires_at=expires_at,
-        revoked_at=revoked_at,
-    )
-    return key, caller_of(caller)
-
-
 def find_caller(read: sqlite3.Connection, name_or_id: str) -> Caller | None:
     """A caller by its id, or else by its name."""
     row = read.execute(_CALLER_FIND, {"wanted": name_or_id}).fetchone()
     return None if row is None else caller_of(row)
 
 
-def sealed_secrets(read: sqlite3.Connection, caller_id: str, now: Instant) -> list[bytes]:
-    """The secrets of a caller in force, newest first."""
-    rows = read.execute(_SECRETS, {"caller_id": caller_id, "now": now})
-    return [sealed for (sealed,) in rows]
+def list_callers(
+    read: sqlite3.Connection, now: Instant, *, limit: int, before: int | None
+) -> CallerPage:
+    """Callers, newest first."""
+    wanted = {"before": _PAST_ALL if before is None else before, "limit": limit + 1}
+    rows = read.execute(_CALLERS, wanted).fetchall()
+    items = tuple(_record(read, caller_of(caller), now) for _, *caller in rows[:limit])
+    return CallerPage(items, rows[limit - 1][0] if len(rows) > limit else None)
 
 
-def put_type(session: Session, declared: JobType) -> None:
-    """Declare a type."""
-    row = {"name": declared.name, "declared": msgspec.json.encode(declared).decode()}
-    session.execute(_TYPE_PUT, row)
+def get_caller(read: sqlite3.Connection, now: Instant, caller_id: str) -> CallerRecord | None:
+    """One caller."""
+    row = read.execute(_CALLER_BY_ID, (caller_id,)).fetchone()
+    return None if row is None else _record(read, caller_of(row), now)
 
 
-def list_types(read: sqlite3.Connection) -> list[JobType]:
-    """Every type, by name."""
-    return [_job_type(declared) for (declared,) in read.execute(_TYPES)]
-
-
-def keep_key_check(session: Session, token: bytes) -> bytes:
-    """Store the proof of the encryption key unless one is there; gives the one that is."""
-    session.execute(_META_KEEP, {"name": _ENCRYPTION_KEY, "value": token})
-    kept: bytes = session.one(_META_FIND, (_ENCRYPTION_KEY,))[0]
-    return kept
-
-
-def find_key_check(read: sqlite3.Connection) -> bytes | None:
-    """The stored proof of the encryption key."""
-    row = read.execute(_META_FIND, (_ENCRYPTION_KEY,)).fetchone()
-    return None if row is None else row[0]
-
-
-def write_check(session: Session, _: None) -> None:
-    """Write a little, to see whether writing works."""
-    value = session.now.to_bytes(8, signed=True)
-    session.execute(_META_PUT, {"name": _CHECKED, "value": value})
-
-
-def read_check(read: sqlite3.Connection) -> None:
-    """Read a little, to see whether reading works."""
-    read.execute(_META_FIND, (_CHECKED,)).fetchone()
+def _record(read: sqlite3.Connection, caller: Caller, now: Instant) -> CallerRecord:
+    wanted = {"caller_id": caller.id, "now": now}
+    keys = tuple(
+        ApiKey(id=id_, caller_id=caller.id, role=Role(role), created_at=created, expires_at=expires)
+        for id_, role, created, expires in read.execute(_KEYS, wanted)
+    )
+    secrets = tuple(SecretRecord(*row) for row in read.execute(_SECRETS, wanted))
+    return CallerRecord(caller, keys, secrets)

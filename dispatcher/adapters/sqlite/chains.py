@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dispatcher.adapters.sqlite import destinations
 from dispatcher.adapters.sqlite.breakers import line_of
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
+from dispatcher.core.gate import OWN_LINE
 from dispatcher.core.model import DeliveryState, Instant
 
 _HEAD = statement("chain_head")
@@ -47,7 +47,7 @@ def advance(session: Session, chain: str) -> Instant | None:
     line = line_of(session, place, url)
     session.execute(_UNBLOCK, {"seq": seq, "line": line})
     at: Instant = max(due_at, session.now)
-    if line != destinations.OWN_LINE:
+    if line != OWN_LINE:
         session.execute(_TARGET_LOWER, {"target": line, "at": at})
     session.execute(_LOWER, {"seq": place, "at": at})
     return at

@@ -5,8 +5,8 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from dispatcher.adapters.sqlite.fanout import owe_endpoints, told
-from dispatcher.adapters.sqlite.keys import Place, settle_key
 from dispatcher.adapters.sqlite.lanes import wait_in_lane, wait_no_more
+from dispatcher.adapters.sqlite.ordering_keys import renew_front
 from dispatcher.adapters.sqlite.owing import Owed, add_event
 from dispatcher.adapters.sqlite.rows import (
     JOB_HOLDER,
@@ -21,6 +21,7 @@ from dispatcher.adapters.sqlite.rows import (
 )
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
+from dispatcher.core.after import after_finish, after_note, due_after_release
 from dispatcher.core.changes import (
     AskCancel,
     FinishJob,
@@ -29,14 +30,9 @@ from dispatcher.core.changes import (
     NoteStarted,
     ReleaseJob,
 )
-from dispatcher.core.lifecycle import JOB_TRANSITIONS, TERMINAL_EVENT, wants
-from dispatcher.core.model import (
-    INLINE_RESULT_BYTES,
-    EventType,
-    Instant,
-    Job,
-    JobState,
-)
+from dispatcher.core.lifecycle import JOB_ENDS, wants
+from dispatcher.core.model import INLINE_RESULT_BYTES, EventType, Instant, Job, JobState
+from dispatcher.core.ordering import KeyPlace
 from dispatcher.core.payload import snapshot
 from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms, Stale
 
@@ -57,11 +53,11 @@ _MOVE = statement("key_place")
 
 def finish_job(session: Session, change: FinishJob, terms: DeliveryTerms) -> ApplyResult:
     """End a job; see `FinishJob` and the port."""
-    if change.to not in TERMINAL_EVENT or change.to not in JOB_TRANSITIONS[change.from_state]:
+    if change.to not in JOB_ENDS[change.from_state]:
         raise ValueError(f"a job that is {change.from_state} can't end as {change.to}")
     known = session.remembered.job(change.lease)
     if known is not None and _is_meant(known.job, change):
-        job = _ended(known.job, change)
+        job = after_finish(known.job, change)
         if _set_ended(session, known.seq, known.job, job, change):
             return _after_end(session, known.seq, known.job, job, change, terms)
     row = session.one(_JOB_BY_ID, (change.job_id,))
@@ -72,7 +68,7 @@ def finish_job(session: Session, change: FinishJob, terms: DeliveryTerms) -> App
         return _again(session, seq, change.event_id)
     if before.state is JobState.WAITING:
         wait_no_more(session, seq, row[JOB_LANE])
-    job = _ended(before, change)
+    job = after_finish(before, change)
     _set_ended(session, seq, before, job, change)
     _drop_remote_lease(session, row)
     follows_at = _next_of_key(session, row, job)
@@ -119,10 +115,10 @@ def _next_of_key(session: Session, row: Row, job: Job) -> Instant | None:
     """After the end of a job: now, if another of its key is the front because of it."""
     if job.ordering_key is None:
         return None
-    session.execute(_MOVE, {"seq": row[JOB_SEQ], "place": Place.ENDED})
-    if row[JOB_KEY_PLACE] != Place.FRONT:
+    session.execute(_MOVE, {"seq": row[JOB_SEQ], "place": KeyPlace.ENDED})
+    if row[JOB_KEY_PLACE] != KeyPlace.FRONT:
         return None
-    follows = settle_key(session, job.caller_id, job.ordering_key)
+    follows = renew_front(session, job.caller_id, job.ordering_key)
     return None if follows is None else session.now
 
 
@@ -132,22 +128,6 @@ def _drop_remote_lease(session: Session, row: Row) -> None:
     if lease is not None and row[JOB_HOLDER] == lease:
         session.execute(_DROP_LEASE, (lease,))
         session.execute(_LAST_LEASE, {"seq": row[JOB_SEQ], "lease": lease})
-
-
-def _ended(job: Job, change: FinishJob) -> Job:
-    """The job as it stands after its end."""
-    return replace(
-        job,
-        state=change.to,
-        finished_at=change.at,
-        expires_at=change.at + round(job.retention_seconds * 1000),
-        retrying=False,
-        progress=job.progress if change.progress is None else change.progress,
-        error=change.error,
-        result_bytes=None if change.result is None else len(change.result),
-        version=job.version + 1,
-        event_count=job.event_count + 1,
-    )
 
 
 def _again(session: Session, seq: int, event_id: str) -> ApplyResult:
@@ -162,9 +142,7 @@ def release_job(session: Session, change: ReleaseJob) -> ApplyResult:
         again = row is not None and row[JOB_LAST_LEASE] == change.lease and not job_of(row).done
         return Applied() if again else Stale()
     job = job_of(row)
-    due_at = change.due_at
-    if job.cancel_requested_at is not None:
-        due_at = min(due_at, session.now)
+    due_at = due_after_release(job, change, session.now)
     seq = row[JOB_SEQ]
     lane_seq = wait_in_lane(session, seq, job.caller_id, job.queue, job.type, due_at)
     session.execute(
@@ -248,12 +226,7 @@ def _note(
     if session.one(_EVENT_OF_JOB, (event_id, seq)) is not None:
         return Applied()
     progress = None if isinstance(change, NoteStarted) else change.progress
-    job = replace(
-        before,
-        progress=before.progress if progress is None else progress,
-        version=before.version + 1,
-        event_count=before.event_count + 1,
-    )
+    job = after_note(before, progress)
     parameters = {"seq": seq, "lease": change.lease, "events": 1, "progress": as_json(progress)}
     session.execute(_NOTE, parameters)
     data = snapshot(job, change.output if isinstance(change, NoteOutput) else None)

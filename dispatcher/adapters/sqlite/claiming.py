@@ -10,21 +10,16 @@ import msgspec
 from msgspec.structs import replace
 
 from dispatcher.adapters.sqlite.fanout import asked_of
-from dispatcher.adapters.sqlite.keys import Place, settle_key
 from dispatcher.adapters.sqlite.lanes import count_waiting, next_in_lane, set_ready, wait_in_lane
+from dispatcher.adapters.sqlite.ordering_keys import renew_front
 from dispatcher.adapters.sqlite.pausing import room_of_queue, room_of_type
-from dispatcher.adapters.sqlite.rows import (
-    JOB_LANE,
-    JOB_LEASE,
-    JOB_SEQ,
-    JOB_WIDTH,
-    Row,
-    job_of,
-)
+from dispatcher.adapters.sqlite.rows import JOB_LANE, JOB_LEASE, JOB_SEQ, JOB_WIDTH, Row, job_of
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.changes import LeasedJob
 from dispatcher.core.model import Instant
+from dispatcher.core.ordering import KeyPlace
+from dispatcher.ports.portions import LOOK_IN_VAIN, LOOK_LANES, TAKE_BACK_JOBS
 from dispatcher.ports.records import AGEING_MS, ClaimedJobs, JobClaim, RemoteTerms
 
 _ENDED = statement("holders_ended")
@@ -43,17 +38,8 @@ _LEASE = statement("job_lease")
 _LEASED = statement("jobs_leased")
 _LEASE_ADD = statement("lease_add")
 
-TAKE_BACK_JOBS: Final = 500
-"""How many jobs of one holder a claim takes back; the next one goes on."""
-
 END_HOLDERS: Final = 500
 """Of how many holders it does so."""
-
-LOOK_IN_VAIN: Final = 3
-"""A claim that finds only jobs that have to wait for others of their key looks so often again."""
-
-LOOK_LANES: Final = 1_000
-"""A claim looks at no more lanes than this; the next one goes on. Most of them have something."""
 
 _encode: Final = msgspec.json.encode
 
@@ -74,7 +60,7 @@ _Head: TypeAlias = tuple[int, int, _Lane]
 """A job that may be claimed: its rank (least first), its number, its lane."""
 
 
-class _Room:
+class ClaimRoom:
     """How much a claim may still take: of each type, and where all processes together are bounded.
 
     `fronts` are those of the keys that this claim has looked at: what follows in it changes a front
@@ -118,7 +104,7 @@ class _Room:
         """Whether a job with a key is the one that may be claimed; counts those that are not."""
         caller_id, key = session.one(_KEY_OF_JOB, (seq,))
         if (caller_id, key) not in self.fronts:
-            self.fronts[caller_id, key] = settle_key(session, caller_id, key)
+            self.fronts[caller_id, key] = renew_front(session, caller_id, key)
         if self.fronts[caller_id, key] == seq:
             return True
         self.passed_over += 1
@@ -140,7 +126,7 @@ class _Room:
 def claim_jobs(session: Session, claim: JobClaim) -> ClaimedJobs:
     """Lease due jobs; see the port."""
     _take_back(session)
-    room = _Room(session, claim)
+    room = ClaimRoom(session, claim)
     jobs: list[LeasedJob] = []
     looked = in_vain = 0
     if claim.remote is not None or session.holder_lives(claim.holder_id):
@@ -178,7 +164,7 @@ def _take_back(session: Session) -> None:
         session.forget_holders()
 
 
-def _ready_groups(session: Session, room: _Room, limit: int) -> list[list[_Lane]]:
+def _ready_groups(session: Session, room: ClaimRoom, limit: int) -> list[list[_Lane]]:
     """The ready lanes of the types asked for, by caller and queue, the longest unserved first.
 
     Priorities hold across the types of a queue, so all its ready lanes are looked at together.
@@ -217,7 +203,7 @@ def _ready_lanes(session: Session, type_: str, full: list[str], limit: int) -> l
 
 
 def _rounds(
-    session: Session, groups: list[list[_Lane]], room: _Room, claim: JobClaim, left: int
+    session: Session, groups: list[list[_Lane]], room: ClaimRoom, claim: JobClaim, left: int
 ) -> list[LeasedJob]:
     """Take from each group in turn, until so many are taken or nothing is left."""
     taken: list[LeasedJob] = []
@@ -232,7 +218,7 @@ def _rounds(
     return taken
 
 
-def _heads(session: Session, group: list[_Lane], room: _Room, share: int) -> list[_Head]:
+def _heads(session: Session, group: list[_Lane], room: ClaimRoom, share: int) -> list[_Head]:
     """Up to `share` jobs of a group, best first, without those that wait for their key."""
     found: list[_Head] = []
     for lane in group:
@@ -250,13 +236,13 @@ def _heads(session: Session, group: list[_Lane], room: _Room, share: int) -> lis
             found += [
                 (rank, seq, lane)
                 for rank, seq, key_place in rows
-                if key_place == Place.NO_KEY or room.is_front(session, seq)
+                if key_place == KeyPlace.NO_KEY or room.is_front(session, seq)
             ]
     found.sort()
     return found[:share]
 
 
-def _in_turn(heads: list[deque[_Head]], room: _Room, left: int) -> list[int]:
+def _in_turn(heads: list[deque[_Head]], room: ClaimRoom, left: int) -> list[int]:
     """One from each group after another, as far as there is room for them."""
     picked: list[int] = []
     while heads:
@@ -329,7 +315,7 @@ def _lease_of_its_own(session: Session, leased: LeasedJob, remote: RemoteTerms) 
     return replace(leased, until=until)
 
 
-def _next_at(session: Session, claim: JobClaim, room: _Room) -> Instant | None:
+def _next_at(session: Session, claim: JobClaim, room: ClaimRoom) -> Instant | None:
     """When a claim of the same types could find more, never later than it truly could.
 
     What there is no room for is left out: it can be claimed when something of it ends.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeAlias
 
 from dispatcher.adapters.sqlite import destinations
 from dispatcher.adapters.sqlite.endpoints import places_of
@@ -11,6 +11,7 @@ from dispatcher.adapters.sqlite.passing import Passing, Work
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.model import Instant
+from dispatcher.ports.portions import END_AT_ONCE
 
 _DELETE = statement("endpoint_delete")
 _DELETED = statement("endpoints_deleted")
@@ -24,11 +25,10 @@ _HELD = statement("destinations_held")
 _PUT_BACK = statement("deliveries_put_back")
 _ALONE = statement("prune_alone_candidates")
 
-AT_ONCE: Final = 200
-"""So many deliveries end in the commit that deletes their endpoint; the rest follows."""
+Cursor: TypeAlias = tuple[int, int]
+"""How far pruning has looked: an instant and a number, behind which it goes on."""
 
-Place = tuple[int, int]
-START: Final[Place] = (-1, -1)
+START: Final[Cursor] = (-1, -1)
 
 
 def delete_endpoint(session: Session, asked: tuple[str, Instant]) -> bool:
@@ -39,7 +39,7 @@ def delete_endpoint(session: Session, asked: tuple[str, Instant]) -> bool:
     session.endpoints.clear()
     for seq in places_of(session, endpoint_id):
         destinations.hold(session, seq)
-    _clear(session, endpoint_id, AT_ONCE)
+    _clear(session, endpoint_id, END_AT_ONCE)
     return True
 
 
@@ -83,15 +83,15 @@ def put_back_held(session: Session, limit: int) -> int:
 
 
 class PruningAlone:
-    """Erases events of no job past their time, a little at a call; see `overdue.Pruning`."""
+    """Erases events of no job past their time, a little at a call; see `pruning.Pruning`."""
 
     def __init__(self, kept_ms: int, eraser: Eraser, passing: Passing) -> None:
         self._kept_ms = kept_ms
         self._eraser = eraser
         self._passing = passing
 
-    def prune(self, session: Session, limit: int, look: int, after: Place) -> Place:
-        """Erase up to `limit`, looking at `look` behind a place; gives the one to go on from."""
+    def prune(self, session: Session, limit: int, look: int, after: Cursor) -> Cursor:
+        """Erase up to `limit`, looking at `look` behind a cursor; gives the one to go on from."""
         bound = {
             "dead_since": session.now - self._kept_ms,
             "at": after[0],

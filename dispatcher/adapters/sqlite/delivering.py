@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple, assert_never
+from typing import NamedTuple, assert_never
 
 from dispatcher.adapters.sqlite import breakers, chains, destinations
 from dispatcher.adapters.sqlite.aftermath import NOTHING, after_attempt, after_death
-from dispatcher.adapters.sqlite.destinations import OWN_LINE, Heads
+from dispatcher.adapters.sqlite.destinations import Heads
 from dispatcher.adapters.sqlite.fanout import earlier
 from dispatcher.adapters.sqlite.remembered import KnownDelivery
 from dispatcher.adapters.sqlite.rows import Row, attempt_row
 from dispatcher.adapters.sqlite.sending import lease_next, lease_until, take_free_slot
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
-from dispatcher.core.breaker import Sign
+from dispatcher.core.breaker import TROUBLE
 from dispatcher.core.changes import (
     AskCancelDelivery,
     EndDelivery,
@@ -21,7 +21,8 @@ from dispatcher.core.changes import (
     Redeliver,
     ReleaseDelivery,
 )
-from dispatcher.core.lifecycle import DELIVERY_TRANSITIONS, FINAL_DELIVERY_STATES, settled
+from dispatcher.core.gate import OWN_LINE
+from dispatcher.core.lifecycle import FINAL_DELIVERY_STATES, PENDING_ENDS, settled
 from dispatcher.core.model import Attempt, DeliveryState, Instant
 from dispatcher.ports.records import Applied, ApplyResult, DeliveryTerms, LeasedDelivery, Stale
 
@@ -41,9 +42,6 @@ _ASK_CANCEL = statement("delivery_ask_cancel")
 _ROUND = statement("delivery_round")
 _REDELIVER = statement("delivery_redeliver")
 _ENDPOINT_EXISTS = statement("endpoint_exists")
-
-
-_TROUBLE: Final = frozenset({Sign.NO_SERVICE, Sign.NO_CONNECTION})
 
 
 def record_attempt(session: Session, change: RecordAttempt, terms: DeliveryTerms) -> ApplyResult:
@@ -81,7 +79,7 @@ def record_attempt(session: Session, change: RecordAttempt, terms: DeliveryTerms
     due_at = change.due_at if to is DeliveryState.PENDING else None
     freed = _Freed(seq, place, ready_at, due_at, canceled=to is not change.to)
     simple = plain and not chain and after.disabled is None
-    if simple and change.sign not in _TROUBLE and terms.rate_per_second is None:
+    if simple and change.sign not in TROUBLE and terms.rate_per_second is None:
         heads = destinations.heads(session, place, besides=seq)
         return after.told(_went_on(session, freed, change, terms, heads))
     return after.told(_settle(session, freed, change, terms, chain))
@@ -99,7 +97,7 @@ def _record_known(
     That is so if it is dead, or tells of trouble, since more follows from that; or if something
     has happened to the delivery since it was leased. Then nothing was written.
     """
-    if change.to is DeliveryState.DEAD or change.sign in _TROUBLE:
+    if change.to is DeliveryState.DEAD or change.sign in TROUBLE:
         return None
     due_at = change.due_at if change.to is DeliveryState.PENDING else None
     finished_at = None if due_at is not None else change.at
@@ -232,7 +230,7 @@ def _settle(
 
 def _end(session: Session, change: EndDelivery, terms: DeliveryTerms) -> ApplyResult:
     """End a delivery that waits, or is dead and keeps others waiting; see `EndDelivery`."""
-    if change.to not in DELIVERY_TRANSITIONS[DeliveryState.PENDING] & FINAL_DELIVERY_STATES:
+    if change.to not in PENDING_ENDS:
         raise ValueError(f"a pending delivery can't end as {change.to}")
     parameters = {
         "id": change.delivery_id,

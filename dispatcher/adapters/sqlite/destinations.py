@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
-
-import msgspec
+from typing import NamedTuple
 
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
-from dispatcher.core import rate
-from dispatcher.core.breaker import Breaker, allowance
+from dispatcher.adapters.stored import breaker_of
+from dispatcher.core.breaker import allowance
+from dispatcher.core.gate import NO_LOAD, OWN_LINE, Gate, NextSend, SendRoom, line_room
 from dispatcher.core.model import Instant
 from dispatcher.ports.records import DeliveryTerms
 
@@ -29,11 +28,6 @@ _TARGETS_NEXT = statement("targets_next")
 
 _NOBODY = -1
 """A number that no delivery has."""
-
-OWN_LINE: Final = 0
-"""The line of a destination itself; every other is a target's, by its number."""
-
-breaker_of: Final = msgspec.json.Decoder(Breaker).decode
 
 
 class Destination(NamedTuple):
@@ -87,7 +81,7 @@ def wait_for_slot(
     first_until = gate(session, place.seq).first_until or session.now
     at: Instant = max(due_at, first_until)
     at = at if known is None else min(at, known)
-    set_next(session, place.seq, Next(at, terms.slots))
+    set_next(session, place.seq, NextSend(at, terms.slots))
     return at
 
 
@@ -129,50 +123,6 @@ def heads(session: Session, seq: int, line: int = OWN_LINE, besides: int = _NOBO
 # --- What holds it back ------------------------------------------------------------------------
 
 
-class Room(NamedTuple):
-    """How many more may be sent; with none, from when it could be more, and whether slots lack."""
-
-    free: int
-    at: Instant
-    full: bool = False
-
-
-class Gate(NamedTuple):
-    """What decides how many more may be sent to a destination now.
-
-    `stopped`: paused by operators, or held. `whole`: it is an endpoint's, with one URL and so with
-    one breaker for all. `lined`: URLs of it have failed and may have lines of their own.
-    """
-
-    breaker: Breaker | None
-    rate_per_second: float | None
-    rate_us: int | None
-    stopped: bool
-    whole: bool
-    lined: bool
-    sending: int
-    first_until: Instant | None
-
-    def rate(self, terms: DeliveryTerms) -> float | None:
-        """The rate in force: its own, or that of the terms."""
-        return terms.rate_per_second if self.rate_per_second is None else self.rate_per_second
-
-    def room(self, terms: DeliveryTerms, now: Instant) -> Room:
-        """How many more may be sent, paused or not."""
-        allowed = allowance(self.breaker, terms.slots, now)
-        if allowed == 0 and self.breaker is not None:
-            return Room(0, self.breaker.open_until or now)
-        free = allowed - self.sending
-        if free <= 0:
-            return Room(0, self.first_until or now, full=allowed == terms.slots)
-        per_second = self.rate(terms)
-        if per_second is not None:
-            free = rate.allowed(per_second, self.rate_us, now, free)
-            if free == 0:
-                return Room(0, rate.next_at(self.rate_us, now))
-        return Room(free, now)
-
-
 def gate(session: Session, seq: int) -> Gate:
     """How a destination stands, read anew."""
     text, per_second, rate_us, stopped, whole, lined, sending, first_until = session.one(
@@ -186,37 +136,25 @@ def gate(session: Session, seq: int) -> Gate:
 
 def count_rate(session: Session, seq: int, here: Gate, terms: DeliveryTerms, count: int) -> None:
     """Keep that so many have gone, if there is a rate."""
-    per_second = here.rate(terms)
-    if per_second is not None and count:
-        rate_us = rate.taken(per_second, here.rate_us, session.now, count)
+    rate_us = here.rate_taken(terms, session.now, count)
+    if rate_us is not None and count:
         session.execute(_RATE, {"seq": seq, "rate_us": rate_us})
 
 
-def line_room(session: Session, seq: int, target: int, terms: DeliveryTerms) -> Room:
+def room_in_line(session: Session, seq: int, target: int, terms: DeliveryTerms) -> SendRoom:
     """How many more of a target's line its own breaker lets through."""
     row = session.one(_TARGET_GATE, (target,))
     breaker = None if row is None or row[0] is None else breaker_of(row[0])
-    if breaker is None:
-        return Room(terms.slots, session.now)
-    allowed = allowance(breaker, terms.slots, session.now)
-    if allowed == 0:
-        return Room(0, breaker.open_until or session.now)
-    wanted = {"seq": seq, "line": target, "now": session.now}
-    sending, first_until = session.one(_LINE_LOAD, wanted)
-    return Room(max(allowed - sending, 0), session.now if allowed > sending else first_until)
+    load: tuple[int, Instant | None] = NO_LOAD
+    if breaker is not None and allowance(breaker, terms.slots, session.now) > 0:
+        load = session.one(_LINE_LOAD, {"seq": seq, "line": target, "now": session.now})
+    return line_room(breaker, load, terms, session.now)
 
 
 # --- When it is ready --------------------------------------------------------------------------
 
 
-class Next(NamedTuple):
-    """When the next for a destination can be claimed; `full_slots`: why it is no sooner."""
-
-    at: Instant | None
-    full_slots: int | None = None
-
-
-def next_for(session: Session, seq: int, terms: DeliveryTerms, here: Gate) -> Next:
+def next_for(session: Session, seq: int, terms: DeliveryTerms, here: Gate) -> NextSend:
     """When the next for a destination can be claimed: while it is full, when a lease ends.
 
     Whether it is paused does not count.
@@ -225,15 +163,10 @@ def next_for(session: Session, seq: int, terms: DeliveryTerms, here: Gate) -> Ne
     if here.lined:
         (line_at,) = session.one(_TARGETS_NEXT, (seq,))
         due_at = min([at for at in (due_at, line_at) if at is not None], default=None)
-    if due_at is None:
-        return Next(None)
-    room = here.room(terms, session.now)
-    if room.free == 0 and room.at > due_at:
-        return Next(max(room.at, session.now), terms.slots if room.full else None)
-    return Next(max(due_at, session.now))
+    return here.next_send(due_at, terms, session.now)
 
 
-def set_next(session: Session, seq: int, following: Next) -> None:
+def set_next(session: Session, seq: int, following: NextSend) -> None:
     """Say when the next for a destination can be claimed."""
     session.execute(_SET, (following.at, following.full_slots, seq))
 
@@ -251,7 +184,7 @@ def renew_line(session: Session, seq: int, target: int, terms: DeliveryTerms) ->
     due_at = heads(session, seq, target).first_at
     at = None
     if due_at is not None:
-        room = line_room(session, seq, target, terms)
+        room = room_in_line(session, seq, target, terms)
         at = max(due_at, session.now if room.free else room.at)
     session.execute(_TARGET_SET, {"target": target, "at": at})
 

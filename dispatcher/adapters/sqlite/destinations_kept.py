@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 
-from dispatcher.adapters.sqlite.destinations import breaker_of
 from dispatcher.adapters.sqlite.reading import LAST
-from dispatcher.adapters.sqlite.rows import Row
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
-from dispatcher.core.breaker import state_of
+from dispatcher.adapters.stored import destination_record_of
 from dispatcher.core.changes import DestinationChange, PauseDestination
 from dispatcher.core.model import Instant
 from dispatcher.ports.records import Applied, ApplyResult, Stale
@@ -55,7 +53,7 @@ def list_destinations(
             "most": MOST_WAITING_COUNTED,
         },
     ).fetchall()
-    items = tuple(_record(row, now) for row in rows[:limit])
+    items = tuple(destination_record_of(row, now) for row in rows[:limit])
     return DestinationPage(items, rows[limit - 1][0] if len(rows) > limit else None)
 
 
@@ -65,25 +63,4 @@ def get_destination(
     """See `DestinationReader.get_destination`."""
     wanted = {"id": destination_id, "now": now, "most": MOST_WAITING_COUNTED}
     row = read.execute(_FOUND, wanted).fetchone()
-    return None if row is None else _record(row, now)
-
-
-def _record(row: Row, now: Instant) -> DestinationRecord:
-    _, id_, caller_id, origin, endpoint_id, text, paused_at, held_at, *counts = row
-    sending, waiting, due, oldest_at, urls_in_trouble = counts
-    breaker = None if text is None else breaker_of(text)
-    return DestinationRecord(
-        id=id_,
-        caller_id=caller_id,
-        origin=origin,
-        endpoint_id=endpoint_id or None,
-        breaker=state_of(breaker),
-        open_until=None if breaker is None else breaker.open_until,
-        paused_at=paused_at,
-        held_at=held_at,
-        sending=sending,
-        waiting=waiting,
-        due=due,
-        oldest_due_at=oldest_at if oldest_at is not None and oldest_at <= now else None,
-        urls_in_trouble=urls_in_trouble,
-    )
+    return None if row is None else destination_record_of(row, now)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Final, NamedTuple
+from typing import Final
 
 from dispatcher.adapters.sqlite import chains
 from dispatcher.adapters.sqlite.audit import add_audit
@@ -11,11 +11,10 @@ from dispatcher.adapters.sqlite.delivering import change_delivery
 from dispatcher.adapters.sqlite.rows import JOB_SEQ, job_of
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
-from dispatcher.core.audit import AuditEntry
 from dispatcher.core.changes import AskCancelDelivery, EndDelivery
 from dispatcher.core.model import DeliveryState, Instant
+from dispatcher.ports.asked import ErasedJob
 from dispatcher.ports.erasing import Erasure
-from dispatcher.ports.records import DeliveryTerms
 
 _JOB_BY_ID: Final = statement("job_by_id")
 _OPEN: Final = statement("deliveries_open_of_job")
@@ -27,23 +26,13 @@ _ERASED_FIND: Final = statement("erased_find")
 _ERASED_FORGET: Final = statement("prune_erased")
 
 
-class Wanted(NamedTuple):
-    """Which job to erase: see `EraseStore.erase_job`."""
-
-    job_id: str
-    caller_id: str | None
-    terms: DeliveryTerms
-    cancel_deliveries: bool
-    entry: AuditEntry | None
-
-
 class Eraser:
     """Erases jobs, and knows of what was erased in the last `kept_seconds`."""
 
     def __init__(self, kept_seconds: float) -> None:
         self._kept_ms = round(kept_seconds * 1000)
 
-    def erase_job(self, session: Session, wanted: Wanted) -> Erasure:
+    def erase_job(self, session: Session, wanted: ErasedJob) -> Erasure:
         """Erase a job, if it is done and owes nothing."""
         row = session.one(_JOB_BY_ID, (wanted.job_id,))
         if row is None:

@@ -13,11 +13,12 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
-from dispatcher.adapters.sqlite.reading import LOOK_ROWS, inline_result
+from dispatcher.adapters.sqlite.reading import inline_result
 from dispatcher.adapters.sqlite.rows import EVENT_COLUMNS, Row, event_of, job_of
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.lifecycle import TERMINAL_EVENTS
 from dispatcher.core.model import EventType, Job
+from dispatcher.ports.portions import LOOK_ROWS
 from dispatcher.ports.views import FeedItem, FeedPage, Heads
 
 _FEED = statement("feed")

@@ -18,6 +18,7 @@ from dispatcher.adapters.sqlite.errors import whole_store
 from dispatcher.adapters.sqlite.lock import ServeLock
 from dispatcher.adapters.sqlite.schema import prepare
 from dispatcher.adapters.sqlite.statements import statement
+from dispatcher.adapters.stored import ENCRYPTION_KEY
 from dispatcher.core.errors import StoreError, StoreMoved
 from dispatcher.ports.moving import Batch, Key, MoveMark
 
@@ -28,7 +29,6 @@ _COUNTS = statement("move_counts")
 _NUMBERS = statement("move_numbers")
 
 _MARK: Final = "moved"
-_KEY_PROOF: Final = "encryption key"
 _PATIENCE_SECONDS: Final = 10.0
 MOST_ROWS: Final = 5_000
 MOST_BYTES: Final = 8 * 1024 * 1024
@@ -134,7 +134,7 @@ class LeavingFile:
     def key_proof(self) -> bytes | None:
         """See `MoveSource.key_proof`."""
         with self._failing():
-            row = self._open.execute(_FIND, (_KEY_PROOF,)).fetchone()
+            row = self._open.execute(_FIND, (ENCRYPTION_KEY,)).fetchone()
         return None if row is None else bytes(row[0])
 
     def counts(self) -> Mapping[str, int]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from dispatcher.adapters.sqlite import destinations
-from dispatcher.adapters.sqlite.destinations import OWN_LINE
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
+from dispatcher.core.gate import OWN_LINE, Gate, NextSend
 from dispatcher.core.turns import in_turn
+from dispatcher.ports.portions import LOOK_LINES, MOST_MOVED
 from dispatcher.ports.records import DeliveryTerms
 
 _DUE = statement("deliveries_due")
@@ -18,17 +19,11 @@ _LOST_AWAY = statement("deliveries_lost_lined")
 _LINE = statement("delivery_line")
 _TARGETS_READY = statement("targets_ready")
 
-MOST_MOVED: Final = 1_000
-"""A look at a destination moves no more deliveries than this into the lines of their URLs."""
-
-LOOK_LINES: Final = 100
-"""and looks at no more of these lines."""
-
 
 class Chosen(NamedTuple):
     """What may be sent to a destination now, and how that stood before."""
 
-    here: destinations.Gate
+    here: Gate
     deliveries: list[int]
 
 
@@ -43,7 +38,7 @@ def choose(session: Session, seq: int, limit: int, terms: DeliveryTerms) -> Chos
     _move(session, seq, limit, terms)
     queues = [_of_line(session, seq, OWN_LINE, limit)]
     for target in _ready_targets(session, seq):
-        room = destinations.line_room(session, seq, target, terms).free
+        room = destinations.room_in_line(session, seq, target, terms).free
         queues.append(_of_line(session, seq, target, min(room, limit)) if room else [])
     chosen: list[int] = []
     for turn in range(limit):
@@ -51,7 +46,7 @@ def choose(session: Session, seq: int, limit: int, terms: DeliveryTerms) -> Chos
     return Chosen(here, chosen[:limit])
 
 
-def next_for(session: Session, seq: int, terms: DeliveryTerms) -> destinations.Next:
+def next_for(session: Session, seq: int, terms: DeliveryTerms) -> NextSend:
     """When the next can be claimed, after a look at a destination and at those of its lines."""
     here = destinations.gate(session, seq)
     if here.lined:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dispatcher.adapters.sqlite import chains, destinations
 from dispatcher.adapters.sqlite.breakers import line_of
-from dispatcher.adapters.sqlite.destinations import OWN_LINE
 from dispatcher.adapters.sqlite.sending import lease_until
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.endpoints import Endpoint
+from dispatcher.core.gate import OWN_LINE
 from dispatcher.core.lifecycle import TERMINAL_EVENT
 from dispatcher.core.model import Delivery, DeliveryState, Event, EventType, Instant, Job
 from dispatcher.core.ordering import OnDead, chain_of

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Final
-
-from msgspec import Struct
 
 from dispatcher.adapters.sqlite.audit import add_audit
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
-from dispatcher.core.audit import AuditEntry
-from dispatcher.core.model import Instant
+from dispatcher.adapters.stored import ALL_QUEUES
+from dispatcher.ports.asked import Pause
 from dispatcher.ports.records import Concurrency
 from dispatcher.ports.views import Pauses
 
@@ -23,20 +20,10 @@ _QUEUE_PAUSED = statement("queue_paused")
 _RUNNING_OF_QUEUE = statement("running_of_queue")
 _RUNNING_OF_TYPE = statement("running_of_type")
 
-_ALL: Final = ""
-
-
-class Pause(Struct, frozen=True):
-    """A queue (None: all) to pause, as of `at`; or (None) to resume."""
-
-    queue: str | None
-    at: Instant | None
-    entry: AuditEntry | None
-
 
 def pause(session: Session, asked: Pause) -> None:
     """Pause or resume a queue, or all."""
-    queue = asked.queue or _ALL
+    queue = asked.queue or ALL_QUEUES
     if asked.at is None:
         session.execute(_RESUME, (queue,))
     else:
@@ -49,7 +36,7 @@ def pause(session: Session, asked: Pause) -> None:
 def pauses(read: sqlite3.Connection) -> Pauses:
     """What is paused."""
     found = dict(read.execute(_PAUSED))
-    all_at = found.pop(_ALL, None)
+    all_at = found.pop(ALL_QUEUES, None)
     return Pauses(all_at, found)
 
 

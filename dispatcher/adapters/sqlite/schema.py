@@ -15,7 +15,12 @@ from dispatcher.adapters.sqlite.connection import (
     connect,
     require_sqlite,
 )
+from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.errors import SchemaMismatch, StoreCorrupt
+
+_FIND: Final = statement("meta_find")
+_MARK: Final = statement("schema_mark")
+_THERE: Final = statement("schema_there")
 
 APPLICATION_ID: Final = 0x43424450
 """`CBDP` in the file's header (offset 68): this is a database of ours."""
@@ -100,7 +105,7 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
                 connection.execute(sql)
             connection.execute(f"PRAGMA user_version = {step.number:d}")
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID:d}")
-            connection.execute("INSERT INTO meta VALUES (?, ?)", (_mark_name(step), step.mark))
+            connection.execute(_MARK, (_mark_name(step), step.mark))
         else:
             _check_mark(connection, step, path)
     if version < known[-1].number:
@@ -110,9 +115,7 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _check_mark(connection: sqlite3.Connection, step: Migration, path: Path) -> None:
-    row = connection.execute(
-        "SELECT value FROM meta WHERE name = ?", (_mark_name(step),)
-    ).fetchone()
+    row = connection.execute(_FIND, (_mark_name(step),)).fetchone()
     if row is None or row[0] != step.mark:
         raise SchemaMismatch(
             f"{path} was made by a development version whose migration {step.name} was another: "
@@ -130,7 +133,7 @@ def _version(connection: sqlite3.Connection) -> int:
 
 def _is_empty(connection: sqlite3.Connection) -> bool:
     """Whether the file holds nothing at all: a new one, or one that a crash left unfinished."""
-    (count,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    (count,) = connection.execute(_THERE).fetchone()
     return bool(count == 0)
 
 

@@ -1,7 +1,7 @@
 """Selections of bulk operations: pages in the order received, each of a bounded cost.
 
-A page looks at `LOOK_ROWS` rows at most, and the database filters them. What ended in a way that is
-rare is found by indexes of its own; else a caller's rows are looked at one after another.
+A page looks at `SELECT_ROWS` rows at most, and the database filters them. What ended in a way that
+is rare is found by indexes of its own; else a caller's rows are looked at one after another.
 """
 
 from __future__ import annotations
@@ -16,13 +16,8 @@ from dispatcher.core.bulk import BUILT_IN_PREFIX
 from dispatcher.core.lifecycle import FINAL_JOB_STATES, shown_status
 from dispatcher.core.model import Instant, Job
 from dispatcher.ports.bulk import BulkState, SelectedDeliveries, SelectedJobs
+from dispatcher.ports.portions import INPUT_BYTES, SELECT_ROWS
 from dispatcher.ports.views import DeliveryFilter, JobFilter
-
-LOOK_ROWS: Final = 2_000
-"""A page looks at no more rows than this, whether they fit or not."""
-
-INPUT_BYTES: Final = 4 * 1_048_576
-"""A page with inputs ends early once they are this large together."""
 
 _FIND: Final = statement("bulk_find")
 _SEQ_OF: Final = statement("job_seq_of")
@@ -93,7 +88,7 @@ def select_deliveries(
             "created_before": wanted.created_before,
             "after": after,
             "limit": limit,
-            "look": LOOK_ROWS,
+            "look": SELECT_ROWS,
         },
     )
     return SelectedDeliveries(tuple(map(delivery_in, page.rows)), page.after, page.ended)
@@ -131,7 +126,7 @@ def select_jobs(
             "before": _ALL if before is None else before[0],
             "after": after,
             "limit": limit,
-            "look": LOOK_ROWS,
+            "look": SELECT_ROWS,
         },
     )
     found: list[tuple[Job, bytes | None]] = []

@@ -25,11 +25,8 @@ from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.model import INLINE_RESULT_BYTES
 from dispatcher.core.turns import is_retrys
-from dispatcher.ports.records import (
-    ClaimedDeliveries,
-    DeliveryTerms,
-    LeasedDelivery,
-)
+from dispatcher.ports.portions import LOOK_DESTINATIONS
+from dispatcher.ports.records import ClaimedDeliveries, DeliveryTerms, LeasedDelivery
 
 _READY = statement("destinations_ready")
 _FULL = statement("destinations_full")
@@ -43,9 +40,6 @@ _EVENT_AT: Final = DELIVERY_WIDTH
 _JOB_AT: Final = _EVENT_AT + EVENT_WIDTH
 _RESULT_AT: Final = _JOB_AT + JOB_WIDTH
 _ENDPOINT_AT: Final = _RESULT_AT + 1
-
-LOOK_DESTINATIONS: Final = 1_000
-"""A claim looks at no more destinations than this; the next one goes on. Most have something."""
 
 _encode: Final = msgspec.json.encode
 

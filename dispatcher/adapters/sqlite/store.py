@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import assert_never
 
-from dispatcher.adapters.sqlite import callers, holders, overdue, pausing
+from dispatcher.adapters.sqlite import catalog, checks, holders, pausing, pruning, sweeping
 from dispatcher.adapters.sqlite.adding import add_job
 from dispatcher.adapters.sqlite.answers import Answers
 from dispatcher.adapters.sqlite.audit import AuditKept, add_audit
@@ -29,7 +29,7 @@ from dispatcher.adapters.sqlite.connection import LOCK_SECONDS, Use, connect
 from dispatcher.adapters.sqlite.delivering import change_delivery, record_attempt
 from dispatcher.adapters.sqlite.destinations_kept import change_destination
 from dispatcher.adapters.sqlite.endpoints_kept import EndpointsKept
-from dispatcher.adapters.sqlite.erasing import Eraser, Wanted
+from dispatcher.adapters.sqlite.erasing import Eraser
 from dispatcher.adapters.sqlite.errors import whole_store
 from dispatcher.adapters.sqlite.leaving import refuse_moved
 from dispatcher.adapters.sqlite.quick import are_quick_to_add, are_quick_to_apply
@@ -61,6 +61,7 @@ from dispatcher.core.changes import (
     ResumeDestination,
 )
 from dispatcher.core.model import Instant, JobType
+from dispatcher.ports.asked import ErasedJob, Pause
 from dispatcher.ports.audit import AUDIT_KEPT_SECONDS
 from dispatcher.ports.bulk import BulkStep, BulkStepped
 from dispatcher.ports.erasing import ERASED_KEPT_SECONDS, Erasure
@@ -147,7 +148,7 @@ class SqliteStore(Answers, CallersKept, EndpointsKept, AuditKept):
         self._remembered = Remembered()
         self._readers = Readers(path, readers)
         self._eraser = Eraser(erased_kept_seconds)
-        self._pruning = overdue.Pruning(dead_kept_seconds, audit_kept_seconds, self._eraser)
+        self._pruning = pruning.Pruning(dead_kept_seconds, audit_kept_seconds, self._eraser)
 
     def _session(self, connection: sqlite3.Connection) -> Session:
         return Session(
@@ -190,8 +191,8 @@ class SqliteStore(Answers, CallersKept, EndpointsKept, AuditKept):
 
     async def check(self) -> None:
         """Write and read once. Raises `StoreError`."""
-        await self._writer.one(callers.write_check, None)
-        await self._readers.ask(callers.read_check)
+        await self._writer.one(checks.write_check, None)
+        await self._readers.ask(checks.read_check)
 
     # --- jobs and deliveries -------------------------------------------------------------------
 
@@ -233,7 +234,7 @@ class SqliteStore(Answers, CallersKept, EndpointsKept, AuditKept):
 
     async def sweep(self, limit: int) -> Overdue:
         """See `JobStore.sweep`."""
-        return await self._readers.ask(overdue.sweep, self._clock.now(), limit)
+        return await self._readers.ask(sweeping.sweep, self._clock.now(), limit)
 
     async def held_jobs(self, holder_id: str) -> list[HeldJob]:
         """See `JobStore.held_jobs`."""
@@ -266,7 +267,7 @@ class SqliteStore(Answers, CallersKept, EndpointsKept, AuditKept):
         entry: AuditEntry | None = None,
     ) -> Erasure:
         """See `EraseStore.erase_job`."""
-        wanted = Wanted(job_id, caller_id, terms, cancel_deliveries, entry)
+        wanted = ErasedJob(job_id, caller_id, terms, cancel_deliveries, entry)
         return await self._writer.one(self._eraser.erase_job, wanted)
 
     # --- holders -------------------------------------------------------------------------------
@@ -295,11 +296,11 @@ class SqliteStore(Answers, CallersKept, EndpointsKept, AuditKept):
 
     async def pause(self, queue: str | None, at: Instant, entry: AuditEntry | None = None) -> None:
         """See `PauseStore.pause`."""
-        await self._writer.one(pausing.pause, pausing.Pause(queue, at, entry))
+        await self._writer.one(pausing.pause, Pause(queue, at, entry))
 
     async def resume(self, queue: str | None, entry: AuditEntry | None = None) -> None:
         """See `PauseStore.resume`."""
-        await self._writer.one(pausing.pause, pausing.Pause(queue, None, entry))
+        await self._writer.one(pausing.pause, Pause(queue, None, entry))
 
     async def pauses(self) -> Pauses:
         """See `PauseStore.pauses`."""
@@ -309,19 +310,19 @@ class SqliteStore(Answers, CallersKept, EndpointsKept, AuditKept):
 
     async def put_types(self, types: Sequence[JobType]) -> None:
         """See `Store.put_types`."""
-        for answer in await self._writer.each(callers.put_type, types) if types else ():
+        for answer in await self._writer.each(catalog.put_type, types) if types else ():
             if answer is not None:
                 raise answer
 
     async def list_types(self) -> list[JobType]:
         """See `Store.list_types`."""
-        return await self._readers.ask(callers.list_types)
+        return await self._readers.ask(catalog.list_types)
 
     async def key_check(self, token: bytes | None) -> bytes | None:
         """See `Store.key_check`."""
         if token is None:
-            return await self._readers.ask(callers.find_key_check)
-        return await self._writer.one(callers.keep_key_check, token)
+            return await self._readers.ask(checks.find_key_check)
+        return await self._writer.one(checks.keep_key_check, token)
 
 
 def _held(read: sqlite3.Connection, holder_id: str) -> list[HeldJob]:

@@ -59,6 +59,12 @@ from dispatcher.testing.conformance.claiming import (
     TestLanesInTurn,
     TestOrderOfJobs,
 )
+from dispatcher.testing.conformance.credentials import (
+    TestKeysOfCallers,
+    TestListsOfCallers,
+    TestRotatingSecrets,
+    TestServiceKeys,
+)
 from dispatcher.testing.conformance.dead import TestDeadDeliveries, TestPruningEventsOfNoJob
 from dispatcher.testing.conformance.delivering import (
     TestHandedOverBetweenProcesses,
@@ -82,12 +88,6 @@ from dispatcher.testing.conformance.feeding import (
     TestHeads,
 )
 from dispatcher.testing.conformance.flowing import TestFlowInOneCall, TestFlowOfEndpoints
-from dispatcher.testing.conformance.grants import (
-    TestKeysOfCallers,
-    TestListsOfCallers,
-    TestRotatingSecrets,
-    TestServiceKeys,
-)
 from dispatcher.testing.conformance.handed import (
     TestAttemptsThatAreLate,
     TestDeliveriesChangedByAnother,
@@ -100,18 +100,14 @@ from dispatcher.testing.conformance.holders import (
     TestHeldJobs,
     TestTakingBack,
 )
-from dispatcher.testing.conformance.keys import (
+from dispatcher.testing.conformance.leases import TestEndingRemoteLeases, TestRemoteLeases
+from dispatcher.testing.conformance.machine import stateful
+from dispatcher.testing.conformance.ordering import TestChainsAtRandom, TestOrder, TestWhenOneEnds
+from dispatcher.testing.conformance.ordering_keys import (
     TestKeys,
     TestKeysAndHandOff,
     TestManyBehindAKey,
     TestScheduledWithKeys,
-)
-from dispatcher.testing.conformance.leases import TestEndingRemoteLeases, TestRemoteLeases
-from dispatcher.testing.conformance.machine import stateful
-from dispatcher.testing.conformance.ordering import (
-    TestChainsAtRandom,
-    TestOrder,
-    TestWhenOneEnds,
 )
 from dispatcher.testing.conformance.pausing import TestConcurrency, TestPausingQueues
 from dispatcher.testing.conformance.reading import (
@@ -120,10 +116,7 @@ from dispatcher.testing.conformance.reading import (
     TestListsOfJobs,
     TestOneJob,
 )
-from dispatcher.testing.conformance.reading_deliveries import (
-    TestListsOfDeliveries,
-    TestOneDelivery,
-)
+from dispatcher.testing.conformance.reading_deliveries import TestListsOfDeliveries, TestOneDelivery
 from dispatcher.testing.conformance.redelivering import (
     TestAskingToCancelDeliveries,
     TestRedelivering,

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from dispatcher.core.changes import AskCancel, EndDelivery, LeasedJob, Redeliver
 from dispatcher.core.model import Delivery, DeliveryState, EventType, Job, JobState, JobStatus
-from dispatcher.core.quotas import Full, Room
+from dispatcher.core.quotas import Full, WaitRoom
 from dispatcher.ports.bulk import BulkState, BulkStep, BulkStepped
 from dispatcher.ports.records import Added, Applied, NoRoom, Stale
 from dispatcher.ports.views import DeliveryFilter, JobFilter
@@ -322,7 +322,7 @@ class TestBulkSteps:
 
     async def test_without_room_for_each_job_none_is_added(self, scene: Scene) -> None:
         leased = await begun(scene)
-        room = Room(jobs=2)
+        room = WaitRoom(jobs=2)
         news = [replace(scene.new(), room=room) for _ in range(3)]
         step = BulkStep(
             job_id=leased.job.id,

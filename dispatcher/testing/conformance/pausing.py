@@ -7,7 +7,7 @@ import asyncio
 from dispatcher.core.model import JobState
 from dispatcher.ports.records import UNBOUNDED, Added, Concurrency, HandOff, NewJob
 from dispatcher.ports.views import Pauses
-from dispatcher.testing.conformance.keys import claimed
+from dispatcher.testing.conformance.ordering_keys import claimed
 from dispatcher.testing.conformance.scene import Scene
 from dispatcher.testing.conformance.values import BEN, LEASE_SECONDS, MAIL, REPORT
 

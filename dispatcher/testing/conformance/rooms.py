@@ -6,18 +6,18 @@ import msgspec
 
 from dispatcher.core.changes import LeasedJob
 from dispatcher.core.model import Job, JobState
-from dispatcher.core.quotas import Full, Room
+from dispatcher.core.quotas import Full, WaitRoom
 from dispatcher.ports.records import Added, AddResult, Idempotency, KeyReused, NoRoom, Replayed
 from dispatcher.ports.store import Store
 from dispatcher.testing.conformance.scene import Scene
 from dispatcher.testing.conformance.values import ANN, BEN, MAIL, REPORT
 
-TWO = Room(jobs=2)
+TWO = WaitRoom(jobs=2)
 
 
 async def ask(
     scene: Scene,
-    room: Room | None,
+    room: WaitRoom | None,
     *,
     body: bytes = b"{}",
     key: Idempotency | None = None,
@@ -35,7 +35,7 @@ async def waits(scene: Scene, *, caller_id: str = ANN, queue: str | None = None)
     """How many jobs wait, found by what there is room for: it must be this many more or none."""
     most = 100
     for count in range(most):
-        room = Room(jobs=count) if queue is None else Room(queue_jobs=count)
+        room = WaitRoom(jobs=count) if queue is None else WaitRoom(queue_jobs=count)
         answer = await ask(scene, room, caller_id=caller_id, queue=queue or "default")
         if isinstance(answer, Added):
             await scene.apply(scene.end_waiting(answer.job))
@@ -50,14 +50,14 @@ class TestRoom:
         assert await ask(scene, TWO) == NoRoom(Full.JOBS)
         assert await ask(scene, TWO, store=scene.other) == NoRoom(Full.JOBS)
         assert len(await scene.jobs()) == 2
-        assert isinstance(await ask(scene, Room(jobs=3)), Added)
+        assert isinstance(await ask(scene, WaitRoom(jobs=3)), Added)
         assert isinstance(await ask(scene, None), Added)
 
     async def test_what_is_refused_leaves_nothing(self, scene: Scene) -> None:
         await ask(scene, None)
         before = await scene.backend.count_rows()
         key = Idempotency("k", b"d" * 32, scene.now + 1_000)
-        assert await ask(scene, Room(jobs=1), queue="new", type=REPORT, key=key) == NoRoom(
+        assert await ask(scene, WaitRoom(jobs=1), queue="new", type=REPORT, key=key) == NoRoom(
             Full.JOBS
         )
         assert await scene.backend.count_rows() == before
@@ -69,21 +69,21 @@ class TestRoom:
         assert [type(each) for each in answers] == [Added, Added, NoRoom, NoRoom, NoRoom]
 
     async def test_bytes_of_inputs_are_counted(self, scene: Scene) -> None:
-        room = Room(bytes=10)
+        room = WaitRoom(bytes=10)
         assert isinstance(await ask(scene, room, body=b"1234567"), Added)
         assert await ask(scene, room, body=b"1234") == NoRoom(Full.BYTES)
         assert isinstance(await ask(scene, room, body=b"123"), Added)
         assert await ask(scene, room, body=b"1") == NoRoom(Full.BYTES)
-        assert isinstance(await ask(scene, Room(bytes=11), body=b"1"), Added)
+        assert isinstance(await ask(scene, WaitRoom(bytes=11), body=b"1"), Added)
 
     async def test_of_all_queues_and_types_of_one_caller(self, scene: Scene) -> None:
         await ask(scene, None, queue="a", type=MAIL)
         await ask(scene, None, queue="b", type=REPORT)
         assert await ask(scene, TWO, queue="c") == NoRoom(Full.JOBS)
-        assert isinstance(await ask(scene, Room(jobs=1), caller_id=BEN), Added)
+        assert isinstance(await ask(scene, WaitRoom(jobs=1), caller_id=BEN), Added)
 
     async def test_a_queue_counts_all_callers_and_types(self, scene: Scene) -> None:
-        room = Room(queue_jobs=2)
+        room = WaitRoom(queue_jobs=2)
         await ask(scene, None, caller_id=BEN, type=MAIL)
         await ask(scene, None, type=REPORT)
         assert await ask(scene, room) == NoRoom(Full.QUEUE)
@@ -91,17 +91,17 @@ class TestRoom:
 
     async def test_a_known_key_is_answered_whatever_waits(self, scene: Scene) -> None:
         key = Idempotency("k", b"d" * 32, scene.now + 1_000)
-        first = await ask(scene, Room(jobs=1), key=key)
+        first = await ask(scene, WaitRoom(jobs=1), key=key)
         assert isinstance(first, Added)
-        again = await ask(scene, Room(jobs=1), key=key)
+        again = await ask(scene, WaitRoom(jobs=1), key=key)
         assert isinstance(again, Replayed)
         assert again.job.id == first.job.id
         other = Idempotency("k", b"e" * 32, scene.now + 1_000)
-        assert await ask(scene, Room(jobs=1), key=other) == KeyReused()
+        assert await ask(scene, WaitRoom(jobs=1), key=other) == KeyReused()
 
     async def test_what_is_handed_off_needs_no_room(self, scene: Scene) -> None:
         holder = await scene.hold()
-        room = Room(jobs=1, bytes=2, queue_jobs=1)
+        room = WaitRoom(jobs=1, bytes=2, queue_jobs=1)
         for _ in range(3):
             answer = await ask(scene, room, holder=holder)
             assert isinstance(answer, Added)
@@ -110,7 +110,7 @@ class TestRoom:
 
     async def test_what_waits_for_its_time_takes_room(self, scene: Scene) -> None:
         await ask(scene, None, due_at=scene.now + 3_600_000)
-        assert await ask(scene, Room(jobs=1)) == NoRoom(Full.JOBS)
+        assert await ask(scene, WaitRoom(jobs=1)) == NoRoom(Full.JOBS)
 
     async def test_room_comes_free_when_a_job_begins_and_goes_when_it_comes_back(
         self, scene: Scene

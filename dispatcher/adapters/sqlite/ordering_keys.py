@@ -8,12 +8,11 @@ all that are due by then, join; so joining costs one update a job and no clock h
 
 from __future__ import annotations
 
-from enum import IntEnum
-from typing import Final
-
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.core.model import Job
+from dispatcher.core.ordering import KeyPlace
+from dispatcher.ports.portions import JOIN_JOBS
 
 _JOIN = statement("key_join")
 _FRONT = statement("key_front")
@@ -21,31 +20,18 @@ _FIRST_BEHIND = statement("key_first_behind")
 _MOVE = statement("key_place")
 _LANE_READY = statement("lane_of_job_ready")
 
-JOIN_JOBS: Final = 500
-"""How many scheduled jobs of a key join at a time, the first due first; the next look goes on."""
 
-
-class Place(IntEnum):
-    """Where a job stands in the order of its key: `job.key_place`."""
-
-    NO_KEY = 0
-    FRONT = 1
-    SCHEDULED = 2
-    BEHIND = 3
-    ENDED = 4
-
-
-def place_of(session: Session, job: Job) -> Place:
+def place_of(session: Session, job: Job) -> KeyPlace:
     """Where a job that is about to be added will stand."""
     if job.ordering_key is None:
-        return Place.NO_KEY
+        return KeyPlace.NO_KEY
     if job.due_at > session.now:
-        return Place.SCHEDULED
-    front = settle_key(session, job.caller_id, job.ordering_key)
-    return Place.FRONT if front is None else Place.BEHIND
+        return KeyPlace.SCHEDULED
+    front = renew_front(session, job.caller_id, job.ordering_key)
+    return KeyPlace.FRONT if front is None else KeyPlace.BEHIND
 
 
-def settle_key(session: Session, caller_id: str, key: str) -> int | None:
+def renew_front(session: Session, caller_id: str, key: str) -> int | None:
     """Let the front of a key be who it should be now; its number, None if nothing has joined.
 
     To be called when the front has ended, and before one is leased: a scheduled job that was
@@ -64,8 +50,8 @@ def settle_key(session: Session, caller_id: str, key: str) -> int | None:
     if row is not None:
         if row[0] < first:
             return int(row[0])
-        session.execute(_MOVE, {"seq": row[0], "place": Place.BEHIND})
-    session.execute(_MOVE, {"seq": first, "place": Place.FRONT})
+        session.execute(_MOVE, {"seq": row[0], "place": KeyPlace.BEHIND})
+    session.execute(_MOVE, {"seq": first, "place": KeyPlace.FRONT})
     session.execute(_LANE_READY, {"seq": first, "now": session.now})
     session.lanes.clear()
     return first

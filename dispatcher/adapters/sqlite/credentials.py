@@ -1,35 +1,24 @@
-"""Keys and secrets that come and go: of callers, and the service's own."""
+"""Keys and secrets, which come and go: of callers, and the service's own."""
 
 from __future__ import annotations
 
 import sqlite3
 
-from msgspec import Struct
-
 from dispatcher.adapters.sqlite.audit import add_audit
 from dispatcher.adapters.sqlite.rows import caller_of
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
-from dispatcher.core.audit import AuditEntry
 from dispatcher.core.model import ApiKey, Caller, Instant, Role, ServiceKey
-from dispatcher.ports.records import (
-    MOST_KEYS,
-    MOST_SECRETS,
-    Addition,
-    CallerPage,
-    CallerRecord,
-    SecretRecord,
-)
+from dispatcher.ports.asked import EndedKey, NewKey, NewSecret, NewServiceKey
+from dispatcher.ports.records import MOST_KEYS, MOST_SECRETS, Addition
 
-_CALLERS = statement("callers_before")
-_CALLER_BY_ID = statement("caller_by_id")
+_KEY_FIND = statement("api_key_find")
+_SECRET_ADD = statement("secret_add")
+_SECRETS = statement("secrets_in_force")
 _CALLER_EXISTS = statement("caller_exists")
 _KEY_ADD = statement("api_key_add")
 _KEY_REVOKE = statement("api_key_revoke")
-_KEYS = statement("api_keys_of_caller")
 _KEYS_COUNT = statement("api_keys_count")
-_SECRET_ADD = statement("secret_add")
-_SECRETS = statement("secrets_of_caller")
 _SECRETS_COUNT = statement("secrets_count")
 _SECRETS_END = statement("secrets_end")
 _SECRETS_FORGET = statement("secrets_forget")
@@ -40,71 +29,22 @@ _SERVICE_KEYS_COUNT = statement("service_keys_count")
 _SERVICE_KEYS_END = statement("service_keys_end")
 _SERVICE_KEYS_FORGET = statement("service_keys_forget")
 
-_PAST_ALL = 2**63 - 1
 
-
-class NewKey(Struct, frozen=True):
-    """An API key to add."""
-
-    key: ApiKey
-    digest: bytes
-    entry: AuditEntry | None = None
-
-
-class EndedKey(Struct, frozen=True):
-    """An API key to revoke."""
-
-    caller_id: str
-    id: str
-    entry: AuditEntry | None
-
-
-class NewSecret(Struct, frozen=True):
-    """A signing secret to add in the place of those that are there."""
-
-    caller_id: str
-    sealed: bytes
-    created_at: Instant
-    overlap_seconds: float
-    entry: AuditEntry | None
-
-
-class NewServiceKey(Struct, frozen=True):
-    """A key of the service to add; None as overlap: only as the first."""
-
-    key: ServiceKey
-    sealed: bytes
-    overlap_seconds: float | None
-    entry: AuditEntry | None = None
-
-
-# --- callers -----------------------------------------------------------------------------------
-
-
-def list_callers(
-    read: sqlite3.Connection, now: Instant, *, limit: int, before: int | None
-) -> CallerPage:
-    """Callers, newest first."""
-    wanted = {"before": _PAST_ALL if before is None else before, "limit": limit + 1}
-    rows = read.execute(_CALLERS, wanted).fetchall()
-    items = tuple(_record(read, caller_of(caller), now) for _, *caller in rows[:limit])
-    return CallerPage(items, rows[limit - 1][0] if len(rows) > limit else None)
-
-
-def get_caller(read: sqlite3.Connection, now: Instant, caller_id: str) -> CallerRecord | None:
-    """One caller."""
-    row = read.execute(_CALLER_BY_ID, (caller_id,)).fetchone()
-    return None if row is None else _record(read, caller_of(row), now)
-
-
-def _record(read: sqlite3.Connection, caller: Caller, now: Instant) -> CallerRecord:
-    wanted = {"caller_id": caller.id, "now": now}
-    keys = tuple(
-        ApiKey(id=id_, caller_id=caller.id, role=Role(role), created_at=created, expires_at=expires)
-        for id_, role, created, expires in read.execute(_KEYS, wanted)
+def find_key(read: sqlite3.Connection, digest: bytes) -> tuple[ApiKey, Caller] | None:
+    """The key with that digest, and its caller."""
+    row = read.execute(_KEY_FIND, (digest,)).fetchone()
+    if row is None:
+        return None
+    id_, role, created_at, expires_at, revoked_at, *caller = row
+    key = ApiKey(
+        id=id_,
+        caller_id=caller[0],
+        role=Role(role),
+        created_at=created_at,
+        expires_at=expires_at,
+        revoked_at=revoked_at,
     )
-    secrets = tuple(SecretRecord(*row) for row in read.execute(_SECRETS, wanted))
-    return CallerRecord(caller, keys, secrets)
+    return key, caller_of(caller)
 
 
 def insert_key(session: Session, key: ApiKey, digest: bytes) -> None:
@@ -143,6 +83,12 @@ def revoke_key(session: Session, key: EndedKey) -> bool:
         return False
     add_audit(session, key.entry)
     return True
+
+
+def sealed_secrets(read: sqlite3.Connection, caller_id: str, now: Instant) -> list[bytes]:
+    """The secrets of a caller in force, newest first."""
+    rows = read.execute(_SECRETS, {"caller_id": caller_id, "now": now})
+    return [sealed for (sealed,) in rows]
 
 
 def rotate_secret(session: Session, new: NewSecret) -> Addition:

@@ -1,8 +1,8 @@
-"""What the sweep finds, and what pruning erases."""
+"""What pruning erases: jobs past their time, and what nobody needs any more."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from operator import itemgetter
 from typing import Final, NamedTuple, TypeAlias
@@ -14,27 +14,12 @@ from dispatcher.adapters.postgres.chains import advance, blocked_by
 from dispatcher.adapters.postgres.erasing import Eraser
 from dispatcher.adapters.postgres.holders import HOLDER_KEPT_MS
 from dispatcher.adapters.postgres.passing import Passing
-from dispatcher.adapters.postgres.registered import by_id
-from dispatcher.adapters.postgres.rows import (
-    DELIVERY_LEASE,
-    DELIVERY_WIDTH,
-    JOB_LEASE,
-    Row,
-    delivery_in,
-    delivery_of,
-    job_of,
-)
+from dispatcher.adapters.postgres.rows import Row
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
-from dispatcher.core.endpoints import Endpoint
-from dispatcher.core.lifecycle import DELIVERY_LIFE_MS
-from dispatcher.core.model import Delivery, Instant, Job
-from dispatcher.ports.records import Overdue
-
-_LOST_JOBS = statement("sweep_lost_jobs")
-_LATE_JOBS = statement("sweep_late_jobs")
-_LOST_DELIVERIES = statement("sweep_lost_deliveries")
-_OLD_DELIVERIES = statement("sweep_old_deliveries")
+from dispatcher.core.breaker import BREAKER_KEPT_MS, CLOSED_KEPT_MS
+from dispatcher.core.model import Instant
+from dispatcher.ports.portions import LOOK_FACTOR
 
 _CANDIDATES = statement("prune_candidates")
 _TAKE = statement("prune_take")
@@ -51,53 +36,16 @@ _SAVEPOINT = statement("savepoint")
 _KEEP = statement("savepoint_keep")
 _UNDO = statement("savepoint_undo")
 
-LOOK_FACTOR: Final = 4
-"""A pruning looks at so many times as many jobs as it may erase: some have to stay."""
-
-BREAKER_KEPT_MS: Final = 86_400_000
-"""The breaker of a receiver to which nothing is sent any more is forgotten after a day,"""
-
-CLOSED_KEPT_MS: Final = 600_000
-"""that of a URL which is closed sooner: its failures were few."""
-
-_Place: TypeAlias = tuple[int, int]
+_Cursor: TypeAlias = tuple[int, int]
 _Step: TypeAlias = tuple[str, Callable[[], Awaitable[object]]]
-_START: Final[_Place] = (-1, -1)
+_START: Final[_Cursor] = (-1, -1)
 
 
-async def sweep(session: Session, limit: int) -> Overdue:
-    """Find what is overdue; see the port."""
-    now = await session.look_at_clock()
-    lost_jobs = await session.fetch(_LOST_JOBS, now, limit)
-    late_jobs = await session.fetch(_LATE_JOBS, now, limit)
-    lost = await session.fetch(_LOST_DELIVERIES, now, limit)
-    endpoints = await by_id(session, [row["endpoint_id"] for row in lost])
-    old = await session.fetch(_OLD_DELIVERIES, now - DELIVERY_LIFE_MS, limit)
-    return Overdue(
-        lost_jobs=tuple((job_of(row), row[JOB_LEASE]) for row in lost_jobs),
-        late_jobs=tuple((job_of(row), row[JOB_LEASE]) for row in late_jobs),
-        lost_deliveries=tuple(_lost(row, endpoints) for row in lost),
-        old_deliveries=tuple(delivery_in(row) for row in old),
-    )
-
-
-def _lost(
-    row: Row, endpoints: Mapping[str, Endpoint]
-) -> tuple[Delivery, str, Job | None, Endpoint | None]:
-    event_id, event_type = row[DELIVERY_WIDTH : DELIVERY_WIDTH + 2]
-    columns = row[DELIVERY_WIDTH + 2 :]
-    job = None if columns[0] is None else job_of(columns)
-    job_id = None if job is None else job.id
-    delivery = delivery_of(row, event_id=event_id, event_type=event_type, job_id=job_id)
-    endpoint = None if delivery.endpoint_id is None else endpoints.get(delivery.endpoint_id)
-    return delivery, row[DELIVERY_LEASE], job, endpoint
-
-
-class _Places(NamedTuple):
+class _Cursors(NamedTuple):
     """How far pruning has looked: at jobs, and at those that had to stay."""
 
-    after: _Place = _START
-    again: _Place = _START
+    after: _Cursor = _START
+    again: _Cursor = _START
 
 
 class Pruning:
@@ -107,7 +55,7 @@ class Pruning:
     later stands behind. So it goes on from where it was; only when it has come to the end it looks
     again, in turn, at some of those that had to stay (for an open or a dead delivery, for as long
     as 30 days), that another process had taken, or that the database refused to erase. That it
-    forgets both places with the process is no harm. Several may prune at once: each takes what no
+    forgets both cursors with the process is no harm. Several may prune at once: each takes what no
     other has taken.
     """
 
@@ -117,23 +65,23 @@ class Pruning:
         self._dead_kept_ms = round(dead_kept_seconds * 1000)
         self._audit_kept_ms = round(audit_kept_seconds * 1000)
         self._passing = Passing()
-        self._places = _Places()
+        self._cursors = _Cursors()
         # Where the last transaction, of that number, came to. What is rolled back was not looked
         # at, so it is believed only when the server says that it was committed.
-        self._came_to: tuple[int | None, _Places] | None = None
+        self._came_to: tuple[int | None, _Cursors] | None = None
 
     async def prune(self, session: Session, entries: Sequence[Entry[int]]) -> list[int]:
         """Erase up to so many jobs, and as many of each other thing; see the port."""
         await session.began()
         await self._go_on(session)
-        places = self._places
+        cursors = self._cursors
         answers = []
         for entry in entries:
-            erased, places = await self._prune(session, entry.item, places)
+            erased, cursors = await self._prune(session, entry.item, cursors)
             if erased < entry.item:
                 self._passing.ended()
             answers.append(erased)
-        self._came_to = (session.xid, places)
+        self._came_to = (session.xid, cursors)
         return answers
 
     async def _go_on(self, session: Session) -> None:
@@ -149,33 +97,33 @@ class Pruning:
         else:
             await session.execute(_KEEP)
             if row is not None and row[0] == "committed":
-                self._places = came_to[1]
+                self._cursors = came_to[1]
 
-    async def _prune(self, session: Session, limit: int, places: _Places) -> tuple[int, _Places]:
-        going, more, places = await self._take(session, limit, places)
+    async def _prune(self, session: Session, limit: int, cursors: _Cursors) -> tuple[int, _Cursors]:
+        going, more, cursors = await self._take(session, limit, cursors)
         erased = await self._erase(session, going) if going else 0
         await self._forget(session, limit)
-        return limit if more else erased, places
+        return limit if more else erased, cursors
 
     async def _take(
-        self, session: Session, limit: int, places: _Places
-    ) -> tuple[list[int], bool, _Places]:
-        """Lock up to `limit` jobs that may go; whether there is more to look at; and the places."""
-        look, until = limit * LOOK_FACTOR, places.after
+        self, session: Session, limit: int, cursors: _Cursors
+    ) -> tuple[list[int], bool, _Cursors]:
+        """Lock up to `limit` jobs that may go; whether there is more to look at; the cursors."""
+        look, until = limit * LOOK_FACTOR, cursors.after
         found = await self._candidates(session, until, look)
         taken, after = await _taken(session, found, limit, until)
-        places = places._replace(after=after)
+        cursors = cursors._replace(after=after)
         if len(found) == look or len(taken) == limit:
-            return taken, True, places
-        stayed = await self._candidates(session, places.again, look)
-        behind = [row for row in stayed if _place(row) <= until]
-        others, again = await _taken(session, behind, limit - len(taken), places.again)
+            return taken, True, cursors
+        stayed = await self._candidates(session, cursors.again, look)
+        behind = [row for row in stayed if _cursor(row) <= until]
+        others, again = await _taken(session, behind, limit - len(taken), cursors.again)
         full = len(taken) + len(others) == limit
         if len(behind) < look and not full:
             again = _START
-        return taken + others, full, places._replace(again=again)
+        return taken + others, full, cursors._replace(again=again)
 
-    async def _candidates(self, session: Session, after: _Place, look: int) -> Sequence[Row]:
+    async def _candidates(self, session: Session, after: _Cursor, look: int) -> Sequence[Row]:
         now = session.now
         rows: Sequence[Row] = await session.fetch(
             _CANDIDATES, now, now - self._dead_kept_ms, *after, look
@@ -227,18 +175,18 @@ async def _each_step(steps: Sequence[_Step]) -> int:
     return len(steps)
 
 
-def _place(row: Row) -> tuple[int, int]:
+def _cursor(row: Row) -> _Cursor:
     return row[0], row[1]
 
 
 async def _taken(
-    session: Session, found: Sequence[Row], limit: int, place: tuple[int, int]
-) -> tuple[list[int], tuple[int, int]]:
-    """Lock up to `limit` that may go and nobody has locked; and behind which place to go on."""
+    session: Session, found: Sequence[Row], limit: int, after: _Cursor
+) -> tuple[list[int], _Cursor]:
+    """Lock up to `limit` that may go and nobody has locked; and behind which to go on."""
     free = [row[1] for row in found if not row[2]]
     rows = await session.fetch(_TAKE, free, limit) if free and limit else ()
     taken = [row[0] for row in rows]
     if len(taken) == limit:
         last = taken[-1] if taken else None
-        return taken, next((_place(row) for row in found if row[1] == last), place)
-    return taken, _place(found[-1]) if found else place
+        return taken, next((_cursor(row) for row in found if row[1] == last), after)
+    return taken, _cursor(found[-1]) if found else after

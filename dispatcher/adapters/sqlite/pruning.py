@@ -1,43 +1,25 @@
-"""What the sweep finds, and what pruning erases."""
+"""What pruning erases: jobs past their time, and what nobody needs any more."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from dispatcher.adapters.sqlite.clearing import (
     START,
-    Place,
+    Cursor,
     PruningAlone,
     clear_deleted,
     put_back_held,
 )
 from dispatcher.adapters.sqlite.erasing import Eraser
 from dispatcher.adapters.sqlite.passing import Passing, Work
-from dispatcher.adapters.sqlite.rows import (
-    DELIVERY_LEASE,
-    DELIVERY_WIDTH,
-    JOB_LEASE,
-    JOB_WIDTH,
-    Row,
-    delivery_in,
-    delivery_of,
-    endpoint_of,
-    job_of,
-)
+from dispatcher.adapters.sqlite.rows import Row
 from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.statements import statement
 from dispatcher.adapters.sqlite.writer import Writer
-from dispatcher.core.endpoints import Endpoint
-from dispatcher.core.lifecycle import DELIVERY_LIFE_MS
-from dispatcher.core.model import Delivery, Instant, Job
-from dispatcher.ports.records import Overdue
-
-_LOST_JOBS = statement("sweep_lost_jobs")
-_LATE_JOBS = statement("sweep_late_jobs")
-_LOST_DELIVERIES = statement("sweep_lost_deliveries")
-_OLD_DELIVERIES = statement("sweep_old_deliveries")
+from dispatcher.core.breaker import BREAKER_KEPT_MS, CLOSED_KEPT_MS
+from dispatcher.ports.portions import LOOK_FACTOR
 
 _CANDIDATES = statement("prune_candidates")
 _FORGET_KEYS = statement("prune_idempotency")
@@ -47,15 +29,6 @@ _FORGET_TARGETS = statement("prune_targets")
 _FORGET_AUDIT = statement("prune_audit")
 _FORGET_DESTINATIONS = statement("prune_destinations")
 
-LOOK_FACTOR: Final = 4
-"""A pruning looks at so many times as many jobs as it may erase: some have to stay."""
-
-BREAKER_KEPT_MS: Final = 86_400_000
-"""The breaker of a receiver to which nothing is sent any more is forgotten after a day,"""
-
-CLOSED_KEPT_MS: Final = 600_000
-"""that of a URL which is closed sooner: its failures were few."""
-
 VACUUM_PAGES: Final = 256
 """So many free pages are given back to the file system at a time,"""
 
@@ -63,34 +36,12 @@ SPARE_PAGES: Final = 16_384
 """but this many (64 MiB), or a quarter of the file, are kept for what comes next."""
 
 
-def sweep(read: sqlite3.Connection, now: Instant, limit: int) -> Overdue:
-    """Find what is overdue; see the port."""
-    due = {"now": now, "limit": limit}
-    old = {"before": now - DELIVERY_LIFE_MS, "limit": limit}
-    return Overdue(
-        lost_jobs=tuple((job_of(row), row[JOB_LEASE]) for row in read.execute(_LOST_JOBS, due)),
-        late_jobs=tuple((job_of(row), row[JOB_LEASE]) for row in read.execute(_LATE_JOBS, due)),
-        lost_deliveries=tuple(_lost(row) for row in read.execute(_LOST_DELIVERIES, due)),
-        old_deliveries=tuple(delivery_in(row) for row in read.execute(_OLD_DELIVERIES, old)),
-    )
-
-
-def _lost(row: Row) -> tuple[Delivery, str, Job | None, Endpoint | None]:
-    event_id, event_type = row[DELIVERY_WIDTH : DELIVERY_WIDTH + 2]
-    columns = row[DELIVERY_WIDTH + 2 :]
-    job = None if columns[0] is None else job_of(columns)
-    job_id = None if job is None else job.id
-    delivery = delivery_of(row, event_id=event_id, event_type=event_type, job_id=job_id)
-    endpoint = endpoint_of(columns[JOB_WIDTH:])
-    return delivery, row[DELIVERY_LEASE], job, endpoint
-
-
-class _Places(NamedTuple):
+class _Cursors(NamedTuple):
     """How far pruning has looked: at jobs, at those that had to stay, at events of no job."""
 
-    after: Place = START
-    again: Place = START
-    alone: Place = START
+    after: Cursor = START
+    again: Cursor = START
+    alone: Cursor = START
 
 
 class Pruning:
@@ -99,7 +50,7 @@ class Pruning:
     Jobs past their time are looked at in the order in which they came to it, and what comes to it
     later stands behind. So it goes on from where it was; only when it has come to the end it looks
     again, in turn, at some of those that had to stay (for an open or a dead delivery, for as long
-    as 30 days) or that the database refused to erase. That it forgets its places with the process
+    as 30 days) or that the database refused to erase. That it forgets its cursors with the process
     is no harm.
     """
 
@@ -108,21 +59,21 @@ class Pruning:
         self._eraser = eraser
         self._dead_kept_ms = round(dead_kept_seconds * 1000)
         self._audit_kept_ms = round(audit_kept_seconds * 1000)
-        self._places = _Places()
+        self._cursors = _Cursors()
         self._passing = Passing()
         self._alone = PruningAlone(self._dead_kept_ms, eraser, self._passing)
 
     async def prune(self, writer: Writer, limit: int) -> int:
         """Erase up to `limit` jobs, and as many of each other thing; see the port."""
-        # What is rolled back has not been looked at: the places move once that is committed.
-        erased, self._places = await writer.one(self._prune, limit)
+        # What is rolled back has not been looked at: the cursors move once that is committed.
+        erased, self._cursors = await writer.one(self._prune, limit)
         if erased < limit:
             self._passing.ended()
         return erased
 
-    def _prune(self, session: Session, limit: int) -> tuple[int, _Places]:
+    def _prune(self, session: Session, limit: int) -> tuple[int, _Cursors]:
         look = limit * LOOK_FACTOR
-        erased, more, places = self._erase(session, limit)
+        erased, more, cursors = self._erase(session, limit)
         bound = {"now": session.now, "limit": limit}
         past = session.now - self._audit_kept_ms
         old = {"before": past, "limit": limit}
@@ -143,34 +94,34 @@ class Pruning:
         )
         session.forget_holders()
         session.lanes.clear()
-        alone = self._alone.prune(session, limit, look, places.alone)
+        alone = self._alone.prune(session, limit, look, cursors.alone)
         put_back = Work("what is held", lambda: put_back_held(session, limit))
         self._passing.each(session, (put_back,))
         deleted = Work("a deleted endpoint", lambda: clear_deleted(session, limit))
         ended = self._passing.each(session, (deleted,))
         _give_back(session)
-        return limit if more else max(erased, ended), places._replace(alone=alone)
+        return limit if more else max(erased, ended), cursors._replace(alone=alone)
 
-    def _erase(self, session: Session, limit: int) -> tuple[int, bool, _Places]:
-        """Erase up to `limit` jobs; whether there is more to look at at once; and the places."""
-        look, places = limit * LOOK_FACTOR, self._places
-        until = places.after
+    def _erase(self, session: Session, limit: int) -> tuple[int, bool, _Cursors]:
+        """Erase up to `limit` jobs; whether there is more to look at at once; and the cursors."""
+        look, cursors = limit * LOOK_FACTOR, self._cursors
+        until = cursors.after
         found = self._candidates(session, until, look)
         going, after = _going(found, limit, until)
         erased = self._erase_each(session, going)
-        places = places._replace(after=after)
+        cursors = cursors._replace(after=after)
         if len(found) == look or len(going) == limit:
-            return erased, True, places
-        stayed = self._candidates(session, places.again, look)
+            return erased, True, cursors
+        stayed = self._candidates(session, cursors.again, look)
         behind = [row for row in stayed if row[:2] <= until]
-        taken, again = _going(behind, limit - len(going), places.again)
+        taken, again = _going(behind, limit - len(going), cursors.again)
         erased += self._erase_each(session, taken)
         full = len(going) + len(taken) == limit
         if len(behind) < look and not full:
             again = START
-        return erased, full, places._replace(again=again)
+        return erased, full, cursors._replace(again=again)
 
-    def _candidates(self, session: Session, after: Place, look: int) -> list[Row]:
+    def _candidates(self, session: Session, after: Cursor, look: int) -> list[Row]:
         bound = {
             "now": session.now,
             "dead_since": session.now - self._dead_kept_ms,
@@ -187,8 +138,8 @@ class Pruning:
         return self._passing.each(session, [erase(seq) for seq in seqs])
 
 
-def _going(found: Sequence[Row], limit: int, after: Place) -> tuple[list[int], Place]:
-    """Up to `limit` of these that may go; and the place behind which to go on."""
+def _going(found: Sequence[Row], limit: int, after: Cursor) -> tuple[list[int], Cursor]:
+    """Up to `limit` of these that may go; and the cursor behind which to go on."""
     going: list[int] = []
     for expires_at, seq, stays in found:
         if len(going) == limit:

@@ -39,7 +39,7 @@ def lease_until(session: Session, terms: DeliveryTerms) -> Instant:
     return session.now + round(terms.lease_seconds * 1000)
 
 
-class Place:
+class Destination:
     """One locked destination.
 
     `sending` counts leases that are alive, and `first_until` is when the first of them ends.
@@ -154,7 +154,7 @@ async def begin(session: Session, wanted: Iterable[Where]) -> None:
     session.now, session.xid = rows[0][:2]
 
 
-async def look(session: Session, wanted: Iterable[Where]) -> dict[Where, Place]:
+async def look(session: Session, wanted: Iterable[Where]) -> dict[Where, Destination]:
     """How locked destinations stand now."""
     found = sorted(set(wanted))
     if found:
@@ -162,7 +162,7 @@ async def look(session: Session, wanted: Iterable[Where]) -> dict[Where, Place]:
     return {where: session.stands[where] for where in found if where in session.stands}
 
 
-async def stand(session: Session, wanted: Iterable[Where]) -> dict[Where, Place]:
+async def stand(session: Session, wanted: Iterable[Where]) -> dict[Where, Destination]:
     """The same; not read again if the transaction has asked nothing since: see `still`."""
     found = set(wanted)
     if session.stands_since == session.asked and found <= session.stands.keys():
@@ -171,12 +171,12 @@ async def stand(session: Session, wanted: Iterable[Where]) -> dict[Where, Place]
 
 
 def mark(session: Session) -> bool:
-    """Whether the places of the last look stand as they are known: for `still`."""
+    """Whether the destinations of the last look stand as they are known: for `still`."""
     return session.stands_since == session.asked
 
 
-def still(session: Session, marked: bool, stands: dict[Where, Place] | None = None) -> None:
-    """They do so still: what was written since the mark is told to the places as well.
+def still(session: Session, marked: bool, stands: dict[Where, Destination] | None = None) -> None:
+    """They do so still: what was written since the mark is told to the destinations as well.
 
     `stands`: all of them, if some were looked at again since.
     """
@@ -187,7 +187,7 @@ def still(session: Session, marked: bool, stands: dict[Where, Place] | None = No
 
 def looked(session: Session, rows: Sequence[Row]) -> None:
     """A statement has looked at locked destinations: rows as of `destinations_loads.sql`."""
-    session.stands = {(row[2], row[3], row[4]): Place(*row[5:]) for row in rows}
+    session.stands = {(row[2], row[3], row[4]): Destination(*row[5:]) for row in rows}
     session.stands_since = session.asked
 
 
@@ -197,7 +197,7 @@ async def _look(session: Session, found: Sequence[Where], now: Instant | None) -
     return rows
 
 
-async def write(session: Session, places: Iterable[Place]) -> None:
+async def write(session: Session, places: Iterable[Destination]) -> None:
     """Write what has changed of when they are ready."""
     changed = [place for place in places if place.changed]
     if changed:

@@ -14,7 +14,6 @@ behind always has one before it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from enum import IntEnum
 from typing import Final, NamedTuple, TypeAlias
 
 from dispatcher.adapters.postgres.lanes import Lane
@@ -22,6 +21,8 @@ from dispatcher.adapters.postgres.rows import JOB_KEY_PLACE, Row, columns
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
 from dispatcher.core.model import Instant, Job
+from dispatcher.core.ordering import KeyPlace
+from dispatcher.ports.portions import JOIN_JOBS
 
 _LOCK = statement("keys_lock")
 _STAND = statement("keys_stand")
@@ -33,24 +34,11 @@ _ADVANCE = statement("keys_advance")
 _FORGET = statement("keys_forget")
 _NEXT_LANES = statement("keys_next_lanes")
 
-JOIN_JOBS: Final = 500
-"""How many scheduled jobs of a key join at a time, the first due first; the next look goes on."""
-
 Key: TypeAlias = tuple[str, str]
 """A caller's id, and an ordering key."""
 
 
-class Place(IntEnum):
-    """Where a job stands in the order of its key: `job.key_place`."""
-
-    NO_KEY = 0
-    FRONT = 1
-    SCHEDULED = 2
-    BEHIND = 3
-    ENDED = 4
-
-
-OPEN_PLACES: Final = (Place.FRONT, Place.SCHEDULED, Place.BEHIND)
+OPEN_PLACES: Final = (KeyPlace.FRONT, KeyPlace.SCHEDULED, KeyPlace.BEHIND)
 
 
 def key_of(row: Row) -> Key:
@@ -78,7 +66,7 @@ class Keys:
     """Where jobs that are about to be added will stand; their keys are locked."""
 
     def __init__(self) -> None:
-        self._next: dict[Key, Place] = {}
+        self._next: dict[Key, KeyPlace] = {}
         self._unused: set[Key] = set()
 
     @classmethod
@@ -92,22 +80,24 @@ class Keys:
             rows = await session.fetch(_STAND, *columns(wanted, 2), session.now)
             for caller_id, key, has_front, has_due in rows:
                 # Behind one that is due and has not joined, only a claim can tell whose turn it is.
-                place = Place.SCHEDULED if has_due else Place.FRONT
-                keys._next[caller_id, key] = Place.BEHIND if has_front else place
+                place = KeyPlace.SCHEDULED if has_due else KeyPlace.FRONT
+                keys._next[caller_id, key] = KeyPlace.BEHIND if has_front else place
         return keys
 
-    def place(self, job: Job, now: Instant) -> Place:
+    def place(self, job: Job, now: Instant) -> KeyPlace:
         """Where this job would stand."""
         if job.ordering_key is None:
-            return Place.NO_KEY
-        return Place.SCHEDULED if job.due_at > now else self._next[job.caller_id, job.ordering_key]
+            return KeyPlace.NO_KEY
+        return (
+            KeyPlace.SCHEDULED if job.due_at > now else self._next[job.caller_id, job.ordering_key]
+        )
 
-    def take(self, job: Job, place: Place) -> None:
+    def take(self, job: Job, place: KeyPlace) -> None:
         """The job is added there."""
         if job.ordering_key is not None:
             self._unused.discard((job.caller_id, job.ordering_key))
-            if place is Place.FRONT:
-                self._next[job.caller_id, job.ordering_key] = Place.BEHIND
+            if place is KeyPlace.FRONT:
+                self._next[job.caller_id, job.ordering_key] = KeyPlace.BEHIND
 
     async def forget(self, session: Session) -> None:
         """Leave no key of what was not taken in."""
@@ -124,7 +114,7 @@ class Fronts(NamedTuple):
     behind: frozenset[int]
 
 
-async def settle(session: Session, seqs: Sequence[int]) -> Fronts:
+async def renew_fronts(session: Session, seqs: Sequence[int]) -> Fronts:
     """Let the front of each key be who it should be now; of jobs that wait and are due.
 
     Those of keys that somebody else has locked are neither free nor behind.
@@ -145,9 +135,9 @@ async def settle(session: Session, seqs: Sequence[int]) -> Fronts:
     behind = [row["seq"] for row in rows if row["seq"] != fronts[row[0], row[1]]["seq"]]
     new = [row["seq"] for row in fronts.values() if not row["is_front"]]
     if behind:  # before another is the front: of a key there is one at most
-        await session.execute(_MOVE, behind, Place.BEHIND)
+        await session.execute(_MOVE, behind, KeyPlace.BEHIND)
     if new:
-        await session.execute(_MOVE, new, Place.FRONT)
+        await session.execute(_MOVE, new, KeyPlace.FRONT)
     return Fronts(frozenset(free), frozenset(behind))
 
 
@@ -169,7 +159,7 @@ async def advance(session: Session, ended: Sequence[Row]) -> dict[Key, Next]:
     keyed = [row for row in ended if row[JOB_KEY_PLACE] in OPEN_PLACES]
     if not keyed:
         return {}
-    fronts = sorted({key_of(row) for row in keyed if row[JOB_KEY_PLACE] == Place.FRONT})
+    fronts = sorted({key_of(row) for row in keyed if row[JOB_KEY_PLACE] == KeyPlace.FRONT})
     following: dict[Key, Next] = {}
     if fronts:
         rows = await session.fetch(_ADVANCE, *columns(fronts, 2), session.now, JOIN_JOBS)
@@ -189,7 +179,7 @@ async def next_lanes(session: Session, ending: Sequence[Row]) -> set[Lane]:
     """The lanes that have to be ready once jobs, which are locked, have ended."""
     counts: dict[Key, int] = {}
     for row in ending:
-        if row[JOB_KEY_PLACE] in (Place.FRONT, Place.BEHIND):
+        if row[JOB_KEY_PLACE] in (KeyPlace.FRONT, KeyPlace.BEHIND):
             counts[key_of(row)] = counts.get(key_of(row), 0) + 1
     if not counts:
         return set()

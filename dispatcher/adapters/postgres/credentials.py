@@ -1,36 +1,25 @@
-"""Keys and secrets that come and go: of callers, and the service's own."""
+"""Keys and secrets, which come and go: of callers, and the service's own."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from msgspec import Struct
 
 from dispatcher.adapters.postgres.audit import add_audit
 from dispatcher.adapters.postgres.batching import Entry
 from dispatcher.adapters.postgres.rows import caller_of
 from dispatcher.adapters.postgres.session import Session
 from dispatcher.adapters.postgres.statements import statement
-from dispatcher.core.audit import AuditEntry
-from dispatcher.core.model import ApiKey, Caller, Instant, Role, ServiceKey
-from dispatcher.ports.records import (
-    MOST_KEYS,
-    MOST_SECRETS,
-    Addition,
-    CallerPage,
-    CallerRecord,
-    SecretRecord,
-)
+from dispatcher.core.model import ApiKey, Caller, Role, ServiceKey
+from dispatcher.ports.asked import EndedKey, NewKey, NewSecret, NewServiceKey
+from dispatcher.ports.records import MOST_KEYS, MOST_SECRETS, Addition
 
-_CALLERS = statement("callers_before")
-_CALLER_BY_ID = statement("caller_by_id")
 _CALLER_LOCK = statement("caller_lock")
+_KEY_FIND = statement("api_key_find")
+_SECRET_ADD = statement("secret_add")
+_SECRETS = statement("secrets_in_force")
 _KEY_ADD = statement("api_key_add")
 _KEY_REVOKE = statement("api_key_revoke")
-_KEYS = statement("api_keys_of_callers")
 _KEYS_COUNT = statement("api_keys_count")
-_SECRET_ADD = statement("secret_add")
-_SECRETS = statement("secrets_of_callers")
 _SECRETS_COUNT = statement("secrets_count")
 _SECRETS_END = statement("secrets_end")
 _SECRETS_FORGET = statement("secrets_forget")
@@ -42,83 +31,22 @@ _SERVICE_KEYS_COUNT = statement("service_keys_count")
 _SERVICE_KEYS_END = statement("service_keys_end")
 _SERVICE_KEYS_FORGET = statement("service_keys_forget")
 
-_PAST_ALL = 2**63 - 1
 
-
-class NewKey(Struct, frozen=True):
-    """An API key to add."""
-
-    key: ApiKey
-    digest: bytes
-    entry: AuditEntry | None = None
-
-
-class EndedKey(Struct, frozen=True):
-    """An API key to revoke."""
-
-    caller_id: str
-    id: str
-    entry: AuditEntry | None
-
-
-class NewSecret(Struct, frozen=True):
-    """A signing secret to add in the place of those that are there."""
-
-    caller_id: str
-    sealed: bytes
-    created_at: Instant
-    overlap_seconds: float
-    entry: AuditEntry | None
-
-
-class NewServiceKey(Struct, frozen=True):
-    """A key of the service to add; None as overlap: only as the first."""
-
-    key: ServiceKey
-    sealed: bytes
-    overlap_seconds: float | None
-    entry: AuditEntry | None = None
-
-
-# --- callers -----------------------------------------------------------------------------------
-
-
-async def list_callers(session: Session, *, limit: int, before: int | None) -> CallerPage:
-    """Callers, newest first."""
-    now = await session.look_at_clock()
-    rows = await session.fetch(_CALLERS, _PAST_ALL if before is None else before, limit + 1)
-    callers = [caller_of(row[1:]) for row in rows[:limit]]
-    records = await _records(session, callers, now)
-    return CallerPage(tuple(records), rows[limit - 1][0] if len(rows) > limit else None)
-
-
-async def get_caller(session: Session, caller_id: str) -> CallerRecord | None:
-    """One caller."""
-    now = await session.look_at_clock()
-    row = await session.one(_CALLER_BY_ID, caller_id)
+async def find_key(session: Session, digest: bytes) -> tuple[ApiKey, Caller] | None:
+    """The key with that digest, and its caller."""
+    row = await session.one(_KEY_FIND, digest)
     if row is None:
         return None
-    (record,) = await _records(session, (caller_of(row),), now)
-    return record
-
-
-async def _records(session: Session, callers: Sequence[Caller], now: Instant) -> list[CallerRecord]:
-    """Callers with their keys and secrets in force."""
-    ids = [caller.id for caller in callers]
-    keys: dict[str, list[ApiKey]] = {id_: [] for id_ in ids}
-    for caller_id, key_id, role, created, expires in await session.fetch(_KEYS, ids, now):
-        key = ApiKey(
-            id=key_id,
-            caller_id=caller_id,
-            role=Role(role),
-            created_at=created,
-            expires_at=expires,
-        )
-        keys[caller_id].append(key)
-    secrets: dict[str, list[SecretRecord]] = {id_: [] for id_ in ids}
-    for caller_id, created, expires in await session.fetch(_SECRETS, ids, now):
-        secrets[caller_id].append(SecretRecord(created, expires))
-    return [CallerRecord(each, tuple(keys[each.id]), tuple(secrets[each.id])) for each in callers]
+    id_, role, created_at, expires_at, revoked_at, *caller = row
+    key = ApiKey(
+        id=id_,
+        caller_id=caller[0],
+        role=Role(role),
+        created_at=created_at,
+        expires_at=expires_at,
+        revoked_at=revoked_at,
+    )
+    return key, caller_of(caller)
 
 
 async def insert_key(session: Session, key: ApiKey, digest: bytes) -> None:
@@ -165,6 +93,12 @@ async def _revoke_key(session: Session, key: EndedKey) -> bool:
         return False
     await add_audit(session, key.entry)
     return True
+
+
+async def sealed_secrets(session: Session, caller_id: str) -> list[bytes]:
+    """The secrets of a caller in force, newest first."""
+    now = await session.look_at_clock()
+    return [row[0] for row in await session.fetch(_SECRETS, caller_id, now)]
 
 
 async def rotate_secrets(session: Session, entries: Sequence[Entry[NewSecret]]) -> list[Addition]:
