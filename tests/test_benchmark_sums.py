@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import pytest
+from standardwebhooks import Webhook
 
 from scripts.benchmark.against import Pair, compare, order_of_round, other_tree
-from scripts.benchmark.figures import Around, Figures, figures
+from scripts.benchmark.figures import Around, Figures, figures, verified
 from scripts.benchmark.generator import Measured
-from scripts.benchmark.receiver import Findings
+from scripts.benchmark.receiver import Findings, Sample
 from scripts.benchmark.report import limit_of
 from scripts.benchmark.run import order_of_goods
 from scripts.benchmark.scenario import SCENARIOS, Scenario
@@ -28,6 +30,18 @@ SEEN = Measured(
     undrained=0,
     cpu_seconds={"service": 0.5},
 )
+
+
+def test_a_callback_that_came_an_hour_ago_is_verified_as_one_of_now() -> None:
+    """A measurement may take longer than the verifier of the library allows."""
+    secret, body = "whsec_" + "A" * 32, '{"n": 1}'
+    signature = Webhook(secret).sign("evt_1", datetime.fromtimestamp(1_700_000_000, UTC), body)
+    head = "POST /\r\nWebhook-Id: evt_1\r\nWebhook-Timestamp: 1700000000\r\nWebhook-Signature: "
+    found = Findings([], 0, [Sample(f"{head}v1a,x {signature}", body)], [])
+    assert verified(found, secret) == 1
+    forged = Findings([], 0, [Sample(f"{head}{signature}", body.replace("1", "2"))], [])
+    with pytest.raises(BenchmarkFailed, match="evt_1 is not signed"):
+        verified(forged, secret)
 
 
 def test_figures_are_of_the_window_but_losses_of_all() -> None:
