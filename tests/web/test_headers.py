@@ -195,6 +195,8 @@ def test_if_none_match_compares_weakly(field: str, fits: bool) -> None:
         ("Application/JSON; charset=UTF-8", True),
         ('application/json;charset="utf-8"', True),
         ("application/json; profile=x", True),
+        ("application/json; charset=utf8", True),
+        ("application/json; charset=US-ASCII", True),
         ("application/json; charset=latin-1", False),
         ("application/cloudevents+json", False),
         ("text/json", False),
