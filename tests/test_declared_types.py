@@ -119,6 +119,7 @@ HTTP = 'runner = "http"\nurl = "http://h/"\n'
         ('runner = "command"', "missing required field `command`"),
         ('runner = "command"\ncommand = "cat x"', "Expected `array`, got `str`"),
         ('runner = "command"\ncommand = []', "command must name a program"),
+        ('runner = "command"\ncommand = [""]', "command must name a program"),
         ('runner = "command"\ncommand = ["cat", "\\u0000"]', "can't have NUL"),
         (COMMAND + 'environment = { "A=B" = "1" }', "no variable named|can't have a variable"),
         (COMMAND + 'url = "http://h/"', "runner 'command' has no 'url'"),
@@ -191,9 +192,9 @@ def test_the_schema_of_a_result_is_read_at_the_start_too() -> None:
 
 
 def test_a_bound_may_be_just_what_holds_without_a_word() -> None:
-    bounds = "timeout_seconds = 9\nmax_timeout_seconds = 9\nmax_attempts = 2\nmost_attempts = 2"
+    bounds = "timeout_seconds = 9.5\nmax_timeout_seconds = 9.5\nmax_attempts = 2\nmost_attempts = 2"
     (found,) = types_of(f'[types.a]\nrunner = "remote"\n{bounds}')
-    assert (found.max_timeout_seconds, found.most_attempts) == (9, 2)
+    assert (found.max_timeout_seconds, found.most_attempts) == (9.5, 2)
 
 
 @pytest.mark.parametrize(

@@ -198,7 +198,7 @@ def job_json(job: Job, links_base: str, now: Instant, result: bytes | None) -> d
 
 def inline(job: Job, result: bytes | None) -> bytes | None:
     """The result if it may stand inline: it is there and has at most 64 KiB."""
-    if result is None or job.result_bytes is None or job.result_bytes > INLINE_RESULT_BYTES:
+    if job.result_bytes is None or job.result_bytes > INLINE_RESULT_BYTES:
         return None
     return result
 

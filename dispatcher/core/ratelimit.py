@@ -5,7 +5,8 @@ takes one; of an empty bucket it is refused, and takes nothing. So 100 may come 
 stretch of time at most 100 more than fill in that time. It is the generic cell rate algorithm
 (ITU-T I.371): all that is kept of a bucket is the instant at which it is full again.
 
-The instants here are milliseconds of any clock that never goes back.
+The instants here are milliseconds of any clock. One that goes back (a
+database's, after a fail-over) empties a bucket at the worst: it never lacks more than it holds.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class Standing(Struct, frozen=True):
     more_in_seconds: int
 
 
-def take(rate: Rate, bucket: Bucket | None, now: int) -> tuple[Bucket | None, Standing]:
+def take(rate: Rate, bucket: Bucket | None, now: int) -> tuple[Bucket, Standing]:
     """Take a token, if there is one; gives the bucket as it is then.
 
     Args:
@@ -69,18 +70,14 @@ def take(rate: Rate, bucket: Bucket | None, now: int) -> tuple[Bucket | None, St
         now: in milliseconds.
     """
     each = rate.window_seconds * 1000
-    begin = now * rate.requests
-    known = bucket.full_at if bucket is not None and bucket.rate == rate else begin
-    missing = max(known - begin, 0)
+    missing = _missing(rate, bucket, now)
     taken = missing + each <= each * rate.requests
-    if taken:
-        missing += each
-        bucket = Bucket(rate, begin + missing)
+    missing += each * taken
     remaining = rate.requests - -(-missing // each)
     # Until the bucket lacks one token less than now, rounded up to a whole second.
     until_more = missing - each * (rate.requests - remaining - 1)
     seconds = -(-until_more // (rate.requests * 1000))
-    return bucket, Standing(rate, taken, remaining, seconds)
+    return Bucket(rate, now * rate.requests + missing), Standing(rate, taken, remaining, seconds)
 
 
 class Taken(Struct, frozen=True):
@@ -94,22 +91,24 @@ class Taken(Struct, frozen=True):
     more_in_ms: int
 
 
-def take_many(
-    rate: Rate, bucket: Bucket | None, now: int, wanted: int
-) -> tuple[Bucket | None, Taken]:
-    """Take as many of the `wanted` tokens as there are; otherwise as `take`."""
+def take_many(rate: Rate, bucket: Bucket | None, now: int, wanted: int) -> tuple[Bucket, Taken]:
+    """Take as many of the `wanted` tokens (1 or more) as there are; otherwise as `take`."""
     each = rate.window_seconds * 1000
-    begin = now * rate.requests
-    known = bucket.full_at if bucket is not None and bucket.rate == rate else begin
-    missing = max(known - begin, 0)
-    there = (each * rate.requests - missing) // each
-    taken = min(there, wanted)
-    if taken > 0:
-        missing += taken * each
-        bucket = Bucket(rate, begin + missing)
+    missing = _missing(rate, bucket, now)
+    taken = min((each * rate.requests - missing) // each, wanted)
+    missing += taken * each
     remaining = rate.requests - -(-missing // each)
     until_more = missing - each * (rate.requests - remaining - 1)
-    return bucket, Taken(max(taken, 0), remaining, -(-until_more // rate.requests))
+    bucket = Bucket(rate, now * rate.requests + missing)
+    return bucket, Taken(taken, remaining, -(-until_more // rate.requests))
+
+
+def _missing(rate: Rate, bucket: Bucket | None, now: int) -> int:
+    """What a bucket lacks, in the unit of `Bucket.full_at`: nothing, or all of it at most."""
+    if bucket is None or bucket.rate != rate:
+        return 0
+    whole = rate.window_seconds * 1000 * rate.requests
+    return min(max(bucket.full_at - now * rate.requests, 0), whole)
 
 
 # --- As headers --------------------------------------------------------------------------------

@@ -88,7 +88,7 @@ class Rates:
     def _take_here(self, caller_id: str, rate: Rate) -> Standing:
         now = int(self._clock.monotonic() * 1000)
         bucket, standing = take(rate, self._buckets.get(caller_id), now)
-        if bucket is not None and standing.taken:
+        if standing.taken:
             self._keep(caller_id, bucket, now)
         return standing
 

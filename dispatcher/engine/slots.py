@@ -29,11 +29,6 @@ class Slots:
         """How many places are taken."""
         return self._total - self._free
 
-    @property
-    def to_spare(self) -> bool:
-        """Whether who has a place may keep it for more: nobody waits for one."""
-        return not self.wanted and not self._closed
-
     def take(self, kind: str | None = None) -> bool:
         """Take one place; False if there is none, `kind` is unknown here, or it is closed."""
         if self._free <= 0 or self._closed:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -163,7 +162,7 @@ def _parse(setting: Setting, raw: object, source: str, *, text: bool = False) ->
     elif text:
         raw = str(raw).strip()
     try:
-        value = msgspec.convert(raw, setting.type, strict=not text)
+        return msgspec.convert(raw, setting.type, strict=not text)
     except msgspec.ValidationError as error:
         if get_args(setting.type)[0] is bool:
             raise SettingsError(f"{what} is true or false, not {raw!r}") from None
@@ -172,9 +171,6 @@ def _parse(setting: Setting, raw: object, source: str, *, text: bool = False) ->
         if choices and all(isinstance(choice, str) for choice in choices):
             raise SettingsError(f"{what} is one of {', '.join(choices)}, not {raw!r}") from None
         raise SettingsError(f"{what} can't be {raw!r}: {str(error).lower()}") from None
-    if isinstance(value, float) and not math.isfinite(value):
-        raise SettingsError(f"{what} must be a finite number")
-    return value
 
 
 def _words(text: str) -> list[str]:

@@ -94,6 +94,11 @@ class TestClosed:
         breaker = told(None, "x." * 9)
         assert state_of(told(breaker, "x.", now=NOW + 60_000)) is BreakerState.CLOSED
 
+    def test_a_later_window_counts_as_the_first_does(self) -> None:
+        later = told(told(None, "x." * 9), "x." * 9, now=NOW + 60_000)
+        assert state_of(later) is BreakerState.CLOSED
+        assert state_of(told(later, "x.", now=NOW + 119_999)) is BreakerState.OPEN
+
 
 class TestOpen:
     @pytest.mark.parametrize(
@@ -182,6 +187,16 @@ class TestRampUp:
             waits.append(now - NOW)
         assert statistics.median(waits) <= 60_000
         assert max(waits) <= 1_200_000
+
+    @pytest.mark.parametrize("failed", [True, False])
+    def test_what_began_before_it_opened_counts_for_no_step(self, failed: bool) -> None:
+        """A slow receiver's old attempts may end long after its probe has landed."""
+        now = NOW + 30_000
+        breaker = told(opened(), ".", now=now)
+        late = outcome(failed=failed, now=now, began_at=NOW - 1)
+        assert after(breaker, late, TERMS) == breaker
+        since = outcome(failed=failed, now=now, began_at=NOW)
+        assert after(breaker, since, TERMS) != breaker
 
     def test_after_it_has_closed_the_next_time_is_short_again(self) -> None:
         now = NOW + 30_000

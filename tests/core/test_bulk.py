@@ -36,6 +36,13 @@ class TestWhatIsMeant:
         assert read(replay) == BulkOrder(kind=replay, status=JobStatus.FAILED)
         assert read(cancel) == BulkOrder(kind=cancel)
 
+    @pytest.mark.parametrize("kind", BulkKind)
+    def test_what_the_schema_calls_a_default_is_meant_without_a_word(self, kind: BulkKind) -> None:
+        members = json.loads(schema_of(kind))["properties"]
+        defaults = {name: each["default"] for name, each in members.items() if "default" in each}
+        assert read(kind, **defaults) == read(kind)
+        assert set(defaults) == {"dryRun"} | (set() if kind is BulkKind.CANCEL else {"status"})
+
     def test_every_member_of_an_order_about_deliveries_is_read(self) -> None:
         asked = {
             "status": "delivered",

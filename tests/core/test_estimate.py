@@ -31,6 +31,7 @@ def test_nobody_can_tell_of_a_job_that_has_outrun_all_others() -> None:
 
 def test_nobody_can_tell_before_one_has_succeeded_or_after_the_end() -> None:
     assert finish_at(RUNNING, Recent(), NOW) is None
+    assert finish_at(WAITING, Recent(), NOW) is None
     ended = replace(RUNNING, state=JobState.SUCCEEDED, finished_at=NOW)
     assert finish_at(ended, RECENT, NOW) is None
 

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from dispatcher.core.lifecycle import FINAL_JOB_STATES, TERMINAL_EVENTS
 from dispatcher.core.model import (
+    API_VERSION,
     INLINE_RESULT_BYTES,
     CallbackMode,
     Event,
@@ -24,6 +25,7 @@ from dispatcher.core.model import (
     JobState,
     Progress,
 )
+from dispatcher.core.ordering import OnDead
 from dispatcher.core.payload import (
     callback_body,
     callback_json,
@@ -159,6 +161,44 @@ def test_a_job_shows_every_member_even_without_a_value() -> None:
     }
 
 
+def test_a_job_shows_what_was_asked_and_what_came_of_it() -> None:
+    job = an_ended_job(
+        JobState.CANCELED,
+        run_at=NOW + 1,
+        start_by=NOW + 2,
+        deadline=NOW + 3,
+        cancel_requested_at=NOW + 4,
+        started_at=NOW + 5,
+        finished_at=NOW + 6,
+        callback=a_callback(mode=CallbackMode.THIN),
+        api_version="0",
+        replay_of="job_1",
+        ordering_key="k-1",
+        correlation_id="c-1",
+        metadata={"a": "b"},
+        progress=Progress(1, 2, "half"),
+    )
+    members = shown(job)
+    times = ("runAt", "startBy", "deadline", "cancelRequestedAt", "startedAt", "finishedAt")
+    assert [members[name] for name in times] == [
+        f"2026-01-31T09:30:00.00{count}Z" for count in range(1, 7)
+    ]
+    assert (members["callbackUrl"], members["callback"]) == (URL, {"mode": "thin"})
+    assert (members["apiVersion"], members["replayOf"]) == ("0", "job_1")
+    assert (members["orderingKey"], members["correlationId"]) == ("k-1", "c-1")
+    assert members["metadata"] == {"a": "b"}
+    assert members["progress"] == {"current": 1, "total": 2, "message": "half"}
+
+
+@pytest.mark.parametrize("written", [600, 600.0])
+def test_whole_seconds_are_written_without_a_fraction(written: float) -> None:
+    """Whichever the store gave back: each attempt is to send the same bytes."""
+    job = a_waiting_job(timeout_seconds=written, retention_seconds=0.25)
+    body = encode(job_json(job, BASE, NOW, None))
+    assert b'"timeoutSeconds":600,' in body
+    assert b'"retentionSeconds":0.25,' in body
+
+
 def test_a_result_stands_inline_as_the_bytes_it_is() -> None:
     for result in SPELLINGS:
         job = a_result(an_ended_job(), result)
@@ -206,11 +246,14 @@ def test_a_callback_is_echoed_as_submitted() -> None:
         events=(EventType.JOB_OUTPUT, EventType.JOB_FAILED),
         mode=CallbackMode.THIN,
         schedule=Schedule((0.0, 0.5)),
+        ordered=OnDead.BLOCK,
     )
     assert json.loads(encode(callback_json(full))) == {
         "events": ["job.output", "job.failed"],
         "mode": "thin",
         "schedule": [0.0, 0.5],
+        "ordered": True,
+        "onDead": "block",
     }
 
 
@@ -234,6 +277,22 @@ def test_a_callback_is_the_event_around_the_job() -> None:
     assert (data["result"], data["status"], data["done"]) == ({}, "succeeded", True)
     # They change after the commit, so they must not be in it (API.md, "Callbacks").
     assert not {"delivery", "expiresAt", "estimatedFinishAt"} & set(data)
+
+
+def test_an_event_has_the_version_that_its_job_was_submitted_to() -> None:
+    job = an_ended_job(api_version="0")
+    told = json.loads(callback_body(the_last_event(job), job, URL, None))
+    assert (told["apiVersion"], told["data"]["apiVersion"]) == ("0", "0")
+
+
+def test_an_event_beside_a_job_s_course_tells_what_it_keeps() -> None:
+    job = an_ended_job()
+    event = the_last_event(job, type=EventType.DELIVERY_DEAD, sequence=None, data=b'{"id":1}')
+    told = json.loads(callback_body(event, job, URL, None))
+    assert (told["data"], told["sequence"]) == ({"id": 1}, None)
+    ping = replace(event, type=EventType.PING, job_id=None)
+    told = json.loads(callback_body(ping, None, URL, None))
+    assert (told["data"], told["sequence"], told["apiVersion"]) == ({"id": 1}, None, API_VERSION)
 
 
 def test_thin_leaves_the_result_out_and_says_so() -> None:

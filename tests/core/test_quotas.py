@@ -26,7 +26,13 @@ def test_no_limit_is_in_force_unless_it_is_set() -> None:
 
 
 def test_the_settings_are_the_defaults_of_callers() -> None:
-    limits = Limits(submissions=7, submissions_window_seconds=9, jobs_waiting=2, bytes_waiting=3)
+    limits = Limits(
+        submissions=7,
+        submissions_window_seconds=9,
+        jobs_waiting=2,
+        bytes_waiting=3,
+        queue_jobs=4,
+    )
     assert limits.of_a_caller == CallerLimits(
         rate=Rate(7, 9), jobs_waiting=2, bytes_waiting=3, body_bytes=1_048_576
     )
@@ -60,9 +66,10 @@ def test_what_never_has_room() -> None:
     assert WaitRoom(queue_jobs=0).never_for(0)
 
 
-def test_a_queue_s_limit_alone_makes_room_too() -> None:
+def test_each_limit_alone_makes_room() -> None:
     assert room_for(CallerLimits(body_bytes=1), 5) == WaitRoom(queue_jobs=5)
     assert room_for(CallerLimits(jobs_waiting=3), None) == WaitRoom(jobs=3)
+    assert room_for(CallerLimits(bytes_waiting=3), None) == WaitRoom(bytes=3)
 
 
 def test_a_job_s_own_schedule_comes_before_its_caller_s() -> None:

@@ -7,7 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatcher.core.ratelimit import Bucket, Rate, Standing, limit_field, policy_field, take
+from dispatcher.core.ratelimit import (
+    MOST_REQUESTS,
+    MOST_WINDOW_SECONDS,
+    Bucket,
+    Rate,
+    Standing,
+    Taken,
+    limit_field,
+    policy_field,
+    take,
+    take_many,
+)
 
 rates = st.builds(Rate, st.integers(1, 1_000), st.integers(1, 3_600))
 waits = st.lists(st.integers(0, 5_000), max_size=60)
@@ -101,6 +112,53 @@ def test_more_remain_when_that_was_told(rate: Rate, gaps: list[int]) -> None:
         assert 1 <= standing.more_in_seconds <= rate.window_seconds + 1
 
 
+def test_known_answers_of_many_at_once() -> None:
+    """Ten in 1 s: one in 100 ms."""
+    rate = Rate(10, 1)
+    bucket, taken = take_many(rate, None, 1_000, 7)
+    assert taken == Taken(7, 3, 100)
+    bucket, taken = take_many(rate, bucket, 1_050, 7)
+    assert taken == Taken(3, 0, 50)  # half of the next has filled
+    before = bucket
+    bucket, taken = take_many(rate, bucket, 1_099, 7)
+    assert (bucket, taken) == (before, Taken(0, 0, 1))
+    assert take_many(rate, bucket, 1_100, 7)[1] == Taken(1, 0, 100)
+
+
+@given(rates, st.lists(st.tuples(st.integers(0, 5_000), st.integers(1, 50)), max_size=30))
+def test_many_at_once_are_as_many_one_by_one(rate: Rate, asked: list[tuple[int, int]]) -> None:
+    now = 0
+    many: Bucket | None = None
+    single: Bucket | None = None
+    for gap, wanted in asked:
+        now += gap
+        many, taken = take_many(rate, many, now, wanted)
+        count = 0
+        for _ in range(wanted):
+            single, standing = take(rate, single, now)
+            count += standing.taken
+        assert many == single
+        assert (taken.taken, taken.remaining) == (count, standing.remaining)
+        sooner = take_many(rate, many, now + taken.more_in_ms - 1, rate.requests)[1]
+        then = take_many(rate, many, now + taken.more_in_ms, rate.requests)[1]
+        assert (sooner.taken, then.taken) == (taken.remaining, taken.remaining + 1)
+
+
+@given(rates, st.integers(1, 10**9))
+def test_a_clock_that_goes_back_empties_a_bucket_at_the_worst(rate: Rate, back: int) -> None:
+    """As that of a database may, when another server has taken over."""
+    now = 10**10
+    spent, _ = take_many(rate, None, now, rate.requests)
+    bucket, taken = take_many(rate, spent, now - back, 1)
+    empty, none = take_many(rate, take_many(rate, None, 0, rate.requests)[0], 0, 1)
+    assert taken == none
+    assert bucket.full_at == empty.full_at + (now - back) * rate.requests
+    assert take_many(rate, bucket, now - back + none.more_in_ms, 1)[1].taken == 1
+    bucket, standing = take(rate, spent, now - back)
+    assert (standing.taken, standing.remaining) == (False, 0)
+    assert take(rate, bucket, now - back + standing.more_in_seconds * 1000)[1].taken
+
+
 def test_another_rate_begins_with_a_full_bucket() -> None:
     bucket, _ = take(Rate(1, 60), None, 0)
     assert not take(Rate(1, 60), bucket, 1)[1].taken
@@ -123,6 +181,12 @@ def test_a_bucket_is_full_again_after_its_window() -> None:
 def test_a_rate_that_can_not_be(requests: int, window: int) -> None:
     with pytest.raises(ValueError, match="rate"):
         Rate(requests, window)
+
+
+def test_the_least_and_the_largest_rate() -> None:
+    assert take(Rate(1, 1), None, 0)[1] == Standing(Rate(1, 1), True, 0, 1)
+    largest = Rate(MOST_REQUESTS, MOST_WINDOW_SECONDS)
+    assert take(largest, None, 0)[1] == Standing(largest, True, MOST_REQUESTS - 1, 1)
 
 
 # --- The headers -------------------------------------------------------------------------------

@@ -6,8 +6,10 @@ from msgspec.structs import replace
 
 from dispatcher.core.model import Callback, Job, JobState, Submission, Trace
 from dispatcher.core.replay import submission_of
+from dispatcher.core.retry import Schedule
 
 HOUR = 3_600_000
+CALLBACK = Callback(url="https://a.example/", origin="https://a.example", headers=("X-A",))
 JOB = Job(
     id="job_1",
     caller_id="clr_1",
@@ -21,7 +23,7 @@ JOB = Job(
     retention_seconds=6.0,
     created_at=100 * HOUR,
     due_at=101 * HOUR,
-    callback=Callback(url="https://a.example/", origin="https://a.example", headers=("X-A",)),
+    callback=CALLBACK,
     correlation_id="c-1",
     metadata={"a": "b"},
     trace=Trace("00-1"),
@@ -49,6 +51,14 @@ def test_everything_is_as_it_was() -> None:
         ordering_key="k-1",
         replay_of="job_1",
     )
+
+
+def test_the_schedule_of_its_caller_is_settled_anew() -> None:
+    own, caller_s = Schedule((1,)), Schedule((2,))
+    bare = replace(CALLBACK, schedule=own)
+    kept = again(callback=replace(bare, caller_schedule=caller_s)).callback
+    assert kept == bare
+    assert again(callback=None).callback is None
 
 
 def test_of_a_replay_the_replay_is_named() -> None:

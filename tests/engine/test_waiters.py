@@ -355,7 +355,7 @@ def test_places_end_for_one_and_for_all() -> None:
     assert places.own("a") == 2
     assert [places.take("b") for _ in range(2)] == [True, False]
     places.give("a")
-    assert (places.taken, places.take("b")) == (2, True)
+    assert (places.taken, places.own("a"), places.take("b")) == (2, 1, True)
     places.give("a")
     places.give("b")
     places.give("b")

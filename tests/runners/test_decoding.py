@@ -17,6 +17,7 @@ from typing import (
     TypeVar,
 )
 
+import attrs
 import msgspec
 import pytest
 from msgspec import Meta, Struct
@@ -60,6 +61,12 @@ class Seen:
 
 
 @dataclasses.dataclass
+class Marked:
+    pages: int = 3
+    mark: int = dataclasses.field(init=False, default=0)
+
+
+@dataclasses.dataclass
 class Of(Generic[T]):
     item: T
     count: int = 1
@@ -72,6 +79,11 @@ class Node:
 
 
 class Box(Struct):
+    request: Request
+
+
+@attrs.define
+class Crate:
     request: Request
 
 
@@ -140,6 +152,7 @@ WHOLE = {"month": "1", "pages": 3, "tags": [], "scale": 1.0}
         (Of[int], {"item": 1}, {"item": 1, "count": 1}),
         (Node, {"below": [{}]}, {"name": "?", "below": [{"name": "?", "below": []}]}),
         (Box, {"request": {"month": "1"}}, {"request": WHOLE}),
+        (Crate, {"request": {"month": "1"}}, {"request": WHOLE}),
         (Told, {"request": {"month": "1"}}, {"request": WHOLE}),
         (Pair, [{"month": "1"}], [WHOLE, 2]),
         (list[Request], [{"month": "1"}], [WHOLE]),
@@ -173,7 +186,8 @@ def test_what_is_whole_is_all_that_is_rewritten() -> None:
     value = read(b'{"n": 2.0, "exact": 0.1234567890123456789012345, "f": -0.0, "loose": 1.5}')
     assert value.exact == Decimal("0.1234567890123456789012345")
     assert (value.n, str(value.f), value.loose) == (2, "-0.0", 1.5)
-    assert str(read(b'{"n": 0.0, "f": -0.0}').f) == "-0.0"
+    for zero in (b'{"n": 0.0, "f": -0.0}', b'{"n": -2.0, "f": -0.0}'):
+        assert str(read(zero).f) == "-0.0"
     for refused in (b'{"n": 1e300}', b'{"n": 2.0, "loose": "%b"}' % (b"x" * 70_000)):
         with pytest.raises(msgspec.ValidationError):
             read(refused)
@@ -193,10 +207,18 @@ def test_numbers_are_not_looked_through_one_by_one(monkeypatch: pytest.MonkeyPat
     assert vars(value) == vars(Precise(1, many=[1.0, 2.0, 3.0]))
 
 
+def test_what_no_one_gives_a_dataclass_stays_with_the_class() -> None:
+    """As in Python, where `__init__` leaves it out too."""
+    value = decoder(Marked)(b"{}")
+    assert vars(value) == vars(Marked()) == {"pages": 3}
+    assert value.mark == 0
+
+
 def test_it_is_as_if_it_had_been_made_in_python() -> None:
     value = decoder(Request)(b'{"scale": 2.5, "month": "1"}')
     assert value == Request("1", scale=2.5)
     assert vars(value) == vars(Request("1", scale=2.5))
+    assert list(vars(value)) == list(vars(Request("1", scale=2.5)))
     assert encode(value) == encode(Request("1", scale=2.5))
     assert vars(decoder(Seen)(b"{}"))["note"] == "kept"
 

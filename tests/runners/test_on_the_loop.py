@@ -114,6 +114,7 @@ async def test_a_result_that_cannot_be_written_fails_the_job_and_tells_operators
         (Fail("no-data"), Failed("no-data", "")),
         (Fail("No Data!", "x"), Failed("failed", "x")),
         (Fail("a\n", "x"), Failed("failed", "x")),
+        (Fail("a", "x" * 2_000), Failed("a", "x" * 2_000)),
         (Fail("a", "x" * 3_000), Failed("a", "x" * 1_999 + "…")),
         (Fail("a", "\ud800 \0 ü😀"), Failed("a", "\ufffd \ufffd ü😀")),
         (Retry(30), AttemptFailed("retry", "The handler asked to be tried again.", 30.0)),
@@ -147,6 +148,31 @@ async def test_a_result_that_cannot_be_written_fails_the_job_and_tells_operators
 )
 async def test_what_a_handler_raises(error: BaseException, outcome: JobOutcome) -> None:
     assert await run(raising(error)) == outcome
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (Fail("No Data!", "x"), "the code 'No Data!'; callers see 'failed' instead"),
+        (Retry(-1, "x"), "asked to wait -1 seconds, which is not understood"),
+        (Snooze(-1), "asked to wait -1 seconds, which is not understood"),
+        (Fail("no-data"), None),
+        (Retry(None, "later"), None),
+        (Retry(1e300), None),
+        (Snooze(60), None),
+    ],
+    ids=repr,
+)
+async def test_what_a_verdict_got_wrong_is_told_in_the_log(
+    error: Exception, told: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "dispatcher.handlers"):
+        await run(raising(error))
+    found = [each for each in caplog.records if each.levelno == logging.WARNING]
+    assert len(found) == (told is not None)
+    for record in found:
+        assert str(told) in record.getMessage()
+        assert record.__dict__["job_id"] == "job_01890a5d000070008000000000000001"
 
 
 async def test_arguments_of_any_type_end_the_job_all_the_same() -> None:

@@ -8,6 +8,7 @@ from dispatcher.core.errors import InvalidHeader
 from dispatcher.core.limits import Limits
 from dispatcher.web.headers import (
     Form,
+    check_transfer,
     choose_form,
     is_json,
     matches_etag,
@@ -15,6 +16,7 @@ from dispatcher.web.headers import (
     parse_trace,
     sane_request_id,
 )
+from dispatcher.web.refusals import UnknownTransferCoding
 
 LIMITS = Limits()
 
@@ -148,6 +150,8 @@ def test_a_traceparent_is_kept_if_it_is_one(fields: list[str], kept: str | None)
         ([",".join(f"k{n}=1" for n in range(32))], ",".join(f"k{n}=1" for n in range(32))),
         ([",".join(f"k{n}=1" for n in range(33))], None),
         ([f"a={'x' * 250},b={'y' * 250},c={'z' * 250}"], f"a={'x' * 250},b={'y' * 250}"),
+        ([f"a={'x' * 253},b={'y' * 254}"], f"a={'x' * 253},b={'y' * 254}"),  # 512 characters
+        ([f"a={'x' * 254},b={'y' * 254}"], f"a={'x' * 254}"),
     ],
 )
 def test_a_tracestate_is_kept_if_it_is_one(fields: list[str], kept: str | None) -> None:
@@ -158,6 +162,13 @@ def test_a_tracestate_is_kept_if_it_is_one(fields: list[str], kept: str | None) 
 
 
 # --- The others --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("values", [["chunked", "gzip"], ["gzip", "chunked"], ["chunked"] * 2, []])
+def test_chunked_alone_is_understood(values: list[str]) -> None:
+    check_transfer([" Chunked\t"])
+    with pytest.raises(UnknownTransferCoding):
+        check_transfer(values)
 
 
 @pytest.mark.parametrize(
@@ -184,6 +195,8 @@ def test_if_none_match_compares_weakly(field: str, fits: bool) -> None:
         ("Application/JSON; charset=UTF-8", True),
         ('application/json;charset="utf-8"', True),
         ("application/json; profile=x", True),
+        ("application/json; charset=utf8", True),
+        ("application/json; charset=US-ASCII", True),
         ("application/json; charset=latin-1", False),
         ("application/cloudevents+json", False),
         ("text/json", False),

@@ -61,6 +61,16 @@ CASES: list[tuple[list[str], dict[str, tuple[str | None, dict[str, str | None]]]
     (["foo = bar"], {"foo": ("bar", {})}),
     # RFC 7240 2
     (["unknown-thing=1, respond-async"], {"unknown-thing": ("1", {}), "respond-async": (None, {})}),
+    # RFC 7240 2, RFC 9110 5.6.4: what is escaped ends no quoted string
+    (['a="x\\",y", wait=1'], {"a": ('x",y', {}), "wait": ("1", {})}),
+    # RFC 9110 5.6.4: a backslash that is escaped escapes nothing
+    (['a="\\\\", wait=1'], {"a": ("\\", {}), "wait": ("1", {})}),
+    # RFC 7240 2: one that can't be read is left out with all that it has
+    (["foo; =x, wait=1"], {"wait": ("1", {})}),
+    # RFC 7240 2: an empty value is none
+    (['foo=""; bar=""'], {"foo": (None, {"bar": None})}),
+    # RFC 7240 2: a word without case may be missing
+    (["return, handling="], {"return": (None, {}), "handling": (None, {})}),
 ]
 
 
@@ -108,6 +118,8 @@ def test_a_wait_that_is_none_is_ignored(field: str) -> None:
         (["wait=5, wait=10"], Wishes(wait=5)),
         (["(broken, wait=5"], Wishes(wait=5)),
         (["return=minimal"], Wishes()),
+        ([",".join(f"p{number}" for number in range(49)), "wait=5"], Wishes(wait=5)),
+        ([",".join(f"p{number}" for number in range(50)), "wait=5"], Wishes()),
         ([], Wishes()),
     ],
 )

@@ -65,6 +65,7 @@ def test_nul_is_found_wherever_it_is(value: Any) -> None:
         (b'{"a":"\\u0000"}', [("/a", "nul-character")]),
         (b'{"a":["x",{"b/c":"y\\u0000"}],"d":"\\u0000"}', None),
         (b'{"\\u0000":1e999}', [("/\0", "nul-character")]),
+        (b'{"n":%s,"a":"\\u0000"}' % (b"9" * 5_000), [("/a", "nul-character")]),
         (b'{"a":"\\\\u0000"}', []),  # a backslash and five characters
     ],
 )
@@ -83,6 +84,11 @@ def test_nul_is_pointed_at(body: bytes, found: list[tuple[str, str]] | None) -> 
         (b"[" * 100_000, ""),
         (b'{"input":' + b"[" * 100_000, "/input"),
         (b"[" * 65 + b"]" * 65, ""),
+        (
+            b'{"just":%s,"wide":[[],[]],"deep":%s,"after":[1]}'
+            % (b"[" * 63 + b"]" * 63, b"[" * 64 + b"]" * 64),
+            "/deep",
+        ),
     ],
 )
 def test_what_is_too_deep_is_pointed_at(body: bytes, pointer: str) -> None:

@@ -24,6 +24,8 @@ from dispatcher.testing.clock import NOON
         ("2026-01-31t12:00:00.0009z", NOON),
         ("2026-01-31T12:00:00-00:00", NOON),
         ("2024-02-29T00:00:00Z", 1_709_164_800_000),
+        ("2026-01-31T17:30:00+05:30", NOON),
+        ("2026-01-30T12:01:00-23:59", NOON),
     ],
 )
 def test_a_time_is_read(text: str, instant: int) -> None:

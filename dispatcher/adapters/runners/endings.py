@@ -83,8 +83,8 @@ def _verdict(error: BaseException) -> BaseException:
     A `Fail` raised in a task of an `asyncio.TaskGroup` comes out in an exception group.
     """
     while isinstance(error, BaseExceptionGroup):
-        verdicts, others = error.split(Verdict)
-        if verdicts is None or others is not None:
+        _, others = error.split(Verdict)
+        if others is not None:
             return error
         error = error.exceptions[0]
     return error
