@@ -55,12 +55,23 @@ class Alone:
         self._here = 0
         self._closed = False
         self._resting = False
+        self._one_by_one = False
         self._turn: asyncio.Future[bool] | None = None
         self.on_open: Callable[[], None] | None = None
 
     def keeps_out(self, job_type: str) -> bool:
         """Whether a job of this type could not begin now."""
         return self._closed and job_type in self._side_by_side
+
+    def most(self, job_type: str, count: int) -> int:
+        """How many jobs of a type to claim, of so many for which there is room.
+
+        One, when the last suspect was not the only one: a claim of them all would give back all but
+        one, each time. When another job begins they are claimed as ever.
+        """
+        if self.keeps_out(job_type):
+            return 0
+        return 1 if self._one_by_one and job_type in self._side_by_side else count
 
     def came(self, job_type: str) -> None:
         """A job was, or may have been, leased to this process.
@@ -95,9 +106,12 @@ class Alone:
         """Have a job that came done: beside others, or alone if it is to run so."""
         if job.type not in self._side_by_side:
             return await work()
+        suspect = is_suspect(job)
         if self._closed:
+            self._one_by_one = self._one_by_one or suspect
             return GivenBack()
-        if not is_suspect(job):
+        self._one_by_one = False
+        if not suspect:
             return await work()
         if self._resting and self._here > 1:
             return Snoozed(AGAIN_SECONDS)

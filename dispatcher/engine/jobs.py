@@ -131,7 +131,8 @@ class Jobs:
             self.slots.give_share(share, kinds)
             self.slots.wanted = True
             return NO_ROOM
-        asked = {kind: n for kind, n in kinds.items() if not self._alone.keeps_out(kind)}
+        mosts = {kind: self._alone.most(kind, n) for kind, n in kinds.items()}
+        asked = {kind: n for kind, n in mosts.items() if n}
         ended_here = self._ended_here
         try:
             with self.pledged.claim(), self._alone.claim(asked):

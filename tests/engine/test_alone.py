@@ -196,6 +196,26 @@ async def test_that_a_job_has_started_is_told_when_it_begins(database: Database)
         await stage.close()
 
 
+async def test_of_many_suspects_few_are_claimed_and_given_back(database: Database) -> None:
+    hall = Hall()
+    names = [b"%d" % n for n in range(12)]
+    stage = await a_stage(database, hall).open()
+    try:
+        await crash(stage, *names)
+        hall.let_go(*names)
+        await stage.start()
+        await stage.seen(JobEnded, count=12)
+        told = [each.outcome for each in stage.observer.all(JobAttemptEnded)]
+        assert told.count("Succeeded") == 12
+        assert told.count("GivenBack") <= 11 + 2 * 12  # not one for each two of them: 66
+        await stage.submit(b"a")
+        await stage.submit(b"b")
+        await hall.until(b"a", b"b")
+    finally:
+        hall.let_go(*names, b"a", b"b")
+        await stage.close()
+
+
 async def test_after_one_crash_jobs_run_side_by_side(database: Database) -> None:
     hall = Hall()
     stage = await a_stage(database, hall).open()
