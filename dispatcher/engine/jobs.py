@@ -7,7 +7,7 @@ import contextlib
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -23,7 +23,7 @@ from dispatcher.core.facts import (
     LoopFailed,
 )
 from dispatcher.core.lifecycle import TERMINAL_EVENT, decide_job, unrun, wants
-from dispatcher.core.model import EventType, Instant, Job, JobState
+from dispatcher.core.model import Instant, Job, JobState
 from dispatcher.core.outcome import AttemptFailed, JobOutcome
 from dispatcher.core.trace import in_attempt
 from dispatcher.engine.alone import Alone
@@ -39,9 +39,6 @@ from dispatcher.engine.terms import EngineTerms, System
 from dispatcher.ports.records import Applied, ApplyResult, HandOff, JobClaim, LeasedDelivery
 from dispatcher.ports.runner import Runner
 from dispatcher.ports.store import JobStore
-
-INSIST_SECONDS: Final = 30.0
-"""A handler that goes on so long after it was cancelled is cancelled again."""
 
 
 class Jobs:
@@ -95,6 +92,7 @@ class Jobs:
             return None
         if not self.slots.take(job_type):
             return None
+        self._alone.came(job_type)
         offer = HandOff(self._holder.id, self._system.ids.new("lse"), self._terms.concurrency)
         self.pledged.offered.add(offer.lease)
         return offer
@@ -102,6 +100,7 @@ class Jobs:
     def decline(self, job_type: str, offer: HandOff) -> None:
         """Give back what `offer` took."""
         self.pledged.offered.discard(offer.lease)
+        self._alone.went(job_type)
         self.slots.give(job_type)
 
     def doubt(self, job: Job, offer: HandOff) -> None:
@@ -119,6 +118,7 @@ class Jobs:
         try:
             await self._end(job, unrun(job, lease, job.due_at), self._commit.apply)
         finally:
+            self._alone.went(job.type)
             self.slots.give(job.type)
 
     async def _claim(self) -> Instant | None:
@@ -131,10 +131,11 @@ class Jobs:
             self.slots.give_share(share, kinds)
             self.slots.wanted = True
             return NO_ROOM
-        asked = {kind: n for kind, n in kinds.items() if not self._alone.keeps_out(kind)}
+        mosts = {kind: self._alone.most(kind, n) for kind, n in kinds.items()}
+        asked = {kind: n for kind, n in mosts.items() if n}
         ended_here = self._ended_here
         try:
-            with self.pledged.claim():
+            with self.pledged.claim(), self._alone.claim(asked):
                 claim = JobClaim(holder_id, asked, share, self._terms.concurrency)
                 claimed = await self._store.claim_jobs(claim)
                 for leased in claimed.jobs:
@@ -164,13 +165,14 @@ class Jobs:
         """
         if self._terms.spans:
             leased = replace(leased, job=in_attempt(leased.job, leased.lease))
-        run = Run(leased, self._report, self._insist)
+        run = Run(leased, self._report, self._system.timers)
         before = self._runs.get(leased.job.id)
         if before is not None:
             self._superseded.add(before)
             before.stop(StopReason.LOST)
         self._runs[leased.job.id] = run
-        self._alone.came(leased.job.type)
+        if leased.lease not in self.pledged.offered:  # those that were offered have come already
+            self._alone.came(leased.job.type)
         self.pledged.offered.discard(leased.lease)
         if holder_id != self._holder.id or not self._holder.alive:
             run.stop(StopReason.DRAIN)
@@ -185,12 +187,6 @@ class Jobs:
             on_stale=partial(run.stop, StopReason.LOST),
             on_applied=self.wake_for,
         )
-
-    def _insist(self, run: Run) -> None:
-        """Cancel again and again a handler that swallows it; what never ends keeps its slot."""
-        if run.in_handler and run.task is not None:
-            run.task.cancel()
-            self._system.timers.after(INSIST_SECONDS, partial(self._insist, run))
 
     def runs(self, job_id: str) -> bool:
         """Whether an attempt at this job is under way here."""
@@ -267,14 +263,11 @@ class Jobs:
         job = run.leased.job
         if job.cancel_requested_at is not None:  # its worker died before it could be stopped
             return CANCELED
-        asked = wants(job, EventType.JOB_STARTED) or EventType.JOB_STARTED in run.leased.asked
-        if asked and not run.was_stopped():
-            await run.report.started()
         if run.was_stopped():
             return run.cut_short()
         run.in_handler = True
         try:
-            outcome = await self._alone.run(job, partial(self._timed, run, job))
+            outcome = await self._alone.run(job, partial(self._begin, run, job))
             await take_cancellation(run.task)
         except asyncio.CancelledError:
             if run.was_stopped():
@@ -286,7 +279,13 @@ class Jobs:
             run.in_handler = False
         return None if run.stopped is StopReason.LOST else outcome
 
-    async def _timed(self, run: Run, job: Job) -> JobOutcome:
+    async def _begin(self, run: Run, job: Job) -> JobOutcome | None:
+        """Tell that the attempt begins, and have the handler do it within its timeout."""
+        run.in_handler = False
+        await run.report.started()
+        if run.was_stopped():
+            return run.cut_short()
+        run.in_handler = True
         late = partial(run.stop, StopReason.TIMEOUT)
         alarm = self._system.timers.after(job.timeout_seconds, late)
         try:

@@ -123,7 +123,9 @@ class Report:
         self._stopped = True
 
     async def started(self) -> None:
-        """Store and send `job.started`."""
+        """Store and send `job.started`, if that is asked for."""
+        if not self._is_asked(EventType.JOB_STARTED):
+            return
         note = NoteStarted(
             job_id=self._leased.job.id,
             lease=self._leased.lease,
@@ -174,8 +176,7 @@ class Report:
         job = self._leased.job
         progress = self.latest
         if progress is not None:
-            kind = EventType.JOB_PROGRESS
-            asked = wants(job, kind) or kind in self._leased.asked
+            asked = self._is_asked(EventType.JOB_PROGRESS)
             note = NoteProgress(
                 job_id=job.id,
                 lease=self._leased.lease,
@@ -184,6 +185,10 @@ class Report:
                 event_id=self._ids.new("evt") if asked else None,
             )
             await self._write(note)
+
+    def _is_asked(self, kind: EventType) -> bool:
+        """Whether the job's callback or an endpoint wants to be told of such an event."""
+        return wants(self._leased.job, kind) or kind in self._leased.asked
 
     async def _write(self, note: NoteProgress | NoteOutput | NoteStarted) -> None:
         result = await self._commit.apply(note)

@@ -11,8 +11,12 @@ from typing import Final, assert_never
 from dispatcher.core.changes import LeasedJob
 from dispatcher.core.outcome import AttemptFailed, Canceled, GivenBack, JobOutcome
 from dispatcher.engine.report import Report
+from dispatcher.ports.system import Timers
 
 CANCELED: Final = Canceled("canceled by request")
+
+INSIST_SECONDS: Final = 30.0
+"""A handler that goes on so long after it was cancelled is cancelled again."""
 
 
 class StopReason(StrEnum):
@@ -28,7 +32,7 @@ class Run:
     """One attempt under way in this process."""
 
     __slots__ = (
-        "_insist",
+        "_timers",
         "in_handler",
         "leased",
         "recorded",
@@ -42,12 +46,11 @@ class Run:
         self,
         leased: LeasedJob,
         make_report: Callable[[Run], Report],
-        insist: Callable[[Run], None],
+        timers: Timers,
     ) -> None:
-        """`insist` cancels the task now, and again until the handler has ended."""
         self.leased = leased
         self.report = make_report(self)
-        self._insist = insist
+        self._timers = timers
         self.task: asyncio.Task[None] | None = None
         self.stopped: StopReason | None = None
         self.in_handler = False
@@ -65,9 +68,15 @@ class Run:
             self.stopped = reason
         self.report.stop()
         if first:
-            self._insist(self)
+            self._insist()
         elif reason in {StopReason.DRAIN, StopReason.LOST} and self.in_handler and self.task:
             self.task.cancel()
+
+    def _insist(self) -> None:
+        """Cancel again and again a handler that swallows it; what never ends keeps its slot."""
+        if self.in_handler and self.task is not None:
+            self.task.cancel()
+            self._timers.after(INSIST_SECONDS, self._insist)
 
     def was_stopped(self) -> bool:
         """Whether somebody stopped it."""

@@ -16,7 +16,8 @@ from dispatcher.web.services import Services
 
 KEPT_SECONDS: Final = 5.0
 """How long the answer is kept here: whoever asks without a key must not reach the store each time.
-A rotation is noticed that much later; callbacks are signed with the new key as late."""
+A rotation is shown that much later; where processes hear of it (PostgreSQL without a pooler)
+callbacks are signed with the new key sooner, beside the old ones unless these were ended."""
 
 _HEADERS: Final = {
     "Content-Type": "application/jwk-set+json",  # RFC 7517, 8.5.1

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from dispatcher.core.changes import LeasedJob
-from dispatcher.core.facts import JobEnded, RunsAlone
-from dispatcher.core.model import Job, JobState
+from dispatcher.core.facts import JobAttemptEnded, JobEnded, RunsAlone
+from dispatcher.core.model import Callback, EventType, Job, JobState
 from dispatcher.core.outcome import JobOutcome, Succeeded
-from dispatcher.engine.alone import AGAIN_SECONDS
+from dispatcher.engine.alone import AGAIN_SECONDS, PATIENCE_SECONDS
 from dispatcher.ports.runner import RunReport
 from tests.databases import Database
-from tests.engine.stage import ScriptedRunner, Stage
+from tests.engine.stage import ScriptedRunner, Stage, a_callback
 
 
 class Hall:
@@ -56,7 +58,9 @@ def a_stage(database: Database, hall: Hall, beside: Stage | None = None) -> Stag
     return Stage(database, InProcessRunner(hall.handle), beside=beside)
 
 
-async def crash(stage: Stage, *names: bytes, times: int = 2) -> list[Job]:
+async def crash(
+    stage: Stage, *names: bytes, times: int = 2, callback: Callback | None = None
+) -> list[Job]:
     """Jobs that were claimed by a process that died, so many times."""
     hall = Hall()
     jobs: list[Job] = []
@@ -65,7 +69,7 @@ async def crash(stage: Stage, *names: bytes, times: int = 2) -> list[Job]:
         await dead.open()
         await dead.engine.holder.start()
         if not crashed:
-            jobs = [await dead.submit(name) for name in names]
+            jobs = [await dead.submit(name, callback=callback) for name in names]
         else:
             await dead.engine.jobs._claim()
         await hall.until(*names)
@@ -104,10 +108,14 @@ async def test_suspects_run_one_by_one_and_others_after_them(database: Database)
         await stage.close()
 
 
+@pytest.mark.parametrize("at_once", [256, 2])
 async def test_a_suspect_begins_when_those_claimed_with_it_have_been_given_back(
-    database: Database,
+    database: Database, at_once: int
 ) -> None:
-    """If it crashes the process they lose no attempt by it."""
+    """If it crashes the process they lose no attempt by it.
+
+    Where two run at once, the second is being claimed when the first is to begin.
+    """
     hall = Hall()
     suspects: list[Job] = []
     beside: dict[bytes, list[tuple[JobState, int]]] = {}
@@ -117,7 +125,7 @@ async def test_a_suspect_begins_when_those_claimed_with_it_have_been_given_back(
         beside[leased.input] = [(job.state, job.attempt_count) for job in others]
         return await hall.handle(leased, report)
 
-    stage = await Stage(database, InProcessRunner(handle)).open()
+    stage = await Stage(database, InProcessRunner(handle), jobs_at_once=at_once).open()
     try:
         suspects += await crash(stage, b"1", b"2", b"3")
         await stage.start()
@@ -133,6 +141,78 @@ async def test_a_suspect_begins_when_those_claimed_with_it_have_been_given_back(
         }
     finally:
         hall.let_go(b"1", b"2", b"3")
+        await stage.close()
+
+
+async def test_a_suspect_begins_after_who_is_being_added_was_given_back(
+    database: Database,
+) -> None:
+    """The store may have leased it to this process already."""
+    hall = Hall()
+    stage = await a_stage(database, hall).open()
+    try:
+        await crash(stage, b"1")
+        await stage.store.pause("default", stage.clock.now())
+        await stage.start()
+        gate = stage.faults.hold("add_jobs")
+        adding = asyncio.ensure_future(stage.submit(b"3", queue="other"))
+        await gate.reached()
+        await stage.store.resume("default")
+        await stage.rest()
+        assert hall.inside == set()
+        gate.open()
+        added = await adding
+        await hall.until(b"1")
+        job = await stage.job(added)
+        assert (job.state, job.attempt_count) == (JobState.WAITING, 0)
+        hall.let_go(b"1", b"3")
+        await stage.seen(JobEnded, count=2)
+        assert hall.beside == {b"1": set(), b"3": set()}
+    finally:
+        hall.let_go(b"1", b"3")
+        await stage.close()
+
+
+async def test_that_a_job_has_started_is_told_when_it_begins(database: Database) -> None:
+    """Not when it is given back, since a suspect is to run."""
+    hall = Hall()
+    asked = a_callback(events=(EventType.JOB_STARTED, EventType.JOB_SUCCEEDED))
+    names = (b"1", b"2", b"3", b"4")
+    stage = await a_stage(database, hall).open()
+    try:
+        jobs = await crash(stage, *names, callback=asked)
+        await stage.start()
+        hall.let_go(*names)
+        await stage.seen(JobEnded, count=4)
+        given_back = [
+            each for each in stage.observer.all(JobAttemptEnded) if each.outcome == "GivenBack"
+        ]
+        assert given_back
+        for job in jobs:
+            events = [each.delivery.event_type for each in await stage.deliveries(job)]
+            assert events.count(EventType.JOB_STARTED) == 3, events
+    finally:
+        hall.let_go(*names)
+        await stage.close()
+
+
+async def test_of_many_suspects_few_are_claimed_and_given_back(database: Database) -> None:
+    hall = Hall()
+    names = [b"%d" % n for n in range(12)]
+    stage = await a_stage(database, hall).open()
+    try:
+        await crash(stage, *names)
+        hall.let_go(*names)
+        await stage.start()
+        await stage.seen(JobEnded, count=12)
+        told = [each.outcome for each in stage.observer.all(JobAttemptEnded)]
+        assert told.count("Succeeded") == 12
+        assert told.count("GivenBack") <= 11 + 2 * 12  # not one for each two of them: 66
+        await stage.submit(b"a")
+        await stage.submit(b"b")
+        await hall.until(b"a", b"b")
+    finally:
+        hall.let_go(*names, b"a", b"b")
         await stage.close()
 
 
@@ -175,6 +255,34 @@ async def test_a_suspect_gives_way_to_a_job_that_does_not_end(database: Database
         await stage.passes_until(hall.until(b"1"))
     finally:
         hall.let_go(b"1", b"long", b"3")
+        await stage.close()
+
+
+async def test_suspects_that_can_not_run_alone_keep_the_others_out_for_a_while_only(
+    database: Database,
+) -> None:
+    """Each waits for its turn in vain; one after another they would keep them out for good."""
+    hall = Hall()
+    stage = await a_stage(database, hall).open()
+    try:
+        suspects = await crash(stage, b"1", b"2", b"3")
+        await stage.store.pause("default", stage.clock.now())
+        await stage.start()
+        await stage.submit(b"long", queue="other")
+        await hall.until(b"long")
+        await stage.store.resume("default")
+        since = stage.clock.now()
+        stage.engine.jobs.wake()
+        for suspect in suspects:
+            await stage.passes_until(_waits(stage, suspect))
+        assert stage.clock.now() < since + 2 * PATIENCE_SECONDS * 1000
+        told = stage.observer.all(JobAttemptEnded)
+        assert [each.outcome for each in told].count("Snoozed") == 3
+        assert hall.inside == {b"long"}
+        await stage.submit(b"4", queue="other")
+        await hall.until(b"long", b"4")
+    finally:
+        hall.let_go(b"1", b"2", b"3", b"4", b"long")
         await stage.close()
 
 

@@ -10,7 +10,7 @@ from dispatcher.core.changes import LeasedJob
 from dispatcher.core.facts import JobEnded, StoreFailed
 from dispatcher.core.model import Job, JobError, JobState
 from dispatcher.core.outcome import Failed, JobOutcome, Succeeded
-from dispatcher.engine.jobs import INSIST_SECONDS
+from dispatcher.engine.run import INSIST_SECONDS
 from dispatcher.ports.runner import RunReport
 from dispatcher.ports.views import JobFilter
 from tests.engine.conftest import Stages
