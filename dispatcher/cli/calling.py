@@ -12,6 +12,7 @@ import click
 from dispatcher.cli.options import Command
 from dispatcher.client.http import DEFAULT_URL, Answer, Refused, Service, Unreachable
 from dispatcher.core.errors import DispatcherError
+from dispatcher.core.limits import ANY_PAGE_ITEMS
 
 
 class SomeRefused(DispatcherError):
@@ -63,13 +64,14 @@ def read_list(
 ) -> list[dict[str, Any]]:
     """Up to `limit` items of a list (None: all), through its pages; what is None is not asked for.
 
-    How much a page holds is the service's to say: it refuses to be asked for more than it was set
-    to. Raises `Refused`, `Unreachable`.
+    How much a page holds is the service's to say. Raises `Refused`, `Unreachable`.
     """
     found: list[dict[str, Any]] = []
     cursor: str | None = None
     while True:
-        page = members(service.call("GET", with_query(path, {**query, "cursor": cursor})))
+        left = ANY_PAGE_ITEMS if limit is None else min(limit - len(found), ANY_PAGE_ITEMS)
+        asked = {**query, "limit": left, "cursor": cursor}
+        page = members(service.call("GET", with_query(path, asked)))
         items = page.get("items")
         if not isinstance(items, list):
             raise Unreachable("the answer is no list: is that the dispatcher? Check DISPATCHER_URL")

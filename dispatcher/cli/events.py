@@ -9,6 +9,7 @@ import click
 from dispatcher.cli.calling import printable, service_of, with_service
 from dispatcher.cli.options import print_json, with_json
 from dispatcher.cli.submitting import follow
+from dispatcher.core.limits import ANY_PAGE_ITEMS
 
 
 @click.command("events")
@@ -36,7 +37,8 @@ def events_command(
     Who keeps the cursor of what was done misses nothing and sees nothing twice. That events after
     a cursor are not kept any more is said on stderr.
     """
-    query = {"types": ",".join(types) or None, "callerId": callerId, "cursor": cursor or None}
+    asked = {"types": ",".join(types) or None, "callerId": callerId, "cursor": cursor or None}
+    query = {"limit": str(ANY_PAGE_ITEMS), **asked}
     for page in follow(service_of(url), query, on=on, sleep=time.sleep):
         if page.get("gap"):
             click.echo("dispatcher: events after this cursor are not kept any more", err=True)

@@ -19,6 +19,7 @@ from dispatcher.client.keys import PublicKeys
 from dispatcher.client.transport import Surroundings, Transport
 from dispatcher.client.values import Job, JobEvent, Submission, body_of, job_of
 from dispatcher.client.waiting import wait_for
+from dispatcher.core.limits import ANY_PAGE_ITEMS
 
 T = TypeVar("T")
 
@@ -203,7 +204,7 @@ class Client:
         *,
         types: Sequence[str] = (),
         caller_id: str | None = None,
-        page_items: int | None = None,
+        page_items: int = ANY_PAGE_ITEMS,
         follow: bool = True,
         on_gap: Callable[[], object] | None = None,
     ) -> Feed:
@@ -218,9 +219,7 @@ class Client:
             cursor: go on behind it; None: from the oldest that is kept.
             types: these alone; empty: all.
             caller_id: for operators: whose; None: everyone's.
-            page_items: how many are fetched at a time; None: as many as the service has on a page
-                (20, unless it was set otherwise). More catch up sooner; it refuses more than
-                its `limit_page_items` (100).
+            page_items: how many are fetched at a time, if the service's pages are as large.
             follow: wait for more at the end; else it ends at the present.
             on_gap: called when events were pruned before they were read; else that is logged.
         """

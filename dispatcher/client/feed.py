@@ -43,15 +43,13 @@ class Feed(AsyncIterator[ReceivedEvent]):
         *,
         types: Sequence[str],
         caller_id: str | None,
-        page_items: int | None,
+        page_items: int,
         follow: bool,
         on_gap: Callable[[], object] | None,
     ) -> None:
         self.cursor = cursor
         self._transport = transport
-        self._query: list[tuple[str, str]] = []
-        if page_items is not None:
-            self._query.append(("limit", str(page_items)))
+        self._query = [("limit", str(page_items))]
         if types:
             self._query.append(("types", ",".join(types)))
         if caller_id is not None:

@@ -14,6 +14,7 @@ from dispatcher.client.errors import BadRequest, Refused, Unreachable
 from dispatcher.client.sse import Dispatched, EventStream
 from dispatcher.client.transport import Transport
 from dispatcher.client.values import JobEvent, job_of
+from dispatcher.core.limits import ANY_PAGE_ITEMS
 
 _TERMINAL: Final = frozenset({"job.succeeded", "job.failed", "job.canceled", "job.expired"})
 _EVENT_STREAM: Final = "text/event-stream"
@@ -127,7 +128,7 @@ class Following:
                 await self._transport.around.sleep(pace.pause(answer.retry_after_seconds))
 
     async def _page(self, cursor: str) -> tuple[Sequence[JobEvent], str | None]:
-        query = [("cursor", cursor)] if cursor else []
+        query = [("limit", str(ANY_PAGE_ITEMS))] + ([("cursor", cursor)] if cursor else [])
         answer = await self._transport.call("GET", self._path, query=query)
         try:
             page: Any = answer.json()

@@ -17,6 +17,7 @@ from dispatcher.client.errors import Unreachable
 from dispatcher.client.feed import Feed
 from dispatcher.client.values import Job, JobEvent, Submission
 from dispatcher.client.verify import ReceivedEvent
+from dispatcher.core.limits import ANY_PAGE_ITEMS
 
 T = TypeVar("T")
 
@@ -146,7 +147,7 @@ class SyncClient:
         *,
         types: Sequence[str] = (),
         caller_id: str | None = None,
-        page_items: int | None = None,
+        page_items: int = ANY_PAGE_ITEMS,
         follow: bool = True,
         on_gap: Callable[[], object] | None = None,
     ) -> SyncFeed:

@@ -15,6 +15,10 @@ from dispatcher.core.ratelimit import Rate
 from dispatcher.core.urls import MAX_URL_LENGTH
 
 DAY_SECONDS: Final = 86_400
+ANY_PAGE_ITEMS: Final = 100
+"""As many items of a list may be asked for at any service: one whose pages are smaller
+(`page_items`) answers with one of those."""
+
 MOST_BODY_BYTES: Final = 2**30
 MOST_WAITING: Final = 1_000_000_000
 MOST_BYTES_WAITING: Final = 2**50

@@ -15,7 +15,7 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from dispatcher.core.errors import InvalidParameter, NotFound
-from dispatcher.core.limits import Limits
+from dispatcher.core.limits import ANY_PAGE_ITEMS, Limits
 from dispatcher.core.model import Instant, JobStatus
 from dispatcher.core.payload import encode
 from dispatcher.core.submission import TIME_EXAMPLE, is_visible, parse_rfc3339
@@ -70,13 +70,14 @@ def read_query(request: web.Request, known: frozenset[str] = frozenset()) -> dic
 
 
 def read_limit(query: Mapping[str, str], limits: Limits) -> int:
-    """`limit`: 1 to 100 items, 20 without it (settings)."""
+    """`limit`: 1 to 100 items, 20 without it (settings); a page has `page_items` at most."""
     text = query.get("limit")
     if text is None:
         return limits.default_page_items
-    if _LIMIT.fullmatch(text) and 1 <= int(text) <= limits.page_items:
-        return int(text)
-    raise BadQuery("limit", f"limit must be 1 to {limits.page_items}.")
+    most = max(limits.page_items, ANY_PAGE_ITEMS)
+    if _LIMIT.fullmatch(text) and 1 <= int(text) <= most:
+        return min(int(text), limits.page_items)
+    raise BadQuery("limit", f"limit must be 1 to {most}.")
 
 
 def read_name(query: Mapping[str, str], parameter: str) -> str | None:

@@ -50,7 +50,7 @@ def test_a_list_is_a_line_for_each(play: Play, capsys: pytest.CaptureFixture[str
         "dlv_2 dead job.succeeded 1 attempt https://r.example/in\n"
     )
     (seen,) = service.seen
-    assert (seen.method, seen.path) == ("GET", "/v1/deliveries")
+    assert (seen.method, seen.path) == ("GET", "/v1/deliveries?limit=20")
     assert seen.headers["authorization"] == "Bearer dsp_key"
 
 
@@ -70,11 +70,13 @@ def test_every_option_is_asked_for(play: Play) -> None:
         "createdBefore=2026-02-01T00%3A00%3A00Z",
         "eventType=job.failed",
         "jobId=job_1",
+        "limit=5",
         "status=dead",
         "url=https%3A%2F%2Fr%2F%3Fa%3Db%26c",
     ]
     assert sorted(jobs.path.partition("?")[2].split("&")) == [
         "correlationId=a+b",
+        "limit=1",
         "queue=q",
         "status=failed",
         "type=t",
@@ -89,19 +91,22 @@ def test_pages_are_followed_even_past_an_empty_one(
     assert main(["jobs", "list", "--limit", "150", "--json"]) == 0
     assert json.loads(out(capsys)) == jobs
     assert [seen.path for seen in service.seen] == [
-        "/v1/jobs",
-        "/v1/jobs?cursor=c1",
-        "/v1/jobs?cursor=c2",
+        "/v1/jobs?limit=100",
+        "/v1/jobs?limit=100&cursor=c1",
+        "/v1/jobs?limit=100&cursor=c2",
     ]
 
 
 def test_no_more_is_shown_than_is_wanted(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
-    """How much a page holds is left to the service: it refuses to be asked for more."""
+    """How much a page holds is left to the service."""
     jobs = [JOB | {"id": f"job_{number}"} for number in range(4)]
     service = play(a_page(*jobs[:2], cursor="c1"), a_page(*jobs[2:], cursor="c2"))
     assert main(["jobs", "list", "--limit", "3", "--json"]) == 0
     assert json.loads(out(capsys)) == jobs[:3]
-    assert [seen.path for seen in service.seen] == ["/v1/jobs", "/v1/jobs?cursor=c1"]
+    assert [seen.path for seen in service.seen] == [
+        "/v1/jobs?limit=3",
+        "/v1/jobs?limit=1&cursor=c1",
+    ]
 
 
 # --- One thing ---------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ def test_the_list_is_a_line_for_each_destination(
         "(2 URLs in trouble) https://shop.example of clr_1\n"
     )
     (seen,) = service.seen
-    assert sorted(seen.path.partition("?")[2].split("&")) == ["callerId=clr_1"]
+    assert sorted(seen.path.partition("?")[2].split("&")) == ["callerId=clr_1", "limit=20"]
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume"])

@@ -77,8 +77,8 @@ def test_endpoints_are_listed_and_one_is_shown(
     assert main(["endpoints", "show", "ep_1"]) == 0
     assert json.loads(capsys.readouterr().out) == ENDPOINT
     assert [seen.path for seen in service.seen] == [
-        "/v1/endpoints?callerId=clr_1",
-        "/v1/endpoints",
+        "/v1/endpoints?callerId=clr_1&limit=20",
+        "/v1/endpoints?limit=20",
         "/v1/endpoints/ep_1",
     ]
 

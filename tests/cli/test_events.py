@@ -50,7 +50,7 @@ def test_it_reads_to_the_end(
         "2026-01-31T09:30:00.123Z job.failed",
     ]
     assert err.splitlines() == ["c1", "c2", "c2"]
-    first = "/v1/events?types=job.failed%2Cping&callerId=clr_1"
+    first = "/v1/events?limit=100&types=job.failed%2Cping&callerId=clr_1"
     assert [seen.path for seen in service.seen] == [
         first,
         f"{first}&cursor=c1",

@@ -141,5 +141,5 @@ def test_the_log_is_listed(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> 
             "2026-01-31T12:00:00.000Z key.revoke key_1 by clr_2 with key_2 from 10.0.0.7",
             "2026-01-31T12:00:00.000Z key.revoke \N{REPLACEMENT CHARACTER}[2Jodd by cli",
         ]
-        assert there.seen[0].path == "/v1/audit?action=key.revoke&actorId=clr_2"
+        assert there.seen[0].path == "/v1/audit?action=key.revoke&actorId=clr_2&limit=5"
         assert done(capsys, "audit") == [ENTRY, BY_COMMAND]

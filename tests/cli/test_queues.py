@@ -40,7 +40,7 @@ def asked(*words: str, replies: list[Reply]) -> list[tuple[str, str]]:
 def test_a_line_for_each_queue(capsys: pytest.CaptureFixture[str]) -> None:
     page = {"items": [IDLE, REPORTS], "nextCursor": None, "pausedAt": SINCE}
     seen = asked("queues", replies=[Reply(200, page)])
-    assert seen[0] == ("GET", "/v1/queues")
+    assert seen[0] == ("GET", "/v1/queues?limit=100")
     assert capsys.readouterr().out == (
         f"All queues are paused since {SINCE}.\n"
         "default, 0 waiting, 0 scheduled, 0 running\n"

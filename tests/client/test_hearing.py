@@ -88,8 +88,8 @@ async def test_a_service_that_does_not_stream_is_asked_for_the_list() -> None:
     async with played(*acts) as (service, client):
         heard = [each.id async for each in client.follow("job_1")]
     assert heard == ["evt_1", "evt_2", "evt_3"]
-    assert service.seen[1].target == "/v1/jobs/job_1/events"
-    assert service.seen[2].target == "/v1/jobs/job_1/events?cursor=c1"
+    assert service.seen[1].target == "/v1/jobs/job_1/events?limit=100"
+    assert service.seen[2].target == "/v1/jobs/job_1/events?limit=100&cursor=c1"
     assert len(service.pauses) == 1
 
 
@@ -173,7 +173,7 @@ async def test_what_came_as_no_stream_is_left_for_the_list() -> None:
         assert [each.id async for each in client.follow("job_1", cursor="c2")] == ["evt_3"]
     assert [each.target for each in service.seen] == [
         "/v1/jobs/job_1/events",
-        "/v1/jobs/job_1/events?cursor=c2",
+        "/v1/jobs/job_1/events?limit=100&cursor=c2",
     ]
 
 
@@ -197,7 +197,7 @@ async def test_the_feed_goes_on_by_its_cursor() -> None:
             cursors.append((found.id, feed.cursor))
     # Never beyond what has been taken.
     assert cursors == [("evt_1", "p0"), ("evt_2", "p0"), ("evt_3", "p2")]
-    assert service.seen[0].target == ("/v1/events?types=job.output,job.failed&cursor=p0")
+    assert service.seen[0].target == ("/v1/events?limit=100&types=job.output,job.failed&cursor=p0")
     assert [each.headers["prefer"] for each in service.seen] == ["wait=45"] * 3
     assert service.pauses == []
 

@@ -193,8 +193,8 @@ async def test_an_action_that_can_not_be_written_is_not_done(
         raise StoreUnavailable("the disk is full")
 
     for place in (
-        *("sqlite.grants", "sqlite.callers", "sqlite.store"),
-        *("postgres.grants", "postgres.callers", "postgres.applying"),
+        *("sqlite.credentials", "sqlite.callers", "sqlite.store"),
+        *("postgres.credentials", "postgres.callers", "postgres.applying"),
     ):
         monkeypatch.setattr(f"dispatcher.adapters.{place}.add_audit", broken)
     path = f"/v1/callers/{OTHER.id}"

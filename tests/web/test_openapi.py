@@ -219,13 +219,13 @@ async def test_a_schema_in_another_dialect_is_shown_and_not_applied() -> None:
 
 async def test_bounds_are_those_of_the_settings() -> None:
     async with Edge(
-        limits=Limits(page_items=7, default_page_items=3, max_attempts=4)
+        limits=Limits(page_items=107, default_page_items=3, max_attempts=4)
     ).running() as e:
         found = await document(e)
     limit = next(
         each for each in found["paths"]["/v1/jobs"]["get"]["parameters"] if each["name"] == "limit"
     )
-    assert limit["schema"] == {"type": "integer", "minimum": 1, "maximum": 7, "default": 3}
+    assert limit["schema"] == {"type": "integer", "minimum": 1, "maximum": 107, "default": 3}
     attempts = found["components"]["schemas"]["SubmissionBody"]["properties"]["maxAttempts"]
     assert attempts["anyOf"][0] == {"type": "integer", "minimum": 1, "maximum": 4}
 

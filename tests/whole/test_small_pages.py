@@ -43,6 +43,8 @@ async def test_lists_and_the_feed_are_read_to_their_end(
         assert [each.data["id"] async for each in feed] == jobs
     events = await printed(capsys, here, "events", "--type", "job.succeeded")
     assert [each["data"]["id"] for each in events] == jobs
+    asked = await here.api.call("GET", "/v1/jobs?limit=100")
+    assert len(asked.json["items"]) == 5  # what a page holds, whatever was asked for
     newest = jobs[::-1]
     for wanted in (1, 2, 3, 4, 6, 100):
         (found,) = await printed(capsys, here, "jobs", "list", "--limit", str(wanted))

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, TypeAlias
 
 from msgspec import Meta
 
-from dispatcher.core.limits import Limits
+from dispatcher.core.limits import ANY_PAGE_ITEMS, Limits
 from dispatcher.web.openapi.described import Parameter, Schema
 from dispatcher.web.wire import NAME_PATTERN
 
@@ -116,7 +116,7 @@ def paging(limits: Limits) -> tuple[Parameter, Parameter]:
             schema={
                 "type": "integer",
                 "minimum": 1,
-                "maximum": limits.page_items,
+                "maximum": max(limits.page_items, ANY_PAGE_ITEMS),
                 "default": limits.default_page_items,
             },
         ),
