@@ -5,8 +5,8 @@ takes one; of an empty bucket it is refused, and takes nothing. So 100 may come 
 stretch of time at most 100 more than fill in that time. It is the generic cell rate algorithm
 (ITU-T I.371): all that is kept of a bucket is the instant at which it is full again.
 
-The instants here are milliseconds of any clock. One that goes back (a
-database's, after a fail-over) empties a bucket at the worst: it never lacks more than it holds.
+The instants here are milliseconds of any clock. One that goes back (a database's, after a
+fail-over) empties a bucket at the worst: it never lacks more than it holds.
 """
 
 from __future__ import annotations

@@ -155,8 +155,8 @@ class JobContext:
         When it is done the output is durable. What can be a result can be an output.
 
         Raises:
-            TypeError, ValueError: `value` can't be written as JSON; or it is larger than the
-                setting `limit_output_bytes` (1 MiB) then: put it where it can be fetched.
+            TypeError, ValueError: `value` can't be written as JSON, or is larger as JSON than the
+                setting `limit_output_bytes` (1 MiB): then put it where it can be fetched.
             StoreUnavailable: the store can't keep it now; the attempt fails unless you catch it.
         """
         return self._report.output(encode(value))
