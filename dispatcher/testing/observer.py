@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from dispatcher.core.facts import Fact
 
 F = TypeVar("F")
+
+_PARTS: Final = 10
+"""A wait is counted in so many parts: a machine that stands still for long uses up one of them."""
 
 
 class RecordingObserver:
@@ -17,10 +21,12 @@ class RecordingObserver:
     def __init__(self) -> None:
         self.facts: list[Fact] = []
         self._waiting: set[asyncio.Event] = set()
+        self._last_seen = time.monotonic()
 
     def saw(self, fact: Fact) -> None:
         """See `Observer.saw`."""
         self.facts.append(fact)
+        self._last_seen = time.monotonic()
         for waiting in self._waiting:
             waiting.set()
 
@@ -38,22 +44,27 @@ class RecordingObserver:
     ) -> list[F]:
         """Wait until `count` facts of `kind` match, those of before included; give them.
 
-        Raises `TimeoutError`, which names what was seen, after `seconds` of real time.
+        Raises `TimeoutError`, which names what was seen, after `seconds` of real time in which this
+        process ran.
         """
         rung = asyncio.Event()
         self._waiting.add(rung)
         try:
-            async with asyncio.timeout(seconds):
-                while True:
-                    found = [fact for fact in self.all(kind) if matches(fact)]
-                    if len(found) >= count:
-                        return found
-                    rung.clear()
-                    await rung.wait()
-        except TimeoutError:
-            seen = ", ".join(type(fact).__name__ for fact in self.facts[-20:])
-            raise TimeoutError(
-                f"Waited {seconds} s for {count} {kind.__name__}; last seen: {seen}"
-            ) from None
+            for _ in range(_PARTS):
+                try:
+                    async with asyncio.timeout(seconds / _PARTS):
+                        while True:
+                            found = [fact for fact in self.all(kind) if matches(fact)]
+                            if len(found) >= count:
+                                return found
+                            rung.clear()
+                            await rung.wait()
+                except TimeoutError:
+                    continue
         finally:
             self._waiting.discard(rung)
+        seen = ", ".join(type(fact).__name__ for fact in self.facts[-20:])
+        ago = time.monotonic() - self._last_seen
+        raise TimeoutError(
+            f"Waited {seconds} s for {count} {kind.__name__}; last seen, {ago:.1f} s ago: {seen}"
+        )
