@@ -44,6 +44,9 @@ from dispatcher.ports.system import Clock, Timers
 TYPES_SECONDS: Final = 60.0
 """How often the types that others declare are read, whether or not a hint said so."""
 
+AGAIN_SECONDS: Final = 5.0
+"""After this they are read again, if they could not be: till then jobs of new ones are refused."""
+
 
 class Telling:
     """Implements `ports.observer.Observer`: what others may want to look at becomes a hint."""
@@ -165,7 +168,7 @@ class Hearing:
             case Topic.SERVICE_KEYS:
                 self._forget(None)
             case Topic.TYPES:
-                self._read(hint, self.learn_types)
+                self._read(hint, self._learn_types_at_last)
             case Topic.ANYTHING:
                 self._look_everywhere(hint)
             case _:
@@ -184,7 +187,7 @@ class Hearing:
         self._work("")
         self._engine.deliveries.loop.wake()
         self._forget(None)
-        self._read(hint, self.learn_types)
+        self._read(hint, self._learn_types_at_last)
 
     async def _show_progress(self, job_id: str) -> None:
         record = await self._store.get_job(job_id, None)
@@ -204,7 +207,15 @@ class Hearing:
         """Learn them again and again; never ends."""
         while True:
             await pause(self._timers, TYPES_SECONDS)
-            await _quietly(self.learn_types)
+            await self._learn_types_at_last()
+
+    async def _learn_types_at_last(self) -> None:
+        """Learn them, as soon as the store can be read: a hint of new ones comes once."""
+        while True:
+            try:
+                return await self.learn_types()
+            except StoreError:
+                await pause(self._timers, AGAIN_SECONDS)
 
     def _read(self, hint: Hint, look: Callable[[], Awaitable[None]]) -> None:
         """Read what a hint leads to; if it comes again meanwhile, once more after that."""

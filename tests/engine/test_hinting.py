@@ -166,3 +166,25 @@ async def test_a_hint_just_as_its_read_has_ended_is_read_too(stages: Stages) -> 
     await first
     await asyncio.gather(*hearing._reading.values())
     assert stage.faults.calls["list_types"] == 2
+
+
+async def test_types_that_could_not_be_read_are_read_again(stages: Stages) -> None:
+    stage = await stages.start()
+    hearing = hearing_of(stage, [])
+    await stage.store.put_types([CSV])
+    stage.faults.fail("list_types", times=2)
+    hearing.hear(Hint(Topic.TYPES))
+    (reading,) = hearing._reading.values()
+    await stage.passes_until(reading)
+    assert stage.faults.calls["list_types"] == 3
+    assert CSV in hearing._catalog.all()
+
+
+async def test_who_closes_waits_for_no_store(stages: Stages) -> None:
+    stage = await stages.start()
+    hearing = hearing_of(stage, [])
+    stage.faults.fail("list_types")
+    hearing.hear(Hint(Topic.ANYTHING))
+    await stage.turns()
+    await hearing.close()
+    assert hearing._reading == {}

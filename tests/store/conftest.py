@@ -12,6 +12,7 @@ from dispatcher.core.model import Instant
 from dispatcher.ports.store import Store
 from dispatcher.testing.clock import ManualClock
 from dispatcher.testing.conformance import ShuffledIds
+from tests.databases import empty_file
 
 
 class SqliteBackend:
@@ -31,6 +32,7 @@ class SqliteBackend:
     async def create(self) -> None:
         await self.drop()
         self.directory = Path(tempfile.mkdtemp(prefix="dispatcher-conformance-"))
+        empty_file(self.path)
 
     async def open(self) -> Store:
         store = SqliteStore(self.path, clock=self.clock, ids=self.ids)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -9,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from scripts.outside.process import TRIAL_STORE
+from scripts.outside.process import TRIAL_STORE, Service
 from tests.store.postgres_server import empty_database
 from tests.whole.rig import GATE_APP, Gate, Rig, rig
 
@@ -37,6 +38,19 @@ def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
         monkeypatch.setenv(TRIAL_STORE, url)
         yield
         apart.submit(runner.run, opened.aclose()).result()
+
+
+@pytest.fixture(autouse=True)
+def logs_of_services(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that failed shows what the processes said last that it had started."""
+    end = Service.end
+
+    def end_and_show(service: Service) -> None:
+        end(service)
+        last = service.log.splitlines()[-60:]
+        sys.stdout.write("\n".join((f"--- {service.folder.name}", *last, "")))
+
+    monkeypatch.setattr(Service, "end", end_and_show)
 
 
 @pytest.fixture
