@@ -10,8 +10,11 @@ import aiohttp
 import pytest
 
 from dispatcher import compose
+from dispatcher.adapters.system import SystemRandom
 from dispatcher.compose.parts import sender_terms
+from dispatcher.core.audit import CLI
 from dispatcher.core.errors import SettingsError
+from dispatcher.engine.service_keys import rotate_service_key
 from dispatcher.settings import Settings
 from dispatcher.stores import open_store
 from dispatcher.testing.observer import RecordingObserver
@@ -79,3 +82,30 @@ async def test_what_is_changed_of_a_caller_holds_at_once(tmp_path: Path) -> None
         assert (await ask("POST", "/v1/jobs", key["apiKey"], **job))[0] == 413
         assert (await ask("DELETE", f"{caller}/keys/{key['id']}"))[0] == 204
         assert (await ask("GET", "/v1/jobs", key["apiKey"]))[0] == 401
+
+
+async def test_a_rotated_key_is_shown_as_soon_as_others_tell_of_it(tmp_path: Path) -> None:
+    """What a hint does, which comes on PostgreSQL."""
+    settings = Settings(dev=True, port=0, store=f"sqlite:///{tmp_path / 'dispatcher.db'}")
+    async with AsyncExitStack() as opened:
+        listening = opened.enter_context(compose.bind(settings))
+        running = await opened.enter_async_context(
+            compose.service(settings, None, listening, RecordingObserver())
+        )
+        session = await opened.enter_async_context(aiohttp.ClientSession(running.local_url))
+
+        async def shown() -> list[str]:
+            async with session.get("/.well-known/jwks.json") as answer:
+                return [key["kid"] for key in (await answer.json())["keys"]]
+
+        before = await shown()
+        here = running.services
+        store: Any = here.store
+        made = (here.vault, here.clock, SystemRandom(), here.ids, here.observer, CLI)
+        await rotate_service_key(store, *made, overlap_seconds=0)
+        tell: Any = here.callers.on_change
+        tell("clr_of_another")
+        assert await shown() == before
+        tell(None)
+        assert len(await shown()) == 1
+        assert await shown() != before

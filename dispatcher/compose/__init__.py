@@ -143,7 +143,8 @@ async def service(
         serve_bulk(runners.values(), bulk_of(engine, terms, store, catalog, system))
         services = await services_of(settings, engine, store, vault, system, url, catalog, seeing)
         keys = Keys(store, clock, services.dev)
-        forget = services.callers.on_change = forgetting(engine, keys, signer)
+        forget = forgetting(engine, keys, services, signer)
+        services.callers.on_change = forget
         if not settings.on_sqlite:
             hearing = hearing_of(settings, engine, services, runners, store, timers, forget)
             await opened.enter_async_context(hearing_others(seeing.hints, hearing, settings))

@@ -27,13 +27,17 @@ from dispatcher.web.server import SHARED_SECONDS, EdgeRunner
 from dispatcher.web.services import Services
 
 
-def forgetting(engine: Engine, keys: Keys, signer: Signer) -> Callable[[str | None], None]:
+def forgetting(
+    engine: Engine, keys: Keys, services: Services, signer: Signer
+) -> Callable[[str | None], None]:
     """Has all parts that keep something of a caller (None: of all) read it anew."""
 
     def forget(owner: str | None) -> None:
         keys.forget(owner)
         signer.forget(owner)
         engine.deliveries.forget(owner)
+        if owner is None:
+            services.public_keys.forget()
 
     return forget
 

@@ -46,6 +46,7 @@ from dispatcher.ports.tokens import TokenStore
 from dispatcher.ports.vault import Vault
 from dispatcher.settings import CommandType, RemoteType, Settings
 from dispatcher.stores import hints_of
+from dispatcher.web.jwks import PublicKeys
 from dispatcher.web.schemas import Schemas, replayable
 from dispatcher.web.services import DevMode, Services
 
@@ -292,6 +293,7 @@ async def services_of(
         store=store,
         catalog=catalog,
         vault=vault,
+        public_keys=PublicKeys(store, system.clock),
         clock=system.clock,
         ids=system.ids,
         policy=settings.policy,

@@ -26,7 +26,6 @@ from dispatcher.web.events import Events
 from dispatcher.web.headers import check_transfer, sane_request_id
 from dispatcher.web.health import Health
 from dispatcher.web.jobs import Jobs
-from dispatcher.web.jwks import PublicKeys
 from dispatcher.web.leases import Leases
 from dispatcher.web.metrics import MetricsPage
 from dispatcher.web.openapi.described import Call
@@ -154,7 +153,7 @@ def _public(
     public: list[tuple[str, str, Handler]] = [
         ("GET", "/healthz", health.live),
         ("GET", "/readyz", health.ready),
-        ("GET", "/.well-known/jwks.json", PublicKeys(services).show),
+        ("GET", "/.well-known/jwks.json", services.public_keys.show),
     ]
     if services.metrics_apart and not alone:
         public.append(("GET", "/metrics", _metrics_apart))

@@ -11,13 +11,14 @@ from msgspec import Struct
 from dispatcher.core.ed25519 import PublicKey
 from dispatcher.core.payload import encode
 from dispatcher.engine.asking import answer_of, ask
+from dispatcher.ports.callers import ServiceKeyStore
+from dispatcher.ports.system import Clock
 from dispatcher.web.queries import read_query
-from dispatcher.web.services import Services
 
 KEPT_SECONDS: Final = 5.0
 """How long the answer is kept here: whoever asks without a key must not reach the store each time.
-A rotation is shown that much later; where processes hear of it (PostgreSQL without a pooler)
-callbacks are signed with the new key sooner, beside the old ones unless these were ended."""
+A rotation is shown that much later where nobody tells of it: by a command on SQLite, and behind a
+pooler. Callbacks are signed with the new key as late."""
 
 _HEADERS: Final = {
     "Content-Type": "application/jwk-set+json",  # RFC 7517, 8.5.1
@@ -34,11 +35,15 @@ class _Kept(Struct, frozen=True):
 class PublicKeys:
     """The handler of the JWK set (RFC 7517, 5)."""
 
-    def __init__(self, services: Services) -> None:
-        self._store = services.store
-        self._clock = services.clock
+    def __init__(self, store: ServiceKeyStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
         self._kept: _Kept | None = None
         self._asking: asyncio.Task[_Kept] | None = None
+
+    def forget(self) -> None:
+        """Look them up anew: they were changed."""
+        self._kept = self._asking = None
 
     async def show(self, request: web.Request) -> web.Response:
         """`GET`: `{keys: [{kty, crv, x, kid, use, alg, whpk}]}`, newest first; all of them sign."""
@@ -48,14 +53,18 @@ class PublicKeys:
             if self._asking is None:  # who comes meanwhile waits for the same look-up
                 self._asking = ask(self._look_up())
                 self._asking.add_done_callback(self._asked)
-            kept = await answer_of(self._asking)
+            asked = self._asking
+            kept = await answer_of(asked)
         return web.Response(body=kept.body, headers=_HEADERS)
 
     async def _look_up(self) -> _Kept:
         now = self._clock.monotonic()
         keys = [PublicKey(key.public).jwk() for key, _ in await self._store.service_keys()]
-        self._kept = kept = _Kept(encode({"keys": keys}), now + KEPT_SECONDS)
-        return kept
+        return _Kept(encode({"keys": keys}), now + KEPT_SECONDS)
 
-    def _asked(self, _: asyncio.Task[_Kept]) -> None:
+    def _asked(self, asked: asyncio.Task[_Kept]) -> None:
+        if self._asking is not asked:  # forgotten meanwhile
+            return
         self._asking = None
+        if not asked.cancelled() and asked.exception() is None:
+            self._kept = asked.result()

@@ -27,6 +27,7 @@ from dispatcher.ports.records import Idempotency, Taken
 from dispatcher.ports.system import Clock, Ids
 from dispatcher.ports.vault import Vault
 from dispatcher.ports.views import DeliveryRecord, DestinationRecord
+from dispatcher.web.jwks import PublicKeys
 
 
 class EdgeStore(
@@ -148,6 +149,7 @@ class DevMode:
 class Services:
     """Everything that the edge works with.
 
+    - `public_keys` are shown to all; they must be told when others may have changed them.
     - `public_url` has no slash at its end; links begin with it.
     - `ready` returns if work can be taken now, else raises `StoreError` or `Stopping`.
     - `estimates` must be told of what happens, as an observer.
@@ -169,6 +171,7 @@ class Services:
     store: EdgeStore
     catalog: Catalog
     vault: Vault
+    public_keys: PublicKeys
     clock: Clock
     ids: Ids
     policy: Policy

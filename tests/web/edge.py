@@ -30,6 +30,7 @@ from dispatcher.testing.clock import CountingIds, ManualClock
 from dispatcher.testing.observer import RecordingObserver
 from dispatcher.testing.timers import ManualTimers
 from dispatcher.web.app import make_app
+from dispatcher.web.jwks import PublicKeys
 from dispatcher.web.server import EdgeRunner
 from dispatcher.web.services import DevMode, Services
 from tests.web.contract import contract
@@ -123,6 +124,7 @@ class Edge:
             store=self.memory,
             catalog=Catalog([ECHO, REPORT]),
             vault=PlainVault(),
+            public_keys=PublicKeys(self.memory, self.clock),
             clock=self.clock,
             ids=self.ids,
             policy=Policy.parse(["http://receiver:9000"]),

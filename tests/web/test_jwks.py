@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
 from dispatcher.adapters.system import SystemRandom
 from dispatcher.client import verify
@@ -68,6 +70,49 @@ async def test_strangers_at_once_share_one_look_up(
     go_on.set()
     assert [(await each).status for each in asked] == [200] * 5
     assert edge.memory.look_ups == 1
+
+
+async def test_who_is_told_of_a_change_shows_it_at_once(edge: Edge) -> None:
+    memory = edge.memory
+    keys = edge.services.public_keys
+
+    async def shown() -> int:
+        answer = await keys.show(make_mocked_request("GET", PATH))
+        assert isinstance(answer.body, bytes)
+        return len(json.loads(answer.body)["keys"])
+
+    assert await shown() == 0
+    memory.own_keys = [a_key(1)]
+    assert await shown() == 0
+    keys.forget()
+    assert await shown() == 1
+
+
+async def test_what_was_read_before_a_change_is_not_kept(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = edge.memory
+    keys = edge.services.public_keys
+    look_up, begun, go_on = memory.service_keys, asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> list[tuple[ServiceKey, bytes]]:
+        found = list(await look_up())
+        begun.set()
+        await go_on.wait()
+        return found
+
+    monkeypatch.setattr(memory, "service_keys", slowly)
+    before = asyncio.create_task(keys.show(make_mocked_request("GET", PATH)))
+    await begun.wait()
+    memory.own_keys = [a_key(1)]
+    keys.forget()
+    after = asyncio.create_task(keys.show(make_mocked_request("GET", PATH)))
+    go_on.set()
+    assert (await before).body == b'{"keys":[]}'
+    for answer in (await after, await keys.show(make_mocked_request("GET", PATH))):
+        assert isinstance(answer.body, bytes)
+        assert len(json.loads(answer.body)["keys"]) == 1
+    assert memory.look_ups == 2
 
 
 async def test_a_store_that_is_down_is_told(edge: Edge) -> None:

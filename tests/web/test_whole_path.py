@@ -18,6 +18,7 @@ from dispatcher.engine.callers import Callers
 from dispatcher.engine.catalog import Catalog
 from dispatcher.engine.rates import Rates
 from dispatcher.ports.runner import RunReport
+from dispatcher.web.jwks import PublicKeys
 from tests.databases import Database
 from tests.engine.stage import FAILS, OK, ScriptedRunner, Stage
 from tests.web.edge import PUBLIC_URL, Answer, Edge
@@ -90,6 +91,7 @@ async def service(
             remote=stage.engine.remote,
             catalog=Catalog([*(runner.type for runner in stage.runners.values()), *remote]),
             vault=stage.vault,
+            public_keys=PublicKeys(stage.store, stage.clock),
             waiters=stage.waiters,
             clock=stage.clock,
             ids=stage.ids,
