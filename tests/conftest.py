@@ -57,15 +57,6 @@ class HangsEnd:
             faulthandler.cancel_dump_traceback_later()
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where workers share the tests, those of real processes come first: they are slow.
-
-    Who has nothing left takes over from the end of what others have, which is quick to share.
-    """
-    if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: item.get_closest_marker("whole") is None)
-
-
 def pytest_configure(config: pytest.Config) -> None:
     capturing = config.pluginmanager.get_plugin("capturemanager")
     assert capturing is not None
