@@ -84,8 +84,11 @@ async def test_what_is_changed_of_a_caller_holds_at_once(tmp_path: Path) -> None
         assert (await ask("GET", "/v1/jobs", key["apiKey"]))[0] == 401
 
 
-async def test_a_rotated_key_is_shown_as_soon_as_others_tell_of_it(tmp_path: Path) -> None:
+async def test_a_rotated_key_is_shown_as_soon_as_others_tell_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What a hint does, which comes on PostgreSQL."""
+    monkeypatch.setattr("dispatcher.web.jwks.KEPT_SECONDS", 3600.0)
     settings = Settings(dev=True, port=0, store=f"sqlite:///{tmp_path / 'dispatcher.db'}")
     async with AsyncExitStack() as opened:
         listening = opened.enter_context(compose.bind(settings))

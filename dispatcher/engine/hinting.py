@@ -142,6 +142,7 @@ class Hearing:
         self._forget = forget
         self._timers = timers
         self._reading: dict[Hint, asyncio.Task[None]] = {}
+        self._types_hinted = asyncio.Event()
         self._again: set[Hint] = set()
 
     def hear(self, hint: Hint) -> None:  # noqa: C901, PLR0912  # one case a topic
@@ -168,9 +169,9 @@ class Hearing:
             case Topic.SERVICE_KEYS:
                 self._forget(None)
             case Topic.TYPES:
-                self._read(hint, self._learn_types_at_last)
+                self._look_at_types()
             case Topic.ANYTHING:
-                self._look_everywhere(hint)
+                self._look_everywhere()
             case _:
                 assert_never(hint.topic)
 
@@ -181,13 +182,13 @@ class Hearing:
         if not job_type or job_type in self._engine.remote.types:
             jobs.on_ready(None)
 
-    def _look_everywhere(self, hint: Hint) -> None:
+    def _look_everywhere(self) -> None:
         """What was asked to cancel is found by the sweep."""
         self._waiters.look_soon()
         self._work("")
         self._engine.deliveries.loop.wake()
         self._forget(None)
-        self._read(hint, self._learn_types_at_last)
+        self._look_at_types()
 
     async def _show_progress(self, job_id: str) -> None:
         record = await self._store.get_job(job_id, None)
@@ -207,15 +208,28 @@ class Hearing:
         """Learn them again and again; never ends."""
         while True:
             await pause(self._timers, TYPES_SECONDS)
-            await self._learn_types_at_last()
+            self._look_at_types()
+
+    def _look_at_types(self) -> None:
+        self._types_hinted.set()
+        self._read(Hint(Topic.TYPES), self._learn_types_at_last)
 
     async def _learn_types_at_last(self) -> None:
         """Learn them, as soon as the store can be read: a hint of new ones comes once."""
         while True:
+            self._types_hinted.clear()
             try:
                 return await self.learn_types()
             except StoreError:
-                await pause(self._timers, AGAIN_SECONDS)
+                await self._hinted_or_later()
+
+    async def _hinted_or_later(self) -> None:
+        """Wait until a hint comes, or for `AGAIN_SECONDS`: it may be that the store is back."""
+        alarm = self._timers.after(AGAIN_SECONDS, self._types_hinted.set)
+        try:
+            await self._types_hinted.wait()
+        finally:
+            alarm.cancel()
 
     def _read(self, hint: Hint, look: Callable[[], Awaitable[None]]) -> None:
         """Read what a hint leads to; if it comes again meanwhile, once more after that."""

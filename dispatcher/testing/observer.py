@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Final, TypeVar
@@ -12,7 +13,7 @@ from dispatcher.core.facts import Fact
 F = TypeVar("F")
 
 _PARTS: Final = 10
-"""A wait is counted in so many parts: a machine that stands still for long uses up one of them."""
+"""A wait is counted in so many parts."""
 
 
 class RecordingObserver:
@@ -44,27 +45,30 @@ class RecordingObserver:
     ) -> list[F]:
         """Wait until `count` facts of `kind` match, those of before included; give them.
 
-        Raises `TimeoutError`, which names what was seen, after `seconds` of real time in which this
-        process ran.
+        Raises `TimeoutError`, which names what was seen, after `seconds` of real time, or more: if
+        the machine stands still, that counts as a part of them at most.
         """
         rung = asyncio.Event()
+        began = time.monotonic()
         self._waiting.add(rung)
         try:
             for _ in range(_PARTS):
-                try:
+                with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(seconds / _PARTS):
-                        while True:
-                            found = [fact for fact in self.all(kind) if matches(fact)]
-                            if len(found) >= count:
-                                return found
+                        while len(self._matching(kind, matches)) < count:
                             rung.clear()
                             await rung.wait()
-                except TimeoutError:
-                    continue
+                found = self._matching(kind, matches)
+                if len(found) >= count:
+                    return found
         finally:
             self._waiting.discard(rung)
         seen = ", ".join(type(fact).__name__ for fact in self.facts[-20:])
-        ago = time.monotonic() - self._last_seen
+        now = time.monotonic()
         raise TimeoutError(
-            f"Waited {seconds} s for {count} {kind.__name__}; last seen, {ago:.1f} s ago: {seen}"
+            f"Waited {now - began:.1f} s for {count} {kind.__name__}; "
+            f"last seen, {now - self._last_seen:.1f} s ago: {seen}"
         )
+
+    def _matching(self, kind: type[F], matches: Callable[[F], bool]) -> list[F]:
+        return [fact for fact in self.all(kind) if matches(fact)]

@@ -17,8 +17,10 @@ from dispatcher.web.queries import read_query
 
 KEPT_SECONDS: Final = 5.0
 """How long the answer is kept here: whoever asks without a key must not reach the store each time.
-A rotation is shown that much later where nobody tells of it: by a command on SQLite, and behind a
-pooler. Callbacks are signed with the new key as late."""
+
+It is read anew, too, when a hint says that keys, or anything, may have changed. Where no hint comes
+(from a command on SQLite, behind a pooler, or when one was lost) a rotation is shown up to that
+much later; the signer notices it within as long, each for itself."""
 
 _HEADERS: Final = {
     "Content-Type": "application/jwk-set+json",  # RFC 7517, 8.5.1

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
 from dispatcher.core.facts import (
     ActionAudited,
     CancelAsked,
@@ -19,7 +21,7 @@ from dispatcher.core.facts import (
 from dispatcher.core.model import JobState
 from dispatcher.core.retry import Schedule
 from dispatcher.engine.catalog import Catalog
-from dispatcher.engine.hinting import Hearing, Telling
+from dispatcher.engine.hinting import AGAIN_SECONDS, Hearing, Telling
 from dispatcher.engine.loop import ClaimLoop
 from dispatcher.engine.terms import EngineTerms
 from dispatcher.ports.hints import EVERY_TOPIC, Hear, Hint, Topic
@@ -174,10 +176,33 @@ async def test_types_that_could_not_be_read_are_read_again(stages: Stages) -> No
     await stage.store.put_types([CSV])
     stage.faults.fail("list_types", times=2)
     hearing.hear(Hint(Topic.TYPES))
-    (reading,) = hearing._reading.values()
-    await stage.passes_until(reading)
+    for count in (1, 2):
+        await stage.faults.until_called("list_types", count)
+        await stage.turns()
+        stage.advance(AGAIN_SECONDS - 0.1)
+        await stage.turns()
+        assert stage.faults.calls["list_types"] == count
+        stage.advance(0.1)
+    await asyncio.gather(*hearing._reading.values())
     assert stage.faults.calls["list_types"] == 3
     assert CSV in hearing._catalog.all()
+
+
+@pytest.mark.parametrize("topic", [Topic.TYPES, Topic.ANYTHING])
+async def test_a_hint_ends_the_pause_before_types_are_read_again(
+    stages: Stages, topic: Topic
+) -> None:
+    stage = await stages.start()
+    hearing = hearing_of(stage, [])
+    stage.faults.fail("list_types")
+    hearing.hear(Hint(Topic.TYPES))
+    (reading,) = hearing._reading.values()
+    await stage.faults.until_called("list_types", 1)
+    await stage.turns()
+    hearing.hear(Hint(topic))
+    await reading
+    assert hearing._reading == {}
+    assert stage.faults.calls["list_types"] >= 2
 
 
 async def test_who_closes_waits_for_no_store(stages: Stages) -> None:
@@ -185,6 +210,8 @@ async def test_who_closes_waits_for_no_store(stages: Stages) -> None:
     hearing = hearing_of(stage, [])
     stage.faults.fail("list_types")
     hearing.hear(Hint(Topic.ANYTHING))
+    await stage.faults.until_called("list_types", 1)
     await stage.turns()
+    assert len(hearing._reading) == 1
     await hearing.close()
     assert hearing._reading == {}

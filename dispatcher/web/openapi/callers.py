@@ -190,7 +190,7 @@ def operations(limits: Limits) -> dict[Call, Operation]:
             id="revokeKey",
             tag=_TAG,
             summary="Revoke an API key",
-            description="Idempotent. The key works for up to five seconds more.",
+            description="Idempotent. Behind PgBouncer it may work for up to five seconds more.",
             parameters=(_ID, path_id("a key", "key", KEY_ID, "keyId")),
             takes_no_body=True,
             answers=(Answer(status=204, description="It is revoked, now or before."),),
