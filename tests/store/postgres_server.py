@@ -6,10 +6,9 @@ import itertools
 import os
 import tempfile
 import warnings
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
-from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -26,34 +25,6 @@ _QUICK = ("deadlock_timeout = '50ms'",)
 
 
 _NUMBERS = itertools.count(1)
-
-_OWN_TYPES: Final = 16_384
-"""PostgreSQL's own types have lower numbers, the same in every database."""
-
-
-def _ask_once_for_types() -> None:
-    """Have the driver ask once what PostgreSQL's own types are, and not on each connection.
-
-    Tests connect all the time, and an answer takes the server 5 ms, a tenth of what it does in the
-    conformance suite.
-    """
-    connection: Any = asyncpg.Connection
-    ask = connection._introspect_types
-    known: dict[frozenset[int], Any] = {}
-
-    async def answer(self: Any, types: Iterable[int], timeout: float | None) -> Any:  # noqa: ASYNC109  # the driver's own signature
-        wanted = frozenset(types)
-        if wanted in known:
-            return known[wanted]
-        found = await ask(self, wanted, timeout)
-        if max(wanted) < _OWN_TYPES:
-            known[wanted] = found
-        return found
-
-    connection._introspect_types = answer
-
-
-_ask_once_for_types()
 
 
 @cache
