@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,21 @@ from dispatcher.engine.service_keys import rotate_service_key
 from dispatcher.settings import Settings
 from dispatcher.stores import open_store
 from dispatcher.testing.observer import RecordingObserver
+
+
+@asynccontextmanager
+async def served(
+    folder: Path,
+) -> AsyncIterator[tuple[compose.Running, aiohttp.ClientSession]]:
+    """A service in this process, and a session with it."""
+    settings = Settings(dev=True, port=0, store=f"sqlite:///{folder / 'dispatcher.db'}")
+    async with AsyncExitStack() as opened:
+        listening = opened.enter_context(compose.bind(settings))
+        running = await opened.enter_async_context(
+            compose.service(settings, None, listening, RecordingObserver())
+        )
+        session = await opened.enter_async_context(aiohttp.ClientSession(running.local_url))
+        yield running, session
 
 
 def test_there_is_a_connection_for_each_callback_that_is_sent_at_once() -> None:
@@ -60,13 +76,7 @@ def test_a_port_that_is_taken_is_told_with_the_setting_that_names_it(
 
 async def test_what_is_changed_of_a_caller_holds_at_once(tmp_path: Path) -> None:
     """In the process that is asked for it too, which keeps what it looked up for some seconds."""
-    settings = Settings(dev=True, port=0, store=f"sqlite:///{tmp_path / 'dispatcher.db'}")
-    async with AsyncExitStack() as opened:
-        listening = opened.enter_context(compose.bind(settings))
-        running = await opened.enter_async_context(
-            compose.service(settings, None, listening, RecordingObserver())
-        )
-        session = await opened.enter_async_context(aiohttp.ClientSession(running.local_url))
+    async with served(tmp_path) as (_, session):
 
         async def ask(verb: str, path: str, key: str | None = None, **body: Any) -> tuple[int, Any]:
             headers = {} if key is None else {"Authorization": f"Bearer {key}"}
@@ -89,13 +99,7 @@ async def test_a_rotated_key_is_shown_as_soon_as_others_tell_of_it(
 ) -> None:
     """What a hint does, which comes on PostgreSQL."""
     monkeypatch.setattr("dispatcher.web.jwks.KEPT_SECONDS", 3600.0)
-    settings = Settings(dev=True, port=0, store=f"sqlite:///{tmp_path / 'dispatcher.db'}")
-    async with AsyncExitStack() as opened:
-        listening = opened.enter_context(compose.bind(settings))
-        running = await opened.enter_async_context(
-            compose.service(settings, None, listening, RecordingObserver())
-        )
-        session = await opened.enter_async_context(aiohttp.ClientSession(running.local_url))
+    async with served(tmp_path) as (running, session):
 
         async def shown() -> list[str]:
             async with session.get("/.well-known/jwks.json") as answer:
