@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from dispatcher.adapters.sqlite.quick import LARGEST_BYTES, MOST_ENDPOINTS, MOST_ITEMS
+from dispatcher.adapters.sqlite.session import Session
 from dispatcher.adapters.sqlite.writer import BUSY_CALLS
 from dispatcher.core.endpoints import DEFAULT_EVENTS, Endpoint
 from dispatcher.core.errors import StoreUnavailable
@@ -165,6 +166,51 @@ async def test_the_loop_is_held_for_a_few_milliseconds_at_most(scene: SqliteScen
         seen = watch(scene.writing)
     assert [len(each) for each in await asyncio.gather(*tasks)] == [1] * 6
     assert seen == [BUSY, *ON_THE_LOOP * 3]
+
+
+async def test_calls_of_one_kind_run_and_are_answered_in_a_row(scene: SqliteScene) -> None:
+    """Each call is one item; numbers and texts stand for submissions, ends and the like."""
+    ran: list[object] = []
+    answered: list[object] = []
+
+    def run(_: Session, item: object) -> object:
+        ran.append(item)
+        return item
+
+    async def ask(item: object) -> None:
+        answered.extend(await scene.store._writer.each(run, (item,), quick=True))
+
+    items = ["a", 1, "b", 2, 3, "c", 4.0, "d"]
+    async with Gate(scene.store):
+        tasks = [asyncio.create_task(ask(item)) for item in items]
+        await asyncio.sleep(0)
+    await asyncio.gather(*tasks)
+    assert ran == ["a", "b", "c", "d", 1, 2, 3, 4.0]
+    assert answered == ran
+
+
+async def test_no_kind_is_left_behind_by_batches_that_are_cut_short(scene: SqliteScene) -> None:
+    """A batch has two calls here; as each text ends another comes, and the number has its turn."""
+    ran: list[object] = []
+    ticks = iter(range(10_000))
+    writer = scene.store._writer
+
+    def run(_: Session, item: object) -> None:
+        ran.append(item)
+
+    async def texts(first: str) -> None:
+        for again in range(10):
+            await writer.each(run, (f"{first}{again}",), quick=True)
+
+    async with Gate(scene.store):
+        tasks = [asyncio.create_task(texts(first)) for first in "abcdefg"]
+        await asyncio.sleep(0)
+        number = asyncio.create_task(writer.each(run, (1,), quick=True))
+        await asyncio.sleep(0)
+        writer._monotonic = lambda: next(ticks) * 0.002
+    await asyncio.gather(*tasks, number)
+    assert len(ran) == 71
+    assert ran.index(1) < 10  # seven texts were there before it, and one or two came along
 
 
 async def test_a_bad_item_is_found_in_the_thread(scene: SqliteScene) -> None:
