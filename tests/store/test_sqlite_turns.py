@@ -189,11 +189,40 @@ async def test_calls_of_one_kind_run_and_are_answered_in_a_row(scene: SqliteScen
     assert answered == ran
 
 
+async def test_a_call_that_was_given_up_stays_before_what_is_done_about_it(
+    scene: SqliteScene,
+) -> None:
+    """As when a submission that is handed over is cancelled, and its job is to be put back."""
+    ran: list[object] = []
+
+    def run(_: Session, item: object) -> None:
+        ran.append(item)
+
+    async def put_back(adding: asyncio.Task[object]) -> None:
+        try:
+            await adding
+        except asyncio.CancelledError:
+            await scene.store._writer.each(run, (2,), quick=True)
+
+    each = scene.store._writer.each
+    async with Gate(scene.store):
+        other = asyncio.create_task(each(run, (1,), quick=True))
+        adding = asyncio.create_task(each(run, ("b",), quick=True))
+        putting = asyncio.create_task(put_back(adding))
+        await asyncio.sleep(0)
+        adding.cancel()
+        for _ in range(3):
+            await asyncio.sleep(0)
+    await asyncio.gather(other, putting)
+    assert ran == [1, "b", 2]
+
+
 async def test_no_kind_is_left_behind_by_batches_that_are_cut_short(scene: SqliteScene) -> None:
-    """A batch has two calls here; as each text ends another comes, and the number has its turn."""
+    """A batch has two calls here, and as each text ends another one comes."""
     ran: list[object] = []
     ticks = iter(range(10_000))
     writer = scene.store._writer
+    timely = writer._monotonic
 
     def run(_: Session, item: object) -> None:
         ran.append(item)
@@ -210,7 +239,17 @@ async def test_no_kind_is_left_behind_by_batches_that_are_cut_short(scene: Sqlit
         writer._monotonic = lambda: next(ticks) * 0.002
     await asyncio.gather(*tasks, number)
     assert len(ran) == 71
-    assert ran.index(1) < 10  # seven texts were there before it, and one or two came along
+    assert ran.index(1) == 7
+
+    writer._monotonic = timely
+    ran.clear()
+    async with Gate(scene.store):
+        more = [
+            asyncio.create_task(writer.each(run, (each,), quick=True)) for each in ("a", 1, "b")
+        ]
+        await asyncio.sleep(0)
+    await asyncio.gather(*more)
+    assert ran == ["a", "b", 1]  # in rows again
 
 
 async def test_a_bad_item_is_found_in_the_thread(scene: SqliteScene) -> None:

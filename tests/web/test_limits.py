@@ -211,9 +211,9 @@ async def test_a_larger_body_is_asked_for_from_who_may_send_it(database: Databas
         await change(here, limits={"bodyBytes": 5_000})
         body = json.dumps(WORK).encode().ljust(4_000)
         for key, first in (
-            (here.stage.caller.id, b"HTTP/1.1 100 Continue"),
-            (OTHER.id, b"HTTP/1.1 413 Request Entity Too Large"),
-            ("dsp_nobody", b"HTTP/1.1 401 Unauthorized"),
+            (here.stage.caller.id, b"HTTP/1.1 100 "),
+            (OTHER.id, b"HTTP/1.1 413 "),  # Python 3.13 calls it by another name
+            ("dsp_nobody", b"HTTP/1.1 401 "),
         ):
             reader, writer = await asyncio.open_connection("127.0.0.1", here.edge.port)
             head = (
@@ -222,7 +222,7 @@ async def test_a_larger_body_is_asked_for_from_who_may_send_it(database: Databas
                 "Expect: 100-continue\r\n\r\n"
             )
             writer.write(head.encode())
-            assert (await asyncio.wait_for(reader.readline(), 5)).rstrip() == first
+            assert (await asyncio.wait_for(reader.readline(), 5)).startswith(first)
             writer.close()
             await writer.wait_closed()
 

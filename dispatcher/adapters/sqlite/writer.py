@@ -164,16 +164,20 @@ class Writer:
         self._tasks.put(task)
 
     def _gather(self) -> list[Call]:
-        """What waits, until there are so many items; those of one kind in a row.
+        """What waits, until there are so many items; calls of one kind in a row.
 
-        What a batch had no time for goes first: what came later must not overtake it again.
+        What a batch had no time for goes first (all of it: it was part of one batch), so that
+        nothing overtakes it again. If somebody has given up a call, all that came stays as it
+        came: what is done about it may be waiting behind it.
         """
         batch: list[Call] = []
         count = 0
         while self._waiting and count < BATCH_ITEMS:
             batch.append(self._waiting.popleft())
             count += len(batch[-1].items)
-        left, self._left = self._left, max(self._left - len(batch), 0)
+        left, self._left = self._left, 0
+        if any([call.future.done() for call in batch]):  # noqa: C419  # a list: quicker for a few
+            return batch
         return batch[:left] + _alike_together(batch[left:])
 
     def _all_quick(self) -> bool:
@@ -212,7 +216,7 @@ class Writer:
             if number < len(batch) and self._monotonic() >= until:
                 with self._lock:
                     self._waiting.extendleft(reversed(batch[number:]))
-                    self._left += len(batch) - number
+                    self._left = len(batch) - number
                 del batch[number:]
                 return
 
@@ -303,10 +307,10 @@ class Writer:
 
 
 def _alike_together(batch: list[Call]) -> list[Call]:
-    """Calls of one kind in a row, in the order in which they came; the kind that came first first.
+    """Group calls by the type of their (first) item, groups and calls in the order they came in.
 
-    Their statements then run one after another, and so do those whom they answer, while what they
-    need is in the processor's caches: docs/adr/0033. Nobody who waits can tell.
+    Like statements then run one after another, and so do the tasks that wait for them, while what
+    they need is in the processor's caches: docs/adr/0033.
     """
     kinds: dict[type, list[Call]] = {}
     for call in batch:

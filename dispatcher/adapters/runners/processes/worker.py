@@ -266,7 +266,10 @@ def main() -> None:
     os.dup2(nothing, _STDIN)
     os.close(nothing)
     os.dup2(_STDERR, _STDOUT)
-    faulthandler.enable(all_threads=False)
+    if sys.version_info >= (3, 14):  # the log keeps the end of it, which is to be Python's part
+        faulthandler.enable(all_threads=False, c_stack=False)
+    else:
+        faulthandler.enable(all_threads=False)
     asyncio.run(_main(_Pipe(answers), requests))
 
 
