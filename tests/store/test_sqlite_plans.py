@@ -54,7 +54,8 @@ def plan(database: sqlite3.Connection, name: str) -> list[str]:
     code = re.sub(r"--.*", "", sql)
     named = dict.fromkeys(re.findall(r":(\w+)", code))
     values = named or (None,) * code.count("?")
-    return [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+    steps = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+    return [step.replace(" EXISTS USING ", " USING ") for step in steps]  # newer ones tell of joins
 
 
 class TestPlans:
