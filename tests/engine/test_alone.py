@@ -283,11 +283,10 @@ async def test_suspects_that_can_not_run_alone_keep_the_others_out_for_a_while_o
         await stage.store.resume("default")
         since = stage.clock.now()
         stage.engine.jobs.wake()
-        for suspect in suspects:
-            await stage.passes_until(_waits(stage, suspect))
+        snoozed = stage.seen(JobAttemptEnded, lambda each: each.outcome == "Snoozed", count=3)
+        told = await stage.passes_until(snoozed)
         assert stage.clock.now() < since + 2 * PATIENCE_SECONDS * 1000
-        told = stage.observer.all(JobAttemptEnded)
-        assert [each.outcome for each in told].count("Snoozed") == 3
+        assert sorted(each.job.id for each in told) == sorted(each.id for each in suspects)
         assert hall.inside == {b"long"}
         await stage.submit(b"4", queue="other")
         await hall.until(b"long", b"4")
