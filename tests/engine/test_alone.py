@@ -287,6 +287,9 @@ async def test_suspects_that_can_not_run_alone_keep_the_others_out_for_a_while_o
         told = await stage.passes_until(snoozed)
         assert stage.clock.now() < since + 2 * PATIENCE_SECONDS * 1000
         assert sorted(each.job.id for each in told) == sorted(each.id for each in suspects)
+        last = await stage.job(told[-1].job)
+        assert last.state is JobState.WAITING
+        assert last.due_at > stage.clock.now()
         assert hall.inside == {b"long"}
         await stage.submit(b"4", queue="other")
         await hall.until(b"long", b"4")
