@@ -121,10 +121,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = "narrow"
     delivery_slots: Annotated[
         int, _says("How many callbacks are sent to one destination at once at most.", 1, 10_000)
-    ] = 16
+    ] = 32
     deliveries_at_once: Annotated[
         int, _says("How many callbacks one process sends at once at most.", 1, 100_000)
-    ] = 256
+    ] = 1_024
     delivery_rate_per_second: Annotated[
         float,
         _says(

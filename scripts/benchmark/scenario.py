@@ -186,7 +186,7 @@ SHAPES: Final = (
     ),
     Scenario(
         name="one receiver",
-        says="the whole path to a single origin: its 16 slots bound what one commit can carry",
+        says="the whole path to a single origin: its 32 slots bound what one commit can carry",
     ),
     Scenario(
         name="registered",
