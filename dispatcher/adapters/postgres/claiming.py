@@ -1,9 +1,15 @@
-"""Claiming jobs: by ready lane, in turn; and taking back those whose holder has gone."""
+"""Claiming jobs: by ready lane, in turn; and taking back those whose holder has gone.
+
+Of what is bounded over all processes a claim locks the names of those types alone in which there is
+something to claim: else all claims of all processes would wait for each other, for a type that
+hardly ever has any (docs/adr/0034).
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -22,7 +28,7 @@ from dispatcher.core.model import Instant
 from dispatcher.ports.portions import LOOK_LANES, TAKE_BACK_JOBS
 from dispatcher.ports.records import ClaimedJobs, Concurrency, JobClaim
 
-_ENDED = statement("holders_ended")
+_OPENS = statement("claim_opens")
 _FORGET = statement("holders_forget")
 _NEXT = statement("claim_next")
 _LOST = statement("jobs_lost")
@@ -57,17 +63,16 @@ async def claim_jobs(batcher: Batcher, claim: JobClaim) -> ClaimedJobs:
 async def _each_free(
     session: Session, entries: Sequence[Entry[JobClaim]]
 ) -> list[tuple[ClaimedJobs, bool]]:
-    await session.look_at_clock()
-    await lock_bounds(session, _bounds_of(entries))
-    await _take_back(session)
-    return [await _claim_free(session, entry.item) for entry in entries]
+    opening = await _open(session, entries)
+    if opening.ended:
+        await _take_back(session)
+    return [await _claim_free(session, entry.item, opening) for entry in entries]
 
 
 async def _each_waiting(session: Session, entries: Sequence[Entry[JobClaim]]) -> list[ClaimedJobs]:
     """The same of lanes that others had locked: waits for them, in the order of all locks."""
-    await session.look_at_clock()
-    await lock_bounds(session, _bounds_of(entries))
-    rooms = [await _room(session, entry.item) for entry in entries]
+    opening = await _open(session, entries)
+    rooms = [await _room(session, entry.item, opening) for entry in entries]
     wanted: set[int] = set()
     for room in rooms:
         found = await session.fetch(
@@ -76,11 +81,35 @@ async def _each_waiting(session: Session, entries: Sequence[Entry[JobClaim]]) ->
         wanted |= {row[0] for row in found}
     rows = await session.fetch(_LOCK_READY, sorted(wanted), session.now)
     await session.look_at_clock()  # the wait may have been long
-    return [await _claim_locked(session, entry.item, rows) for entry in entries]
+    return [await _claim_locked(session, entry.item, opening, rows) for entry in entries]
 
 
-def _bounds_of(entries: Sequence[Entry[JobClaim]]) -> list[Concurrency]:
-    return [_bounds(entry.item) for entry in entries]
+class _Opening(NamedTuple):
+    """How a batch of claims begins: `idle` are bounded types that it leaves alone.
+
+    Nothing of them can be claimed, and their names are not locked. `ended`: a holder's lease has;
+    what it held may be of any type, so that none is idle.
+    """
+
+    ended: bool
+    idle: frozenset[str]
+
+    def bounds(self, claim: JobClaim) -> Concurrency:
+        """What bounds a claim, and is locked."""
+        most = _bounds(claim)
+        types = {name: count for name, count in most.types.items() if name not in self.idle}
+        return Concurrency(types, most.queues)
+
+
+async def _open(session: Session, entries: Sequence[Entry[JobClaim]]) -> _Opening:
+    """Read the clock, and lock what bounds these claims."""
+    claims = [entry.item for entry in entries]
+    bounded = {name for claim in claims for name in _bounds(claim).types}
+    row = await session.one(_OPENS, session.told, sorted(bounded))
+    session.now, ended, ready = row[0], bool(row[1]), row[2]
+    opening = _Opening(ended, frozenset() if ended else frozenset(bounded.difference(ready)))
+    await lock_bounds(session, [opening.bounds(claim) for claim in claims])
+    return opening
 
 
 def _bounds(claim: JobClaim) -> Concurrency:
@@ -90,19 +119,22 @@ def _bounds(claim: JobClaim) -> Concurrency:
     return Concurrency(types, most.queues)
 
 
-async def _room(session: Session, claim: JobClaim) -> ClaimRoom:
+async def _room(session: Session, claim: JobClaim, opening: _Opening) -> ClaimRoom:
     """How much a claim may take, as it stands now."""
     standing = await Standing.look(session, [claim.holder_id])
-    most = _bounds(claim)
-    return ClaimRoom(claim, most, await Running.count(session, [most]), standing)
+    most = opening.bounds(claim)
+    running = await Running.count(session, [most])
+    return ClaimRoom(claim, most, running, standing, opening.idle)
 
 
-async def _claim_free(session: Session, claim: JobClaim) -> tuple[ClaimedJobs, bool]:
+async def _claim_free(
+    session: Session, claim: JobClaim, opening: _Opening
+) -> tuple[ClaimedJobs, bool]:
     """Lease due jobs of the lanes that nobody else has locked; see the port.
 
     The second answer tells that some were left out that might have more.
     """
-    room = await _room(session, claim)
+    room = await _room(session, claim, opening)
     jobs: list[LeasedJob] = []
     looked: set[int] = set()
     while room.may_lease and len(jobs) < claim.limit and len(looked) < LOOK_LANES:
@@ -134,9 +166,11 @@ async def _free_lanes(session: Session, room: ClaimRoom, looked: Iterable[int]) 
     return list(rows)
 
 
-async def _claim_locked(session: Session, claim: JobClaim, rows: Sequence[Row]) -> ClaimedJobs:
+async def _claim_locked(
+    session: Session, claim: JobClaim, opening: _Opening, rows: Sequence[Row]
+) -> ClaimedJobs:
     """Lease due jobs of those of locked lanes that the claim asks for."""
-    room = await _room(session, claim)
+    room = await _room(session, claim, opening)
     names, shut = set(room.types_left), set(room.shut)
     own = [row for row in rows if row["type"] in names and row["queue"] not in shut]
     jobs = await take(session, own, room, claim.limit) if room.may_lease else []
@@ -145,8 +179,6 @@ async def _claim_locked(session: Session, claim: JobClaim, rows: Sequence[Row]) 
 
 async def _take_back(session: Session) -> None:
     """Put back what holders whose lease has ended still hold, and forget those who hold nothing."""
-    if await session.one(_ENDED, session.now) is None:
-        return
     lost = await session.fetch(_LOST, session.now, TAKE_BACK_JOBS)
     if lost:
         coming = lanes.Coming()

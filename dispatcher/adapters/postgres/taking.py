@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from math import ceil
 from typing import NamedTuple, TypeAlias
 
@@ -26,10 +26,18 @@ _LEASE = statement("jobs_lease")
 
 
 class ClaimRoom:
-    """How much a claim may still take: of each type, and of what all processes share a bound."""
+    """How much a claim may still take: of each type, and of what all processes share a bound.
+
+    Of types that are `idle` it takes nothing: their bounds are not locked.
+    """
 
     def __init__(
-        self, claim: JobClaim, most: Concurrency, running: Running, standing: Standing
+        self,
+        claim: JobClaim,
+        most: Concurrency,
+        running: Running,
+        standing: Standing,
+        idle: Container[str] = (),
     ) -> None:
         self.claim = claim
         self._paused = sorted(standing.queues_paused)
@@ -40,7 +48,7 @@ class ClaimRoom:
         self.slots = {
             name: min(free, claim.limit, self._types.get(name, free))
             for name, free in claim.types.items()
-            if free > 0
+            if free > 0 and name not in idle
         }
 
     @property
