@@ -154,8 +154,8 @@ class Jobs:
 
     @property
     def running(self) -> int:
-        """How many attempts are under way here."""
-        return len(self._runs) + len(self._superseded)
+        """How many attempts are under way here, but for those that only have to be written."""
+        return len(self._runs) + len(self._superseded) - self.slots.leaving
 
     def start(self, leased: LeasedJob, holder_id: str) -> None:
         """Run a job that was leased to `holder_id`; its slot was taken before.
@@ -233,6 +233,7 @@ class Jobs:
         run.waited_ms = max(self._clock.now() - job.due_at, 0)
         try:
             outcome = await self._outcome(run)
+            run.left = self.slots.leave(job.type)
             await run.report.close()
             if outcome is not None:
                 duration_ms = round((self._clock.monotonic() - started) * 1000)
@@ -246,7 +247,7 @@ class Jobs:
             if self._runs.get(job.id) is run:
                 del self._runs[job.id]
             self._alone.went(job.type)
-            self.slots.give(job.type)
+            self.slots.end(job.type, left=run.left)
             self.made_room()
 
     async def _confess(self, run: Run, error: Exception) -> None:

@@ -35,6 +35,7 @@ class Run:
         "_timers",
         "in_handler",
         "leased",
+        "left",
         "recorded",
         "report",
         "stopped",
@@ -54,6 +55,7 @@ class Run:
         self.task: asyncio.Task[None] | None = None
         self.stopped: StopReason | None = None
         self.in_handler = False
+        self.left = False  # its place: what is left to do is to write
         self.recorded = False
         self.waited_ms = 0
 

@@ -16,6 +16,7 @@ class Slots:
         self._free = total
         self._total = total
         self._kinds: dict[str, int | None] = dict(kinds or {})
+        self._leaving = 0
         self._closed = False
         self.wanted = False
         self.on_free: Callable[[], None] | None = None
@@ -54,6 +55,35 @@ class Slots:
         if self.wanted and self.on_free is not None:
             self.wanted = False
             self.on_free()
+
+    # --- for what has run, and is yet to be written ----------------------------------------------
+
+    @property
+    def leaving(self) -> int:
+        """How much has given its place back before it is written."""
+        return self._leaving
+
+    def leave(self, kind: str) -> bool:
+        """Give a place back although what ran in it has yet to be written; then comes `end`.
+
+        False: it is kept until then. So it is for a kind with a limit of its own, which what is not
+        written still counts for; and while as much is leaving as there are places, so that a store
+        that is slow does not let more and more begin.
+        """
+        if self._kinds.get(kind) is not None or self._leaving >= self._total:
+            return False
+        self._leaving += 1
+        self.give(kind)
+        return True
+
+    def end(self, kind: str, *, left: bool) -> None:
+        """It is written: give its place back, if it has not `left`."""
+        if left:
+            self._leaving -= 1
+        else:
+            self.give(kind)
+
+    # --- for claims ------------------------------------------------------------------------------
 
     def take_share(self) -> tuple[int, dict[str, int]]:
         """Take half of what is free, for a claim under way; give it back by `give_share`.

@@ -101,3 +101,19 @@ async def test_a_word_to_stop_leaves_what_is_being_written_alone(stages: Stages)
     stage.engine.jobs.lost(stage.engine.holder.id)
     await stage.passes_until(stage.seen(JobEnded))
     assert (await stage.read(job)).result == b'"done"'
+
+
+async def test_the_next_job_begins_while_the_end_of_one_is_being_written(stages: Stages) -> None:
+    """But no more than may run at once, however long the store takes."""
+    runner = ScriptedRunner(echo)
+    stage = await stages.start(runner, jobs_at_once=1)
+    gate = stage.faults.hold("apply")
+    for _ in range(4):
+        await stage.submit()
+    await stage.rest()
+    assert len(runner.begun) == 2
+    assert stage.engine.jobs.slots.leaving == 1
+    gate.open()
+    await stage.seen(JobEnded, count=4)
+    await stage.rest()
+    assert (stage.engine.jobs.slots.used, stage.engine.jobs.slots.leaving) == (0, 0)

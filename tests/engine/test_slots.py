@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    precondition,
+    rule,
+)
 
 from dispatcher.engine.slots import Slots
 
@@ -75,6 +82,36 @@ def test_who_wants_a_place_is_told_once() -> None:
     assert told == [0]
 
 
+def test_who_has_only_to_be_written_leaves_its_place() -> None:
+    slots = Slots(2, {"wide": None})
+    assert [slots.take("wide") for _ in range(3)] == [True, True, False]
+    assert slots.leave("wide")
+    assert (slots.used, slots.leaving) == (1, 1)
+    assert slots.take("wide")
+    slots.end("wide", left=True)
+    assert (slots.used, slots.leaving) == (2, 0)
+    slots.end("wide", left=False)
+    assert (slots.used, slots.leaving) == (1, 0)
+
+
+def test_a_kind_with_a_limit_keeps_its_place_until_it_is_written() -> None:
+    slots = Slots(2, {"narrow": 1})
+    assert slots.take("narrow")
+    assert not slots.leave("narrow")
+    assert (slots.used, slots.leaving) == (1, 0)
+
+
+def test_no_more_leave_than_there_are_places() -> None:
+    slots = Slots(2, {"wide": None})
+    for _ in range(2):
+        assert slots.take("wide")
+        assert slots.leave("wide")
+    assert slots.take("wide")
+    assert not slots.leave("wide")
+    slots.end("wide", left=True)
+    assert slots.leave("wide")
+
+
 LIMITS: dict[str, int | None] = {"narrow": 2, "other": 3, "wide": None}
 
 
@@ -88,6 +125,7 @@ class SlotsAgainstAModel(RuleBasedStateMachine):
         super().__init__()
         self.slots = Slots(5, LIMITS)
         self.running: list[str] = []
+        self.left: list[str] = []
         self.claiming = 0
 
     @rule(target=taken, kind=st.sampled_from(sorted(LIMITS)))
@@ -102,6 +140,21 @@ class SlotsAgainstAModel(RuleBasedStateMachine):
         if kind:
             self.slots.give(kind)
             self.running.remove(kind)
+
+    @rule(kind=consumes(taken))
+    def leave(self, kind: str) -> None:
+        if not kind:
+            return
+        self.running.remove(kind)
+        if self.slots.leave(kind):
+            self.left.append(kind)
+        else:
+            self.slots.end(kind, left=False)
+
+    @precondition(lambda self: self.left)
+    @rule()
+    def is_written(self) -> None:
+        self.slots.end(self.left.pop(), left=True)
 
     @rule(target=shares)
     def begin_claim(self) -> Any:
@@ -125,6 +178,7 @@ class SlotsAgainstAModel(RuleBasedStateMachine):
     @invariant()
     def every_place_is_accounted_for(self) -> None:
         assert self.slots.used == len(self.running) + self.claiming <= 5
+        assert self.slots.leaving == len(self.left) <= 5
 
     @invariant()
     def no_limit_is_passed(self) -> None:
