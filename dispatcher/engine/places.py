@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from math import ceil
 from typing import Final
 
 SHARE: Final = 3
@@ -83,13 +84,13 @@ class Places:
     # --- for claims ----------------------------------------------------------------------------
 
     def take_share(self) -> tuple[int, dict[str, int]]:
-        """Take half of what is free, for a claim under way; and how many of them whom it may give.
+        """Take a quarter of what is free, for a claim; and how many of them whom it may give.
 
-        Half, so that hand-offs find room while the claim is on its way. Callers that may have all
-        of it are not named. What a claim leases becomes its caller's by `settle`; what is left is
+        Not more, so that hand-offs find room while the claim is on its way: what finds none has to
+        be claimed in turn (docs/adr/0034). Callers that may have all of it are not named. What a claim leases becomes its caller's by `settle`; what is left is
         given back by `give_share`.
         """
-        share = (self._free + 1) // 2
+        share = ceil(self._free / 4)
         room = {each: self._room(each) for each in self._held}
         room = {each: count for each, count in room.items() if count < share}
         self._short = set(room)

@@ -30,7 +30,7 @@ class EngineTerms(Struct, frozen=True, kw_only=True):
 
     schedule: Schedule
     jobs_at_once: int = 256
-    deliveries_at_once: int = 1024
+    deliveries_at_once: int = 384
     slots: int = 32
     send_seconds: float = 15.0
     lease_seconds: float = 30.0

@@ -124,7 +124,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = 32
     deliveries_at_once: Annotated[
         int, _says("How many callbacks one process sends at once at most.", 1, 100_000)
-    ] = 1_024
+    ] = 384
     delivery_rate_per_second: Annotated[
         float,
         _says(

@@ -108,7 +108,7 @@ def test_check_of_too_few_open_files(
     monkeypatch.setattr("resource.getrlimit", lambda _: (64, 256))
     report = check(capsys)
     assert report.levels["open files"] == "warn"
-    assert "ulimit -Hn 2304" in report.text
+    assert "ulimit -Hn 1024" in report.text
 
 
 @pytest.mark.parametrize("content", [b"garbage " * 1000, None])

@@ -44,12 +44,12 @@ def test_who_holds_more_than_its_due_gives_its_place_up() -> None:
 
 def test_a_claim_is_told_whom_it_may_give_how_many() -> None:
     places = Places(16)
-    assert places.take_share() == (8, {})
-    places.give_share(8)
+    assert places.take_share() == (4, {})
+    places.give_share(4)
     assert fill(places, "ann") == 12
     places.take("ben")
     share, room = places.take_share()
-    assert (share, room) == (2, {"ann": 0})
+    assert (share, room) == (1, {"ann": 0})
     places.settle("ben")
     places.give_share(share - 1)
     assert (places.held("ben"), places.used) == (2, 14)

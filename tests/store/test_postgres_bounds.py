@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from dispatcher.ports.records import Concurrency, JobClaim
+from dispatcher.ports.records import ClaimedJobs, Concurrency, JobClaim
 from dispatcher.testing.conformance.scene import Scene
 from dispatcher.testing.conformance.values import LEASE_SECONDS, MAIL, REPORT
 from tests.store.postgres_backend import PostgresBackend
@@ -84,6 +84,46 @@ class TestBounds:
         await aside.execute("COMMIT")
         assert sorted(await claiming) == sorted(job.id for job in jobs)
 
+    async def test_what_comes_while_a_claim_waits_for_another_bound_is_left_to_the_next(
+        self, scene: Scene, backend: PostgresBackend, aside: asyncpg.Connection
+    ) -> None:
+        """Its own bound is not locked by that claim, nor was it counted under it."""
+        most = Concurrency(types={MAIL: 3}, queues={"q9": 5})
+        await aside.execute(BOUND, "dispatcher queue q9")
+        (report,) = await scene.add(type=REPORT)
+        holder = await scene.hold()
+        claiming = asyncio.create_task(claim(scene, holder, most))
+        async with asyncio.timeout(20):
+            while not await ask(backend, WAITS):
+                assert not claiming.done()
+        await scene.add(type=MAIL, count=8)
+        await aside.execute("COMMIT")
+        found = await claiming
+        assert [leased.job.id for leased in found.jobs] == [report.id]
+        assert found.next_at == scene.now
+        assert len((await claim(scene, holder, most)).jobs) == 3
+
+    async def test_a_type_of_which_as_many_run_as_may_holds_back_though_nothing_of_it_is_due(
+        self, scene: Scene
+    ) -> None:
+        holder = await scene.hold()
+        await scene.add(type=MAIL, count=3)
+        assert len(await bounded(scene, holder)) == 3
+        await scene.add(type=MAIL, due_at=scene.now + 60_000)
+        found = await claim(scene, holder, Concurrency(types={MAIL: 3}, queues={}))
+        assert (found.jobs, found.held_back, found.next_at) == ((), True, None)
+
+    async def test_an_ended_holder_that_holds_nothing_has_no_claim_wait(
+        self, scene: Scene, aside: asyncpg.Connection
+    ) -> None:
+        await scene.hold()
+        await scene.advance(LEASE_SECONDS + 1)
+        await aside.execute(BOUND, f"dispatcher type {MAIL}")
+        (job,) = await scene.add(type=REPORT)
+        holder = await scene.hold()
+        async with asyncio.timeout(10):
+            assert await bounded(scene, holder) == [job.id]
+
     async def test_what_comes_back_to_a_bounded_type_is_claimed_at_once(self, scene: Scene) -> None:
         """Nothing of it waited when the claim began."""
         lost = await scene.running(await scene.hold())
@@ -93,6 +133,9 @@ class TestBounds:
 
 async def bounded(scene: Scene, holder: str) -> list[str]:
     """What a claim of mail, of which three may run at once, and of reports leases."""
-    most = Concurrency(types={MAIL: 3}, queues={})
-    found = await scene.store.claim_jobs(JobClaim(holder, {MAIL: 10, REPORT: 10}, 10, most))
+    found = await claim(scene, holder, Concurrency(types={MAIL: 3}, queues={}))
     return [leased.job.id for leased in found.jobs]
+
+
+async def claim(scene: Scene, holder: str, most: Concurrency) -> ClaimedJobs:
+    return await scene.store.claim_jobs(JobClaim(holder, {MAIL: 10, REPORT: 10}, 10, most))

@@ -48,7 +48,7 @@ INDEXES = {
     "chains_heads": ["delivery_chain"],
     "chains_running": ["delivery_chain"],
     "claim_next": ["lane_ready", "job_held"],
-    "claim_opens": ["lane_ready", "holder_expiry"],
+    "claim_opens": ["lane_ready", "holder_expiry", "job_held"],
     "clear_done": [
         "endpoint_id_key",
         "destination_of_endpoint",

@@ -19,6 +19,7 @@ from dispatcher.core.changes import FinishJob, RecordAttempt
 from dispatcher.core.model import Attempt, Callback, DeliveryState, Job, JobState
 from dispatcher.ports.records import Added, Applied, DeliveryTerms, NewJob
 from dispatcher.ports.store import Store
+from dispatcher.settings import Settings
 from scripts.outside.process import TRIAL_STORE
 from tests.whole.rig import SECONDS, Rig, rig
 
@@ -181,4 +182,4 @@ async def test_killed_in_the_middle_it_redelivers_each_once(tmp_path: Path) -> N
                     pass
         assert await rows(here, "SELECT DISTINCT round FROM delivery") == [(2,)]
         # More than one attempt came only of what was being sent when it was killed.
-        assert len(here.receiver.arrivals) - COUNT <= KILLS * 16
+        assert len(here.receiver.arrivals) - COUNT <= KILLS * Settings().delivery_slots

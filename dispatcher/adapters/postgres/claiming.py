@@ -85,16 +85,17 @@ async def _each_waiting(session: Session, entries: Sequence[Entry[JobClaim]]) ->
 
 
 class _Opening(NamedTuple):
-    """How a batch of claims begins: `idle` are bounded types that it leaves alone.
+    """How a batch of claims begins. `ended`: a holder's lease has.
 
-    Nothing of them can be claimed, and their names are not locked. `ended`: a holder's lease has;
-    what it held may be of any type, so that none is idle.
+    `idle` are bounded types that the batch leaves alone: nothing of them can be claimed, and their
+    names are not locked. Where a holder whose lease has ended holds a job none is: that may be of
+    any type.
     """
 
     ended: bool
     idle: frozenset[str]
 
-    def bounds(self, claim: JobClaim) -> Concurrency:
+    def locked(self, claim: JobClaim) -> Concurrency:
         """What bounds a claim, and is locked."""
         most = _bounds(claim)
         types = {name: count for name, count in most.types.items() if name not in self.idle}
@@ -106,9 +107,10 @@ async def _open(session: Session, entries: Sequence[Entry[JobClaim]]) -> _Openin
     claims = [entry.item for entry in entries]
     bounded = {name for claim in claims for name in _bounds(claim).types}
     row = await session.one(_OPENS, session.told, sorted(bounded))
-    session.now, ended, ready = row[0], bool(row[1]), row[2]
-    opening = _Opening(ended, frozenset() if ended else frozenset(bounded.difference(ready)))
-    await lock_bounds(session, [opening.bounds(claim) for claim in claims])
+    session.now, ended, lost, ready = row
+    idle = frozenset() if lost else frozenset(bounded.difference(ready))
+    opening = _Opening(ended, idle)
+    await lock_bounds(session, [opening.locked(claim) for claim in claims])
     return opening
 
 
@@ -120,9 +122,9 @@ def _bounds(claim: JobClaim) -> Concurrency:
 
 
 async def _room(session: Session, claim: JobClaim, opening: _Opening) -> ClaimRoom:
-    """How much a claim may take, as it stands now."""
+    """How much a claim may take, as it stands now. What is idle is counted, too, but not locked."""
     standing = await Standing.look(session, [claim.holder_id])
-    most = opening.bounds(claim)
+    most = _bounds(claim)
     running = await Running.count(session, [most])
     return ClaimRoom(claim, most, running, standing, opening.idle)
 

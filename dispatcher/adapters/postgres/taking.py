@@ -28,7 +28,8 @@ _LEASE = statement("jobs_lease")
 class ClaimRoom:
     """How much a claim may still take: of each type, and of what all processes share a bound.
 
-    Of types that are `idle` it takes nothing: their bounds are not locked.
+    Of types that are `idle` it takes nothing: their bounds are not locked, so that what was counted
+    of them may be no longer true.
     """
 
     def __init__(
