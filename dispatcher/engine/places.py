@@ -87,8 +87,8 @@ class Places:
         """Take a quarter of what is free, for a claim; and how many of them whom it may give.
 
         Not more, so that hand-offs find room while the claim is on its way: what finds none has to
-        be claimed in turn (docs/adr/0034). Callers that may have all of it are not named. What a claim leases becomes its caller's by `settle`; what is left is
-        given back by `give_share`.
+        be claimed in turn (docs/adr/0034). Callers that may have all of it are not named. What a
+        claim leases becomes its caller's by `settle`; what is left is given back by `give_share`.
         """
         share = ceil(self._free / 4)
         room = {each: self._room(each) for each in self._held}
