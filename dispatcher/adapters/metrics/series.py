@@ -86,7 +86,10 @@ JOB_WAIT_SECONDS: Final = Series(
     ("type",),
     _WAIT_SECONDS,
 )
-JOBS_IN_FLIGHT: Final = _gauge("dispatcher_jobs_in_flight", "Attempts at jobs under way here.")
+JOBS_IN_FLIGHT: Final = _gauge(
+    "dispatcher_jobs_in_flight",
+    "Attempts at jobs under way here, but for those whose end only has to be written.",
+)
 JOBS_IN_FLIGHT_LIMIT: Final = _gauge(
     "dispatcher_jobs_in_flight_limit", "How many there may be (jobs_at_once)."
 )
