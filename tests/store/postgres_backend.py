@@ -100,6 +100,14 @@ class PostgresBackend:
         finally:
             await connection.close()
 
+    async def ask(self, sql: str) -> Any:
+        """The first value that a statement gives, on a connection of its own."""
+        connection = await asyncpg.connect(self.url)
+        try:
+            return await connection.fetchval(sql)
+        finally:
+            await connection.close()
+
     async def count_rows(self) -> int:
         connection = await asyncpg.connect(self.url)
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
 import asyncpg
 import pytest
@@ -51,14 +50,6 @@ async def aside(backend: PostgresBackend) -> AsyncIterator[asyncpg.Connection]:
     await connection.close()
 
 
-async def ask(backend: PostgresBackend, sql: str) -> Any:
-    connection = await asyncpg.connect(backend.url)
-    try:
-        return await connection.fetchval(sql)
-    finally:
-        await connection.close()
-
-
 class TestBounds:
     """A claim locks those names alone of which there is something to claim."""
 
@@ -79,7 +70,7 @@ class TestBounds:
         jobs = [*await scene.add(type=MAIL), *await scene.add(type=REPORT)]
         claiming = asyncio.create_task(bounded(scene, await scene.hold()))
         async with asyncio.timeout(20):
-            while not await ask(backend, WAITS):
+            while not await backend.ask(WAITS):
                 assert not claiming.done()
         await aside.execute("COMMIT")
         assert sorted(await claiming) == sorted(job.id for job in jobs)
@@ -94,7 +85,7 @@ class TestBounds:
         holder = await scene.hold()
         claiming = asyncio.create_task(claim(scene, holder, most))
         async with asyncio.timeout(20):
-            while not await ask(backend, WAITS):
+            while not await backend.ask(WAITS):
                 assert not claiming.done()
         await scene.add(type=MAIL, count=8)
         await aside.execute("COMMIT")

@@ -43,14 +43,6 @@ async def scene(backend: PostgresBackend) -> Scene:
     return made
 
 
-async def ask(backend: PostgresBackend, sql: str) -> Any:
-    connection = await asyncpg.connect(backend.url)
-    try:
-        return await connection.fetchval(sql)
-    finally:
-        await connection.close()
-
-
 @pytest.fixture
 def met(monkeypatch: pytest.MonkeyPatch) -> list[Meaning]:
     """What the errors meant that transactions met: deadlocks among them, which are tried again."""
@@ -84,9 +76,9 @@ class TestAtTheSameMoment:
             await cleared(scene)
             states = {each.state for each in await owed_to(scene, endpoint.id)}
             assert states <= {DeliveryState.CANCELED}
-        assert await ask(backend, "SELECT count(*) FROM dispatcher.endpoint") == 0
+        assert await backend.ask("SELECT count(*) FROM dispatcher.endpoint") == 0
         held = "SELECT count(*) FROM dispatcher.destination WHERE endpoint_id <> ''"
-        assert await ask(backend, held) == 0
+        assert await backend.ask(held) == 0
 
     async def test_nothing_is_claimed_for_one_that_is_being_disabled(self, scene: Scene) -> None:
         """Also where its destination is made at that moment."""

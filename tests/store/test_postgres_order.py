@@ -70,17 +70,9 @@ async def aside(backend: PostgresBackend) -> AsyncIterator[asyncpg.Connection]:
     await connection.close()
 
 
-async def ask(backend: PostgresBackend, sql: str) -> Any:
-    connection = await asyncpg.connect(backend.url)
-    try:
-        return await connection.fetchval(sql)
-    finally:
-        await connection.close()
-
-
 async def circles(backend: PostgresBackend) -> Any:
     """How many transactions have been ended because they waited in a circle."""
-    return await ask(backend, "SELECT sum(deadlocks) FROM pg_stat_database")
+    return await backend.ask("SELECT sum(deadlocks) FROM pg_stat_database")
 
 
 class Course:
@@ -166,7 +158,7 @@ class TestManyAtOnce:
             assert begun == sorted(begun, key=received.index), f"out of order: {key}"
         await backend.drop()  # whoever waited in a circle tells of it when he goes
         assert await circles(backend) == before
-        assert await ask(backend, "SELECT count(*) FROM dispatcher.ordering_key") == 0
+        assert await backend.ask("SELECT count(*) FROM dispatcher.ordering_key") == 0
 
     async def test_what_comes_while_the_front_ends_is_not_forgotten(self, scene: Scene) -> None:
         holder = await scene.hold()
@@ -272,7 +264,7 @@ class TestForgetting:
         running = await scene.running(callback=callback, ordering_key="k")
         await aside.execute(GATE)
         pruned = asyncio.create_task(scene.other.prune(10))
-        while not await ask(backend, AT_GATE):
+        while not await backend.ask(AT_GATE):
             assert not pruned.done()
         await scene.apply(scene.finish(running))
         await aside.execute("COMMIT")
@@ -328,7 +320,7 @@ class TestGrowing:
         """A later version migrates while this one serves: what the driver remembers is no more."""
         await scene.end(ordering_key=KEY)
         leased = await scene.running(ordering_key=KEY)
-        await ask(backend, "ALTER TABLE dispatcher.job ADD COLUMN later text")
+        await backend.ask("ALTER TABLE dispatcher.job ADD COLUMN later text")
         try:
             await scene.apply(scene.finish(leased))
             await keyed(scene)
@@ -339,7 +331,7 @@ class TestGrowing:
             assert found is not None
             assert found.until == leased.until
         finally:
-            await ask(backend, "ALTER TABLE dispatcher.job DROP COLUMN later")
+            await backend.ask("ALTER TABLE dispatcher.job DROP COLUMN later")
 
 
 @pytest.mark.parametrize("again", [False, True])
