@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from standardwebhooks import Webhook
 from scripts.benchmark.against import Pair, compare, order_of_round, other_tree
 from scripts.benchmark.figures import Around, Figures, figures, verified
 from scripts.benchmark.generator import Measured
+from scripts.benchmark.postgres import doubts
 from scripts.benchmark.receiver import Findings, Sample
 from scripts.benchmark.report import limit_of
 from scripts.benchmark.run import order_of_goods
@@ -88,6 +92,31 @@ def test_each_checkout_comes_first_in_every_other_round() -> None:
     assert [[name for name, _ in turn] for turn in turns] == [["this", "other"], ["other", "this"]]
     assert {name: each.tree for name, each in turns[0]} == {"this": None, "other": tree}
     assert len({each.folder for turn in turns for _, each in turn}) == 4
+
+
+def test_a_server_that_would_flatter_or_belittle_is_told() -> None:
+    found = {
+        "fsync": "on",
+        "full_page_writes": "on",
+        "synchronous_commit": "on",
+        "shared_buffers": "2GB",
+        "database": "7 MB",
+    }
+    assert doubts(found) == []
+    assert "fsync is off" in doubts(found | {"fsync": "off"})[0]
+    assert "synchronous_commit is local" in doubts(found | {"synchronous_commit": "local"})[0]
+    assert "shared_buffers" in doubts(found | {"shared_buffers": "128MB"})[0]
+    assert "holds 24000 MB" in doubts(found | {"database": "24000 MB"})[0]
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="of Linux")
+def test_the_load_interrupts_nobody() -> None:
+    shown = (
+        "import os; from scripts.benchmark.scheduling import stand_back; stand_back();"
+        " print(os.sched_getscheduler(0) == os.SCHED_BATCH)"
+    )
+    done = subprocess.run([sys.executable, "-c", shown], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
 
 
 def test_what_is_no_checkout_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import signal
 import sys
 import tempfile
@@ -12,10 +13,12 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from scripts.outside.database import Server
 from scripts.outside.process import ServiceDied
 
 from .against import Pair, against_table, compare, order_of_round, other_tree
 from .figures import Figures
+from .postgres import described, doubts, new_database, own_server
 from .report import report, table
 from .run import run
 from .scenario import SCENARIOS, WHOLE_PATH, Scenario, Target
@@ -47,22 +50,41 @@ def main() -> int:
     if not chosen:
         print(f"No scenario has {' or '.join(given.only)!r} in its name; see scripts/bench --list")
         return 2
-    with tempfile.TemporaryDirectory(prefix="dispatcher-bench-", dir=folder) as own:
-        terms = Terms(
-            folder=Path(own),
-            seconds=given.seconds,
-            warm_up_seconds=given.warm_up,
-            drain_seconds=60,
-            log_level=given.log_level,
-            store=given.store,
-            rows=given.rows,
-            seeds=folder / SEEDS if given.keep_seeds else None,
-            rate=given.rate,
-            processes=given.processes,
+    try:
+        return bench(chosen, given)
+    except BenchmarkFailed as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def bench(chosen: list[Scenario], given: argparse.Namespace) -> int:
+    """Run what was chosen in a folder of its own; the exit status.
+
+    Raises:
+        BenchmarkFailed: nothing can be measured in the way that was asked for.
+    """
+    folder = Path(given.folder)
+    with (
+        tempfile.TemporaryDirectory(prefix="dispatcher-bench-", dir=folder) as own,
+        own_server(Path(own)) if given.postgres else contextlib.nullcontext() as server,
+    ):
+        terms = with_database(
+            Terms(
+                folder=Path(own),
+                seconds=given.seconds,
+                warm_up_seconds=given.warm_up,
+                drain_seconds=60,
+                log_level=given.log_level,
+                store=given.store if server is None else server.url("postgres"),
+                rows=given.rows,
+                seeds=folder / SEEDS if given.keep_seeds else None,
+                rate=given.rate,
+                processes=given.processes,
+            )
         )
         if given.against:
-            return against(chosen, terms, given)
-        found = measured(chosen, terms)
+            return against(chosen, terms, given, server)
+        found = measured(chosen, terms, server)
     done = report(found.figures, terms, chosen, found.skipped, found.failed)
     print(table(done))
     write(given.json, done)
@@ -77,11 +99,30 @@ class Measurements(Struct):
     failed: dict[str, str] = {}
 
 
-def measured(chosen: list[Scenario], terms: Terms) -> Measurements:
-    """Run the scenarios one after another; one that fails ends none of the others."""
+def with_database(terms: Terms) -> Terms:
+    """The terms, with what there is to say of the PostgreSQL; that is said to who waits too.
+
+    Raises:
+        BenchmarkFailed: it can't be asked.
+    """
+    if terms.store is None:
+        return terms
+    found = asyncio.run(described(terms.store))
+    shown = "PostgreSQL " + ", ".join(" ".join(each) for each in found.items())
+    print("\n".join([shown, *(f"Mind: {each}" for each in doubts(found))]), file=sys.stderr)
+    return msgspec.structs.replace(terms, database=shown)
+
+
+def measured(chosen: list[Scenario], terms: Terms, server: Server | None) -> Measurements:
+    """Run the scenarios one after another; one that fails ends none of the others.
+
+    On a server of the benchmark's own each has an empty database.
+    """
     done = Measurements()
     for scenario in chosen:
         print(f"{scenario.name}: {scenario.says} …", file=sys.stderr, flush=True)
+        if server is not None:
+            terms = msgspec.structs.replace(terms, store=new_database(server))
         try:
             one = asyncio.run(run(scenario, terms))
         except (BenchmarkFailed, ServiceDied) as error:
@@ -96,13 +137,11 @@ def measured(chosen: list[Scenario], terms: Terms) -> Measurements:
     return done
 
 
-def against(chosen: list[Scenario], terms: Terms, given: argparse.Namespace) -> int:
+def against(
+    chosen: list[Scenario], terms: Terms, given: argparse.Namespace, server: Server | None
+) -> int:
     """Measure this checkout and another in turn, and print what one is of the other."""
-    try:
-        tree = other_tree(Path(given.against))
-    except BenchmarkFailed as error:
-        print(error, file=sys.stderr)
-        return 2
+    tree = other_tree(Path(given.against))
     chosen = [each for each in chosen if each.target is Target.SERVICE]
     pairs: list[Pair] = []
     status = 0
@@ -112,7 +151,7 @@ def against(chosen: list[Scenario], terms: Terms, given: argparse.Namespace) -> 
             found: dict[str, Figures] = {}
             for name, its_terms in order_of_round(terms, tree, number):
                 print(f"{name:>5}: ", end="", file=sys.stderr)
-                done = measured([scenario], its_terms)
+                done = measured([scenario], its_terms, server)
                 status = max(status, 1 if done.failed else 0, verdict(done.figures, None))
                 if done.figures:
                     found[name] = done.figures[0]
@@ -176,7 +215,13 @@ def arguments() -> argparse.Namespace:
         default="/var/tmp",  # noqa: S108  # on disk by convention, where /tmp may be in memory
         help="on a disk; the database goes to a temporary folder in it",
     )
-    parser.add_argument("--store", metavar="URL", help="a PostgreSQL with an empty database")
+    database = parser.add_mutually_exclusive_group()
+    database.add_argument("--store", metavar="URL", help="a PostgreSQL with an empty database")
+    database.add_argument(
+        "--postgres",
+        action="store_true",
+        help="on a PostgreSQL that is started for this run, with an empty database a scenario",
+    )
     parser.add_argument(
         "--processes", type=int, default=1, help="that serve, where the store allows it"
     )

@@ -2,7 +2,8 @@
 
 Two processes on one PostgreSQL, `--role api` and `--role jobs`; told is the time from submission
 with `Prefer: wait` to the answer that holds the result, first for 20 jobs a second, then at a fixed
-rate. `python -m scripts.benchmark.across --store postgresql://… --seconds 10 --rate 200`.
+rate. `python -m scripts.benchmark.across --seconds 10 --rate 200`, on a PostgreSQL that is started
+for it, or with `--store postgresql://…` on one that is there.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import msgspec
 from msgspec import Struct
 
 from scripts.benchmark.figures import percentile
+from scripts.benchmark.postgres import new_database, own_server
 from scripts.outside.process import Service, on_postgres
 
 PREFER: Final = {"Prefer": "wait=4"}
@@ -102,14 +104,21 @@ async def _wait(session: aiohttp.ClientSession, began: float) -> float | None:
 def main() -> int:
     """Measure, print JSON; the exit status is 1 if a wait ended without a result."""
     parser = argparse.ArgumentParser(prog="scripts.benchmark.across", description=__doc__)
-    parser.add_argument("--store", required=True, help="a PostgreSQL with an empty database")
+    parser.add_argument(
+        "--store",
+        metavar="URL",
+        help="a PostgreSQL with an empty database; without it one is started for this run",
+    )
     parser.add_argument("--seconds", type=float, default=10, help="of each of the two ways")
     parser.add_argument("--rate", type=float, default=200, help="jobs a second, when busy")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="dispatcher-across-") as folder:
-        found = asyncio.run(
-            measure(Path(folder), given.store, rate=given.rate, seconds=given.seconds)
+    with contextlib.ExitStack() as ends:
+        folder = Path(
+            # On disk by convention, where /tmp may be in memory.
+            ends.enter_context(tempfile.TemporaryDirectory(prefix="dispatcher-", dir="/var/tmp"))
         )
+        store = given.store or new_database(ends.enter_context(own_server(folder)))
+        found = asyncio.run(measure(folder, store, rate=given.rate, seconds=given.seconds))
     print(msgspec.json.encode(found).decode())
     return 1 if found.unfinished else 0
 

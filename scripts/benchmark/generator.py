@@ -19,6 +19,7 @@ import msgspec
 import uvloop
 from msgspec import Struct
 
+from .scheduling import stand_back
 from .wire import CLOSES, CORRELATION, DIGITS, split
 
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
@@ -323,6 +324,7 @@ async def unless(failed: asyncio.Future[None], seconds: float) -> None:
 
 if __name__ == "__main__":
     gc.disable()
+    stand_back()
     given = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=GeneratorOrder)
     measured = uvloop.run(generate(given))
     Path(given.measured).write_bytes(msgspec.json.encode(measured))

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from dispatcher.adapters.open_files import raise_open_files
 
+from .scheduling import stand_back
 from .wire import CLOSES
 
 AT_ONCE = 200
@@ -128,4 +129,5 @@ async def listen(order: ListenersOrder) -> None:
 
 if __name__ == "__main__":
     raise_open_files()
+    stand_back()
     uvloop.run(listen(msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=ListenersOrder)))

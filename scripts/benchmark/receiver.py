@@ -25,6 +25,7 @@ from msgspec import Struct
 
 from dispatcher.adapters.open_files import raise_open_files
 
+from .scheduling import stand_back
 from .wire import number_of, split
 
 ANSWER = b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n"
@@ -179,6 +180,7 @@ async def receive(order: ReceiverOrder) -> Findings:
 
 if __name__ == "__main__":
     gc.disable()
+    stand_back()
     raise_open_files()
     given = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=ReceiverOrder)
     Path(given.findings).write_bytes(msgspec.json.encode(uvloop.run(receive(given))))

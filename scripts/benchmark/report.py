@@ -55,7 +55,7 @@ def report(
             "python": platform.python_version(),
             "sqlite": sqlite3.sqlite_version,
             "dispatcher": version("callback-dispatcher"),
-            "durability": "SQLite, WAL, synchronous=FULL" if terms.store is None else "PostgreSQL",
+            "durability": terms.database,
             "logLevel": terms.log_level,
         },
         seconds=terms.seconds,

@@ -143,7 +143,7 @@ async def _service(scenario: Scenario, terms: Terms, folder: Path) -> Figures:
 
 def _refuse_nonsense(scenario: Scenario, terms: Terms) -> None:
     if scenario.processes > 1 and terms.store is None:
-        raise Skipped("one process serves a SQLite store; give --store")
+        raise Skipped("one process serves a SQLite store; give --postgres or --store")
     if (scenario.finished or scenario.waiting) and terms.store is not None:
         raise Skipped("only SQLite stores are prepared so far")
     if scenario.share is not None and terms.whole_path is None:

@@ -13,7 +13,8 @@ class Terms(Struct, frozen=True):
     `folder` is on a disk, the database goes there; `store` is a PostgreSQL to use instead. `tree`
     is another checkout whose service is measured. `rows` are in the store before, where a scenario
     wants some; `seeds` is where stores so prepared are kept for the next run. `rate` is that of the
-    paced scenarios, in jobs a second; `processes` is how many serve.
+    paced scenarios, in jobs a second; `processes` is how many serve. `database` says what there is
+    committed to, and how safely.
     """
 
     folder: Path
@@ -28,6 +29,7 @@ class Terms(Struct, frozen=True):
     rate: float = 500
     processes: int = 1
     whole_path: float | None = None
+    database: str = "SQLite, WAL, synchronous=FULL"
 
 
 class BenchmarkFailed(Exception):

