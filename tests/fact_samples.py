@@ -29,6 +29,7 @@ from dispatcher.core.facts import (
     Redelivered,
     RunsAlone,
     SecretsChanged,
+    SendingHeldUp,
     StoreFailed,
     StoreRecovered,
     StreamDropped,
@@ -141,4 +142,5 @@ FACTS: list[Fact] = [
     DeliveriesReady(None),
     SecretsChanged("ep_1"),
     ClockDiffers(3600.0),
+    SendingHeldUp("Too many open files"),
 ]

@@ -35,6 +35,7 @@ from dispatcher.core.facts import (
     Redelivered,
     RunsAlone,
     SecretsChanged,
+    SendingHeldUp,
     StoreFailed,
     StoreRecovered,
     StreamDropped,
@@ -76,7 +77,7 @@ def level_of(fact: Fact) -> int:
             return logging.WARNING if state is BreakerState.OPEN else logging.INFO
         case LeaseLost() | RunsAlone() | ClockDiffers():
             return logging.WARNING
-        case StoreFailed() | LoopFailed():
+        case StoreFailed() | LoopFailed() | SendingHeldUp():
             return logging.ERROR
         case _:
             assert_never(fact)
@@ -131,6 +132,8 @@ def describe(fact: Fact) -> tuple[str, Mapping[str, Any]]:  # noqa: C901, PLR091
             return "store.recovered", {"during": during}
         case LoopFailed(loop=loop, detail=detail, trace_back=trace_back):
             return "loop.failed", {"loop": loop, "detail": detail, "traceback": trace_back}
+        case SendingHeldUp(detail=detail):
+            return "sending.held-up", {"detail": detail}
         case ClockDiffers(ahead_seconds=ahead):
             return "clock.differs", {"aheadSeconds": round(ahead, 3)}
         case JobsReady() | DeliveriesReady() | SecretsChanged():

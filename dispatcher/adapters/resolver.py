@@ -26,7 +26,14 @@ from dispatcher.engine.places import Places
 
 
 class LookupFailed(OSError):
-    """No address of the name could be found; the message tells a person why."""
+    """No address of the name could be found; the message tells a person why.
+
+    `ours`: for want of something of this machine's, which tells nothing of the name.
+    """
+
+    def __init__(self, text: str, *, ours: bool = False) -> None:
+        super().__init__(text)
+        self.ours = ours
 
 
 class NameResolver(Protocol):
@@ -51,6 +58,15 @@ def system_addresses(host: str) -> tuple[str, ...]:
     """
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return tuple(dict.fromkeys(str(info[4][0]) for info in found))
+
+
+def _no_socket_left() -> bool:
+    """Whether that is why: `getaddrinfo` says the same then as of a name server that is silent."""
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close()
+    except OSError:
+        return True
+    return False
 
 
 class _Known(Struct, frozen=True):
@@ -173,7 +189,7 @@ class Resolver:
                     target=self._run, args=turn, name="dispatcher-dns", daemon=True
                 ).start()
             except (RuntimeError, MemoryError):
-                failure = LookupFailed("this machine can start no more threads")
+                failure = LookupFailed("this machine can start no more threads", ours=True)
                 self._end(caller_id, lookup, (), failure)
 
     def _run(self, caller_id: str, lookup: _Lookup) -> None:
@@ -183,7 +199,7 @@ class Resolver:
         try:
             addresses = self._lookup(lookup.host)
         except OSError as error:  # gaierror is one
-            failure = LookupFailed(error.strerror or "the lookup failed")
+            failure = LookupFailed(error.strerror or "the lookup failed", ours=_no_socket_left())
         except Exception:  # noqa: BLE001  # the idna codec's, say: whatever it is, the place is given back
             failure = LookupFailed("the name can't be looked up")
         if failure is None and not addresses:

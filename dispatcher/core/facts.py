@@ -243,6 +243,15 @@ class LoopFailed(Struct, frozen=True):
     trace_back: str
 
 
+class SendingHeldUp(Struct, frozen=True):
+    """Callbacks can't be sent for want of something of this machine's: open files, memory.
+
+    They wait, and no attempt is counted. Told once a minute while it lasts.
+    """
+
+    detail: str
+
+
 class LoopIdle(Struct, frozen=True):
     """A loop found nothing to do now: a signal for tests."""
 
@@ -275,5 +284,6 @@ Fact: TypeAlias = (
     | StoreFailed
     | StoreRecovered
     | LoopFailed
+    | SendingHeldUp
     | LoopIdle
 )

@@ -95,7 +95,17 @@ class NotAllowed(Struct, frozen=True):
     detail: str
 
 
-SendResult: TypeAlias = Answered | NotSent | NotAllowed
+class NotTried(Struct, frozen=True):
+    """Nothing was sent, for want of something of this machine's: it has no open file left, say.
+
+    That tells nothing of the receiver, and is no attempt.
+    """
+
+    detail: str
+
+
+Tried: TypeAlias = Answered | NotSent | NotAllowed
+SendResult: TypeAlias = Tried | NotTried
 
 
 # --- Deliveries: what it means -----------------------------------------------------------------
@@ -133,7 +143,7 @@ Verdict: TypeAlias = Delivered | Retriable | Gone | Refusal | Unknown
 _HONOURS_RETRY_AFTER: Final = frozenset({429, 503})
 
 
-def classify(result: SendResult, received_at: Instant) -> Verdict:
+def classify(result: Tried, received_at: Instant) -> Verdict:
     """What an attempt means: success is a 2xx, anything else a failure; redirects are failures."""
     match result:
         case Answered(status_code=status) if 200 <= status < 300:  # noqa: PLR2004  # RFC 9110 15.3
@@ -157,7 +167,7 @@ _NO_CONNECTION: Final = frozenset({"dns", "connect", "tls"})
 _SERVER_ERRORS: Final = range(500, 600)  # RFC 9110, 15.6
 
 
-def sign_of(result: SendResult) -> Sign:
+def sign_of(result: Tried) -> Sign:
     """What an attempt tells of its receiver, whatever becomes of the delivery.
 
     A 4xx is an answer: what is wrong is this delivery, or who may ask. So is a redirect.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from typing import Any, Final, assert_never
+from typing import Any, Final
 
 import msgspec
 
@@ -13,41 +13,32 @@ from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.errors import DispatcherError
 from dispatcher.core.facts import (
     DeliveriesReady,
-    DeliveryAttemptEnded,
     EndpointSwitched,
     LoopFailed,
+    SendingHeldUp,
     StoreFailed,
 )
 from dispatcher.core.lifecycle import BEST_EFFORT_EVENTS, decide_delivery
 from dispatcher.core.model import (
     Attempt,
-    AttemptError,
     Delivery,
-    DeliveryState,
     EventType,
     Instant,
     Job,
     Trace,
 )
-from dispatcher.core.outcome import (
-    Answered,
-    NotAllowed,
-    NotSent,
-    SendResult,
-    Verdict,
-    classify,
-    sign_of,
-)
+from dispatcher.core.outcome import NotTried, SendResult, classify, sign_of
 from dispatcher.core.payload import callback_body
 from dispatcher.core.retry import Schedule
 from dispatcher.core.signature import sign
 from dispatcher.core.trace import child_of, span_of
-from dispatcher.engine.commit import Commit, stands_as
+from dispatcher.engine.attempted import attempt_of, ended
+from dispatcher.engine.commit import Commit
 from dispatcher.engine.loop import NO_ROOM, ClaimLoop, later
 from dispatcher.engine.places import Places
 from dispatcher.engine.secrets import Secrets
 from dispatcher.engine.terms import LEASE_MARGIN_SECONDS, EngineTerms, System
-from dispatcher.ports.records import Applied, ApplyResult, LeasedDelivery, Stale
+from dispatcher.ports.records import Applied, LeasedDelivery, Stale
 from dispatcher.ports.sender import Callout, Sender
 from dispatcher.ports.store import Store
 from dispatcher.ports.vault import Vault
@@ -63,6 +54,12 @@ TOLD_CALLERS: Final = 1_000
 
 UNPREPARED_MS = 10_000
 """A delivery that could not be prepared (its secrets can't be read) is tried this much later."""
+
+HELD_UP_SECONDS: Final = 1.0
+"""So long a place is kept by a delivery that this machine had no means to send, and then again."""
+
+TELL_SECONDS: Final = 60.0
+"""That nothing can be sent is told once in so long, and not once a delivery."""
 
 _headers_decoder = msgspec.json.Decoder(dict[str, str])
 
@@ -109,9 +106,12 @@ class Deliveries:
         self._terms = terms
         self._user_agent = user_agent
         self._clock = system.clock
+        self._timers = system.timers
         self._random = system.random
         self._observer = system.observer
         self._unreadable: set[str] = set()
+        self._tell_at = 0.0
+        self._holding: set[asyncio.Event] = set()
         self._closing = False
         self._cut = False
         self._sending: set[asyncio.Task[Any]] = set()
@@ -169,6 +169,8 @@ class Deliveries:
         """Wait for what is being sent, then give the rest back; nothing more is begun."""
         self._closing = True
         self.slots.close()
+        for over in self._holding:
+            over.set()
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=seconds)
         self._cut = True
@@ -214,9 +216,12 @@ class Deliveries:
             return None
         started_at = self._clock.now()
         sent = await self._send(callout)
+        if isinstance(sent, NotTried):
+            await self._held_up(leased, sent)
+            return None
         now = self._clock.now()
         verdict = classify(sent, now)
-        attempt = _attempt(leased.delivery, sent, verdict, started_at)
+        attempt = attempt_of(leased.delivery, sent, verdict, started_at)
         change = decide_delivery(
             leased.delivery,
             leased.lease,
@@ -251,6 +256,26 @@ class Deliveries:
         finally:
             self._sending.discard(task)
 
+    async def _held_up(self, leased: LeasedDelivery, why: NotTried) -> None:
+        """Give it back as if it had never been taken; not at once, for others would fare as badly.
+
+        Its place stays taken meanwhile: what waits is not claimed in vain.
+        """
+        now = self._clock.monotonic()
+        if now >= self._tell_at:
+            self._tell_at = now + TELL_SECONDS
+            self._observer.saw(SendingHeldUp(why.detail))
+        if not self._closing:
+            over = asyncio.Event()
+            self._holding.add(over)
+            alarm = self._timers.after(HELD_UP_SECONDS, over.set)
+            try:
+                await over.wait()
+            finally:
+                alarm.cancel()
+                self._holding.discard(over)
+        await self._release(leased, self._clock.now())
+
     async def _release(self, leased: LeasedDelivery, due_at: Instant) -> None:
         result = await self._commit.apply(ReleaseDelivery(leased.delivery.id, leased.lease, due_at))
         if isinstance(result, Applied) and result.delivery_ready_at is not None:
@@ -261,7 +286,7 @@ class Deliveries:
     ) -> tuple[LeasedDelivery, float] | None:
         since = self._clock.monotonic()
         result = await self._commit.apply(change)
-        self._observer.saw(_ended(leased, change, attempt, result, self._trace(leased)))
+        self._observer.saw(ended(leased, change, attempt, result, self._trace(leased)))
         if isinstance(result, Stale):
             return None
         if result.disabled is not None:
@@ -324,61 +349,3 @@ class Deliveries:
         if trace is None or not self._terms.spans:
             return trace
         return child_of(trace, span_of(leased.lease))
-
-
-def _attempt(
-    delivery: Delivery, sent: SendResult, verdict: Verdict, started_at: Instant
-) -> Attempt:
-    error: AttemptError | None = getattr(verdict, "error", None)
-    number = delivery.attempt_count + 1
-    took = 0
-    status_code: int | None = None
-    body: bytes | None = None
-    match sent:
-        case Answered():
-            took, status_code, body = sent.duration_ms, sent.status_code, sent.body
-        case NotSent():
-            took, status_code = sent.duration_ms, sent.status_code
-        case NotAllowed():
-            pass
-        case _:
-            assert_never(sent)
-    return Attempt(
-        number=number,
-        at=started_at,
-        duration_ms=took,
-        status_code=status_code,
-        error=error,
-        body=body,
-    )
-
-
-def _ended(
-    leased: LeasedDelivery,
-    change: RecordAttempt,
-    attempt: Attempt,
-    result: ApplyResult,
-    trace: Trace | None,
-) -> DeliveryAttemptEnded:
-    delivery = leased.delivery
-    to = stands_as(change.to, result)
-    return DeliveryAttemptEnded(
-        delivery_id=delivery.id,
-        event_id=delivery.event_id,
-        event_type=delivery.event_type,
-        job_id=delivery.job_id,
-        caller_id=delivery.caller_id,
-        url=delivery.url,
-        attempt=attempt.number,
-        to=to,
-        duration_ms=attempt.duration_ms,
-        waited_ms=max(attempt.at - delivery.due_at, 0),
-        status_code=attempt.status_code,
-        error_code=None if attempt.error is None else attempt.error.code,
-        error_detail=None if attempt.error is None else attempt.error.detail,
-        next_at=change.due_at if to is DeliveryState.PENDING else None,
-        correlation_id=None if leased.job is None else leased.job.correlation_id,
-        stale=isinstance(result, Stale),
-        trace=trace,
-        endpoint_id=delivery.endpoint_id,
-    )

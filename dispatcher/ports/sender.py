@@ -29,6 +29,8 @@ class Sender(Protocol):
     async def send(self, callout: Callout) -> SendResult:
         """POST once and say how it came out; never raises but for cancellation.
 
+        `NotTried` is said only if nothing was sent, so that it may be sent as if never begun.
+
         One deadline holds for DNS, connect, TLS, headers and body together. Redirects are not
         followed. The URL and the address really dialled are checked against the policy each time.
         At most 64 KiB of an answer is read, never decompressed, and 4 KiB kept.

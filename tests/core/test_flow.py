@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from dispatcher.core import rate
 from dispatcher.core.breaker import Sign
 from dispatcher.core.ordering import chain_of
-from dispatcher.core.outcome import Answered, NotAllowed, NotSent, SendResult, sign_of
+from dispatcher.core.outcome import Answered, NotAllowed, NotSent, Tried, sign_of
 from dispatcher.core.turns import in_turn
 
 NOW = 1_769_851_800_000
@@ -143,5 +143,5 @@ class TestChains:
         (NotAllowed("private", ""), Sign.NOTHING),
     ],
 )
-def test_what_an_attempt_tells(result: SendResult, sign: Sign) -> None:
+def test_what_an_attempt_tells(result: Tried, sign: Sign) -> None:
     assert sign_of(result) is sign

@@ -5,10 +5,12 @@ Both senders dial through here, so that one policy holds at one place, on every 
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 from typing import Any, Final, TypeAlias
 
-from dispatcher.adapters.resolver import NameResolver
+from dispatcher.adapters.resolver import LookupFailed, NameResolver
 from dispatcher.core.addresses import (
     Policy,
     Refused,
@@ -19,6 +21,9 @@ from dispatcher.core.addresses import (
 
 # A name may have hundreds of addresses; all are judged, and so many are tried.
 _DIALLED_ADDRESSES: Final = 8
+
+# What socket(2) says when it is this machine that has nothing left.
+_NOTHING_LEFT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 # As `socket.getaddrinfo` gives it.
@@ -35,16 +40,25 @@ class AddressRefused(OSError):
 
 
 class Dial:
-    """One attempt on its way: where it goes and for whom, how far it has come, why it stopped."""
+    """One attempt on its way: where it goes and for whom, how far it has come, why it stopped.
 
-    __slots__ = ("caller_id", "phase", "refused", "status", "target")
+    `short_of` says what this machine had none left of, so that an address could not be tried.
+    """
+
+    __slots__ = ("caller_id", "phase", "refused", "short_of", "status", "target")
 
     def __init__(self, target: Target, caller_id: str) -> None:
         self.target = target
         self.caller_id = caller_id
         self.phase = "queue"  # then "dns" of a name, "connect", and "answer" once it is connected
         self.refused: Refused | None = None
+        self.short_of: str | None = None
         self.status: int | None = None
+
+    @property
+    def not_tried(self) -> str | None:
+        """Why, if the attempt ended before anything was sent for want of this machine's own."""
+        return None if self.phase == "answer" else self.short_of
 
     async def resolve(self, names: NameResolver, policy: Policy) -> tuple[str, ...]:
         """The addresses to try, in order; a name of which any address is refused is refused.
@@ -54,7 +68,12 @@ class Dial:
             AddressRefused: policy refuses one of its addresses.
         """
         self.phase = "dns"
-        addresses = await names.addresses(self.target.host, self.caller_id)
+        try:
+            addresses = await names.addresses(self.target.host, self.caller_id)
+        except LookupFailed as failure:
+            if failure.ours:
+                self.short_of = str(failure)
+            raise
         self.refused = judge_addresses(addresses, policy, self.target)
         if self.refused is not None:
             raise AddressRefused(self.refused.detail)
@@ -72,7 +91,19 @@ class Dial:
         if refused is not None:
             self.refused = refused
             raise AddressRefused(refused.detail)
-        return socket.socket(family, kind, protocol)
+        try:
+            return socket.socket(family, kind, protocol)
+        except OSError as fault:
+            if fault.errno in _NOTHING_LEFT:
+                self.short_of = _nothing_left(fault.errno)
+            raise
+
+
+def _nothing_left(number: int) -> str:
+    said = os.strerror(number)
+    if number == errno.EMFILE:
+        return f"{said}: raise the limit of this process (ulimit -n, LimitNOFILE=)"
+    return said
 
 
 def may_show(address: str, policy: Policy) -> bool:

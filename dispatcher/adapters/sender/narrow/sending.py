@@ -20,7 +20,7 @@ from dispatcher.adapters.sender.narrow.pool import Pool
 from dispatcher.adapters.sender.routes import Routes
 from dispatcher.adapters.sender.terms import SenderTerms
 from dispatcher.core.addresses import Policy, Refused, Target
-from dispatcher.core.outcome import Answered, NotAllowed, NotSent, SendResult
+from dispatcher.core.outcome import Answered, NotAllowed, NotSent, NotTried, SendResult
 from dispatcher.core.urls import DEFAULT_PORTS
 from dispatcher.ports.sender import Callout
 from dispatcher.ports.system import Clock
@@ -167,9 +167,13 @@ class NarrowSender:
                 parts.pool.give_place()
                 raise
 
-    def _say_why(self, error: Exception, dial: Dial, started: float) -> NotSent | NotAllowed:
+    def _say_why(
+        self, error: Exception, dial: Dial, started: float
+    ) -> NotSent | NotAllowed | NotTried:
         if dial.refused is not None:
             return NotAllowed(dial.refused.reason, dial.refused.detail)
+        if dial.not_tried is not None:
+            return NotTried(dial.not_tried)
         if self._closed:
             code, detail = words.SHUT_DOWN
         elif isinstance(error, Broken):

@@ -20,7 +20,7 @@ from dispatcher.adapters.sender.over_aiohttp.failures import explain
 from dispatcher.adapters.sender.routes import AMBIGUOUS, Routes
 from dispatcher.adapters.sender.terms import SenderTerms
 from dispatcher.core.addresses import Policy, Refused, Target
-from dispatcher.core.outcome import Answered, NotAllowed, NotSent, SendResult
+from dispatcher.core.outcome import Answered, NotAllowed, NotSent, NotTried, SendResult
 from dispatcher.ports.sender import Callout
 from dispatcher.ports.system import Clock
 
@@ -136,9 +136,13 @@ class AiohttpSender:
                 raise
         return kept
 
-    def _say_why(self, error: Exception, call: Call, started: float) -> NotSent | NotAllowed:
+    def _say_why(
+        self, error: Exception, call: Call, started: float
+    ) -> NotSent | NotAllowed | NotTried:
         if call.refused is not None:
             return NotAllowed(call.refused.reason, call.refused.detail)
+        if call.not_tried is not None:
+            return NotTried(call.not_tried)
         why = words.SHUT_DOWN if self._closed else explain(error, call, self._terms)
         if why is None:
             _logger.error("a callback to %s met a defect", call.target.origin, exc_info=error)
