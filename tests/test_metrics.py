@@ -61,6 +61,7 @@ class Service:
             self.metrics,
             self.store,
             jobs=InFlight(lambda: self.running, 256),
+            ending=lambda: 3,
             deliveries=InFlight(lambda: 2, 128),
             waits=lambda: 3,
             streams=lambda: 4,
@@ -242,6 +243,7 @@ async def test_the_page_says_what_runs(service: Service) -> None:
     shown = await service.shown()
     assert shown.value("dispatcher_jobs_in_flight") == 7
     assert shown.value("dispatcher_jobs_in_flight_limit") == 256
+    assert shown.value("dispatcher_jobs_ending") == 3
     assert shown.value("dispatcher_deliveries_in_flight") == 2
     assert shown.value("dispatcher_deliveries_in_flight_limit") == 128
     assert shown.label_values("dispatcher_build_info", "version") == {"1.2.3"}

@@ -190,6 +190,7 @@ def metrics_page(
         metrics,
         store,
         jobs=InFlight(lambda: engine.jobs.running, settings.jobs_at_once),
+        ending=lambda: engine.jobs.slots.leaving,
         deliveries=InFlight(lambda: engine.deliveries.sending, settings.deliveries_at_once),
         waits=lambda: waiters.waits.taken,
         streams=lambda: waiters.streams.taken,

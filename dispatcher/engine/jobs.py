@@ -154,7 +154,7 @@ class Jobs:
 
     @property
     def running(self) -> int:
-        """How many attempts are under way here, but for those that only have to be written."""
+        """How many attempts have a place here; one that only has to be written may have left it."""
         return len(self._runs) + len(self._superseded) - self.slots.leaving
 
     def start(self, leased: LeasedJob, holder_id: str) -> None:

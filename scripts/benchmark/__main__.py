@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -14,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from scripts.outside.database import Server
+from scripts.outside.ending import end_by_signals
 from scripts.outside.process import ServiceDied
 
 from .against import Pair, against_table, compare, order_of_round, other_tree
@@ -30,13 +30,12 @@ SEEDS = "dispatcher-bench-seeds"
 
 
 def main() -> int:
-    # As Ctrl-C does: what was started is ended, and nothing is left in the folder.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    end_by_signals()
     given = arguments()
     if given.list:
         print("\n".join(f"{each.name}: {each.says}" for each in SCENARIOS))
         return 0
-    folder = Path(given.folder)
+    folder = Path(given.folder).resolve()
     if file_system(folder) in IN_MEMORY:
         print(
             f"{folder} is in memory, so that a commit there costs nothing: give --folder on a disk."
@@ -63,7 +62,7 @@ def bench(chosen: list[Scenario], given: argparse.Namespace) -> int:
     Raises:
         BenchmarkFailed: nothing can be measured in the way that was asked for.
     """
-    folder = Path(given.folder)
+    folder = Path(given.folder).resolve()
     with (
         tempfile.TemporaryDirectory(prefix="dispatcher-bench-", dir=folder) as own,
         own_server(Path(own)) if given.postgres else contextlib.nullcontext() as server,
@@ -121,9 +120,9 @@ def measured(chosen: list[Scenario], terms: Terms, server: Server | None) -> Mea
     done = Measurements()
     for scenario in chosen:
         print(f"{scenario.name}: {scenario.says} …", file=sys.stderr, flush=True)
-        if server is not None:
-            terms = msgspec.structs.replace(terms, store=new_database(server))
         try:
+            if server is not None:
+                terms = msgspec.structs.replace(terms, store=new_database(server))
             one = asyncio.run(run(scenario, terms))
         except (BenchmarkFailed, ServiceDied) as error:
             print(f"{scenario.name} could not be measured: {error}", file=sys.stderr)
@@ -159,7 +158,7 @@ def against(
                 pairs.append(Pair(found["this"], found["other"]))
     compared = compare(pairs)
     print(against_table(compared))
-    write(given.json, {"compared": compared, "rounds": pairs})
+    write(given.json, {"durability": terms.database, "compared": compared, "rounds": pairs})
     return status
 
 
@@ -174,7 +173,10 @@ def as_asked(scenario: Scenario, given: argparse.Namespace) -> Scenario:
     """The scenario, changed as the options say."""
     changed: dict[str, int] = {}
     if scenario.connections > 1:
-        asked = {"connections": given.connections, "in_flight": given.in_flight}
+        # With each connection having one submission at a time, few would bound what many processes
+        # carry: 64 that are answered in 25 ms submit 2,560 a second.
+        wide = scenario.connections * max(scenario.processes, given.processes)
+        asked = {"connections": given.connections or wide, "in_flight": given.in_flight}
         changed |= {name: value for name, value in asked.items() if value is not None}
     if given.listeners is not None and scenario.listeners:
         changed["listeners"] = given.listeners
@@ -188,7 +190,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="say what is measured, and end")
     parser.add_argument("--seconds", type=float, default=10, help="length of each measurement")
     parser.add_argument("--warm-up", type=float, default=3, help="seconds of load before it")
-    parser.add_argument("--connections", type=int, help="that carry submissions (default 64)")
+    parser.add_argument("--connections", type=int, help="that carry submissions (64 a process)")
     parser.add_argument("--in-flight", type=int, help="jobs at most in flight (default 256)")
     parser.add_argument("--listeners", type=int, help="streams open where some are (10,000)")
     parser.add_argument(

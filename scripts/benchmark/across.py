@@ -23,6 +23,8 @@ from msgspec import Struct
 
 from scripts.benchmark.figures import percentile
 from scripts.benchmark.postgres import new_database, own_server
+from scripts.benchmark.terms import BenchmarkFailed
+from scripts.outside.ending import end_by_signals
 from scripts.outside.process import Service, on_postgres
 
 PREFER: Final = {"Prefer": "wait=4"}
@@ -102,7 +104,10 @@ async def _wait(session: aiohttp.ClientSession, began: float) -> float | None:
 
 
 def main() -> int:
-    """Measure, print JSON; the exit status is 1 if a wait ended without a result."""
+    """Measure, print JSON; the exit status is 1 if a wait ended without a result.
+
+    It is 2 if nothing could be measured.
+    """
     parser = argparse.ArgumentParser(prog="scripts.benchmark.across", description=__doc__)
     parser.add_argument(
         "--store",
@@ -112,15 +117,25 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=10, help="of each of the two ways")
     parser.add_argument("--rate", type=float, default=200, help="jobs a second, when busy")
     given = parser.parse_args()
+    end_by_signals()
+    try:
+        found = alone(given)
+    except BenchmarkFailed as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(msgspec.json.encode(found).decode())
+    return 1 if found.unfinished else 0
+
+
+def alone(given: argparse.Namespace) -> Found:
+    """Measure in a folder, and mostly on a server, that is gone afterwards."""
     with contextlib.ExitStack() as ends:
         folder = Path(
             # On disk by convention, where /tmp may be in memory.
             ends.enter_context(tempfile.TemporaryDirectory(prefix="dispatcher-", dir="/var/tmp"))
         )
         store = given.store or new_database(ends.enter_context(own_server(folder)))
-        found = asyncio.run(measure(folder, store, rate=given.rate, seconds=given.seconds))
-    print(msgspec.json.encode(found).decode())
-    return 1 if found.unfinished else 0
+        return asyncio.run(measure(folder, store, rate=given.rate, seconds=given.seconds))
 
 
 if __name__ == "__main__":

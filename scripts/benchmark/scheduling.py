@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 
@@ -14,4 +15,5 @@ def stand_back() -> None:
     changes.
     """
     if hasattr(os, "SCHED_BATCH"):
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        with contextlib.suppress(PermissionError):  # it stands further back already
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of a folder for sockets that root has not
@@ -38,7 +39,10 @@ SETTINGS: Final = {  # of a trial, where none are given
 
 
 class Server:
-    """One server: its folder, its address, and the command that runs something on its host."""
+    """One server: its folder, its address, and the command that runs something on its host.
+
+    `address` is where it listens; an empty one: nowhere but at the socket in its folder.
+    """
 
     def __init__(
         self,
@@ -47,12 +51,13 @@ class Server:
         enter: tuple[str, ...] = (),
         *,
         settings: Mapping[str, str] = SETTINGS,
-        port: int = 5432,
     ) -> None:
         self.address = address
-        self.port = port
+        self.port = 5432
         self._settings = settings
         self._folder = folder
+        self._host = address or str(folder)
+        self._log = folder / "log"
         self._data = folder / "data"
         self._enter = enter
         self._process: subprocess.Popen[bytes] | None = None
@@ -94,6 +99,7 @@ class Server:
 
     def start(self) -> None:
         """Start it, and return once it answers."""
+        log = self._log.open("ab")
         self._process = subprocess.Popen(
             self._command(
                 _BIN / "postgres",
@@ -108,16 +114,18 @@ class Server:
             ),
             start_new_session=True,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=log,
         )
+        log.close()
         ends = time.monotonic() + _SECONDS
         while time.monotonic() < ends:
-            if self._quietly("pg_isready", "-h", self.address, "-p", str(self.port), "-q"):
+            if self._quietly("pg_isready", "-h", self._host, "-p", str(self.port), "-q"):
                 return
             if self._process.poll() is not None:
                 break
             time.sleep(0.05)
-        raise TimeoutError(f"PostgreSQL on {self.address} did not start")
+        said = self._log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+        raise TimeoutError(f"PostgreSQL on {self._host} did not start: {said[-1]}")
 
     def kill(self) -> None:
         """`kill -9` of all its processes."""
@@ -145,14 +153,14 @@ class Server:
 
     def url(self, database: str) -> str:
         """Of a database, for who is on the same host: through the socket in the server's folder."""
-        return f"postgresql://postgres@/{database}?host={self._folder}&port={self.port}"
+        return f"postgresql://postgres@/{database}?host={quote(str(self._folder))}&port={self.port}"
 
     def ask(self, sql: str, database: str = "postgres") -> str:
         """The answer of one statement, without decoration."""
         return self._run(
             "psql",
             "-h",
-            self.address,
+            self._host,
             "-p",
             str(self.port),
             "-U",

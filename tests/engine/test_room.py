@@ -113,6 +113,7 @@ async def test_the_next_job_begins_while_the_end_of_one_is_being_written(stages:
     await stage.rest()
     assert len(runner.begun) == 2
     assert stage.engine.jobs.slots.leaving == 1
+    assert stage.engine.jobs.running == 1  # the other one has no place any more
     gate.open()
     await stage.seen(JobEnded, count=4)
     await stage.rest()

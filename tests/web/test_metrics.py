@@ -27,6 +27,7 @@ async def watched(*, metrics_open: bool = True) -> AsyncIterator[Edge]:
         Metrics([ECHO], version="1"),
         NoStore(),
         jobs=InFlight(lambda: 0, 1),
+        ending=lambda: 0,
         deliveries=InFlight(lambda: 0, 1),
         waits=lambda: 3,
         streams=lambda: 4,

@@ -12,16 +12,22 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
+from scripts.benchmark.postgres import described, new_database, own_server
+from scripts.benchmark.terms import BenchmarkFailed
 from tests.store.postgres_server import empty_database
 
 pytestmark = pytest.mark.whole
 
 ROOT = Path(__file__).resolve().parents[2]
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # where the system has it
 
 
 def run(module: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -175,7 +181,6 @@ async def test_a_wait_on_one_node_ends_when_another_has_done_the_job(tmp_path: P
 
 
 def test_the_benchmark_starts_a_postgres_that_is_set_as_documented(tmp_path: Path) -> None:
-    """Each scenario has a new database: what the first of the two made, the second has not."""
     file = tmp_path / "figures.json"
     short = ("--postgres", "--processes", "2", "--seconds", "1", "--warm-up", "0.5")
     shown = run(
@@ -190,12 +195,98 @@ def test_the_benchmark_starts_a_postgres_that_is_set_as_documented(tmp_path: Pat
         assert part in report["machine"]["durability"]
 
 
-def test_a_store_that_can_not_be_asked_is_told_in_a_line(tmp_path: Path) -> None:
-    url = f"postgresql://nobody@/nothing?host={tmp_path}"
+def shared_memory() -> set[str]:
+    """What servers have there and leave there if they are killed."""
+    return {each.name for each in SHARED_MEMORY.glob("PostgreSQL.*")}
+
+
+@pytest.mark.skipif(not SHARED_MEMORY.is_dir(), reason="of Linux")
+async def test_each_scenario_has_a_database_that_nothing_is_in() -> None:
+    before = shared_memory()
+    with tempfile.TemporaryDirectory(prefix="a b+%41-") as folder, own_server(Path(folder)) as one:
+        for _ in range(2):
+            connection = await asyncpg.connect(new_database(one))
+            try:
+                assert (
+                    await connection.fetchval("SELECT to_regclass('dispatcher_was_here')") is None
+                )
+                await connection.execute("CREATE TABLE dispatcher_was_here ()")
+            finally:
+                await connection.close()
+        during = shared_memory()
+        one.kill()
+        with pytest.raises(BenchmarkFailed, match="no database any more"):
+            new_database(one)
+        with pytest.raises(BenchmarkFailed, match="can't be asked"):
+            await described(one.url("benchmark"))
+        one.start()
+    assert during - before
+    # Others of this machine come and go meanwhile.
+    assert not shared_memory() & (during - before)
+
+
+async def test_a_folder_that_is_too_long_for_a_socket_is_told(tmp_path: Path) -> None:
+    with (
+        pytest.raises(BenchmarkFailed, match="shorter --folder"),
+        own_server(tmp_path / ("x" * 100)),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://nobody@/nothing?host=/nowhere", "the PostgreSQL can't be asked: "),
+        ("postgresql://nobody@127.0.0.1:no/x", "the PostgreSQL can't be asked: "),
+        ("postgresql://nobody@127.0.0.1/x?sslmode=wrong", "the PostgreSQL can't be asked: "),
+        ("sqlite:///x.db", "--store takes the URL of a PostgreSQL"),
+    ],
+)
+def test_a_store_that_can_not_be_asked_is_told_in_a_line(
+    url: str, said: str, tmp_path: Path
+) -> None:
     shown = run("scripts.benchmark", "--store", url, "--only", "whole path", folder=tmp_path)
     assert shown.returncode == 2
-    assert shown.stdout.startswith("the PostgreSQL can't be asked: ")
+    assert shown.stdout.startswith(said)
     assert "Traceback" not in shown.stdout
+
+
+@pytest.mark.parametrize("module", ["scripts.benchmark", "scripts.benchmark.across"])
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP])
+def test_a_measurement_that_is_ended_leaves_no_server(
+    module: str, ending: signal.Signals, tmp_path: Path
+) -> None:
+    own = ("--postgres", "--only", "whole path") if module == "scripts.benchmark" else ()
+    one = subprocess.Popen(
+        [sys.executable, "-m", module, *own, "--seconds", "30"],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    with one:
+        began = started_by(one.pid, "dispatcher serve")
+        one.send_signal(ending)
+        assert one.wait(30) == 128 + ending
+    for pid in began:
+        assert not Path(f"/proc/{pid}").exists()
+
+
+def started_by(pid: int, until: str) -> set[int]:
+    """Every process that comes of this one, once one of them has `until` in its command."""
+    ends = time.monotonic() + 60
+    while time.monotonic() < ends:
+        found = {pid}
+        commands = []
+        for folder in sorted(Path("/proc").glob("[0-9]*"), key=lambda each: int(each.name)):
+            with contextlib.suppress(OSError, IndexError):
+                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+                if parent in found:
+                    found.add(int(folder.name))
+                    commands.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        if any(until in each for each in commands):
+            return found - {pid}
+        time.sleep(0.1)
+    raise TimeoutError(f"{until} did not start")
 
 
 def test_a_great_backlog_costs_the_claims_of_others_little(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ class MetricsPage(Collector):
         store: BacklogReader,
         *,
         jobs: InFlight,
+        ending: Callable[[], int],
         deliveries: InFlight,
         waits: Callable[[], int],
         streams: Callable[[], int],
@@ -58,6 +59,7 @@ class MetricsPage(Collector):
         self._queues = metrics.queues
         self._store = store
         self._jobs = jobs
+        self._ending = ending
         self._deliveries = deliveries
         self._waits = waits
         self._streams = streams
@@ -114,6 +116,7 @@ class MetricsPage(Collector):
         return [
             (series.JOBS_IN_FLIGHT, self._jobs.count()),
             (series.JOBS_IN_FLIGHT_LIMIT, self._jobs.limit),
+            (series.JOBS_ENDING, self._ending()),
             (series.DELIVERIES_IN_FLIGHT, self._deliveries.count()),
             (series.DELIVERIES_IN_FLIGHT_LIMIT, self._deliveries.limit),
             (series.WAITS_OPEN, self._waits()),

@@ -88,10 +88,15 @@ JOB_WAIT_SECONDS: Final = Series(
 )
 JOBS_IN_FLIGHT: Final = _gauge(
     "dispatcher_jobs_in_flight",
-    "Attempts at jobs under way here, but for those whose end only has to be written.",
+    "Attempts at jobs that have a place here (of jobs_at_once); at its limit, no more begin.",
 )
 JOBS_IN_FLIGHT_LIMIT: Final = _gauge(
     "dispatcher_jobs_in_flight_limit", "How many there may be (jobs_at_once)."
+)
+JOBS_ENDING: Final = _gauge(
+    "dispatcher_jobs_ending",
+    "Attempts that have left their place to others and whose end is being written; many, for"
+    " long: the store is slow.",
 )
 
 # --- Queues, as the store sees them ------------------------------------------------------------
