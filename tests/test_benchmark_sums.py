@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import msgspec
 import pytest
 from standardwebhooks import Webhook
 
+from scripts.benchmark.__main__ import arguments, as_asked
 from scripts.benchmark.against import Pair, compare, order_of_round, other_tree
 from scripts.benchmark.figures import Around, Figures, figures, verified
 from scripts.benchmark.generator import Measured
@@ -105,6 +107,19 @@ def test_a_server_that_would_flatter_or_belittle_is_told() -> None:
     for few in ("128MB", "16MB", "400kB"):
         assert f"shared_buffers is {few}" in doubts(found | {"shared_buffers": few})[0]
     assert "holds 24000 MB" in doubts(found | {HELD: "24000 MB"})[0]
+
+
+def test_each_process_has_connections_enough_to_be_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    def connections(scenario: Scenario, *options: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["bench", *options])
+        return as_asked(scenario, arguments()).connections
+
+    plain = Scenario(name="c", says="", connections=64)
+    assert connections(plain) == 64
+    assert connections(plain, "--processes", "4") == 256
+    assert connections(Scenario(name="d", says="", connections=64, processes=2)) == 128
+    assert connections(plain, "--processes", "4", "--connections", "10") == 10
+    assert connections(Scenario(name="e", says="", connections=1), "--processes", "4") == 1
 
 
 def test_what_is_no_checkout_is_refused(tmp_path: Path) -> None:
