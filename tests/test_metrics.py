@@ -63,6 +63,7 @@ class Service:
             jobs=InFlight(lambda: self.running, 256),
             ending=lambda: 3,
             deliveries=InFlight(lambda: 2, 128),
+            held_up=lambda: 5,
             waits=lambda: 3,
             streams=lambda: 4,
             clock=self.clock,
@@ -246,6 +247,7 @@ async def test_the_page_says_what_runs(service: Service) -> None:
     assert shown.value("dispatcher_jobs_ending") == 3
     assert shown.value("dispatcher_deliveries_in_flight") == 2
     assert shown.value("dispatcher_deliveries_in_flight_limit") == 128
+    assert shown.value("dispatcher_deliveries_held_up") == 5
     assert shown.label_values("dispatcher_build_info", "version") == {"1.2.3"}
 
 

@@ -13,16 +13,20 @@ address itself, each time, by whoever dials it.
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
 from dispatcher.engine.places import Places
+
+NOTHING_LEFT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""What the system says when it is this machine that has nothing left (socket(2), connect(2))."""
 
 
 class LookupFailed(OSError):
@@ -60,12 +64,21 @@ def system_addresses(host: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(info[4][0]) for info in found))
 
 
+def _is_ours(error: OSError) -> bool:
+    """Whether a lookup failed for want of something of this machine's.
+
+    Without a socket left `getaddrinfo` says the same as of a name server that is silent.
+    """
+    if isinstance(error, socket.gaierror):
+        return error.errno == socket.EAI_MEMORY or _no_socket_left()
+    return error.errno in NOTHING_LEFT or _no_socket_left()
+
+
 def _no_socket_left() -> bool:
-    """Whether that is why: `getaddrinfo` says the same then as of a name server that is silent."""
     try:
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close()
-    except OSError:
-        return True
+    except OSError as fault:
+        return fault.errno in NOTHING_LEFT
     return False
 
 
@@ -199,7 +212,7 @@ class Resolver:
         try:
             addresses = self._lookup(lookup.host)
         except OSError as error:  # gaierror is one
-            failure = LookupFailed(error.strerror or "the lookup failed", ours=_no_socket_left())
+            failure = LookupFailed(error.strerror or "the lookup failed", ours=_is_ours(error))
         except Exception:  # noqa: BLE001  # the idna codec's, say: whatever it is, the place is given back
             failure = LookupFailed("the name can't be looked up")
         if failure is None and not addresses:

@@ -192,6 +192,7 @@ def metrics_page(
         jobs=InFlight(lambda: engine.jobs.running, settings.jobs_at_once),
         ending=lambda: engine.jobs.slots.leaving,
         deliveries=InFlight(lambda: engine.deliveries.sending, settings.deliveries_at_once),
+        held_up=lambda: engine.deliveries.held_up,
         waits=lambda: waiters.waits.taken,
         streams=lambda: waiters.streams.taken,
         clock=system.clock,

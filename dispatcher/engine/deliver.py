@@ -13,6 +13,7 @@ from dispatcher.core.endpoints import Endpoint
 from dispatcher.core.errors import DispatcherError
 from dispatcher.core.facts import (
     DeliveriesReady,
+    DeliverySwept,
     EndpointSwitched,
     LoopFailed,
     SendingHeldUp,
@@ -22,6 +23,7 @@ from dispatcher.core.lifecycle import BEST_EFFORT_EVENTS, decide_delivery
 from dispatcher.core.model import (
     Attempt,
     Delivery,
+    DeliveryState,
     EventType,
     Instant,
     Job,
@@ -38,7 +40,7 @@ from dispatcher.engine.loop import NO_ROOM, ClaimLoop, later
 from dispatcher.engine.places import Places
 from dispatcher.engine.secrets import Secrets
 from dispatcher.engine.terms import LEASE_MARGIN_SECONDS, EngineTerms, System
-from dispatcher.ports.records import Applied, LeasedDelivery, Stale
+from dispatcher.ports.records import LeasedDelivery, Stale
 from dispatcher.ports.sender import Callout, Sender
 from dispatcher.ports.store import Store
 from dispatcher.ports.vault import Vault
@@ -56,7 +58,7 @@ UNPREPARED_MS = 10_000
 """A delivery that could not be prepared (its secrets can't be read) is tried this much later."""
 
 HELD_UP_SECONDS: Final = 1.0
-"""So long a place is kept by a delivery that this machine had no means to send, and then again."""
+"""When a delivery is tried again that this machine had no means to send; its place waits too."""
 
 TELL_SECONDS: Final = 60.0
 """That nothing can be sent is told once in so long, and not once a delivery."""
@@ -154,6 +156,11 @@ class Deliveries:
     def sending(self) -> int:
         """How many attempts are under way here."""
         return len(self._tasks)
+
+    @property
+    def held_up(self) -> int:
+        """How many places wait since there was nothing to send with."""
+        return len(self._holding)
 
     def start(self, leased: LeasedDelivery, since: float) -> None:
         """Send a leased delivery; its slot was taken before.
@@ -257,14 +264,16 @@ class Deliveries:
             self._sending.discard(task)
 
     async def _held_up(self, leased: LeasedDelivery, why: NotTried) -> None:
-        """Give it back as if it had never been taken; not at once, for others would fare as badly.
+        """Give it back as if it had never been taken: another process may have what is wanting.
 
-        Its place stays taken meanwhile: what waits is not claimed in vain.
+        Its place here stays taken for a while: what waits is not claimed in vain.
         """
         now = self._clock.monotonic()
         if now >= self._tell_at:
             self._tell_at = now + TELL_SECONDS
             self._observer.saw(SendingHeldUp(why.detail))
+        wait = 0.0 if self._closing else HELD_UP_SECONDS
+        await self._release(leased, self._clock.now() + round(wait * 1000))
         if not self._closing:
             over = asyncio.Event()
             self._holding.add(over)
@@ -274,11 +283,14 @@ class Deliveries:
             finally:
                 alarm.cancel()
                 self._holding.discard(over)
-        await self._release(leased, self._clock.now())
 
     async def _release(self, leased: LeasedDelivery, due_at: Instant) -> None:
         result = await self._commit.apply(ReleaseDelivery(leased.delivery.id, leased.lease, due_at))
-        if isinstance(result, Applied) and result.delivery_ready_at is not None:
+        if isinstance(result, Stale):
+            return
+        if result.canceled:
+            self._observer.saw(DeliverySwept(leased.delivery, DeliveryState.CANCELED, leased.job))
+        if result.delivery_ready_at is not None:
             self.wake(result.delivery_ready_at)
 
     async def _record(

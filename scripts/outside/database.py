@@ -99,7 +99,7 @@ class Server:
 
     def start(self) -> None:
         """Start it, and return once it answers."""
-        log = self._log.open("ab")
+        log = self._log.open("wb")
         self._process = subprocess.Popen(
             self._command(
                 _BIN / "postgres",

@@ -11,15 +11,13 @@ import pytest
 from dispatcher.core.changes import LeasedJob
 from dispatcher.core.errors import StoreUnavailable
 from dispatcher.core.facts import (
-    BreakerChanged,
     DeliveryAttemptEnded,
     JobEnded,
     LoopFailed,
-    SendingHeldUp,
     StoreFailed,
 )
 from dispatcher.core.model import Caller, DeliveryState, EventType
-from dispatcher.core.outcome import Answered, JobOutcome, NotAllowed, NotSent, NotTried, Succeeded
+from dispatcher.core.outcome import Answered, JobOutcome, NotAllowed, NotSent, Succeeded
 from dispatcher.core.retry import DEFAULT_SCHEDULE, Schedule
 from dispatcher.core.signature import verify
 from dispatcher.ports.runner import RunReport
@@ -99,45 +97,6 @@ async def test_a_schedule_of_three_days_takes_no_time(stages: Stages) -> None:
     for callout, attempt in zip(stage.sender.sent, record.attempts, strict=True):
         verify([SECRET], dict(callout.headers), callout.body, now=attempt.at)
     assert time.process_time() - began < 1.0
-
-
-async def test_what_this_machine_can_not_send_is_no_attempt_and_tells_nothing(
-    stages: Stages,
-) -> None:
-    """More in a row than a breaker bears, and more than the schedule has entries."""
-    stage = await stages.start(schedule=Schedule((0.0, 0.5)))
-    tries = 70
-    stage.sender.answers[URL] = [NotTried("no open file left") for _ in range(tries)]
-    job = await stage.submit()
-    for number in range(1, tries + 1):
-        await stage.sender.until(number)
-        await stage.rest()
-        stage.advance(0.999)
-        await stage.rest()
-        assert len(stage.sender.sent) == number
-        stage.advance(0.001)
-    (fact,) = await stage.seen(DeliveryAttemptEnded)
-    assert (fact.attempt, fact.to) == (1, DELIVERED)
-    assert {dict(callout.headers)["callback-attempt"] for callout in stage.sender.sent} == {"1"}
-    (record,) = await stage.deliveries(job)
-    assert [attempt.number for attempt in record.attempts] == [1]
-    assert stage.observer.all(BreakerChanged) == []
-    # Once a minute, not once a try.
-    held_up = stage.observer.all(SendingHeldUp)
-    assert [fact.detail for fact in held_up] == ["no open file left"] * 2
-
-
-async def test_what_is_held_up_holds_its_place_and_ends_with_the_service(stages: Stages) -> None:
-    stage = await stages.start()
-    stage.sender.answers[URL] = [NotTried("no open file left")]
-    job = await stage.submit()
-    await stage.seen(SendingHeldUp)
-    await stage.rest()
-    assert stage.engine.deliveries.sending == 1
-    await asyncio.wait_for(stage.engine.deliveries.drain(30), 20)  # its second never comes
-    assert stage.engine.deliveries.sending == 0
-    delivery = await stage.delivery(job)
-    assert (delivery.state, delivery.attempt_count) == (PENDING, 0)
 
 
 @pytest.mark.parametrize("own", [True, False])

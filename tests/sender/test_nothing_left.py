@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import os
 import resource
 import socket
@@ -79,8 +81,53 @@ async def test_a_name_that_could_not_be_asked_for_tells_nothing_of_it(
     assert result.code == "dns"
 
 
-async def test_only_what_is_ours_is_ours() -> None:
-    resolver = Resolver(lookup=unknown)
+@pytest.mark.parametrize(
+    ("error", "ours"),
+    [
+        (OSError(errno.EMFILE, "Too many open files"), True),  # what getaddrinfo may say itself
+        (socket.gaierror(socket.EAI_MEMORY, "Memory allocation failure"), True),
+        (socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"), False),
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), False),
+        (OSError(errno.EACCES, "Permission denied"), False),
+    ],
+)
+async def test_only_what_is_ours_is_ours(error: OSError, *, ours: bool) -> None:
+    def fails(_: str) -> tuple[str, ...]:
+        raise error
+
     with pytest.raises(LookupFailed) as failed:
-        await resolver.addresses("receiver.example", "clr_1")
+        await Resolver(lookup=fails).addresses("receiver.example", "clr_1")
+    assert failed.value.ours is ours
+
+
+async def test_a_machine_without_such_sockets_is_not_short_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A sandbox that allows only IPv6: else no name would ever be found missing."""
+    resolver = Resolver(lookup=unknown)
+
+    def refused(*_: object) -> None:
+        raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("dispatcher.adapters.resolver.socket.socket", refused)
+        with pytest.raises(LookupFailed) as failed:
+            await resolver.addresses("receiver.example", "clr_1")
     assert not failed.value.ours
+
+
+@pytest.mark.parametrize(("number", "ours"), [(errno.ENOBUFS, True), (errno.EHOSTUNREACH, False)])
+async def test_what_connecting_has_no_memory_for_is_not_tried(
+    number: int, make_sender: MakeSender, monkeypatch: pytest.MonkeyPatch, *, ours: bool
+) -> None:
+    async def fails(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    loop = asyncio.get_running_loop()
+    if not isinstance(loop, asyncio.SelectorEventLoop):
+        pytest.skip("uvloop's can't be replaced")
+    sender = make_sender()
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "sock_connect", fails)
+        result = await sender.send(callout("http://127.0.0.1:9/"))
+    assert isinstance(result, NotTried if ours else NotSent)

@@ -29,6 +29,7 @@ async def watched(*, metrics_open: bool = True) -> AsyncIterator[Edge]:
         jobs=InFlight(lambda: 0, 1),
         ending=lambda: 0,
         deliveries=InFlight(lambda: 0, 1),
+        held_up=lambda: 0,
         waits=lambda: 3,
         streams=lambda: 4,
         clock=edge.clock,

@@ -52,6 +52,7 @@ class MetricsPage(Collector):
         jobs: InFlight,
         ending: Callable[[], int],
         deliveries: InFlight,
+        held_up: Callable[[], int],
         waits: Callable[[], int],
         streams: Callable[[], int],
         clock: Clock,
@@ -61,6 +62,7 @@ class MetricsPage(Collector):
         self._jobs = jobs
         self._ending = ending
         self._deliveries = deliveries
+        self._held_up = held_up
         self._waits = waits
         self._streams = streams
         self._clock = clock
@@ -119,6 +121,7 @@ class MetricsPage(Collector):
             (series.JOBS_ENDING, self._ending()),
             (series.DELIVERIES_IN_FLIGHT, self._deliveries.count()),
             (series.DELIVERIES_IN_FLIGHT_LIMIT, self._deliveries.limit),
+            (series.DELIVERIES_HELD_UP, self._held_up()),
             (series.WAITS_OPEN, self._waits()),
             (series.STREAMS_OPEN, self._streams()),
         ]

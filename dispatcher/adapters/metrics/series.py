@@ -147,6 +147,11 @@ DELIVERIES_IN_FLIGHT: Final = _gauge(
 DELIVERIES_IN_FLIGHT_LIMIT: Final = _gauge(
     "dispatcher_deliveries_in_flight_limit", "How many there may be (deliveries_at_once)."
 )
+DELIVERIES_HELD_UP: Final = _gauge(
+    "dispatcher_deliveries_held_up",
+    "Places for deliveries that wait a second, since this machine had nothing to send with: no open"
+    " file, say.",
+)
 DELIVERIES_DUE: Final = _gauge(
     "dispatcher_deliveries_due", "Deliveries that are due and wait to be sent."
 )

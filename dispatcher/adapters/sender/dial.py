@@ -10,7 +10,7 @@ import os
 import socket
 from typing import Any, Final, TypeAlias
 
-from dispatcher.adapters.resolver import LookupFailed, NameResolver
+from dispatcher.adapters.resolver import NOTHING_LEFT, LookupFailed, NameResolver
 from dispatcher.core.addresses import (
     Policy,
     Refused,
@@ -21,9 +21,6 @@ from dispatcher.core.addresses import (
 
 # A name may have hundreds of addresses; all are judged, and so many are tried.
 _DIALLED_ADDRESSES: Final = 8
-
-# What socket(2) says when it is this machine that has nothing left.
-_NOTHING_LEFT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 # As `socket.getaddrinfo` gives it.
@@ -94,9 +91,13 @@ class Dial:
         try:
             return socket.socket(family, kind, protocol)
         except OSError as fault:
-            if fault.errno in _NOTHING_LEFT:
-                self.short_of = _nothing_left(fault.errno)
+            self.failed_by(fault)
             raise
+
+    def failed_by(self, fault: OSError) -> None:
+        """Note what the system says of an address that could not be connected to."""
+        if fault.errno in NOTHING_LEFT:
+            self.short_of = _nothing_left(fault.errno)
 
 
 def _nothing_left(number: int) -> str:

@@ -66,6 +66,7 @@ class Dialler:
             except OSError as fault:
                 if dial.refused is not None or (fault.errno is None and _ran_out(fault)):
                     raise
+                dial.failed_by(fault)
                 raise Broken(words.no_connection(dial, fault)) from None
             try:
                 line = await self._begin(connected, dial, pool)

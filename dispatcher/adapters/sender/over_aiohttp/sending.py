@@ -8,7 +8,13 @@ import logging
 import ssl
 from typing import Final
 
-from aiohttp import ClientResponse, ClientSession, ClientTimeout, DummyCookieJar
+from aiohttp import (
+    ClientConnectorError,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    DummyCookieJar,
+)
 from msgspec import Struct
 from multidict import CIMultiDict
 from yarl import URL
@@ -141,6 +147,8 @@ class AiohttpSender:
     ) -> NotSent | NotAllowed | NotTried:
         if call.refused is not None:
             return NotAllowed(call.refused.reason, call.refused.detail)
+        if isinstance(error, ClientConnectorError):
+            call.failed_by(error.os_error)
         if call.not_tried is not None:
             return NotTried(call.not_tried)
         why = words.SHUT_DOWN if self._closed else explain(error, call, self._terms)
