@@ -96,7 +96,8 @@ class DeliveryAttemptEnded(Struct, frozen=True, kw_only=True):
 class DeliverySwept(Struct, frozen=True):
     """A delivery was settled without an attempt: too old, or its outcome never recorded.
 
-    Or it was asked to be canceled while this process had it, and was given back unsent. `job` is the delivery's, if it was read.
+    Or it was asked to be canceled while this process had it, and was given back unsent. `job` is
+    the delivery's, if it was read.
     """
 
     delivery: Delivery
