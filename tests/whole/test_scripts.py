@@ -267,25 +267,34 @@ def test_a_measurement_that_is_ended_leaves_no_server(
         began = started_by(one.pid, "dispatcher serve")
         one.send_signal(ending)
         assert one.wait(30) == 128 + ending
-    for pid in began:
-        assert not Path(f"/proc/{pid}").exists()
+    assert not began & living().keys()
+
+
+def living() -> dict[int, tuple[int, str]]:
+    """The parent and the command of every process that has not ended."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it ends at this moment
+            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            if state != "Z":  # one that has ended, and whose end nobody has asked for
+                found[int(folder.name)] = (int(parent), command)
+    return found
 
 
 def started_by(pid: int, until: str) -> set[int]:
     """Every process that comes of this one, once one of them has `until` in its command."""
     ends = time.monotonic() + 60
     while time.monotonic() < ends:
-        found = {pid}
-        commands = []
-        for folder in sorted(Path("/proc").glob("[0-9]*"), key=lambda each: int(each.name)):
-            with contextlib.suppress(OSError, IndexError):
-                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-                if parent in found:
-                    found.add(int(folder.name))
-                    commands.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-        if any(until in each for each in commands):
-            return found - {pid}
-        time.sleep(0.1)
+        there = living()
+        found: set[int] = set()
+        newer = {pid}
+        while newer:
+            newer = {each for each, (parent, _) in there.items() if parent in newer}
+            found |= newer
+        if any(until in there[each][1] for each in found):
+            return found
+        time.sleep(0.1)  # between looks: a process of another's gives no signal
     raise TimeoutError(f"{until} did not start")
 
 
