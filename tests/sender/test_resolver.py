@@ -347,7 +347,7 @@ async def test_if_no_thread_can_be_started_all_who_wait_hear_of_it(
         async with asyncio.timeout(10):
             outcomes = await asyncio.gather(*queued, return_exceptions=True)
     assert {str(each) for each in outcomes} == {"this machine can start no more threads"}
-    assert all(isinstance(each, LookupFailed) for each in outcomes)
+    assert all(isinstance(each, LookupFailed) and each.ours for each in outcomes)
     assert await first
     assert resolver._threads.used == 0
     assert not resolver._pending
