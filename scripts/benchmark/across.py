@@ -119,7 +119,7 @@ def main() -> int:
     given = parser.parse_args()
     end_by_signals()
     try:
-        found = alone(given)
+        found = measured_in_a_folder(given)
     except BenchmarkFailed as error:
         print(error, file=sys.stderr)
         return 2
@@ -127,7 +127,7 @@ def main() -> int:
     return 1 if found.unfinished else 0
 
 
-def alone(given: argparse.Namespace) -> Found:
+def measured_in_a_folder(given: argparse.Namespace) -> Found:
     """Measure in a folder, and mostly on a server, that is gone afterwards."""
     with contextlib.ExitStack() as ends:
         folder = Path(
