@@ -33,6 +33,7 @@ from dispatcher.core.model import (
     JobState,
 )
 from dispatcher.ports.records import DeliveryTerms, LeasedDelivery, NewJob
+from scripts.outside.ending import end_by_signals
 
 BREAKER: Final = BreakerTerms(failures=5, first_seconds=600.0)
 TERMS: Final = DeliveryTerms(slots=16, lease_seconds=600.0, breaker=BREAKER)
@@ -172,6 +173,7 @@ def main() -> int:
     parser.add_argument("--deliveries", type=int, default=1_000_000)
     parser.add_argument("--folder", default="/var/tmp", help="on a disk")  # noqa: S108  # on disk by convention
     given = parser.parse_args()
+    end_by_signals()
     with tempfile.TemporaryDirectory(prefix="dispatcher-backlog-", dir=given.folder) as folder:
         found = asyncio.run(measure(Path(folder), given.deliveries))
     print(msgspec.json.encode(found).decode())

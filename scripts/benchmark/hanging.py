@@ -22,6 +22,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from scripts.benchmark.figures import percentile
+from scripts.outside.ending import end_by_signals
 from scripts.outside.process import Service, free_port
 
 TIMEOUT_SECONDS: Final = 2
@@ -190,6 +191,7 @@ def main() -> int:
     parser.add_argument("--factor", type=float, default=1.5, help="what p99 may grow by at most")
     parser.add_argument("--folder", default="/var/tmp", help="on a disk")  # noqa: S108  # on disk by convention
     given = parser.parse_args()
+    end_by_signals()
     with tempfile.TemporaryDirectory(prefix="dispatcher-hanging-", dir=given.folder) as folder:
         found = asyncio.run(measure(Path(folder), rate=given.rate, seconds=given.seconds))
     print(msgspec.json.encode(found).decode())
